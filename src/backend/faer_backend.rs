@@ -1,0 +1,145 @@
+//! The backend to use: faer's products, rayon across blocks of columns.
+
+use std::marker::PhantomData;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::{Backend, HostBackend};
+use crate::Scalar;
+use crate::codes::SparseCodes;
+use crate::error::BackendError;
+use crate::kernel;
+
+/// Columns of a product computed by one task. faer's products reach their speed from about 128
+/// columns on; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 256;
+
+/// Host matrices and faer's products, in parallel on the current rayon pool.
+///
+/// Inside a task faer runs sequentially: the pool is the caller's, and results are the same on any
+/// number of threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faer<T> {
+    scalar: PhantomData<T>,
+}
+
+impl<T: Scalar> Backend for Faer<T> {
+    type Scalar = T;
+    type Matrix = Mat<T>;
+    type Codes = SparseCodes<T>;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+        zeros(rows, cols)
+    }
+
+    fn upload(&self, host: MatRef<'_, T>, dst: &mut Mat<T>) -> Result<(), BackendError> {
+        dst.resize_with(host.nrows(), host.ncols(), |_, _| T::zero());
+        dst.as_mut().par_col_chunks_mut(BLOCK).zip(host.par_col_chunks(BLOCK)).for_each(
+            |(mut dst, host)| {
+                dst.copy_from(host);
+            },
+        );
+        Ok(())
+    }
+
+    fn download(&self, matrix: &Mat<T>) -> Result<Mat<T>, BackendError> {
+        Ok(matrix.clone())
+    }
+
+    fn codes(
+        &self,
+        atoms: usize,
+        samples: usize,
+        sparsity: usize,
+    ) -> Result<SparseCodes<T>, BackendError> {
+        Ok(SparseCodes::new(atoms, samples, sparsity))
+    }
+
+    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
+        Ok(codes.clone())
+    }
+
+    fn matmul_tn(&self, c: &mut Mat<T>, a: &Mat<T>, b: &Mat<T>) {
+        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
+        c.resize_with(a.ncols(), b.ncols(), |_, _| T::zero());
+        c.as_mut()
+            .par_col_chunks_mut(BLOCK)
+            .zip(b.par_col_chunks(BLOCK))
+            .for_each(|(c, b)| self.product_tn(c, a.as_ref(), b));
+    }
+
+    fn residual(&self, r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
+        assert!(
+            y.nrows() == d.nrows() && y.ncols() == x.samples() && d.ncols() == x.atoms(),
+            "Y − DX of Y {:?}, D {:?}, X ({}, {})",
+            y.shape(),
+            d.shape(),
+            x.atoms(),
+            x.samples()
+        );
+        r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
+        r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
+            kernel::vectorized(|| {
+                for (i, column) in r.as_mut().col_iter_mut().enumerate() {
+                    let i = block * BLOCK + i;
+                    let column = column.try_as_col_major_mut().expect("contiguous").as_slice_mut();
+                    column.copy_from_slice(y.col_as_slice(i));
+                    for (&atom, &value) in x.support(i).iter().zip(x.values(i)) {
+                        kernel::axpy(column, -value, d.col_as_slice(atom as usize));
+                    }
+                }
+            });
+        });
+    }
+
+    fn squared_norm(&self, a: &Mat<T>) -> f64 {
+        // One partial sum per block, added in order: the same on any number of threads.
+        let blocks: Vec<f64> = a
+            .par_col_chunks(BLOCK)
+            .map(|block| {
+                let columns = block.col_iter().map(|column| {
+                    let column = column.try_as_col_major().expect("contiguous");
+                    kernel::vectorized(|| kernel::squared_norm(column.as_slice()))
+                });
+                columns.sum()
+            })
+            .collect();
+        blocks.into_iter().sum()
+    }
+
+    fn normalize_columns(&self, d: &mut Mat<T>) {
+        d.as_mut().par_col_chunks_mut(1).for_each(|atom| {
+            let atom = atom.col_mut(0).try_as_col_major_mut().expect("contiguous").as_slice_mut();
+            kernel::normalize(atom);
+        });
+    }
+}
+
+impl<T: Scalar> HostBackend for Faer<T> {
+    fn view<'a>(&self, matrix: &'a Mat<T>) -> MatRef<'a, T> {
+        matrix.as_ref()
+    }
+
+    fn view_mut<'a>(&self, matrix: &'a mut Mat<T>) -> MatMut<'a, T> {
+        matrix.as_mut()
+    }
+
+    fn product_tn(&self, c: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+        matmul(c, Accum::Replace, a.transpose(), b, <T as num_traits::One>::one(), Par::Seq);
+    }
+}
+
+/// A matrix of zeros, or an error instead of an abort when the memory cannot be had.
+pub(super) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+    let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
+    let bytes = rows
+        .checked_mul(cols)
+        .and_then(|n| n.checked_mul(size_of::<T>()))
+        .filter(|&n| isize::try_from(n).is_ok())
+        .ok_or_else(|| refuse("its size overflows the address space".into()))?;
+    // faer aborts when memory runs out; asking first, without touching the pages, does not.
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|error| refuse(error.to_string()))?;
+    Ok(Mat::zeros(rows, cols))
+}

@@ -1,0 +1,50 @@
+//! Sparse coding: given D and Y, find codes X with at most k nonzeros a sample.
+
+
+
+use crate::backend::Backend;
+use crate::error::{BackendError, Error};
+use crate::problem::ProblemShape;
+
+/// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
+///
+/// What the problem fixes (dimensions, the budget k, the sign of codes) comes with the
+/// [`ProblemShape`]; a coder's own fields say how it searches. Scratch memory and whatever is
+/// derived from the dictionary live in [`State`](Self::State).
+///
+/// # Contract
+/// After [`encode`](Self::encode), for each sample of `y`: at most `shape.sparsity` distinct atoms
+/// below `shape.atoms`, finite coefficients, non-negative ones where `shape.sign` says so; the
+/// empty code for the zero sample. A sample's code depends on that sample and the dictionary
+/// alone, bit by bit: not on its neighbours, its position, or the number of threads.
+/// [`conformance::coder`](crate::conformance::coder) checks this.
+pub trait SparseCoder<B: Backend>: Send + Sync {
+    /// Scratch memory and what was derived from the dictionary.
+    type State: Send;
+
+    /// Whether this coder can solve problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], naming the field of the coder at fault.
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error>;
+
+    /// Allocates the state for problems of this shape.
+    ///
+    /// # Errors
+    /// [`BackendError`] if memory cannot be had.
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError>;
+
+    /// Takes notice of a new dictionary (d × m): called before the first `encode` and whenever
+    /// the dictionary has changed.
+    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix);
+
+    /// X ← codes of Y (d × N) on the dictionary given last. `codes` takes the sample count of `y`.
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    );
+}

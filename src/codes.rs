@@ -1,0 +1,292 @@
+//! Sparse codes: for each sample at most k atoms and their coefficients.
+
+mod index;
+
+pub use index::{AtomIndex, Use};
+
+use std::ops::Range;
+
+use faer::sparse::SparseColMat;
+
+use crate::Scalar;
+use crate::error::Error;
+
+/// Marks an unused slot in the padded storage.
+const EMPTY: u32 = u32::MAX;
+
+/// The codes X (m × N) of N samples: at most k nonzero coefficients each.
+///
+/// Storage is fixed-k, padded and sample-major: sample i owns the slots `i·k .. (i+1)·k`, of which
+/// the first `support(i).len()` are in use, in the order in which the coder chose the atoms. That
+/// takes `k·(4 + size of T) + 4` bytes a sample, and lets samples be written in parallel without
+/// assembly. [`to_csc`](Self::to_csc) and [`to_csr_parts`](Self::to_csr_parts) convert to the
+/// usual sparse formats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseCodes<T> {
+    atoms: usize,
+    sparsity: usize,
+    support: Vec<u32>,
+    values: Vec<T>,
+    lengths: Vec<u32>,
+}
+
+/// Compressed rows: one row per sample, as SciPy's `csr_matrix((values, indices, offsets))`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CsrParts<T> {
+    /// Atom of each nonzero; increasing within a sample.
+    pub indices: Vec<u32>,
+    /// Coefficient of each nonzero.
+    pub values: Vec<T>,
+    /// Sample i owns `indices[offsets[i]..offsets[i + 1]]`; N + 1 entries.
+    pub offsets: Vec<usize>,
+}
+
+impl<T: Scalar> SparseCodes<T> {
+    /// Empty codes of `samples` samples over `atoms` atoms, with room for `sparsity` nonzeros each.
+    #[must_use]
+    pub fn new(atoms: usize, samples: usize, sparsity: usize) -> Self {
+        let mut codes =
+            Self { atoms, sparsity, support: Vec::new(), values: Vec::new(), lengths: Vec::new() };
+        codes.reset(samples);
+        codes
+    }
+
+    /// Codes from compressed rows (a sample is a row).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the offsets do not start at 0, decrease, or do not end at the number
+    /// of nonzeros; if an atom index is not below `atoms` or occurs twice in a sample; or if a
+    /// sample has more than `sparsity` nonzeros.
+    pub fn from_csr_parts(
+        atoms: usize,
+        sparsity: usize,
+        parts: &CsrParts<T>,
+    ) -> Result<Self, Error> {
+        let CsrParts { indices, values, offsets } = parts;
+        if indices.len() != values.len() {
+            let expected = format!("{} values, one per index", indices.len());
+            return Err(Error::argument("values", values.len(), expected));
+        }
+        if offsets.first() != Some(&0)
+            || offsets.last() != Some(&indices.len())
+            || !offsets.is_sorted()
+        {
+            return Err(Error::argument(
+                "offsets",
+                format!("{:?}..{:?}", offsets.first(), offsets.last()),
+                format!("non-decreasing from 0 to {}", indices.len()),
+            ));
+        }
+        let mut codes = Self::new(atoms, offsets.len() - 1, sparsity);
+        for i in 0..codes.samples() {
+            let row = offsets[i]..offsets[i + 1];
+            let (found, expected) = (&indices[row.clone()], format!("at most {sparsity}"));
+            if found.len() > sparsity {
+                return Err(Error::argument("nonzeros of a sample", found.len(), expected));
+            }
+            for (slot, &atom) in found.iter().enumerate() {
+                if atom as usize >= atoms {
+                    return Err(Error::argument("indices", atom, format!("below {atoms}")));
+                }
+                if found[..slot].contains(&atom) {
+                    return Err(Error::argument("indices", atom, "each atom once in a sample"));
+                }
+            }
+            codes.set(i, found, &values[row]);
+        }
+        Ok(codes)
+    }
+
+    /// Number of atoms m.
+    #[must_use]
+    pub fn atoms(&self) -> usize {
+        self.atoms
+    }
+
+    /// Number of samples N.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// The budget k: no sample has more nonzeros.
+    #[must_use]
+    pub fn sparsity(&self) -> usize {
+        self.sparsity
+    }
+
+    /// Number of coefficients stored, over all samples.
+    #[must_use]
+    pub fn nnz(&self) -> usize {
+        self.lengths.iter().map(|&len| len as usize).sum()
+    }
+
+    /// The atoms sample `i` uses, in the order they were chosen. Panics if `i` ≥ N.
+    #[must_use]
+    pub fn support(&self, i: usize) -> &[u32] {
+        &self.support[self.slots(i)]
+    }
+
+    /// The coefficients of sample `i`, in the order of [`support`](Self::support). Panics if `i` ≥ N.
+    #[must_use]
+    pub fn values(&self, i: usize) -> &[T] {
+        &self.values[self.slots(i)]
+    }
+
+    /// Every sample's `(support, values)`, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u32], &[T])> {
+        (0..self.samples()).map(|i| (self.support(i), self.values(i)))
+    }
+
+    /// Replaces the code of sample `i`.
+    ///
+    /// # Panics
+    /// If `i` ≥ N, the slices differ in length, or there are more than k of them.
+    #[track_caller]
+    pub fn set(&mut self, i: usize, support: &[u32], values: &[T]) {
+        assert!(
+            support.len() == values.len() && support.len() <= self.sparsity,
+            "{} atoms and {} values for a budget of {}",
+            support.len(),
+            values.len(),
+            self.sparsity
+        );
+        let start = i * self.sparsity;
+        self.lengths[i] = support.len() as u32;
+        self.support[start..][..support.len()].copy_from_slice(support);
+        self.values[start..][..values.len()].copy_from_slice(values);
+        self.support[start + support.len()..start + self.sparsity].fill(EMPTY);
+        self.values[start + values.len()..start + self.sparsity].fill(T::zero());
+    }
+
+    /// Makes these the empty codes of `samples` samples, keeping the allocation where it fits.
+    pub fn reset(&mut self, samples: usize) {
+        self.support.clear();
+        self.values.clear();
+        self.lengths.clear();
+        self.support.resize(samples * self.sparsity, EMPTY);
+        self.values.resize(samples * self.sparsity, T::zero());
+        self.lengths.resize(samples, 0);
+    }
+
+    /// Appends the samples of `other`, which must have the same atoms and budget.
+    ///
+    /// # Panics
+    /// If the number of atoms or the budget differ.
+    #[track_caller]
+    pub fn extend(&mut self, other: &Self) {
+        assert_eq!((self.atoms, self.sparsity), (other.atoms, other.sparsity), "unlike codes");
+        self.support.extend_from_slice(&other.support);
+        self.values.extend_from_slice(&other.values);
+        self.lengths.extend_from_slice(&other.lengths);
+    }
+
+    /// The codes as faer's compressed sparse columns, m × N: a column is a sample, rows sorted.
+    #[must_use]
+    pub fn to_csc(&self) -> SparseColMat<usize, T> {
+        let CsrParts { indices, values, offsets } = self.to_csr_parts();
+        let rows = indices.into_iter().map(|atom| atom as usize).collect();
+        let symbolic = faer::sparse::SymbolicSparseColMat::new_checked(
+            self.atoms,
+            self.samples(),
+            offsets,
+            None,
+            rows,
+        );
+        SparseColMat::new(symbolic, values)
+    }
+
+    /// The codes as plain compressed rows, one row a sample, atoms increasing within a sample.
+    #[must_use]
+    pub fn to_csr_parts(&self) -> CsrParts<T> {
+        let nnz = self.nnz();
+        let mut parts = CsrParts {
+            indices: Vec::with_capacity(nnz),
+            values: Vec::with_capacity(nnz),
+            offsets: Vec::with_capacity(self.samples() + 1),
+        };
+        parts.offsets.push(0);
+        let mut row: Vec<(u32, T)> = Vec::with_capacity(self.sparsity);
+        for (support, values) in self.iter() {
+            row.clear();
+            row.extend(support.iter().copied().zip(values.iter().copied()));
+            row.sort_unstable_by_key(|&(atom, _)| atom);
+            parts.indices.extend(row.iter().map(|&(atom, _)| atom));
+            parts.values.extend(row.iter().map(|&(_, value)| value));
+            parts.offsets.push(parts.indices.len());
+        }
+        parts
+    }
+
+    /// The slots of `samples` as disjoint mutable blocks of `block` samples: for parallel writers.
+    pub fn blocks_mut(&mut self, block: usize) -> impl Iterator<Item = CodesBlock<'_, T>> {
+        let (k, stride) = (self.sparsity, block * self.sparsity);
+        let parts = self.support.chunks_mut(stride.max(1)).zip(self.values.chunks_mut(stride.max(1)));
+        parts.zip(self.lengths.chunks_mut(block)).enumerate().map(
+            move |(b, ((support, values), lengths))| CodesBlock {
+                first: b * block,
+                sparsity: k,
+                support,
+                values,
+                lengths,
+            },
+        )
+    }
+
+    fn slots(&self, i: usize) -> Range<usize> {
+        let start = i * self.sparsity;
+        start..start + self.lengths[i] as usize
+    }
+}
+
+/// A run of consecutive samples of a [`SparseCodes`], borrowed for writing.
+#[derive(Debug)]
+pub struct CodesBlock<'a, T> {
+    first: usize,
+    sparsity: usize,
+    support: &'a mut [u32],
+    values: &'a mut [T],
+    lengths: &'a mut [u32],
+}
+
+impl<T: Scalar> CodesBlock<'_, T> {
+    /// Index of the block's first sample.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Number of samples in the block.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether the block holds no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// The code of the block's sample `i` (counted within the block): its atoms and coefficients.
+    #[must_use]
+    pub fn code(&self, i: usize) -> (&[u32], &[T]) {
+        let slots = i * self.sparsity..i * self.sparsity + self.lengths[i] as usize;
+        (&self.support[slots.clone()], &self.values[slots])
+    }
+
+    /// The coefficients of the block's sample `i`, to be changed in place.
+    pub fn values_mut(&mut self, i: usize) -> &mut [T] {
+        &mut self.values[i * self.sparsity..][..self.lengths[i] as usize]
+    }
+
+    /// Lets `write` fill sample `i`'s k slots; it returns how many it used. The rest is cleared.
+    pub fn write(&mut self, i: usize, write: impl FnOnce(&mut [u32], &mut [T]) -> usize) {
+        let slots = i * self.sparsity..(i + 1) * self.sparsity;
+        let (support, values) = (&mut self.support[slots.clone()], &mut self.values[slots]);
+        let used = write(support, values);
+        support[used..].fill(EMPTY);
+        values[used..].fill(T::zero());
+        self.lengths[i] = used as u32;
+    }
+}

@@ -1,0 +1,210 @@
+//! Typed errors. Each names the argument at fault, what was found and what was expected.
+
+use std::path::PathBuf;
+
+/// Anything that can go wrong in a call of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A parameter is outside its range.
+    #[error("`{argument}` is {found}, expected {expected}")]
+    Argument {
+        /// The parameter's name, as the builder or function spells it.
+        argument: &'static str,
+        /// The value given, printed.
+        found: String,
+        /// The range of legal values, in words.
+        expected: String,
+    },
+    /// A matrix or source has another sample dimension than the dictionary or model.
+    #[error("`{argument}` has dimension {found}, expected {expected}")]
+    Dimension {
+        /// The argument at fault.
+        argument: &'static str,
+        /// Its dimension.
+        found: usize,
+        /// The dimension it must have.
+        expected: usize,
+    },
+    /// There is nothing to learn from or to measure: the argument holds no samples.
+    #[error("`{argument}` holds no samples")]
+    NoSamples {
+        /// The argument at fault.
+        argument: &'static str,
+    },
+    /// A sample holds a NaN or an infinity.
+    #[error("sample {sample} is not finite: coordinate {coordinate} is {value}")]
+    NotFinite {
+        /// Index of the sample in its source.
+        sample: usize,
+        /// Index of the coordinate within the sample.
+        coordinate: usize,
+        /// The value found there.
+        value: f64,
+    },
+    /// An atom of a given dictionary holds a NaN or an infinity.
+    #[error("atom {atom} is not finite: coordinate {coordinate} is {value}")]
+    NotFiniteAtom {
+        /// Index of the atom.
+        atom: usize,
+        /// Index of the coordinate within the atom.
+        coordinate: usize,
+        /// The value found there.
+        value: f64,
+    },
+    /// An atom of a given dictionary is not of unit norm.
+    #[error("atom {atom} has norm {norm}, expected 1 (`Dictionary::normalized` scales atoms)")]
+    NotUnitAtom {
+        /// Index of the atom.
+        atom: usize,
+        /// Its Euclidean norm.
+        norm: f64,
+    },
+    /// An atom of a given dictionary is zero and has no direction.
+    #[error("atom {atom} is zero and cannot be scaled to norm 1")]
+    ZeroAtom {
+        /// Index of the atom.
+        atom: usize,
+    },
+    /// Reading samples failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The backend failed: memory, device, driver.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// A file could not be read, written or understood.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Error {
+    /// A parameter outside its range.
+    pub(crate) fn argument(
+        argument: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Argument { argument, found: found.to_string(), expected: expected.into() }
+    }
+}
+
+/// Why a [`SampleSource`](crate::source::SampleSource) could not deliver samples.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The range asked for lies outside the source.
+    #[error("samples {start}..{end} were asked of a source of {len}")]
+    OutOfRange {
+        /// First sample asked for.
+        start: usize,
+        /// One past the last sample asked for.
+        end: usize,
+        /// Number of samples in the source.
+        len: usize,
+    },
+    /// The buffer handed in does not hold exactly the samples asked for.
+    #[error("the buffer holds {found} values, the samples asked for need {expected}")]
+    Buffer {
+        /// Length of the buffer.
+        found: usize,
+        /// Samples × dimension.
+        expected: usize,
+    },
+    /// A slice's length is not a multiple of its dimension, or its dimension is zero.
+    #[error("a slice of {len} values is not a whole number of samples of dimension {dim}")]
+    Ragged {
+        /// Length of the slice.
+        len: usize,
+        /// Dimension stated.
+        dim: usize,
+    },
+    /// The file behind the source is at fault.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An error of a source implemented outside this crate.
+    #[error("{0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a file could not be read or written. Each names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The header promises more bytes than the file holds.
+    #[error("{}: truncated: the header promises {promised} bytes, the file holds {found}", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the header promises.
+        promised: u64,
+        /// Bytes the file holds.
+        found: u64,
+    },
+    /// The file is not of the format expected, or its header makes no sense.
+    #[error("{}: not a valid {format} file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format expected.
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The element type is not one this crate reads.
+    #[error("{}: element type {found}, expected {expected}", path.display())]
+    ElementType {
+        /// The file.
+        path: PathBuf,
+        /// The type found.
+        found: String,
+        /// The types that can be read.
+        expected: &'static str,
+    },
+    /// The array is not of the shape expected.
+    #[error("{}: shape {found:?}, expected {expected}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The shape found.
+        found: Vec<usize>,
+        /// The shape expected, in words.
+        expected: String,
+    },
+    /// A tensor asked for by name is not there, or none was named and there are several.
+    #[error("{}: {problem}; the file holds {}", path.display(), available.join(", "))]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong: the tensor is missing, or the choice is ambiguous.
+        problem: String,
+        /// Names of the tensors in the file.
+        available: Vec<String>,
+    },
+}
+
+/// Why a [`Backend`](crate::backend::Backend) failed: out of memory, a lost device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// A matrix of this shape cannot be allocated.
+    #[error("cannot allocate a {rows} × {cols} matrix: {reason}")]
+    Allocation {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+        /// The allocator's or device's reason.
+        reason: String,
+    },
+    /// A device error of a backend implemented outside this crate.
+    #[error("{0}")]
+    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

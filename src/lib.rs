@@ -1,0 +1,30 @@
+//! Dictionary learning that scales.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod backend;
+pub mod coder;
+pub mod codes;
+pub mod conformance;
+pub mod dictionary;
+mod encoder;
+pub mod error;
+mod kernel;
+pub mod metrics;
+mod model;
+mod problem;
+mod random;
+mod samples;
+mod scalar;
+pub mod source;
+pub mod synthetic;
+pub mod updater;
+
+pub use codes::SparseCodes;
+pub use dictionary::Dictionary;
+pub use encoder::Encoder;
+pub use error::Error;
+pub use faer;
+pub use model::Model;
+pub use problem::{ProblemShape, Sign};
+pub use scalar::Scalar;

@@ -1,0 +1,157 @@
+//! What learning gives: a dictionary, the mean it was centred by, and the shape of its codes.
+
+use faer::{Mat, MatRef};
+
+use crate::Scalar;
+use crate::backend::Faer;
+use crate::coder::SparseCoder;
+use crate::codes::SparseCodes;
+use crate::dictionary::Dictionary;
+use crate::encoder::Encoder;
+use crate::error::Error;
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+
+/// A learned dictionary with what is needed to use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model<T: Scalar> {
+    dictionary: Dictionary<T>,
+    mean: Option<Vec<T>>,
+    sparsity: usize,
+    sign: Sign,
+}
+
+impl<T: Scalar> Model<T> {
+    /// A model of the given dictionary, coding `sample − mean` with at most `sparsity` nonzeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a sparsity outside 1..=min(d, m), [`Error::Dimension`] for a mean
+    /// that is not of dimension d, [`Error::NotFinite`] (sample 0) for one that is not finite.
+    pub fn new(
+        dictionary: Dictionary<T>,
+        mean: Option<Vec<T>>,
+        sparsity: usize,
+        sign: Sign,
+    ) -> Result<Self, Error> {
+        let model = Self { dictionary, mean, sparsity, sign };
+        model.shape().check()?;
+        if let Some(mean) = &model.mean {
+            if mean.len() != model.dim() {
+                return Err(Error::Dimension {
+                    argument: "mean",
+                    found: mean.len(),
+                    expected: model.dim(),
+                });
+            }
+            if let Some(coordinate) = kernel::first_not_finite(mean) {
+                let value = mean[coordinate].widen();
+                return Err(Error::NotFinite { sample: 0, coordinate, value });
+            }
+        }
+        Ok(model)
+    }
+
+    /// The dictionary D.
+    #[must_use]
+    pub fn dictionary(&self) -> &Dictionary<T> {
+        &self.dictionary
+    }
+
+    /// The mean that is subtracted before coding and added after decoding, if data were centred.
+    #[must_use]
+    pub fn mean(&self) -> Option<&[T]> {
+        self.mean.as_deref()
+    }
+
+    /// The dimension d of samples.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dictionary.dim()
+    }
+
+    /// The number of atoms m.
+    #[must_use]
+    pub fn atoms(&self) -> usize {
+        self.dictionary.atoms()
+    }
+
+    /// The budget k of nonzeros a sample.
+    #[must_use]
+    pub fn sparsity(&self) -> usize {
+        self.sparsity
+    }
+
+    /// The sign of coefficients.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        self.sign
+    }
+
+    /// Dimensions and constraints, as coders take them.
+    #[must_use]
+    pub fn shape(&self) -> ProblemShape {
+        ProblemShape {
+            dim: self.dim(),
+            atoms: self.atoms(),
+            sparsity: self.sparsity,
+            sign: self.sign,
+        }
+    }
+
+    /// The same dictionary with another budget k.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a sparsity outside 1..=min(d, m).
+    pub fn with_sparsity(self, sparsity: usize) -> Result<Self, Error> {
+        Self::new(self.dictionary, self.mean, sparsity, self.sign)
+    }
+
+    /// An [`Encoder`] of this model with its own copy of the dictionary and scratch memory: the
+    /// way to encode more than once, since what a coder derives from the dictionary is kept.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub fn encoder<C>(&self, coder: C) -> Result<Encoder<Faer<T>, C>, Error>
+    where
+        C: SparseCoder<Faer<T>>,
+    {
+        Encoder::new(Faer::default(), coder, self)
+    }
+
+    /// The codes of `samples` (d × N, a column a sample), by any coder.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] and [`Error::NotFinite`] for bad samples; those of
+    /// [`encoder`](Self::encoder).
+    pub fn encode<C>(&self, coder: &C, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error>
+    where
+        C: SparseCoder<Faer<T>> + Clone,
+    {
+        self.encoder(coder.clone())?.encode(samples)
+    }
+
+    /// The samples (d × N) that `codes` stand for: D X, plus the mean.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] if the codes are over another number of atoms.
+    pub fn decode(&self, codes: &SparseCodes<T>) -> Result<Mat<T>, Error> {
+        if codes.atoms() != self.atoms() {
+            return Err(Error::Dimension {
+                argument: "codes",
+                found: codes.atoms(),
+                expected: self.atoms(),
+            });
+        }
+        let mut samples = Mat::zeros(self.dim(), codes.samples());
+        for (i, (support, values)) in codes.iter().enumerate() {
+            let sample = samples.col_as_slice_mut(i);
+            if let Some(mean) = &self.mean {
+                sample.copy_from_slice(mean);
+            }
+            for (&atom, &value) in support.iter().zip(values) {
+                kernel::axpy(sample, value, self.dictionary.atom(atom as usize));
+            }
+        }
+        Ok(samples)
+    }
+}

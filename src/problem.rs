@@ -1,0 +1,51 @@
+//! What fixes a sparse coding problem: its dimensions, its budget and the sign of its codes.
+
+use crate::error::Error;
+
+/// The sign that coefficients may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sign {
+    /// Any sign, as K-SVD.
+    #[default]
+    Signed,
+    /// Coefficients ≥ 0, as the activations of sparse autoencoders.
+    NonNegative,
+}
+
+/// Dimensions and constraints that coder, updater and model share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProblemShape {
+    /// Dimension d of samples and atoms.
+    pub dim: usize,
+    /// Number of atoms m.
+    pub atoms: usize,
+    /// Budget k: the most nonzeros a sample may have.
+    pub sparsity: usize,
+    /// The sign of coefficients.
+    pub sign: Sign,
+}
+
+impl ProblemShape {
+    /// Checks d ≥ 1, m ≥ 1 and 1 ≤ k ≤ min(d, m).
+    ///
+    /// # Errors
+    /// [`Error::Argument`], naming `dim`, `atoms` or `sparsity`.
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { dim, atoms, sparsity, .. } = *self;
+        if dim == 0 {
+            return Err(Error::argument("dim", dim, "at least 1"));
+        }
+        if atoms == 0 || atoms > u32::MAX as usize - 1 {
+            return Err(Error::argument("atoms", atoms, "at least 1 and below 2³² − 1"));
+        }
+        if sparsity == 0 || sparsity > atoms {
+            let expected = format!("1 to {atoms}, the number of atoms");
+            return Err(Error::argument("sparsity", sparsity, expected));
+        }
+        if sparsity > dim {
+            let expected = format!("1 to {dim}, the dimension of the samples");
+            return Err(Error::argument("sparsity", sparsity, expected));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Seeded randomness: a portable generator, one stream for each purpose.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What random numbers are drawn for. Purposes have streams of their own, so that drawing more for
+/// one does not shift another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// The initial dictionary.
+    Initialisation,
+    /// Planted problems.
+    Synthetic,
+    /// The order of samples in an epoch.
+    Epoch(u64),
+    /// The order of atoms in a step.
+    Step(u64),
+}
+
+/// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
+pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    // The two low bits tell the counted purposes apart; a count never reaches 2⁶².
+    generator.set_stream(match purpose {
+        Purpose::Initialisation => 0,
+        Purpose::Synthetic => 4,
+        Purpose::Epoch(epoch) => epoch << 2 | 1,
+        Purpose::Step(step) => step << 2 | 2,
+    });
+    generator
+}

@@ -1,0 +1,69 @@
+//! The real numbers a problem is stated in: `f32` or `f64`.
+
+use std::fmt::{Debug, Display};
+use std::iter::Sum;
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A real scalar: `f32` or `f64`. Sealed: kernels and tolerances are chosen for these two.
+///
+/// Measures (norms, errors, variances) are accumulated in `f64` whatever the scalar is.
+pub trait Scalar:
+    private::Sealed
+    + faer::traits::RealField
+    + num_traits::Float
+    + Copy
+    + Default
+    + Send
+    + Sync
+    + Sum
+    + Debug
+    + Display
+    + 'static
+{
+    /// The type's name in files and messages: `"f32"` or `"f64"`.
+    const NAME: &'static str;
+
+    /// The machine epsilon as `f64`.
+    const EPSILON: f64;
+
+    /// Widens to `f64`, exactly.
+    fn widen(self) -> f64;
+
+    /// Rounds from `f64` to the nearest representable value.
+    fn narrow(value: f64) -> Self;
+}
+
+impl Scalar for f32 {
+    const NAME: &'static str = "f32";
+    const EPSILON: f64 = f32::EPSILON as f64;
+
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        f64::from(self)
+    }
+
+    #[inline(always)]
+    fn narrow(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Scalar for f64 {
+    const NAME: &'static str = "f64";
+    const EPSILON: f64 = f64::EPSILON;
+
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        self
+    }
+
+    #[inline(always)]
+    fn narrow(value: f64) -> Self {
+        value
+    }
+}
