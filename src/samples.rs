@@ -94,7 +94,7 @@ pub(crate) fn check_finite<T: Scalar>(
     dim: usize,
     first: usize,
 ) -> Result<(), Error> {
-    match kernel::vectorized(|| kernel::first_not_finite(samples)) {
+    match kernel::vectorized(kernel::first_not_finite, samples) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {
             sample: first + at / dim,
@@ -126,7 +126,7 @@ impl Moments {
             .par_chunks(BLOCK * dim)
             .map(|block| {
                 let mut moments = Self::new(dim);
-                kernel::vectorized(|| moments.add_samples(block));
+                kernel::vectorized(Self::add_samples, (&mut moments, block));
                 moments
             })
             .collect();
@@ -136,11 +136,13 @@ impl Moments {
     }
 
     #[inline(always)]
-    fn add_samples<T: Scalar>(&mut self, samples: &[T]) {
-        for sample in samples.chunks_exact(self.sum.len()) {
-            self.sum.iter_mut().zip(sample).for_each(|(sum, x)| *sum += x.widen());
-            self.energy += kernel::squared_norm(sample);
-            self.samples += 1;
+    fn add_samples<T: Scalar>((moments, samples): (&mut Self, &[T])) {
+        for sample in samples.chunks_exact(moments.sum.len()) {
+            for (sum, x) in moments.sum.iter_mut().zip(sample) {
+                *sum += x.widen();
+            }
+            moments.energy += kernel::squared_norm(sample);
+            moments.samples += 1;
         }
     }
 
