@@ -1,1 +1,271 @@
-//! Planted problems.
+//! Problems made up from a seed, whose dictionary and codes are known: for docs, tests, benches.
+
+use faer::Mat;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use crate::Scalar;
+use crate::backend::{Backend, Faer};
+use crate::codes::{CodesBlock, SparseCodes};
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+use crate::random::{Purpose, generator};
+
+/// Samples drawn from one stream of random numbers.
+const BLOCK: usize = 256;
+
+/// Directions that [`Kind::Correlated`] atoms share beside their mean.
+const SHARED: usize = 7;
+
+/// The kind of atoms and samples. Easy data hide what goes wrong on real ones: draw conclusions
+/// on the two others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Independent Gaussian atoms, nearly orthogonal where d is large.
+    #[default]
+    Planted,
+    /// Coherent atoms: g + s + √(3/14) Σ_r w_r q_r, normalised, with g ~ N(0, I/d), weights
+    /// w_r ~ N(0, 1), and a unit direction s and seven unit directions q_r that all atoms share. An
+    /// atom's largest |cos| with another is about 0.7 in the median.
+    Correlated,
+    /// Samples like embeddings, without planted codes: a mean of norm 1 in a random direction plus
+    /// independent Gaussian coordinates of variance ∝ 1/(r + 1) for coordinate r, which sum to 1.
+    /// The atoms are further samples of that law, normalised, and the codes are empty.
+    Anisotropic,
+}
+
+/// What to generate; [`generate`](Self::generate) does it.
+///
+/// | parameter | default | meaning | range |
+/// |---|---|---|---|
+/// | `dim`, `atoms`, `sparsity`, `samples` | given | d, m, k, N | 1 ≤ k ≤ min(d, m), N ≥ 1 |
+/// | `kind` | [`Kind::Planted`] | how atoms and samples are drawn | |
+/// | `sign` | [`Sign::Signed`] | sign of the coefficients | |
+/// | `noise` | 0 | norm of the noise over norm of the signal | ≥ 0, finite |
+/// | `seed` | 0 | the random numbers | any |
+///
+/// Each sample is the sum of k distinct atoms, uniformly chosen, with coefficients ±(0.5 + |g|),
+/// g ~ N(0, 1), and signs that are fair coins (or all +). Noise adds to every coordinate a Gaussian
+/// of standard deviation `noise` · s / √d, where s is the root mean square over all samples of
+/// the norm of the signal: Σ‖noise‖² / Σ‖signal‖² has the expectation `noise`².
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 100).noise(0.05).seed(7).generate::<f32>()?;
+/// assert_eq!(data.samples.shape(), (16, 100));
+/// assert_eq!(data.codes.support(0).len(), 3);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Planted {
+    shape: ProblemShape,
+    samples: usize,
+    noise: f64,
+    seed: u64,
+    kind: Kind,
+}
+
+/// A generated problem.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlantedData<T: Scalar> {
+    /// The true dictionary D (d × m).
+    pub dictionary: Dictionary<T>,
+    /// The true codes X (m × N): exactly k nonzeros a sample, or none for [`Kind::Anisotropic`].
+    pub codes: SparseCodes<T>,
+    /// The samples Y (d × N): D X plus noise.
+    pub samples: Mat<T>,
+}
+
+impl Planted {
+    /// `samples` samples of dimension `dim`, made of `sparsity` out of `atoms` atoms each.
+    pub fn new(dim: usize, atoms: usize, sparsity: usize, samples: usize) -> Self {
+        let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::default() };
+        Self { shape, samples, noise: 0.0, seed: 0, kind: Kind::default() }
+    }
+
+    /// How atoms and samples are drawn.
+    pub fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The sign of the coefficients.
+    pub fn sign(self, sign: Sign) -> Self {
+        Self { shape: ProblemShape { sign, ..self.shape }, ..self }
+    }
+
+    /// The norm of the noise relative to that of the signal.
+    pub fn noise(self, noise: f64) -> Self {
+        Self { noise, ..self }
+    }
+
+    /// The seed. The same seed gives the same bits, on any number of threads.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Draws the problem: O((N k + m) d), in parallel over samples.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a parameter outside the range in the [table](Self),
+    /// [`Error::Backend`] if the memory for samples or atoms cannot be had.
+    pub fn generate<T: Scalar>(&self) -> Result<PlantedData<T>, Error> {
+        self.check()?;
+        let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
+        let mut random = generator(self.seed, Purpose::Synthetic);
+        let law = Law::draw(self.kind, dim, &mut random);
+        let mut dictionary = Faer::<T>::default().zeros(dim, atoms)?;
+        let mut samples = Faer::<T>::default().zeros(dim, self.samples)?;
+        for j in 0..atoms {
+            law.fill(dictionary.col_as_slice_mut(j), &mut random);
+        }
+        let dictionary = Dictionary::normalized(dictionary)?;
+        let mut codes = SparseCodes::new(atoms, self.samples, sparsity);
+
+        let (seed_of_signal, seed_of_noise) = (random.random(), random.random());
+        let energy = self.add_signal(&law, &dictionary, &mut codes, &mut samples, seed_of_signal);
+        let deviation = self.noise * (energy / self.samples as f64 / dim as f64).sqrt();
+        if deviation > 0.0 {
+            add_noise(&mut samples, deviation, seed_of_noise);
+        }
+        Ok(PlantedData { dictionary, codes, samples })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.shape.check()?;
+        if self.samples == 0 {
+            return Err(Error::argument("samples", self.samples, "at least 1"));
+        }
+        if !(self.noise >= 0.0 && self.noise.is_finite()) {
+            return Err(Error::argument("noise", self.noise, "finite and at least 0"));
+        }
+        Ok(())
+    }
+
+    /// Writes the samples without noise, and their codes; returns the sum of squares.
+    fn add_signal<T: Scalar>(
+        &self,
+        law: &Law,
+        dictionary: &Dictionary<T>,
+        codes: &mut SparseCodes<T>,
+        samples: &mut Mat<T>,
+        seed: u64,
+    ) -> f64 {
+        let codes: Vec<CodesBlock<'_, T>> = codes.blocks_mut(BLOCK).collect();
+        let energies: Vec<f64> = codes
+            .into_par_iter()
+            .zip(samples.par_col_chunks_mut(BLOCK))
+            .enumerate()
+            .map(|(block, (mut codes, mut samples))| {
+                let mut random = stream(seed, block);
+                let mut energy = 0.0;
+                for (i, sample) in samples.as_mut().col_iter_mut().enumerate() {
+                    let sample = sample.try_as_col_major_mut().expect("contiguous").as_slice_mut();
+                    match self.kind {
+                        Kind::Anisotropic => law.fill(sample, &mut random),
+                        Kind::Planted | Kind::Correlated => {
+                            codes.write(i, |support, values| {
+                                self.draw_code(support, values, &mut random)
+                            });
+                            let (support, values) = codes.code(i);
+                            for (&atom, &value) in support.iter().zip(values) {
+                                kernel::axpy(sample, value, dictionary.atom(atom as usize));
+                            }
+                        }
+                    }
+                    energy += kernel::squared_norm(sample);
+                }
+                energy
+            })
+            .collect();
+        energies.into_iter().sum()
+    }
+
+    /// k distinct atoms with coefficients ±(0.5 + |g|).
+    fn draw_code<T: Scalar>(
+        &self,
+        support: &mut [u32],
+        values: &mut [T],
+        random: &mut ChaCha8Rng,
+    ) -> usize {
+        let chosen = rand::seq::index::sample(random, self.shape.atoms, self.shape.sparsity);
+        for ((slot, value), atom) in support.iter_mut().zip(values).zip(chosen) {
+            let size = 0.5 + gaussian(random).abs();
+            let negative = self.shape.sign == Sign::Signed && random.random();
+            *slot = atom as u32;
+            *value = T::narrow(if negative { -size } else { size });
+        }
+        self.shape.sparsity
+    }
+}
+
+/// The law of the vectors that a [`Kind`] draws: m₀ + g ⊙ σ + Σ_r w_r q_r.
+struct Law {
+    mean: Vec<f64>,
+    deviations: Vec<f64>,
+    shared: Vec<Vec<f64>>,
+}
+
+impl Law {
+    fn draw(kind: Kind, dim: usize, random: &mut ChaCha8Rng) -> Self {
+        let even = vec![(dim as f64).recip().sqrt(); dim];
+        match kind {
+            Kind::Planted => Self { mean: vec![0.0; dim], deviations: even, shared: Vec::new() },
+            Kind::Correlated => {
+                let mean = direction(dim, 1.0, random);
+                // Energies 1 (own), 1 (mean) and 3/2 (shared): a median coherence of about 0.7.
+                let length = (1.5 / SHARED as f64).sqrt();
+                let shared = (0..SHARED).map(|_| direction(dim, length, random)).collect();
+                Self { mean, deviations: even, shared }
+            }
+            Kind::Anisotropic => {
+                let harmonic: f64 = (1..=dim).map(|r| (r as f64).recip()).sum();
+                let deviations = (1..=dim).map(|r| (r as f64 * harmonic).recip().sqrt()).collect();
+                Self { mean: direction(dim, 1.0, random), deviations, shared: Vec::new() }
+            }
+        }
+    }
+
+    fn fill<T: Scalar>(&self, vector: &mut [T], random: &mut ChaCha8Rng) {
+        let weights: Vec<f64> = self.shared.iter().map(|_| gaussian(random)).collect();
+        for (r, value) in vector.iter_mut().enumerate() {
+            let common: f64 = weights.iter().zip(&self.shared).map(|(w, q)| w * q[r]).sum();
+            *value = T::narrow(self.mean[r] + common + self.deviations[r] * gaussian(random));
+        }
+    }
+}
+
+fn add_noise<T: Scalar>(samples: &mut Mat<T>, deviation: f64, seed: u64) {
+    samples.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut samples)| {
+        let mut random = stream(seed, block);
+        for sample in samples.as_mut().col_iter_mut() {
+            for value in sample.iter_mut() {
+                *value = T::narrow(value.widen() + deviation * gaussian(&mut random));
+            }
+        }
+    });
+}
+
+/// The random numbers of one block of samples.
+fn stream(seed: u64, block: usize) -> ChaCha8Rng {
+    let mut random = generator(seed, Purpose::Synthetic);
+    random.set_stream(block as u64);
+    random
+}
+
+/// A vector of the given length in a uniformly random direction.
+fn direction(dim: usize, length: f64, random: &mut ChaCha8Rng) -> Vec<f64> {
+    let mut direction: Vec<f64> = (0..dim).map(|_| gaussian(random)).collect();
+    kernel::normalize(&mut direction);
+    direction.iter_mut().for_each(|x| *x *= length);
+    direction
+}
+
+fn gaussian(random: &mut ChaCha8Rng) -> f64 {
+    random.sample(StandardNormal)
+}

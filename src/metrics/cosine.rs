@@ -1,0 +1,52 @@
+//! Absolute cosines between atoms, a block of them at a time.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, Par};
+use rayon::prelude::*;
+
+use crate::Scalar;
+use crate::dictionary::Dictionary;
+use crate::kernel;
+
+/// Atoms multiplied by one task; fixed, so that results do not depend on the number of threads.
+pub(super) const BLOCK: usize = 128;
+
+/// A dictionary with the norms of its atoms, which are 1 only to rounding.
+pub(super) struct Directions<'a, T: Scalar> {
+    dictionary: &'a Dictionary<T>,
+    norms: Vec<f64>,
+}
+
+impl<'a, T: Scalar> Directions<'a, T> {
+    pub(super) fn new(dictionary: &'a Dictionary<T>) -> Self {
+        let norms = (0..dictionary.atoms())
+            .into_par_iter()
+            .map(|j| kernel::vectorized(|| kernel::squared_norm(dictionary.atom(j)).sqrt()))
+            .collect();
+        Self { dictionary, norms }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// |cos| of each of our atoms with the consecutive atoms of `other` from `first` on, as many
+    /// as `out` has room for: one row of `out` for each atom of `other`. At most 1.
+    pub(super) fn cosines(&self, other: &Self, first: usize, out: &mut [T]) {
+        let width = out.len() / self.len();
+        let (ours, theirs) = (self.dictionary.as_mat(), other.dictionary.as_mat());
+        matmul(
+            MatMut::from_column_major_slice_mut(out, self.len(), width),
+            Accum::Replace,
+            ours.transpose(),
+            theirs.subcols(first, width),
+            <T as num_traits::One>::one(),
+            Par::Seq,
+        );
+        for (row, norm) in out.chunks_exact_mut(self.len()).zip(&other.norms[first..]) {
+            for (cosine, own) in row.iter_mut().zip(&self.norms) {
+                *cosine = T::narrow((cosine.widen().abs() / (norm * own)).min(1.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! How well codes reproduce samples, and how they use the atoms.
+
+use faer::MatRef;
+use rayon::prelude::*;
+
+use super::moments::Moments;
+use crate::Scalar;
+use crate::codes::SparseCodes;
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::kernel;
+use crate::model::Model;
+use crate::source::SampleSource;
+
+/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 256;
+
+/// Error, variance and use of atoms over any number of batches of samples and their codes.
+///
+/// Sums are in f64. The variance is accumulated around a moving mean (Chan, Golub & LeVeque 1983),
+/// so a mean far larger than the spread does not cancel it. Memory: d + m numbers, and while a
+/// batch is added 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in parallel;
+/// the same batches give the same bits on any number of threads.
+///
+/// ```
+/// use dbksvd::faer::mat;
+/// use dbksvd::metrics::Reconstruction;
+/// use dbksvd::{Dictionary, SparseCodes};
+///
+/// let dictionary = Dictionary::new(mat![[1.0, 0.0], [0.0, 1.0]])?;
+/// let samples = mat![[2.0, -2.0], [1.0, 1.0]];
+/// let mut codes = SparseCodes::new(2, 2, 1);
+/// codes.set(0, &[0], &[2.0]);
+/// codes.set(1, &[0], &[-1.0]);
+/// let mut measured = Reconstruction::new(2, 2);
+/// measured.add(&dictionary, None, samples.as_ref(), &codes)?;
+/// assert_eq!(measured.fvu(), 3.0 / 8.0); // ‖(0, 1)‖² + ‖(−1, 1)‖² over 2 · 2²
+/// assert_eq!(measured.dead_atoms().collect::<Vec<_>>(), [1]);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reconstruction {
+    moments: Moments,
+    usage: Vec<u64>,
+}
+
+/// The measures of `codes` as codes of `samples` (d × N, a column a sample) under `model`: what
+/// [`Model::decode`] returns is compared with the samples, without being kept.
+///
+/// # Errors
+/// [`Error::NoSamples`] if N = 0, and those of [`Reconstruction::add`].
+pub fn reconstruction<T: Scalar>(
+    model: &Model<T>,
+    samples: MatRef<'_, T>,
+    codes: &SparseCodes<T>,
+) -> Result<Reconstruction, Error> {
+    if samples.ncols() == 0 {
+        return Err(Error::NoSamples { argument: "samples" });
+    }
+    let mut measured = Reconstruction::new(model.dim(), model.atoms());
+    measured.add(model.dictionary(), model.mean(), samples, codes)?;
+    Ok(measured)
+}
+
+impl Reconstruction {
+    /// Measures of no samples yet, for dimension `dim` and `atoms` atoms.
+    #[must_use]
+    pub fn new(dim: usize, atoms: usize) -> Self {
+        Self { moments: Moments::new(dim), usage: vec![0; atoms] }
+    }
+
+    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) decode to, D x plus the `mean`
+    /// that a [`Model`] adds.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] if dictionary, mean, samples or codes do not agree with each other in
+    /// d, m or N, or with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
+    /// first one ever added; [`Error::Argument`] for a coefficient that is not finite or
+    /// an atom that does not exist. After an error nothing has been added.
+    pub fn add<T: Scalar>(
+        &mut self,
+        dictionary: &Dictionary<T>,
+        mean: Option<&[T]>,
+        samples: MatRef<'_, T>,
+        codes: &SparseCodes<T>,
+    ) -> Result<(), Error> {
+        let (dim, atoms) = (self.moments.mean.len(), self.usage.len());
+        agree("dictionary", dictionary.dim(), dim)?;
+        agree("atoms of the dictionary", dictionary.atoms(), atoms)?;
+        agree("mean", mean.map_or(dim, <[T]>::len), dim)?;
+        agree("samples", samples.nrows(), dim)?;
+        agree("codes", codes.atoms(), atoms)?;
+        agree("samples of the codes", codes.samples(), samples.ncols())?;
+
+        let batch = Batch { dictionary, mean, samples, codes, offset: self.samples() };
+        let blocks: Vec<Result<Moments, Error>> = (0..samples.ncols().div_ceil(BLOCK))
+            .into_par_iter()
+            .map(|block| batch.moments(block * BLOCK))
+            .collect();
+        // In order: the first bad sample is the one reported, and sums are always the same.
+        let mut moments = self.moments.clone();
+        for block in blocks {
+            moments.merge(&block?);
+        }
+        self.moments = moments;
+        for (support, values) in codes.iter() {
+            for (&atom, &value) in support.iter().zip(values) {
+                self.usage[atom as usize] += u64::from(value != T::zero());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what `other` has measured.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] if `other` is for another dimension or number of atoms.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        agree("other", other.moments.mean.len(), self.moments.mean.len())?;
+        agree("atoms of other", other.usage.len(), self.usage.len())?;
+        self.moments.merge(&other.moments);
+        self.usage.iter_mut().zip(&other.usage).for_each(|(sum, &uses)| *sum += uses);
+        Ok(())
+    }
+
+    /// Number of samples N added so far.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.moments.samples
+    }
+
+    /// The mean ȳ of the samples, of length d; zero before the first one.
+    #[must_use]
+    pub fn mean(&self) -> &[f64] {
+        &self.moments.mean
+    }
+
+    /// Σ‖y − ŷ‖².
+    #[must_use]
+    pub fn squared_error(&self) -> f64 {
+        self.moments.error
+    }
+
+    /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: 0 is perfect, 1 is what the mean
+    /// alone achieves, and worse is possible.
+    ///
+    /// For samples that are all equal (a single one, say) it is 0 if they are reproduced exactly
+    /// and infinite otherwise; without samples NaN.
+    #[must_use]
+    pub fn fvu(&self) -> f64 {
+        self.share(self.moments.error, self.moments.scatter)
+    }
+
+    /// Explained variance, 1 − [`fvu`](Self::fvu).
+    #[must_use]
+    pub fn explained_variance(&self) -> f64 {
+        1.0 - self.fvu()
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y‖²: 0 is perfect, 1 is what empty codes achieve. For samples that are all
+    /// zero it is 0 or infinite as [`fvu`](Self::fvu) is; without samples NaN.
+    #[must_use]
+    pub fn relative_error(&self) -> f64 {
+        self.share(self.moments.error, self.moments.energy)
+    }
+
+    /// L0: the mean number of coefficients ≠ 0 a sample; NaN without samples.
+    #[must_use]
+    pub fn l0(&self) -> f64 {
+        self.usage.iter().sum::<u64>() as f64 / self.samples() as f64
+    }
+
+    /// For each atom, how many samples use it with a coefficient ≠ 0.
+    #[must_use]
+    pub fn usage(&self) -> &[u64] {
+        &self.usage
+    }
+
+    /// For each atom, the share of samples that use it, 0 to 1; NaN without samples.
+    #[must_use]
+    pub fn densities(&self) -> Vec<f64> {
+        self.usage.iter().map(|&uses| uses as f64 / self.samples() as f64).collect()
+    }
+
+    /// The atoms that no sample uses, in order.
+    pub fn dead_atoms(&self) -> impl Iterator<Item = usize> {
+        (0..self.usage.len()).filter(|&atom| self.usage[atom] == 0)
+    }
+
+    fn share(&self, part: f64, whole: f64) -> f64 {
+        match self.samples() {
+            0 => f64::NAN,
+            _ if part == 0.0 => 0.0,
+            _ => part / whole,
+        }
+    }
+}
+
+/// One call's arguments, checked to agree; `offset` samples came before.
+struct Batch<'a, T: Scalar> {
+    dictionary: &'a Dictionary<T>,
+    mean: Option<&'a [T]>,
+    samples: MatRef<'a, T>,
+    codes: &'a SparseCodes<T>,
+    offset: usize,
+}
+
+impl<T: Scalar> Batch<'_, T> {
+    /// The moments of the block of samples that starts at `first`.
+    ///
+    /// Squares are taken around the block's first sample s: Σ‖y − ȳ‖² = Σ‖y − s‖² − n‖ȳ − s‖²
+    /// loses at most a factor n = 256 to cancellation, whatever the mean is.
+    fn moments(&self, first: usize) -> Result<Moments, Error> {
+        let dim = self.dictionary.dim();
+        let last = (first + BLOCK).min(self.samples.ncols());
+        let mut moments = Moments { samples: last - first, ..Moments::new(dim) };
+        let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
+        let mut shift = vec![T::zero(); dim];
+        let (mut squares, mut errors) = (vec![0.0; dim], vec![0.0; dim]);
+        for i in first..last {
+            self.samples.read(i..i + 1, &mut sample)?;
+            if let Some(coordinate) = kernel::first_not_finite(&sample) {
+                let value = sample[coordinate].widen();
+                return Err(Error::NotFinite { sample: self.offset + i, coordinate, value });
+            }
+            if i == first {
+                shift.copy_from_slice(&sample);
+            }
+            self.decode(i, &mut decoded)?;
+            moments.energy += kernel::vectorized(|| {
+                add_differences(&mut moments.mean, &mut squares, &sample, &shift);
+                add_squared_differences(&mut errors, &sample, &decoded);
+                kernel::squared_norm(&sample)
+            });
+        }
+        let count = moments.samples as f64;
+        moments.mean.iter_mut().for_each(|sum| *sum /= count);
+        moments.scatter = squares.iter().sum::<f64>() - count * kernel::squared_norm(&moments.mean);
+        moments.mean.iter_mut().zip(&shift).for_each(|(mean, shift)| *mean += shift.widen());
+        moments.error = errors.iter().sum();
+        Ok(moments)
+    }
+
+    /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
+    fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
+        match self.mean {
+            Some(mean) => decoded.copy_from_slice(mean),
+            None => decoded.fill(T::zero()),
+        }
+        for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
+            if !value.widen().is_finite() {
+                return Err(Error::argument("codes", value, "finite coefficients"));
+            }
+            if atom as usize >= self.dictionary.atoms() {
+                let expected = format!("atoms below {}", self.dictionary.atoms());
+                return Err(Error::argument("codes", atom, expected));
+            }
+            let atom = self.dictionary.atom(atom as usize);
+            kernel::vectorized(|| kernel::axpy(decoded, value, atom));
+        }
+        Ok(())
+    }
+}
+
+/// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
+#[inline(always)]
+fn add_differences<T: Scalar>(sums: &mut [f64], squares: &mut [f64], a: &[T], b: &[T]) {
+    for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
+        let difference = a.widen() - b.widen();
+        *sum += difference;
+        *square += difference * difference;
+    }
+}
+
+/// squares ← squares + (a − b)², coordinate by coordinate.
+#[inline(always)]
+fn add_squared_differences<T: Scalar>(squares: &mut [f64], a: &[T], b: &[T]) {
+    for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {
+        let difference = a.widen() - b.widen();
+        *square += difference * difference;
+    }
+}
+
+fn agree(argument: &'static str, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::Dimension { argument, found, expected }) }
+}
