@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
