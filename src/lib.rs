@@ -11,6 +11,8 @@ pub mod conformance;
 pub mod dictionary;
 mod encoder;
 pub mod error;
+#[cfg(feature = "npy")]
+pub mod export;
 mod kernel;
 pub mod metrics;
 mod model;
