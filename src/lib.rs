@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
@@ -9,6 +11,8 @@ pub mod conformance;
 pub mod dictionary;
 mod encoder;
 pub mod error;
+#[cfg(feature = "npy")]
+pub mod export;
 mod init;
 mod kernel;
 pub mod learn;

@@ -1,5 +1,8 @@
 //! What learning gives: a dictionary, the mean it was centred by, and the shape of its codes.
 
+#[cfg(feature = "safetensors")]
+mod file;
+
 use faer::{Mat, MatRef};
 
 use crate::Scalar;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::backend::{Backend, Faer};
-use crate::codes::{CodesBlock, SparseCodes};
+use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
@@ -156,9 +156,8 @@ impl Planted {
         samples: &mut Mat<T>,
         seed: u64,
     ) -> f64 {
-        let codes: Vec<CodesBlock<'_, T>> = codes.blocks_mut(BLOCK).collect();
         let energies: Vec<f64> = codes
-            .into_par_iter()
+            .par_blocks_mut(BLOCK)
             .zip(samples.par_col_chunks_mut(BLOCK))
             .enumerate()
             .map(|(block, (mut codes, mut samples))| {

@@ -227,11 +227,12 @@ impl<T: Scalar> Batch<'_, T> {
                 shift.copy_from_slice(&sample);
             }
             self.decode(i, &mut decoded)?;
-            moments.energy += kernel::vectorized(|| {
-                add_differences(&mut moments.mean, &mut squares, &sample, &shift);
-                add_squared_differences(&mut errors, &sample, &decoded);
-                kernel::squared_norm(&sample)
-            });
+            kernel::vectorized(
+                add_differences,
+                (&mut *moments.mean, &mut *squares, &*sample, &*shift),
+            );
+            kernel::vectorized(add_squared_differences, (&mut *errors, &*sample, &*decoded));
+            moments.energy += kernel::vectorized(kernel::squared_norm, &sample);
         }
         let count = moments.samples as f64;
         moments.mean.iter_mut().for_each(|sum| *sum /= count);
@@ -256,7 +257,7 @@ impl<T: Scalar> Batch<'_, T> {
                 return Err(Error::argument("codes", atom, expected));
             }
             let atom = self.dictionary.atom(atom as usize);
-            kernel::vectorized(|| kernel::axpy(decoded, value, atom));
+            kernel::axpy(decoded, value, atom);
         }
         Ok(())
     }
@@ -264,7 +265,7 @@ impl<T: Scalar> Batch<'_, T> {
 
 /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
 #[inline(always)]
-fn add_differences<T: Scalar>(sums: &mut [f64], squares: &mut [f64], a: &[T], b: &[T]) {
+fn add_differences<T: Scalar>((sums, squares, a, b): (&mut [f64], &mut [f64], &[T], &[T])) {
     for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
         let difference = a.widen() - b.widen();
         *sum += difference;
@@ -274,7 +275,7 @@ fn add_differences<T: Scalar>(sums: &mut [f64], squares: &mut [f64], a: &[T], b:
 
 /// squares ← squares + (a − b)², coordinate by coordinate.
 #[inline(always)]
-fn add_squared_differences<T: Scalar>(squares: &mut [f64], a: &[T], b: &[T]) {
+fn add_squared_differences<T: Scalar>((squares, a, b): (&mut [f64], &[T], &[T])) {
     for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {
         let difference = a.widen() - b.widen();
         *square += difference * difference;

@@ -1,9 +1,29 @@
 //! Where samples come from: memory, files, anything that can deliver a range.
 
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+pub(crate) mod element;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod file;
 mod memory;
+#[cfg(feature = "npy")]
+mod npy;
 mod plan;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod positional;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+pub(crate) mod rows;
+#[cfg(feature = "safetensors")]
+mod safetensors;
+#[cfg(feature = "safetensors")]
+pub(crate) mod safetensors_header;
 
+#[cfg(feature = "safetensors")]
+pub use self::safetensors::SafetensorsSource;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+pub use file::{FileSource, open};
 pub use memory::SliceSource;
+#[cfg(feature = "npy")]
+pub use npy::NpySource;
 pub use plan::EpochPlan;
 pub(crate) use plan::steps;
 

@@ -1,0 +1,54 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::FileError;
+
+/// Names tried for the temporary file; the ones of a process that died may be taken.
+const ATTEMPTS: usize = 64;
+
+/// Lets `write` fill a temporary file beside `path`, syncs it, and renames it to `path`. If
+/// anything fails, `path` is as it was and the temporary file is gone.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let (temporary, file) = create_beside(path).map_err(failed)?;
+    let written = fill(file, write).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // The first failure is the one to report, whether or not tidying up succeeds.
+        let _ = fs::remove_file(&temporary);
+        failed(source)
+    })
+}
+
+fn fill(file: File, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
+    write(&mut writer)?;
+    writer.flush()?;
+    writer.get_ref().sync_all()
+}
+
+/// A new file in the directory of `path`: a rename is atomic only within a file system.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
+    };
+    for _ in 0..ATTEMPTS {
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}-{count}.tmp", std::process::id()));
+        let temporary = path.with_file_name(temporary);
+        match File::create_new(&temporary) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (temporary, file)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}

@@ -1,0 +1,167 @@
+//! Dictionaries and codes in the files of NumPy and SciPy.
+//!
+//! ```python
+//! D = numpy.load("dictionary.npy")          # (m, d), row j is atom j
+//! X = scipy.sparse.load_npz("codes.npz")    # CSR, (N, m), row i is sample i
+//! Y = X @ D                                 # (N, d)
+//! ```
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use faer::Mat;
+use npyz::WriterBuilder;
+use rawzip::ZipArchiveWriter;
+
+use crate::Scalar;
+use crate::atomic::write_atomically;
+use crate::codes::SparseCodes;
+use crate::dictionary::Dictionary;
+use crate::error::FileError;
+use crate::source::NpySource;
+use crate::source::element::{Element, write_values};
+
+/// Writes a dictionary as a `.npy` array of shape (m, d) in `T`, row j being atom j. The file
+/// appears whole or not at all.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_dictionary_npy<T: Scalar>(
+    path: impl AsRef<Path>,
+    dictionary: &Dictionary<T>,
+) -> Result<(), FileError> {
+    write_atomically(path.as_ref(), |file| {
+        write_header(file, float_type::<T>(), &[dictionary.atoms(), dictionary.dim()])?;
+        (0..dictionary.atoms()).try_for_each(|j| write_values(file, dictionary.atom(j)))
+    })
+}
+
+/// Reads a dictionary from a `.npy` array of shape (m, d) of f16, f32 or f64, row j being atom j.
+///
+/// Rows may have any norm but 0 and are scaled to norm 1, so values that were of unit norm may
+/// change in their last bits (`Model::save` and `Model::load` keep every bit).
+///
+/// # Errors
+/// Those of [`NpySource::open`]; [`FileError::Shape`] without rows, [`FileError::Format`] for a row
+/// that is zero or not finite.
+pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictionary<T>, FileError> {
+    let path = path.as_ref();
+    let rows = NpySource::open(path)?.into_rows();
+    if rows.len() == 0 {
+        let (path, found) = (path.to_owned(), vec![0, rows.dim()]);
+        let expected = "(m, d) with m at least 1".to_owned();
+        return Err(FileError::Shape { path, found, expected });
+    }
+    let mut atoms = Mat::zeros(rows.dim(), rows.len());
+    for j in 0..rows.len() {
+        rows.read_values(j, atoms.col_as_slice_mut(j))?;
+    }
+    Dictionary::normalized(atoms).map_err(|error| FileError::Format {
+        path: path.to_owned(),
+        format: "dictionary",
+        reason: error.to_string(),
+    })
+}
+
+/// Writes codes as an uncompressed `.npz` file that `scipy.sparse.load_npz` reads as a CSR matrix
+/// of shape (N, m): row i is sample i. The file appears whole or not at all.
+///
+/// Values are of `T`; indices are of 32 bits if the number of nonzeros and m allow it, else of 64.
+/// Takes memory for one more copy of the codes.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_codes_npz<T: Scalar>(
+    path: impl AsRef<Path>,
+    codes: &SparseCodes<T>,
+) -> Result<(), FileError> {
+    let parts = codes.to_csr_parts();
+    let (samples, atoms, nnz) = (codes.samples(), codes.atoms(), parts.values.len());
+    // SciPy wants one type for both index arrays.
+    let index = if i32::try_from(nnz.max(atoms)).is_ok() { Index::I32 } else { Index::I64 };
+    write_atomically(path.as_ref(), |file| {
+        let mut zip = ZipArchiveWriter::new(file);
+        write_entry(&mut zip, "indices.npy", index.name(), &[nnz], |to| {
+            parts.indices.iter().try_for_each(|&atom| index.write(to, atom.into()))
+        })?;
+        write_entry(&mut zip, "indptr.npy", index.name(), &[samples + 1], |to| {
+            parts.offsets.iter().try_for_each(|&offset| index.write(to, offset as u64))
+        })?;
+        write_entry(&mut zip, "format.npy", "|S3", &[], |to| to.write_all(b"csr"))?;
+        write_entry(&mut zip, "shape.npy", Index::I64.name(), &[2], |to| {
+            [samples, atoms].iter().try_for_each(|&n| Index::I64.write(to, n as u64))
+        })?;
+        write_entry(&mut zip, "data.npy", float_type::<T>(), &[nnz], |to| {
+            write_values(to, &parts.values)
+        })?;
+        zip.finish().map(drop).map_err(zip_error)
+    })
+}
+
+/// The integers of an index array.
+#[derive(Clone, Copy)]
+enum Index {
+    I32,
+    I64,
+}
+
+impl Index {
+    fn name(self) -> &'static str {
+        match self {
+            Self::I32 => "<i4",
+            Self::I64 => "<i8",
+        }
+    }
+
+    /// Writes a number below 2³¹ or 2⁶³: little-endian, the sign bit is not reached.
+    fn write(self, to: &mut (impl Write + ?Sized), value: u64) -> io::Result<()> {
+        match self {
+            Self::I32 => to.write_all(&(value as u32).to_le_bytes()),
+            Self::I64 => to.write_all(&value.to_le_bytes()),
+        }
+    }
+}
+
+/// The NumPy name of `T`.
+fn float_type<T: Scalar>() -> &'static str {
+    if Element::of::<T>() == Element::F64 { "<f8" } else { "<f4" }
+}
+
+/// Everything in front of an array's values in a `.npy` file.
+fn write_header(to: &mut impl Write, dtype: &str, shape: &[usize]) -> io::Result<()> {
+    let dtype: npyz::TypeStr = dtype.parse().map_err(io::Error::other)?;
+    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+    npyz::WriteOptions::new_header_only()
+        .dtype(npyz::DType::Plain(dtype))
+        .shape(&shape)
+        .writer(to)
+        .write_header_only()
+        .map(drop)
+}
+
+/// Adds the array `name` to an `.npz` archive, stored rather than compressed: the low bits of
+/// coefficients are noise, and stored arrays can be mapped.
+fn write_entry<W: Write>(
+    zip: &mut ZipArchiveWriter<W>,
+    name: &str,
+    dtype: &str,
+    shape: &[usize],
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let (mut entry, config) = zip.new_file(name).start().map_err(zip_error)?;
+    // The checksum is far slower on single values than on buffers of them.
+    let mut buffered = BufWriter::new(config.wrap(&mut entry));
+    write_header(&mut buffered, dtype, shape)?;
+    write(&mut buffered)?;
+    let checked = buffered.into_inner().map_err(|error| error.into_error())?;
+    let (_, descriptor) = checked.finish().map_err(zip_error)?;
+    entry.finish(descriptor).map(drop).map_err(zip_error)
+}
+
+/// The error of the file below, if it is one.
+fn zip_error(error: rawzip::Error) -> io::Error {
+    match error.into_kind() {
+        rawzip::ErrorKind::IO(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}

@@ -1,0 +1,111 @@
+//! Element types of array files, and their conversion to and from [`Scalar`].
+
+use std::io::{self, Write};
+
+#[cfg(feature = "safetensors")]
+use half::bf16;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::Scalar;
+
+/// Values converted at a time by way of a buffer on the stack.
+const BLOCK: usize = 256;
+
+/// The floating-point types read from files, little-endian all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    F16,
+    #[cfg(feature = "safetensors")]
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Element {
+    /// The type that holds `T` exactly.
+    pub(crate) fn of<T: Scalar>() -> Self {
+        if T::EPSILON == f64::EPSILON { Self::F64 } else { Self::F32 }
+    }
+
+    /// Bytes of one value.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            #[cfg(feature = "safetensors")]
+            Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// Converts `bytes` to `into`: exactly, but for f64 to f32, which rounds to nearest.
+    ///
+    /// # Panics
+    /// If the lengths do not belong together.
+    #[track_caller]
+    pub(crate) fn decode<T: Scalar>(self, bytes: &[u8], into: &mut [T]) {
+        let (found, expected) = (bytes.len(), into.len() * self.size());
+        assert_eq!(found, expected, "{found} bytes for {} values", into.len());
+        match self {
+            Self::F16 => decode_halves(bytes, into, f16::from_le_bytes, |halves, singles| {
+                halves.convert_to_f32_slice(singles);
+            }),
+            #[cfg(feature = "safetensors")]
+            Self::Bf16 => decode_halves(bytes, into, bf16::from_le_bytes, |halves, singles| {
+                halves.convert_to_f32_slice(singles);
+            }),
+            Self::F32 => {
+                for (value, &bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = T::narrow(f64::from(f32::from_le_bytes(bytes)));
+                }
+            }
+            Self::F64 => {
+                for (value, &bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = T::narrow(f64::from_le_bytes(bytes));
+                }
+            }
+        }
+    }
+}
+
+/// Decodes 16-bit values by blocks, since their conversion is an instruction on slices.
+fn decode_halves<H: Copy + Default, T: Scalar>(
+    bytes: &[u8],
+    into: &mut [T],
+    from_bytes: impl Fn([u8; 2]) -> H,
+    convert: impl Fn(&[H], &mut [f32]),
+) {
+    let mut halves = [H::default(); BLOCK];
+    let mut singles = [0.0_f32; BLOCK];
+    for (bytes, into) in bytes.chunks(2 * BLOCK).zip(into.chunks_mut(BLOCK)) {
+        for (half, &bytes) in halves.iter_mut().zip(bytes.as_chunks().0) {
+            *half = from_bytes(bytes);
+        }
+        convert(&halves[..into.len()], &mut singles[..into.len()]);
+        for (value, &single) in into.iter_mut().zip(&singles) {
+            *value = T::narrow(f64::from(single));
+        }
+    }
+}
+
+/// Writes `values` in their own precision, little-endian.
+pub(crate) fn write_values<T: Scalar>(
+    to: &mut (impl Write + ?Sized),
+    values: &[T],
+) -> io::Result<()> {
+    let size = Element::of::<T>().size();
+    let mut buffer = [0; BLOCK * size_of::<f64>()];
+    for values in values.chunks(BLOCK) {
+        let bytes = &mut buffer[..values.len() * size];
+        for (bytes, value) in bytes.chunks_exact_mut(size).zip(values) {
+            match Element::of::<T>() {
+                Element::F64 => bytes.copy_from_slice(&value.widen().to_le_bytes()),
+                // The value is an f32 that was widened, so nothing is lost.
+                _ => bytes.copy_from_slice(&(value.widen() as f32).to_le_bytes()),
+            }
+        }
+        to.write_all(bytes)?;
+    }
+    Ok(())
+}

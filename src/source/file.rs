@@ -1,0 +1,90 @@
+//! Samples in a file of either format, told apart by its extension.
+
+use std::path::Path;
+
+#[cfg(feature = "npy")]
+use super::NpySource;
+#[cfg(feature = "safetensors")]
+use super::SafetensorsSource;
+use super::rows::{RowFile, impl_file_source};
+use crate::error::FileError;
+
+/// An open file of samples, of a format whose feature is on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FileSource {
+    /// A `.npy` file (feature `npy`).
+    #[cfg(feature = "npy")]
+    Npy(NpySource),
+    /// A `.safetensors` file (feature `safetensors`).
+    #[cfg(feature = "safetensors")]
+    Safetensors(SafetensorsSource),
+}
+
+impl FileSource {
+    fn rows(&self) -> &RowFile {
+        match self {
+            #[cfg(feature = "npy")]
+            Self::Npy(source) => source.rows(),
+            #[cfg(feature = "safetensors")]
+            Self::Safetensors(source) => source.rows(),
+        }
+    }
+}
+
+impl_file_source!(FileSource);
+
+/// Opens the samples of a `.npy` or `.safetensors` file, whichever its extension says; `tensor`
+/// names the tensor of the latter, as in `SafetensorsSource::open`.
+///
+/// # Errors
+/// [`FileError::Format`] for another extension and for a format whose feature is off,
+/// [`FileError::Tensor`] for a tensor named in a `.npy` file, whose array has no name, and those of
+/// `NpySource::open` and `SafetensorsSource::open`.
+pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<FileSource, FileError> {
+    let path = path.as_ref();
+    let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("npy") => open_npy(path, tensor),
+        Some("safetensors") => open_safetensors(path, tensor),
+        _ => Err(FileError::Format {
+            path: path.to_owned(),
+            format: "sample",
+            reason: "its extension is neither .npy nor .safetensors".to_owned(),
+        }),
+    }
+}
+
+#[cfg(feature = "npy")]
+fn open_npy(path: &Path, tensor: Option<&str>) -> Result<FileSource, FileError> {
+    if let Some(name) = tensor {
+        return Err(FileError::Tensor {
+            path: path.to_owned(),
+            problem: format!("no tensor `{name}`"),
+            available: vec!["one array without a name".to_owned()],
+        });
+    }
+    Ok(FileSource::Npy(NpySource::open(path)?))
+}
+
+#[cfg(not(feature = "npy"))]
+fn open_npy(path: &Path, _: Option<&str>) -> Result<FileSource, FileError> {
+    Err(feature_off(path, "npy"))
+}
+
+#[cfg(feature = "safetensors")]
+fn open_safetensors(path: &Path, tensor: Option<&str>) -> Result<FileSource, FileError> {
+    Ok(FileSource::Safetensors(SafetensorsSource::open(path, tensor)?))
+}
+
+#[cfg(not(feature = "safetensors"))]
+fn open_safetensors(path: &Path, _: Option<&str>) -> Result<FileSource, FileError> {
+    Err(feature_off(path, "safetensors"))
+}
+
+/// The error for a format that this build leaves out.
+#[cfg(not(all(feature = "npy", feature = "safetensors")))]
+fn feature_off(path: &Path, format: &'static str) -> FileError {
+    let reason = format!("this build cannot read the format: its feature `{format}` is off");
+    FileError::Format { path: path.to_owned(), format, reason }
+}

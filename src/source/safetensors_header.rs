@@ -1,0 +1,106 @@
+//! The header of a safetensors file, read and checked without its data.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::element::Element;
+use super::rows::{RowFile, file_len, open_file, read_at};
+use crate::error::FileError;
+
+/// The longest header read; the limit of the reference implementation.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// An open safetensors file.
+#[derive(Debug)]
+pub(crate) struct Header {
+    path: PathBuf,
+    file: File,
+    data: u64,
+    tensors: Metadata,
+}
+
+impl Header {
+    /// Opens `path`: 8 bytes of length n, n bytes of JSON, and data that must end with the file.
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let file = open_file(path)?;
+        let found = file_len(path, &file)?;
+        let promised = |promised| FileError::Truncated { path: path.to_owned(), promised, found };
+        if found < 8 {
+            return Err(malformed(path, format!("{found} bytes, fewer than the 8 of a length")));
+        }
+        let mut length = [0; 8];
+        read_at(path, &file, &mut length, 0)?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER {
+            return Err(malformed(path, format!("a header of {length} bytes")));
+        }
+        let data = 8 + length;
+        if data > found {
+            return Err(promised(data));
+        }
+        let mut json = vec![0; length as usize];
+        read_at(path, &file, &mut json, 8)?;
+        // Checks that the tensors tile the data without overflow, gap or overlap.
+        let tensors: Metadata =
+            serde_json::from_slice(&json).map_err(|error| malformed(path, error.to_string()))?;
+        match data.checked_add(tensors.data_len() as u64) {
+            Some(end) if end > found => Err(promised(end)),
+            Some(end) if end == found => Ok(Self { path: path.to_owned(), file, data, tensors }),
+            _ => Err(malformed(path, format!("data of {} bytes", tensors.data_len()))),
+        }
+    }
+
+    /// Names of the tensors, in the order of their data.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.tensors.offset_keys()
+    }
+
+    pub(crate) fn info(&self, tensor: &str) -> Result<&TensorInfo, FileError> {
+        self.tensors.info(tensor).ok_or_else(|| self.no_tensor(format!("no tensor `{tensor}`")))
+    }
+
+    /// The texts that a writer left under `__metadata__`.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tensors.metadata().iter().flatten().map(|(key, text)| (key.as_str(), text.as_str()))
+    }
+
+    /// Tensor `tensor` as rows: of its shape (N, d), or as the one row of its shape (d).
+    pub(crate) fn rows(&self, tensor: &str, rank: usize) -> Result<RowFile, FileError> {
+        let path = &self.path;
+        let info = self.info(tensor)?;
+        let shape = match *info.shape {
+            [samples, dim] if rank == 2 => (samples as u64, dim as u64),
+            [dim] if rank == 1 => (1, dim as u64),
+            _ => {
+                let expected = if rank == 2 { "(N, d)" } else { "(d)" }.to_owned();
+                let (path, found) = (path.clone(), info.shape.clone());
+                return Err(FileError::Shape { path, found, expected });
+            }
+        };
+        let element = match info.dtype {
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::Bf16,
+            Dtype::F32 => Element::F32,
+            Dtype::F64 => Element::F64,
+            other => {
+                let (path, found) = (path.clone(), other.to_string());
+                let expected = "F16, BF16, F32 or F64";
+                return Err(FileError::ElementType { path, found, expected });
+            }
+        };
+        let file = self.file.try_clone();
+        let file = file.map_err(|source| FileError::Io { path: path.clone(), source })?;
+        RowFile::new(path, file, element, self.data + info.data_offsets.0 as u64, shape)
+    }
+
+    pub(crate) fn no_tensor(&self, problem: String) -> FileError {
+        FileError::Tensor { path: self.path.clone(), problem, available: self.names() }
+    }
+}
+
+fn malformed(path: &Path, reason: String) -> FileError {
+    FileError::Format { path: path.to_owned(), format: "safetensors", reason }
+}
