@@ -1,7 +1,7 @@
 //! Vector kernels, written as plain loops over fixed-width chunks that compilers vectorise.
 //!
 //! Plain Rust is compiled for the oldest processor of its architecture (SSE2 on x86-64), so the hot
-//! loops are called through [`vectorized`], which selects AVX2 or AVX-512 at run time through pulp. Sums go
+//! loops stand in [`vectorized!`] functions, which select AVX2 or AVX-512 at run time through pulp. Sums go
 //! into [`LANES`] interleaved accumulators that are folded in a fixed order, and products are not
 //! contracted to fused multiply-adds: a sum has the same bits whichever instruction set runs it.
 
@@ -10,29 +10,40 @@ use crate::Scalar;
 /// Accumulators of a sum, and the width of the chunks.
 pub(crate) const LANES: usize = 32;
 
-/// Calls `kernel` on `arguments`, compiled for the best instruction set of this processor.
+/// Defines a function whose body is compiled for every instruction set and dispatched at run time.
 ///
-/// `kernel` must be the name of an `#[inline(always)]` function: only what is inlined is compiled
-/// for that instruction set, and a closure's body may not be. The dispatch costs a few nanoseconds;
-/// it is for loops, not for single operations.
-#[inline(always)]
-pub(crate) fn vectorized<A, R>(kernel: impl FnOnce(A) -> R, arguments: A) -> R {
-    pulp::Arch::new().dispatch(Call { kernel, arguments })
-}
+/// Only what is inlined into the body is compiled so: it calls `#[inline(always)]` functions, like
+/// those below, and no closures of any size. The dispatch costs a few nanoseconds; it is for loops,
+/// not for single operations.
+macro_rules! vectorized {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident<$life:lifetime, $scalar:ident>(
+            $($argument:ident: $type:ty),* $(,)?
+        ) $(-> $output:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        $visibility fn $name<$life, $scalar: $crate::Scalar>(
+            $($argument: $type),*
+        ) $(-> $output)? {
+            struct Arguments<$life, $scalar: $crate::Scalar> {
+                $($argument: $type),*
+            }
+            impl<$life, $scalar: $crate::Scalar> pulp::WithSimd for Arguments<$life, $scalar> {
+                #[allow(unused_parens)]
+                type Output = ($($output)?);
 
-struct Call<K, A> {
-    kernel: K,
-    arguments: A,
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Arguments { $($argument),* })
+        }
+    };
 }
-
-impl<K: FnOnce(A) -> R, A, R> pulp::WithSimd for Call<K, A> {
-    type Output = R;
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> R {
-        (self.kernel)(self.arguments)
-    }
-}
+pub(crate) use vectorized;
 
 /// Σ aᵢ bᵢ.
 #[inline(always)]
@@ -84,6 +95,20 @@ pub(crate) fn squared_norm<T: Scalar>(a: &[T]) -> f64 {
     fold(lanes)
 }
 
+vectorized! {
+    /// [`dot`], dispatched: for long vectors outside other kernels.
+    pub(crate) fn product<'a, T>(a: &'a [T], b: &'a [T]) -> T {
+        dot(a, b)
+    }
+}
+
+vectorized! {
+    /// [`squared_norm`], dispatched: for long vectors outside other kernels.
+    pub(crate) fn energy<'a, T>(a: &'a [T]) -> f64 {
+        squared_norm(a)
+    }
+}
+
 /// Scales `a` to norm 1 and returns the norm it had; a zero vector is left as it is.
 #[inline(always)]
 pub(crate) fn normalize<T: Scalar>(a: &mut [T]) -> f64 {
@@ -94,25 +119,23 @@ pub(crate) fn normalize<T: Scalar>(a: &mut [T]) -> f64 {
     norm
 }
 
-/// Index of the first value that is NaN or infinite.
-#[inline(always)]
-pub(crate) fn first_not_finite<T: Scalar>(a: &[T]) -> Option<usize> {
-    // x · 0 is 0 for finite x and NaN otherwise, and NaN survives the sum.
-    let mut sum = T::zero();
-    for chunk in a.chunks(1024) {
+vectorized! {
+    /// Index of the first value that is NaN or infinite.
+    pub(crate) fn first_not_finite<'a, T>(a: &'a [T]) -> Option<usize> {
+        // x · 0 is 0 for finite x and NaN otherwise, and NaN survives the sum.
+        let (chunks, rest) = a.as_chunks::<LANES>();
         let mut lanes = [T::zero(); LANES];
-        let (chunks, rest) = chunk.as_chunks::<LANES>();
-        for c in chunks {
+        for a in chunks {
             for l in 0..LANES {
-                lanes[l] = lanes[l] + c[l] * T::zero();
+                lanes[l] = lanes[l] + a[l] * T::zero();
             }
         }
-        for (l, &c) in rest.iter().enumerate() {
-            lanes[l] = lanes[l] + c * T::zero();
+        for (l, &a) in rest.iter().enumerate() {
+            lanes[l] = lanes[l] + a * T::zero();
         }
-        sum = sum + fold(lanes);
+        let all_finite = fold(lanes) == T::zero();
+        if all_finite { None } else { a.iter().position(|x| !x.widen().is_finite()) }
     }
-    if sum.widen() == 0.0 { None } else { a.iter().position(|x| !x.widen().is_finite()) }
 }
 
 /// Sums the lanes pairwise, in a fixed order.

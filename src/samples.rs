@@ -94,7 +94,7 @@ pub(crate) fn check_finite<T: Scalar>(
     dim: usize,
     first: usize,
 ) -> Result<(), Error> {
-    match kernel::vectorized(kernel::first_not_finite, samples) {
+    match kernel::first_not_finite(samples) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {
             sample: first + at / dim,
@@ -126,24 +126,15 @@ impl Moments {
             .par_chunks(BLOCK * dim)
             .map(|block| {
                 let mut moments = Self::new(dim);
-                kernel::vectorized(Self::add_samples, (&mut moments, block));
+                let energy = add_samples(&mut moments.sum, block);
+                moments.energy = energy;
+                moments.samples = block.len() / dim;
                 moments
             })
             .collect();
         let mut moments = Self::new(dim);
         blocks.iter().for_each(|block| moments.add(block));
         moments
-    }
-
-    #[inline(always)]
-    fn add_samples<T: Scalar>((moments, samples): (&mut Self, &[T])) {
-        for sample in samples.chunks_exact(moments.sum.len()) {
-            for (sum, x) in moments.sum.iter_mut().zip(sample) {
-                *sum += x.widen();
-            }
-            moments.energy += kernel::squared_norm(sample);
-            moments.samples += 1;
-        }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -165,6 +156,20 @@ impl Moments {
     /// Σ‖y − ŷ‖² / Σ‖y‖² for a given Σ‖y − ŷ‖²; 0 for no error, whatever the energy.
     pub(crate) fn relative_error(&self, error: f64) -> f64 {
         ratio(error, self.energy)
+    }
+}
+
+kernel::vectorized! {
+    /// Adds every sample to `sum`; returns Σ‖y‖².
+    fn add_samples<'a, T>(sum: &'a mut [f64], samples: &'a [T]) -> f64 {
+        let mut energy = 0.0;
+        for sample in samples.chunks_exact(sum.len()) {
+            for (sum, x) in sum.iter_mut().zip(sample) {
+                *sum += x.widen();
+            }
+            energy += kernel::squared_norm(sample);
+        }
+        energy
     }
 }
 

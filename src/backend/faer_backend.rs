@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{Backend, HostBackend};
+use super::{Backend, HostBackend, column};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::BackendError;
@@ -85,7 +85,7 @@ impl<T: Scalar> Backend for Faer<T> {
                 let i = block * BLOCK + i;
                 let column = column.try_as_col_major_mut().expect("contiguous").as_slice_mut();
                 column.copy_from_slice(y.col_as_slice(i));
-                kernel::vectorized(subtract_atoms, (column, d, x.support(i), x.values(i)));
+                subtract_atoms(column, d.as_ref(), x.support(i), x.values(i));
             }
         });
     }
@@ -97,7 +97,7 @@ impl<T: Scalar> Backend for Faer<T> {
             .map(|block| {
                 let columns = block.col_iter().map(|column| {
                     let column = column.try_as_col_major().expect("contiguous");
-                    kernel::vectorized(kernel::squared_norm, column.as_slice())
+                    kernel::energy(column.as_slice())
                 });
                 columns.sum()
             })
@@ -127,21 +127,23 @@ impl<T: Scalar> HostBackend for Faer<T> {
     }
 }
 
-/// r ← r − Σ x_j d_j over the atoms j of one sample's code.
-#[inline(always)]
-fn subtract_atoms<T: Scalar>((r, d, support, values): (&mut [T], &Mat<T>, &[u32], &[T])) {
-    let atom = |j: u32| d.col_as_slice(j as usize);
-    let quads = support.chunks_exact(4).zip(values.chunks_exact(4));
-    for (j, x) in quads {
-        kernel::axpy4(
-            r,
-            [-x[0], -x[1], -x[2], -x[3]],
-            [atom(j[0]), atom(j[1]), atom(j[2]), atom(j[3])],
-        );
-    }
-    let rest = support.len() / 4 * 4;
-    for (&j, &x) in support[rest..].iter().zip(&values[rest..]) {
-        kernel::axpy(r, -x, atom(j));
+kernel::vectorized! {
+    /// r ← r − Σ x_j d_j over the atoms j of one sample's code.
+    fn subtract_atoms<'a, T>(
+        r: &'a mut [T],
+        dictionary: MatRef<'a, T>,
+        support: &'a [u32],
+        values: &'a [T],
+    ) {
+        let (quads, rest) = support.as_chunks::<4>();
+        let (value_quads, value_rest) = values.as_chunks::<4>();
+        for (&[a, b, c, d], x) in quads.iter().zip(value_quads) {
+            let atoms = [a, b, c, d].map(|j| column(dictionary, j as usize));
+            kernel::axpy4(r, x.map(|x| -x), atoms);
+        }
+        for (&j, &x) in rest.iter().zip(value_rest) {
+            kernel::axpy(r, -x, column(dictionary, j as usize));
+        }
     }
 }
 

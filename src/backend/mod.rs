@@ -130,3 +130,19 @@ pub trait HostBackend: Backend<Codes = SparseCodes<<Self as Backend>::Scalar>> {
         b: MatRef<'_, Self::Scalar>,
     );
 }
+
+/// Column `j` of a host matrix as a slice.
+#[inline(always)]
+pub(crate) fn column<T>(matrix: MatRef<'_, T>, j: usize) -> &[T] {
+    matrix.col(j).try_as_col_major().expect("host matrices have row stride 1").as_slice()
+}
+
+/// Column `j` of a host matrix as a slice, for writing.
+#[inline(always)]
+pub(crate) fn column_mut<T>(matrix: MatMut<'_, T>, j: usize) -> &mut [T] {
+    matrix
+        .col_mut(j)
+        .try_as_col_major_mut()
+        .expect("host matrices have row stride 1")
+        .as_slice_mut()
+}

@@ -33,7 +33,7 @@ use super::pursuit::{
     Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, dependence, pursue,
 };
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
 use crate::error::{BackendError, Error};
 use crate::kernel;
@@ -177,9 +177,7 @@ impl BatchOmp {
         };
         backend.product_tn(correlations.as_mut(), dictionary, full);
         for i in 0..block.len() {
-            let sample =
-                samples.col(i).try_as_col_major().expect("host matrices have row stride 1");
-            let energy = kernel::vectorized(kernel::squared_norm, sample.as_slice());
+            let energy = kernel::energy(column(samples, i));
             let initial = correlations.col_as_slice(i);
             let mut basis = GramBasis { gram, initial, energy, residual: energy, scratch: pursuit };
             basis.restart();
@@ -229,8 +227,7 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
     fn push(&mut self, atom: u32) -> bool {
         let PursuitScratch { alpha, heights, rows, stride, row_of_l, factor } = &mut *self.scratch;
         let (s, chosen) = (atom as usize, factor.support().len());
-        let column = self.gram.col(s).try_as_col_major().expect("host matrices have row stride 1");
-        let column = column.as_slice();
+        let column = column(self.gram, s);
         let (earlier, rest) = rows.split_at_mut(chosen * *stride);
         row_of_l.clear();
         row_of_l.extend((0..chosen).map(|t| earlier[t * *stride + s]));
@@ -247,9 +244,9 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         let coordinate = alpha[s] / height;
         let inputs = Orthogonalise { column, earlier, stride: *stride, weights: row_of_l, height };
         let row = &mut rest[..column.len()];
-        kernel::vectorized(orthogonalise, (inputs, &mut *row, &mut *alpha, coordinate));
+        orthogonalise(inputs, row, alpha, coordinate);
         if !heights.is_empty() {
-            kernel::vectorized(lower_heights, (&mut *heights, &*row));
+            lower_heights(heights, row);
         }
         factor.push(atom, row_of_l, height, coordinate);
         for &chosen in factor.support() {
@@ -273,10 +270,13 @@ struct Orthogonalise<'a, T> {
     height: T,
 }
 
+kernel::vectorized! {
 /// W_t ← (G_s − Σ_u W_u[s] W_u) / h and α ← α − c W_t, in one pass.
-#[inline(always)]
-fn orthogonalise<T: Scalar>(
-    (inputs, row, alpha, coordinate): (Orthogonalise<'_, T>, &mut [T], &mut [T], T),
+fn orthogonalise<'a, T>(
+    inputs: Orthogonalise<'a, T>,
+    row: &'a mut [T],
+    alpha: &'a mut [T],
+    coordinate: T,
 ) {
     let inverse = <T as One>::one() / inputs.height;
     let (chunks, row_rest) = row.as_chunks_mut::<CHUNK>();
@@ -309,11 +309,13 @@ fn orthogonalise<T: Scalar>(
         *alpha = *alpha - coordinate * *row;
     }
 }
+}
 
-/// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − W_t[j]².
-#[inline(always)]
-fn lower_heights<T: Scalar>((heights, row): (&mut [T], &[T])) {
-    for (height, &w) in heights.iter_mut().zip(row) {
-        *height = *height - w * w;
+kernel::vectorized! {
+    /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − W_t[j]².
+    fn lower_heights<'a, T>(heights: &'a mut [T], row: &'a [T]) {
+        for (height, &w) in heights.iter_mut().zip(row) {
+            *height = *height - w * w;
+        }
     }
 }

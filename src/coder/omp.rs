@@ -19,7 +19,7 @@ use super::pursuit::{
     Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, dependence, pursue,
 };
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::ProblemShape;
@@ -100,7 +100,7 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
             let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape));
             let Scratch { pursuit, work } = &mut scratch;
             for i in 0..block.len() {
-                let sample = contiguous(y, block.first() + i);
+                let sample = column(y, block.first() + i);
                 let mut basis = ResidualBasis { dictionary, sample, scratch: pursuit };
                 basis.restart();
                 block.write(i, |support, values| {
@@ -146,7 +146,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         self.scratch.heights.fill(<T as One>::one());
         self.scratch.factor.clear();
         let PursuitScratch { residual, alpha, .. } = &mut *self.scratch;
-        kernel::vectorized(correlate, (self.dictionary, &**residual, alpha.as_mut_slice()));
+        correlate(self.dictionary, residual, alpha);
     }
 
     fn correlations(&self) -> &[T] {
@@ -158,7 +158,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
     }
 
     fn residual(&self) -> f64 {
-        kernel::vectorized(kernel::squared_norm, &self.scratch.residual)
+        kernel::energy(&self.scratch.residual)
     }
 
     fn factor(&self) -> &Factor<T> {
@@ -171,71 +171,68 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         let dim = residual.len();
         let (earlier, rest) = basis.split_at_mut(factor.support().len() * dim);
         let q = &mut rest[..dim];
-        q.copy_from_slice(contiguous(self.dictionary, atom as usize));
+        q.copy_from_slice(column(self.dictionary, atom as usize));
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), T::zero());
-        let squared =
-            kernel::vectorized(orthogonalise, (&mut *q, &*earlier, row_of_l.as_mut_slice()));
+        let squared = orthogonalise(q, earlier, row_of_l);
         if squared < dependence::<T>().widen() {
             return false;
         }
         let height = T::narrow(squared.sqrt());
-        let coordinate = kernel::vectorized(project_out, (&mut *q, height, &mut *residual));
+        let coordinate = project_out(q, height, residual);
         factor.push(atom, row_of_l, height, coordinate);
-        kernel::vectorized(correlate, (self.dictionary, &**residual, alpha.as_mut_slice()));
+        correlate(self.dictionary, residual, alpha);
         for &chosen in factor.support() {
             alpha[chosen as usize] = T::zero();
         }
         if !heights.is_empty() {
-            kernel::vectorized(lower_heights, (self.dictionary, &*q, heights.as_mut_slice()));
+            lower_heights(self.dictionary, q, heights);
         }
         true
     }
 }
 
-/// q ← q − QQᵀq, twice; l ← Qᵀq. Returns ‖q‖².
-#[inline(always)]
-fn orthogonalise<T: Scalar>((q, earlier, l): (&mut [T], &[T], &mut [T])) -> f64 {
-    for _ in 0..2 {
-        for (l, earlier) in l.iter_mut().zip(earlier.chunks_exact(q.len())) {
-            let overlap = kernel::dot(earlier, q);
-            *l = *l + overlap;
-            kernel::axpy(q, -overlap, earlier);
+kernel::vectorized! {
+    /// q ← q − QQᵀq, twice; l ← Qᵀq. Returns ‖q‖².
+    fn orthogonalise<'a, T>(q: &'a mut [T], earlier: &'a [T], l: &'a mut [T]) -> f64 {
+        for _ in 0..2 {
+            for (l, earlier) in l.iter_mut().zip(earlier.chunks_exact(q.len())) {
+                let overlap = kernel::dot(earlier, q);
+                *l = *l + overlap;
+                kernel::axpy(q, -overlap, earlier);
+            }
+        }
+        kernel::squared_norm(q)
+    }
+}
+
+kernel::vectorized! {
+    /// q ← q / h,  c ← qᵀr,  r ← r − c q. Returns c.
+    fn project_out<'a, T>(q: &'a mut [T], height: T, residual: &'a mut [T]) -> T {
+        for q in q.iter_mut() {
+            *q = *q / height;
+        }
+        let coordinate = kernel::dot(q, residual);
+        kernel::axpy(residual, -coordinate, q);
+        coordinate
+    }
+}
+
+kernel::vectorized! {
+    /// α ← Dᵀr.
+    fn correlate<'a, T>(dictionary: MatRef<'a, T>, residual: &'a [T], alpha: &'a mut [T]) {
+        for (j, alpha) in alpha.iter_mut().enumerate() {
+            *alpha = kernel::dot(column(dictionary, j), residual);
         }
     }
-    kernel::squared_norm(q)
 }
 
-/// q ← q / h,  c ← qᵀr,  r ← r − c q. Returns c.
-#[inline(always)]
-fn project_out<T: Scalar>((q, height, residual): (&mut [T], T, &mut [T])) -> T {
-    for q in q.iter_mut() {
-        *q = *q / height;
+kernel::vectorized! {
+    /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
+    fn lower_heights<'a, T>(dictionary: MatRef<'a, T>, q: &'a [T], heights: &'a mut [T]) {
+        for (j, height) in heights.iter_mut().enumerate() {
+            let overlap = kernel::dot(q, column(dictionary, j));
+            *height = *height - overlap * overlap;
+        }
     }
-    let coordinate = kernel::dot(q, residual);
-    kernel::axpy(residual, -coordinate, q);
-    coordinate
-}
-
-/// α ← Dᵀr.
-#[inline(always)]
-fn correlate<T: Scalar>((dictionary, residual, alpha): (MatRef<'_, T>, &[T], &mut [T])) {
-    for (j, alpha) in alpha.iter_mut().enumerate() {
-        *alpha = kernel::dot(contiguous(dictionary, j), residual);
-    }
-}
-
-/// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
-#[inline(always)]
-fn lower_heights<T: Scalar>((dictionary, q, heights): (MatRef<'_, T>, &[T], &mut [T])) {
-    for (j, height) in heights.iter_mut().enumerate() {
-        let overlap = kernel::dot(q, contiguous(dictionary, j));
-        *height = *height - overlap * overlap;
-    }
-}
-
-/// Column `j` as a slice.
-#[inline(always)]
-fn contiguous<T>(matrix: MatRef<'_, T>, j: usize) -> &[T] {
-    matrix.col(j).try_as_col_major().expect("host matrices have row stride 1").as_slice()
 }

@@ -21,7 +21,7 @@ impl<'a, T: Scalar> Directions<'a, T> {
     pub(super) fn new(dictionary: &'a Dictionary<T>) -> Self {
         let norms = (0..dictionary.atoms())
             .into_par_iter()
-            .map(|j| kernel::vectorized(kernel::squared_norm, dictionary.atom(j)).sqrt())
+            .map(|j| kernel::energy(dictionary.atom(j)).sqrt())
             .collect();
         Self { dictionary, norms }
     }

@@ -227,12 +227,9 @@ impl<T: Scalar> Batch<'_, T> {
                 shift.copy_from_slice(&sample);
             }
             self.decode(i, &mut decoded)?;
-            kernel::vectorized(
-                add_differences,
-                (&mut *moments.mean, &mut *squares, &*sample, &*shift),
-            );
-            kernel::vectorized(add_squared_differences, (&mut *errors, &*sample, &*decoded));
-            moments.energy += kernel::vectorized(kernel::squared_norm, &sample);
+            add_differences(&mut moments.mean, &mut squares, &sample, &shift);
+            add_squared_differences(&mut errors, &sample, &decoded);
+            moments.energy += kernel::energy(&sample);
         }
         let count = moments.samples as f64;
         moments.mean.iter_mut().for_each(|sum| *sum /= count);
@@ -263,22 +260,29 @@ impl<T: Scalar> Batch<'_, T> {
     }
 }
 
-/// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
-#[inline(always)]
-fn add_differences<T: Scalar>((sums, squares, a, b): (&mut [f64], &mut [f64], &[T], &[T])) {
-    for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
-        let difference = a.widen() - b.widen();
-        *sum += difference;
-        *square += difference * difference;
+kernel::vectorized! {
+    /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
+    fn add_differences<'a, T>(
+        sums: &'a mut [f64],
+        squares: &'a mut [f64],
+        a: &'a [T],
+        b: &'a [T],
+    ) {
+        for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
+            let difference = a.widen() - b.widen();
+            *sum += difference;
+            *square += difference * difference;
+        }
     }
 }
 
-/// squares ← squares + (a − b)², coordinate by coordinate.
-#[inline(always)]
-fn add_squared_differences<T: Scalar>((squares, a, b): (&mut [f64], &[T], &[T])) {
-    for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {
-        let difference = a.widen() - b.widen();
-        *square += difference * difference;
+kernel::vectorized! {
+    /// squares ← squares + (a − b)², coordinate by coordinate.
+    fn add_squared_differences<'a, T>(squares: &'a mut [f64], a: &'a [T], b: &'a [T]) {
+        for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {
+            let difference = a.widen() - b.widen();
+            *square += difference * difference;
+        }
     }
 }
 

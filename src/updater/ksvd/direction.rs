@@ -6,6 +6,7 @@ use faer::{Mat, MatRef, Par};
 use num_traits::Float;
 
 use super::{LeadingPair, project};
+use crate::backend::column;
 use crate::codes::{SparseCodes, Use};
 use crate::kernel;
 use crate::{Scalar, Sign};
@@ -25,12 +26,6 @@ pub(super) struct Atom<'a, T: Scalar> {
     pub(super) sign: Sign,
 }
 
-/// Column `j` as a slice.
-#[inline(always)]
-pub(super) fn column<T>(matrix: MatRef<'_, T>, j: usize) -> &[T] {
-    matrix.col(j).try_as_col_major().expect("host matrices have row stride 1").as_slice()
-}
-
 impl<T: Scalar> Atom<'_, T> {
     /// Writes the improved direction, of norm 1. An atom that no sample uses, or whose E x is
     /// zero, keeps its direction.
@@ -48,7 +43,7 @@ impl<T: Scalar> Atom<'_, T> {
 
     /// Up to `steps` power steps, the first from the coefficients at hand.
     fn iterate(&self, steps: usize, into: &mut [T]) -> bool {
-        kernel::vectorized(Self::start, (self, &mut *into));
+        start(self, into);
         if !scale_to_unit(into) {
             return false;
         }
@@ -56,7 +51,7 @@ impl<T: Scalar> Atom<'_, T> {
         for _ in 1..steps {
             v.clear();
             v.extend_from_slice(into);
-            kernel::vectorized(Self::step, (self, &*v, &mut *into));
+            step(self, &v, into);
             if !scale_to_unit(into) {
                 into.copy_from_slice(&v);
                 break;
@@ -68,42 +63,6 @@ impl<T: Scalar> Atom<'_, T> {
             }
         }
         true
-    }
-
-    /// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
-    #[inline(always)]
-    fn start((atom, u): (&Self, &mut [T])) {
-        let mut along = atom.weight;
-        u.fill(T::zero());
-        let mut quads = atom.uses.chunks_exact(4);
-        for quad in &mut quads {
-            let x: [T; 4] = std::array::from_fn(|q| atom.coefficient(quad[q]));
-            for x in x {
-                along = along + x * x;
-            }
-            kernel::axpy4(u, x, std::array::from_fn(|q| atom.residual(quad[q])));
-        }
-        for &at in quads.remainder() {
-            let x = atom.coefficient(at);
-            along = along + x * x;
-            kernel::axpy(u, x, atom.residual(at));
-        }
-        kernel::axpy(u, along, atom.direction);
-    }
-
-    /// u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
-    #[inline(always)]
-    fn step((atom, v, u): (&Self, &[T], &mut [T])) {
-        let overlap = kernel::dot(atom.direction, v);
-        let mut along = atom.weight * overlap;
-        u.fill(T::zero());
-        for &at in atom.uses {
-            let (x, r) = (atom.coefficient(at), atom.residual(at));
-            let c = project(kernel::dot(r, v) + x * overlap, atom.sign);
-            along = along + c * x;
-            kernel::axpy(u, c, r);
-        }
-        kernel::axpy(u, along, atom.direction);
     }
 
     /// The leading left singular vector of [E, √w d] by a full decomposition, with the sign that
@@ -152,6 +111,44 @@ impl<T: Scalar> Atom<'_, T> {
     #[inline(always)]
     fn residual(&self, at: Use) -> &[T] {
         column(self.residual, at.sample as usize)
+    }
+}
+
+kernel::vectorized! {
+    /// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
+    fn start<'a, T>(atom: &'a Atom<'a, T>, u: &'a mut [T]) {
+        let mut along = atom.weight;
+        u.fill(T::zero());
+        let mut quads = atom.uses.chunks_exact(4);
+        for quad in &mut quads {
+            let x: [T; 4] = std::array::from_fn(|q| atom.coefficient(quad[q]));
+            for x in x {
+                along = along + x * x;
+            }
+            kernel::axpy4(u, x, std::array::from_fn(|q| atom.residual(quad[q])));
+        }
+        for &at in quads.remainder() {
+            let x = atom.coefficient(at);
+            along = along + x * x;
+            kernel::axpy(u, x, atom.residual(at));
+        }
+        kernel::axpy(u, along, atom.direction);
+    }
+}
+
+kernel::vectorized! {
+    /// u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
+    fn step<'a, T>(atom: &'a Atom<'a, T>, v: &'a [T], u: &'a mut [T]) {
+        let overlap = kernel::dot(atom.direction, v);
+        let mut along = atom.weight * overlap;
+        u.fill(T::zero());
+        for &at in atom.uses {
+            let (x, r) = (atom.coefficient(at), atom.residual(at));
+            let c = project(kernel::dot(r, v) + x * overlap, atom.sign);
+            along = along + c * x;
+            kernel::axpy(u, c, r);
+        }
+        kernel::axpy(u, along, atom.direction);
     }
 }
 

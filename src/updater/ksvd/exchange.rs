@@ -2,8 +2,8 @@
 
 use faer::{MatMut, MatRef};
 
-use super::direction::column;
 use super::{AtomRule, project};
+use crate::backend::{column, column_mut};
 use crate::codes::{CodesBlock, Use};
 use crate::kernel;
 use crate::{Scalar, Sign};
@@ -39,7 +39,7 @@ impl<'a, T: Scalar> Exchange<'a, T> {
         sign: Sign,
     ) -> Self {
         let overlap = |(b, &j): (usize, &u32)| {
-            kernel::vectorized(overlap, (column(dictionary, j as usize), column(fresh, b)))
+            kernel::product(column(dictionary, j as usize), column(fresh, b))
         };
         let overlaps = batch.iter().enumerate().map(overlap).collect();
         Self { dictionary, fresh, batch, overlaps, rule, sign }
@@ -50,7 +50,7 @@ impl<'a, T: Scalar> Exchange<'a, T> {
         let middle = swaps.get(swaps.len() / 2).map_or(0, |swap| swap.at.sample as usize);
         let cut = swaps.partition_point(|swap| (swap.at.sample as usize) < middle);
         if swaps.len() < 2 * GRAIN || cut == 0 {
-            return kernel::vectorized(Self::run_here, (self, swaps, residual, block));
+            return run_here(self, swaps, residual, block);
         }
         // Samples on either side of the cut share nothing.
         let ((left, right), at) = (swaps.split_at(cut), middle - block.first());
@@ -60,39 +60,6 @@ impl<'a, T: Scalar> Exchange<'a, T> {
             || self.run(left, residual_left, block_left),
             || self.run(right, residual_right, block_right),
         );
-    }
-
-    #[inline(always)]
-    fn run_here(
-        (exchange, swaps, mut residual, mut block): (
-            &Self,
-            &[Swap],
-            MatMut<'_, T>,
-            CodesBlock<'_, T>,
-        ),
-    ) {
-        let mut coefficients = Vec::new();
-        for of_sample in swaps.chunk_by(|a, b| a.at.sample == b.at.sample) {
-            let i = of_sample[0].at.sample as usize - block.first();
-            let r = residual.as_mut().col_mut(i).try_as_col_major_mut().expect("contiguous");
-            let (r, values) = (r.as_slice_mut(), block.values_mut(i));
-            match exchange.rule {
-                AtomRule::Refitted => {
-                    for swap in of_sample {
-                        let c = exchange.coefficient(swap, r, values);
-                        exchange.swap(swap, r, values, c);
-                    }
-                }
-                AtomRule::Shared => {
-                    coefficients.clear();
-                    coefficients
-                        .extend(of_sample.iter().map(|swap| exchange.coefficient(swap, r, values)));
-                    for (swap, &c) in of_sample.iter().zip(&coefficients) {
-                        exchange.swap(swap, r, values, c);
-                    }
-                }
-            }
-        }
     }
 
     /// c = r·d' + x (d·d')
@@ -117,8 +84,35 @@ impl<'a, T: Scalar> Exchange<'a, T> {
     }
 }
 
-/// d_j · d'_j
-#[inline(always)]
-fn overlap<T: Scalar>((old, new): (&[T], &[T])) -> T {
-    kernel::dot(old, new)
+kernel::vectorized! {
+    /// Carries out `swaps` one after the other.
+    fn run_here<'a, T>(
+        exchange: &'a Exchange<'a, T>,
+        swaps: &'a [Swap],
+        residual: MatMut<'a, T>,
+        block: CodesBlock<'a, T>,
+    ) {
+        let (mut residual, mut block) = (residual, block);
+        let mut coefficients = Vec::new();
+        for of_sample in swaps.chunk_by(|a, b| a.at.sample == b.at.sample) {
+            let i = of_sample[0].at.sample as usize - block.first();
+            let (r, values) = (column_mut(residual.as_mut(), i), block.values_mut(i));
+            match exchange.rule {
+                AtomRule::Refitted => {
+                    for swap in of_sample {
+                        let c = exchange.coefficient(swap, r, values);
+                        exchange.swap(swap, r, values, c);
+                    }
+                }
+                AtomRule::Shared => {
+                    coefficients.clear();
+                    coefficients
+                        .extend(of_sample.iter().map(|swap| exchange.coefficient(swap, r, values)));
+                    for (swap, &c) in of_sample.iter().zip(&coefficients) {
+                        exchange.swap(swap, r, values, c);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -38,7 +38,7 @@ use rayon::prelude::*;
 
 use super::{DictionaryUpdater, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{HostBackend, column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
@@ -341,11 +341,7 @@ impl<T: Scalar> Session<'_, T> {
         self.find_directions(batch);
         self.exchange_atoms(batch);
         for (b, &atom) in batch.iter().enumerate() {
-            let column = self.dictionary.as_mut().col_mut(atom as usize);
-            column
-                .try_as_col_major_mut()
-                .expect("contiguous")
-                .as_slice_mut()
+            column_mut(self.dictionary.as_mut(), atom as usize)
                 .copy_from_slice(self.fresh.col_as_slice(b));
         }
     }
@@ -357,17 +353,16 @@ impl<T: Scalar> Session<'_, T> {
         let (pair, sign) = (self.config.pair, self.sign);
         let fresh = self.fresh.as_mut().subcols_mut(0, batch.len());
         fresh.par_col_chunks_mut(1).zip(batch).for_each(|(fresh, &atom)| {
-            let fresh = fresh.col_mut(0).try_as_col_major_mut().expect("contiguous");
             let j = atom as usize;
             let atom = direction::Atom {
                 residual,
                 codes,
                 uses: index.uses(j),
-                direction: direction::column(dictionary, j),
+                direction: column(dictionary, j),
                 weight: T::narrow(weights[j]),
                 sign,
             };
-            atom.improve(pair, fresh.as_slice_mut());
+            atom.improve(pair, column_mut(fresh, 0));
         });
     }
 

@@ -6,8 +6,8 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_traits::One;
 use rayon::prelude::*;
 
-use super::direction::column;
 use super::project;
+use crate::backend::{column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::Error;
 use crate::kernel;
@@ -141,16 +141,14 @@ impl<T: Scalar> Renewed<'_, T> {
                 let mut sample = column(self.samples, i).to_vec();
                 kernel::normalize(&mut sample);
                 let alike = |other: &Vec<T>| {
-                    let cosine = kernel::dot(other, &sample);
+                    let cosine = kernel::product(other, &sample);
                     likeness(cosine, self.sign) > renewal.max_coherence
                 };
                 (!taken.iter().any(alike)).then_some(sample)
             });
             let Some(fresh) = fresh else { break };
             self.vacate(vacancy);
-            let atom = self.dictionary.as_mut().col_mut(vacancy.atom as usize);
-            let atom = atom.try_as_col_major_mut().expect("contiguous");
-            atom.as_slice_mut().copy_from_slice(&fresh);
+            column_mut(self.dictionary.as_mut(), vacancy.atom as usize).copy_from_slice(&fresh);
             taken.push(fresh);
             outcome.atoms.push(vacancy.atom);
             match vacancy.heir {
@@ -190,8 +188,8 @@ impl<T: Scalar> Renewed<'_, T> {
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
             .into_par_iter()
             .filter_map(|i| {
-                let error = kernel::vectorized(kernel::squared_norm, column(residual, i));
-                let energy = kernel::vectorized(kernel::squared_norm, column(samples, i));
+                let error = kernel::energy(column(residual, i));
+                let energy = kernel::energy(column(samples, i));
                 (error > 16.0 * T::EPSILON * energy).then_some((error, i))
             })
             .collect();
@@ -207,8 +205,7 @@ impl<T: Scalar> Renewed<'_, T> {
         for at in self.index.uses(vacancy.atom as usize) {
             let i = at.sample as usize;
             let Some(x) = self.codes.remove(i, vacancy.atom) else { continue };
-            let r = self.residual.as_mut().col_mut(i).try_as_col_major_mut().expect("contiguous");
-            let r = r.as_slice_mut();
+            let r = column_mut(self.residual.as_mut(), i);
             kernel::axpy(r, x, old);
             if let Some(heir) = vacancy.heir {
                 let heir_atom = column(dictionary, heir as usize);
