@@ -7,6 +7,7 @@ pub use index::{AtomIndex, Use};
 use std::ops::Range;
 
 use faer::sparse::SparseColMat;
+use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::error::Error;
@@ -218,19 +219,71 @@ impl<T: Scalar> SparseCodes<T> {
         parts
     }
 
-    /// The slots of `samples` as disjoint mutable blocks of `block` samples: for parallel writers.
-    pub fn blocks_mut(&mut self, block: usize) -> impl Iterator<Item = CodesBlock<'_, T>> {
-        let (k, stride) = (self.sparsity, block * self.sparsity);
-        let parts = self.support.chunks_mut(stride.max(1)).zip(self.values.chunks_mut(stride.max(1)));
-        parts.zip(self.lengths.chunks_mut(block)).enumerate().map(
-            move |(b, ((support, values), lengths))| CodesBlock {
+    /// All samples as disjoint blocks of `block` samples (the last may be shorter), to be written
+    /// in parallel.
+    pub fn par_blocks_mut(
+        &mut self,
+        block: usize,
+    ) -> impl IndexedParallelIterator<Item = CodesBlock<'_, T>> {
+        let (sparsity, stride) = (self.sparsity, (block * self.sparsity).max(1));
+        self.lengths
+            .par_chunks_mut(block)
+            .zip(self.support.par_chunks_mut(stride))
+            .zip(self.values.par_chunks_mut(stride))
+            .enumerate()
+            .map(move |(b, ((lengths, support), values))| CodesBlock {
                 first: b * block,
-                sparsity: k,
+                sparsity,
                 support,
                 values,
                 lengths,
-            },
-        )
+            })
+    }
+
+    /// All samples as one block, which can be split.
+    pub fn as_block_mut(&mut self) -> CodesBlock<'_, T> {
+        CodesBlock {
+            first: 0,
+            sparsity: self.sparsity,
+            support: &mut self.support,
+            values: &mut self.values,
+            lengths: &mut self.lengths,
+        }
+    }
+
+    /// Takes `atom` out of the code of sample `i` and returns its coefficient, if it is there.
+    pub fn remove(&mut self, i: usize, atom: u32) -> Option<T> {
+        let slots = self.slots(i);
+        let at = slots.start + self.support(i).iter().position(|&a| a == atom)?;
+        let value = self.values[at];
+        self.support.copy_within(at + 1..slots.end, at);
+        self.values.copy_within(at + 1..slots.end, at);
+        self.support[slots.end - 1] = EMPTY;
+        self.values[slots.end - 1] = T::zero();
+        self.lengths[i] -= 1;
+        Some(value)
+    }
+
+    /// Adds `value` to the coefficient of `atom` in sample `i`; an atom that is not there yet is
+    /// appended.
+    ///
+    /// # Panics
+    /// If the sample's budget is exhausted.
+    #[track_caller]
+    pub fn add(&mut self, i: usize, atom: u32, value: T) {
+        let slots = self.slots(i);
+        match self.support(i).iter().position(|&a| a == atom) {
+            Some(slot) => {
+                let sum = &mut self.values[slots.start + slot];
+                *sum = *sum + value;
+            }
+            None => {
+                assert!(slots.len() < self.sparsity, "sample {i} has no room for another atom");
+                self.support[slots.end] = atom;
+                self.values[slots.end] = value;
+                self.lengths[i] += 1;
+            }
+        }
     }
 
     fn slots(&self, i: usize) -> Range<usize> {
@@ -278,6 +331,27 @@ impl<T: Scalar> CodesBlock<'_, T> {
     /// The coefficients of the block's sample `i`, to be changed in place.
     pub fn values_mut(&mut self, i: usize) -> &mut [T] {
         &mut self.values[i * self.sparsity..][..self.lengths[i] as usize]
+    }
+
+    /// The first `samples` samples and the rest.
+    ///
+    /// # Panics
+    /// If the block is shorter than that.
+    #[must_use]
+    pub fn split_at(self, samples: usize) -> (Self, Self) {
+        let (support, support_rest) = self.support.split_at_mut(samples * self.sparsity);
+        let (values, values_rest) = self.values.split_at_mut(samples * self.sparsity);
+        let (lengths, lengths_rest) = self.lengths.split_at_mut(samples);
+        let sparsity = self.sparsity;
+        let head = Self { first: self.first, sparsity, support, values, lengths };
+        let tail = Self {
+            first: self.first + samples,
+            sparsity,
+            support: support_rest,
+            values: values_rest,
+            lengths: lengths_rest,
+        };
+        (head, tail)
     }
 
     /// Lets `write` fill sample `i`'s k slots; it returns how many it used. The rest is cleared.

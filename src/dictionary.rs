@@ -95,11 +95,9 @@ fn checked_norms<T: Scalar>(atoms: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
             let column = column.as_slice();
             match kernel::first_not_finite(column) {
                 None => Ok(kernel::squared_norm(column).sqrt()),
-                Some(i) => Err(Error::NotFiniteAtom {
-                    atom: j,
-                    coordinate: i,
-                    value: column[i].widen(),
-                }),
+                Some(i) => {
+                    Err(Error::NotFiniteAtom { atom: j, coordinate: i, value: column[i].widen() })
+                }
             }
         })
         .collect()

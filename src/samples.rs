@@ -92,7 +92,11 @@ impl<B: Backend> Upload<B> {
 }
 
 /// Names the first sample, counted from `first`, that holds a NaN or an infinity.
-pub(crate) fn check_finite<T: Scalar>(samples: &[T], dim: usize, first: usize) -> Result<(), Error> {
+pub(crate) fn check_finite<T: Scalar>(
+    samples: &[T],
+    dim: usize,
+    first: usize,
+) -> Result<(), Error> {
     match kernel::vectorized(|| kernel::first_not_finite(samples)) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {

@@ -93,13 +93,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// R ← Y − DX, for samples Y (d × N), dictionary D (d × m) and codes X (m × N).
-    fn residual(
-        &self,
-        r: &mut Self::Matrix,
-        y: &Self::Matrix,
-        d: &Self::Matrix,
-        x: &Self::Codes,
-    );
+    fn residual(&self, r: &mut Self::Matrix, y: &Self::Matrix, d: &Self::Matrix, x: &Self::Codes);
 
     /// ‖A‖²_F, accumulated in f64.
     fn squared_norm(&self, a: &Self::Matrix) -> f64;

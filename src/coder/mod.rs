@@ -1,6 +1,52 @@
 //! Sparse coding: given D and Y, find codes X with at most k nonzeros a sample.
 
+/// The constructor and setters of a coder whose only field is its [`PursuitRule`].
+macro_rules! pursuit_setters {
+    ($coder:ident) => {
+        impl $coder {
+            /// Selection by correlation, and no stop but the budget.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
 
+            /// How the next atom is chosen. Default: [`Selection::Correlation`].
+            #[must_use]
+            pub fn selection(mut self, selection: Selection) -> Self {
+                self.rule.selection = selection;
+                self
+            }
+
+            /// Stops a sample once its residual is this small. Default: never.
+            #[must_use]
+            pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
+                self.rule.tolerance = Some(tolerance);
+                self
+            }
+
+            /// Stops a sample once the next atom's |dᵀr| is below this. Default: 0.
+            #[must_use]
+            pub fn min_correlation(mut self, least: f64) -> Self {
+                self.rule.min_correlation = Some(least);
+                self
+            }
+
+            /// The rule in force.
+            #[must_use]
+            pub fn rule(&self) -> &PursuitRule {
+                &self.rule
+            }
+        }
+    };
+}
+
+mod batch_omp;
+mod omp;
+mod pursuit;
+
+pub use batch_omp::{BatchOmp, BatchOmpState};
+pub use omp::{Omp, OmpState};
+pub use pursuit::{PursuitRule, Selection, Tolerance};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

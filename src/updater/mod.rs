@@ -1,6 +1,8 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
 
+mod ksvd;
 
+pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

@@ -1,0 +1,223 @@
+//! OMP and OLS by the book: no Gram matrix, correlations by Dᵀr.
+//!
+//! The chosen atoms are orthogonalised by modified Gram–Schmidt, twice each ("twice is enough",
+//! Giraud, Langou & Rozložník 2005), which keeps the residual orthogonal to them to rounding:
+//!
+//! ```text
+//! l ← Qᵀ d_s,  q ← d_s − Q l (twice),  h ← ‖q‖,  q ← q / h;   row s of L is (l, h)
+//! c ← qᵀ r,    r ← r − c q,            α ← Dᵀ r
+//! ```
+
+use std::sync::{Mutex, PoisonError};
+
+use faer::MatRef;
+use num_traits::One;
+use rayon::prelude::*;
+
+use super::SparseCoder;
+use super::pursuit::{
+    Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, dependence, pursue,
+};
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::error::{BackendError, Error};
+use crate::kernel;
+use crate::problem::ProblemShape;
+
+/// Samples coded by one task.
+const BLOCK: usize = 16;
+
+/// OMP or OLS without a Gram matrix: the textbook algorithm.
+///
+/// Correlations are recomputed from the residual at every step, so errors do not add up: the coder
+/// for a handful of samples, for dictionaries whose Gram matrix does not fit, and the oracle of
+/// [`BatchOmp`](super::BatchOmp), which is faster for many samples.
+///
+/// Complexity per sample: O(kdm). Memory: for each thread, 2m + (k + 2)·d scalars.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Omp {
+    rule: PursuitRule,
+}
+
+pursuit_setters!(Omp);
+
+/// Scratch memory of [`Omp`].
+#[derive(Debug)]
+pub struct OmpState<T> {
+    shape: ProblemShape,
+    /// Scratch of tasks that have ended, for the tasks that come.
+    idle: Mutex<Vec<Scratch<T>>>,
+}
+
+#[derive(Debug)]
+struct Scratch<T> {
+    pursuit: PursuitScratch<T>,
+    work: Workspace<T>,
+}
+
+#[derive(Debug)]
+struct PursuitScratch<T> {
+    residual: Vec<T>,
+    alpha: Vec<T>,
+    heights: Vec<T>,
+    /// The orthonormal basis q of the chosen atoms, one after the other.
+    basis: Vec<T>,
+    row_of_l: Vec<T>,
+    factor: Factor<T>,
+}
+
+impl<B: HostBackend> SparseCoder<B> for Omp {
+    type State = OmpState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        self.rule.check()
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        Ok(OmpState { shape: *shape, idle: Mutex::default() })
+    }
+
+    fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let OmpState { shape, idle } = &*state;
+        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
+        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
+        codes.reset(y.ncols());
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            // A panic elsewhere leaves scratch in no state that matters.
+            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let scratch = idle().pop();
+            let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape));
+            let Scratch { pursuit, work } = &mut scratch;
+            for i in 0..block.len() {
+                let sample = contiguous(y, block.first() + i);
+                let mut basis = ResidualBasis { dictionary, sample, scratch: pursuit };
+                basis.restart();
+                block.write(i, |support, values| {
+                    pursue(&mut basis, &self.rule, shape.sign, work, support, values)
+                });
+            }
+            idle().push(scratch);
+        });
+    }
+}
+
+impl Omp {
+    fn scratch<T: Scalar>(&self, shape: &ProblemShape) -> Scratch<T> {
+        let (d, m, k) = (shape.dim, shape.atoms, shape.sparsity);
+        let heights = match self.rule.selection {
+            Selection::Correlation => Vec::new(),
+            Selection::LeastSquares => vec![<T as One>::one(); m],
+        };
+        Scratch {
+            pursuit: PursuitScratch {
+                residual: vec![T::zero(); d],
+                alpha: vec![T::zero(); m],
+                heights,
+                basis: vec![T::zero(); d * k],
+                row_of_l: Vec::with_capacity(k),
+                factor: Factor::new(k),
+            },
+            work: Workspace::new(k),
+        }
+    }
+}
+
+/// The orthonormalised chosen atoms and the residual they leave.
+struct ResidualBasis<'a, T: Scalar> {
+    dictionary: MatRef<'a, T>,
+    sample: &'a [T],
+    scratch: &'a mut PursuitScratch<T>,
+}
+
+impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
+    fn restart(&mut self) {
+        self.scratch.residual.copy_from_slice(self.sample);
+        self.scratch.heights.fill(<T as One>::one());
+        self.scratch.factor.clear();
+        correlate(self.dictionary, &self.scratch.residual, &mut self.scratch.alpha);
+    }
+
+    fn correlations(&self) -> &[T] {
+        &self.scratch.alpha
+    }
+
+    fn heights(&self) -> &[T] {
+        &self.scratch.heights
+    }
+
+    fn residual(&self) -> f64 {
+        kernel::vectorized(|| kernel::squared_norm(&self.scratch.residual))
+    }
+
+    fn factor(&self) -> &Factor<T> {
+        &self.scratch.factor
+    }
+
+    fn push(&mut self, atom: u32) -> bool {
+        let PursuitScratch { residual, alpha, heights, basis, row_of_l, factor } =
+            &mut *self.scratch;
+        let dim = residual.len();
+        let (earlier, rest) = basis.split_at_mut(factor.support().len() * dim);
+        let q = &mut rest[..dim];
+        q.copy_from_slice(contiguous(self.dictionary, atom as usize));
+        row_of_l.clear();
+        row_of_l.resize(factor.support().len(), T::zero());
+        let squared = kernel::vectorized(|| {
+            for _ in 0..2 {
+                for (l, earlier) in row_of_l.iter_mut().zip(earlier.chunks_exact(dim)) {
+                    let overlap = kernel::dot(earlier, q);
+                    *l = *l + overlap;
+                    kernel::axpy(q, -overlap, earlier);
+                }
+            }
+            kernel::squared_norm(q)
+        });
+        if squared < dependence::<T>().widen() {
+            return false;
+        }
+        let height = T::narrow(squared.sqrt());
+        let coordinate = kernel::vectorized(|| {
+            q.iter_mut().for_each(|x| *x = *x / height);
+            let coordinate = kernel::dot(q, residual);
+            kernel::axpy(residual, -coordinate, q);
+            coordinate
+        });
+        factor.push(atom, row_of_l, height, coordinate);
+        correlate(self.dictionary, residual, alpha);
+        for &chosen in factor.support() {
+            alpha[chosen as usize] = T::zero();
+        }
+        // ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)²
+        for (j, height) in heights.iter_mut().enumerate() {
+            let overlap = kernel::vectorized(|| kernel::dot(q, contiguous(self.dictionary, j)));
+            *height = *height - overlap * overlap;
+        }
+        true
+    }
+}
+
+/// α ← Dᵀr.
+fn correlate<T: Scalar>(dictionary: MatRef<'_, T>, residual: &[T], alpha: &mut [T]) {
+    kernel::vectorized(|| {
+        for (j, alpha) in alpha.iter_mut().enumerate() {
+            *alpha = kernel::dot(contiguous(dictionary, j), residual);
+        }
+    });
+}
+
+/// Column `j` as a slice.
+#[inline(always)]
+fn contiguous<T>(matrix: MatRef<'_, T>, j: usize) -> &[T] {
+    matrix.col(j).try_as_col_major().expect("host matrices have row stride 1").as_slice()
+}

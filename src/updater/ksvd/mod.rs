@@ -1,0 +1,421 @@
+//! K-SVD in atom batches: the double-batch algorithm's inner loop.
+//!
+//! ```text
+//! R ← Y − DX
+//! repeat `sweeps` times, for each batch J of atoms in the given order:
+//!     for j in J in parallel, all reading the same R:            (a) directions
+//!         d'_j ← leading left singular vector of E_j = R_Ωj + d_j x_jᵀ
+//!     for each sample in parallel, for each j in J it uses:      (b) coefficients
+//!         c ← r·d'_j + x_j (d_j·d'_j)        = E_jᵀ d'_j on the *live* residual r
+//!         r ← r + x_j d_j − c d'_j,  x_j ← c
+//!     D_J ← d'_J
+//! renew atoms that died, and merge those that duplicate another
+//! ```
+//! With |J| = 1 and the exact pair this is K-SVD (Aharon, Elad & Bruckstein 2006): c is then σv.
+//!
+//! Departures from DB-KSVD (arXiv 2505.18441), and why:
+//! 1. Phase (b) refits coefficients on the live residual. If both factors of every atom in J come
+//!    from the shared residual (Jacobi; [`AtomRule::Shared`]), atoms that explain the same part of a
+//!    sample all correct it, and the sum overshoots: on coherent data the error rises from some
+//!    |J| on, and diverges at |J| = m. Refitted, a batch of the whole dictionary is safe.
+//! 2. The leading pair is approximated by power steps started at the coefficients at hand, in place
+//!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
+//!    Elad's (2008) approximate K-SVD.
+//! 3. The batch is a parameter, never the number of threads: results do not depend on the machine.
+//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`] replaces dead and
+//!    duplicate atoms by badly represented samples, since those, not the pair's precision, are what
+//!    stops K-SVD.
+
+mod direction;
+mod exchange;
+mod renewal;
+
+pub use renewal::Renewal;
+
+use faer::{Mat, MatMut};
+use num_traits::Float;
+use rayon::prelude::*;
+
+use super::{DictionaryUpdater, Step, UpdateReport};
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::codes::{AtomIndex, SparseCodes};
+use crate::error::{BackendError, Error};
+use crate::problem::{ProblemShape, Sign};
+use exchange::{Exchange, Swap};
+use renewal::Census;
+
+/// How the leading singular pair of E_Ω is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeadingPair {
+    /// The singular value decomposition of E_Ω; for non-negative codes, projected power steps
+    /// until they settle.
+    Exact,
+    /// This many power steps, started from the coefficients at hand. Atoms change little from one
+    /// step of learning to the next, so one step nearly always suffices.
+    Power {
+        /// Number of steps, at least 1.
+        iterations: usize,
+    },
+}
+
+/// From which residual the atoms of a batch take their new coefficients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AtomRule {
+    /// From the live residual, one atom after the other: safe for any batch.
+    #[default]
+    Refitted,
+    /// From the residual at the start of the batch, as KSVD.jl does: for comparison. The error may
+    /// rise, and on coherent data diverge, for batches that are not small.
+    Shared,
+}
+
+/// How much the statistics of earlier minibatches weigh, as a function of the run's progress.
+///
+/// An atom keeps w_j ← ρ (w_j + ‖x_j‖²) from step to step, and w_j d_j is added to the statistics
+/// E x that make its new direction. ρ is 0 until `start`, rises linearly to `retention` at `full`,
+/// and stays there: early minibatches move fast, late ones average out their noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// Progress at which ρ begins to rise, in `0.0..=1.0`.
+    pub start: f64,
+    /// Progress from which ρ is `retention`, in `start..=1.0`.
+    pub full: f64,
+    /// The final ρ, in `0.0..1.0`.
+    pub retention: f64,
+}
+
+impl Default for Memory {
+    /// From 0.4 to 0.8 of the run up to ρ = 0.9.
+    fn default() -> Self {
+        Self { start: 0.4, full: 0.8, retention: 0.9 }
+    }
+}
+
+impl Memory {
+    fn retention_at(&self, progress: f64) -> f64 {
+        if progress >= self.full {
+            self.retention
+        } else if progress <= self.start {
+            0.0
+        } else {
+            self.retention * (progress - self.start) / (self.full - self.start)
+        }
+    }
+}
+
+/// The K-SVD dictionary update, in batches of atoms.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | [`atom_batch`](Self::atom_batch) | 32 | ≥ 1 | atoms updated in parallel from one residual |
+/// | [`leading_pair`](Self::leading_pair) | one power step | | precision of the singular pair |
+/// | [`atom_rule`](Self::atom_rule) | refitted | | which residual gives the coefficients |
+/// | [`sweeps`](Self::sweeps) | 2 | ≥ 1 | passes over all atoms per minibatch |
+/// | [`memory`](Self::memory) | ramp to 0.9 | | weight of earlier minibatches |
+/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+///
+/// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
+/// minibatch), d × batch for new atoms, 8 bytes a nonzero for the index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KSvd {
+    atom_batch: usize,
+    pair: LeadingPair,
+    rule: AtomRule,
+    sweeps: usize,
+    memory: Option<Memory>,
+    renewal: Option<Renewal>,
+}
+
+impl Default for KSvd {
+    fn default() -> Self {
+        Self {
+            atom_batch: 32,
+            pair: LeadingPair::Power { iterations: 1 },
+            rule: AtomRule::Refitted,
+            sweeps: 2,
+            memory: Some(Memory::default()),
+            renewal: Some(Renewal::default()),
+        }
+    }
+}
+
+impl KSvd {
+    /// The defaults in the table above.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// K-SVD as published: the exact pair, one atom at a time, one sweep, no memory, no renewal.
+    #[must_use]
+    pub fn textbook() -> Self {
+        Self {
+            atom_batch: 1,
+            pair: LeadingPair::Exact,
+            rule: AtomRule::Refitted,
+            sweeps: 1,
+            memory: None,
+            renewal: None,
+        }
+    }
+
+    /// Atoms updated in parallel from one residual.
+    #[must_use]
+    pub fn atom_batch(mut self, atoms: usize) -> Self {
+        self.atom_batch = atoms;
+        self
+    }
+
+    /// How the leading pair is found.
+    #[must_use]
+    pub fn leading_pair(mut self, pair: LeadingPair) -> Self {
+        self.pair = pair;
+        self
+    }
+
+    /// From which residual a batch takes its coefficients.
+    #[must_use]
+    pub fn atom_rule(mut self, rule: AtomRule) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    /// Passes over all atoms per minibatch.
+    #[must_use]
+    pub fn sweeps(mut self, sweeps: usize) -> Self {
+        self.sweeps = sweeps;
+        self
+    }
+
+    /// The weight of earlier minibatches; `None` for none.
+    #[must_use]
+    pub fn memory(mut self, memory: Option<Memory>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// The care for dead and duplicate atoms; `None` for none.
+    #[must_use]
+    pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
+        self.renewal = renewal;
+        self
+    }
+}
+
+/// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
+#[derive(Debug)]
+pub struct KSvdState<B: HostBackend> {
+    shape: ProblemShape,
+    residual: B::Matrix,
+    index: AtomIndex,
+    /// New directions of the atoms of a batch.
+    fresh: Mat<B::Scalar>,
+    swaps: Vec<Swap>,
+    /// w_j, the weight of earlier minibatches.
+    weights: Vec<f64>,
+    census: Census,
+}
+
+impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
+    type State = KSvdState<B>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        for (argument, value) in [("atom_batch", self.atom_batch), ("sweeps", self.sweeps)] {
+            if value == 0 {
+                return Err(Error::argument(argument, value, "at least 1"));
+            }
+        }
+        if self.pair == (LeadingPair::Power { iterations: 0 }) {
+            return Err(Error::argument("iterations", 0, "at least 1 power step"));
+        }
+        if let Some(Memory { start, full, retention }) = self.memory {
+            if !(0.0..=1.0).contains(&start) || !(start..=1.0).contains(&full) {
+                let found = format!("{start} to {full}");
+                return Err(Error::argument("memory", found, "0 ≤ start ≤ full ≤ 1"));
+            }
+            if !(0.0..1.0).contains(&retention) {
+                let expected = "at least 0 and below 1";
+                return Err(Error::argument("memory.retention", retention, expected));
+            }
+        }
+        self.renewal.map_or(Ok(()), |renewal| renewal.check())
+    }
+
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        Ok(KSvdState {
+            shape: *shape,
+            residual: backend.zeros(shape.dim, 0)?,
+            index: AtomIndex::default(),
+            fresh: Mat::zeros(shape.dim, self.atom_batch.min(shape.atoms)),
+            swaps: Vec::new(),
+            weights: vec![0.0; shape.atoms],
+            census: Census::new(shape.atoms),
+        })
+    }
+
+    fn update(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+        dictionary: &mut B::Matrix,
+        step: &Step<'_>,
+    ) -> Result<UpdateReport, BackendError> {
+        backend.residual(&mut state.residual, y, dictionary, codes);
+        let mut report = UpdateReport {
+            error_before: backend.squared_norm(&state.residual),
+            nonzeros: codes.nnz(),
+            ..UpdateReport::default()
+        };
+        state.index.rebuild(codes);
+        report.unused = (0..state.shape.atoms).filter(|&j| state.index.uses(j).is_empty()).count();
+
+        // One entry into the pool for all the short parallel loops of the sweeps.
+        let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
+        let mut session = Session {
+            config: self,
+            sign: state.shape.sign,
+            residual: backend.view_mut(&mut state.residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index: &state.index,
+            fresh: &mut state.fresh,
+            swaps: &mut state.swaps,
+            weights: &mut state.weights,
+        };
+        rayon::scope(|_| {
+            for _ in 0..self.sweeps {
+                for batch in step.order.chunks(self.atom_batch) {
+                    session.update_batch(batch);
+                }
+            }
+            session.remember(retention);
+        });
+
+        if let Some(renewal) = &self.renewal {
+            state.census.count(&state.index);
+            if state.census.is_due(renewal, step.progress) {
+                let samples = backend.view(y);
+                let residual = backend.view_mut(&mut state.residual);
+                let dictionary = backend.view_mut(dictionary);
+                let mut renewed = renewal::Renewed {
+                    samples,
+                    residual,
+                    dictionary,
+                    codes,
+                    index: &state.index,
+                    sign: state.shape.sign,
+                };
+                let outcome = renewed.renew(renewal, &state.census);
+                for &atom in &outcome.atoms {
+                    state.weights[atom as usize] = 0.0;
+                }
+                (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
+                state.census.restart();
+            }
+        }
+        report.error_after = backend.squared_norm(&state.residual);
+        Ok(report)
+    }
+}
+
+/// The matrices that the sweeps work on.
+struct Session<'a, T: Scalar> {
+    config: &'a KSvd,
+    sign: Sign,
+    residual: MatMut<'a, T>,
+    dictionary: MatMut<'a, T>,
+    codes: &'a mut SparseCodes<T>,
+    index: &'a AtomIndex,
+    fresh: &'a mut Mat<T>,
+    swaps: &'a mut Vec<Swap>,
+    weights: &'a mut [f64],
+}
+
+impl<T: Scalar> Session<'_, T> {
+    /// D_J, X_J and R of one batch J of atoms.
+    fn update_batch(&mut self, batch: &[u32]) {
+        self.find_directions(batch);
+        self.exchange_atoms(batch);
+        for (b, &atom) in batch.iter().enumerate() {
+            let column = self.dictionary.as_mut().col_mut(atom as usize);
+            column
+                .try_as_col_major_mut()
+                .expect("contiguous")
+                .as_slice_mut()
+                .copy_from_slice(self.fresh.col_as_slice(b));
+        }
+    }
+
+    /// (a) d'_j ← leading left singular vector of E_j, for j ∈ J in parallel.
+    fn find_directions(&mut self, batch: &[u32]) {
+        let (residual, dictionary) = (self.residual.as_ref(), self.dictionary.as_ref());
+        let (codes, index, weights) = (&*self.codes, self.index, &*self.weights);
+        let (pair, sign) = (self.config.pair, self.sign);
+        let fresh = self.fresh.as_mut().subcols_mut(0, batch.len());
+        fresh.par_col_chunks_mut(1).zip(batch).for_each(|(fresh, &atom)| {
+            let fresh = fresh.col_mut(0).try_as_col_major_mut().expect("contiguous");
+            let j = atom as usize;
+            let atom = direction::Atom {
+                residual,
+                codes,
+                uses: index.uses(j),
+                direction: direction::column(dictionary, j),
+                weight: T::narrow(weights[j]),
+                sign,
+            };
+            atom.improve(pair, fresh.as_slice_mut());
+        });
+    }
+
+    /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel.
+    fn exchange_atoms(&mut self, batch: &[u32]) {
+        self.swaps.clear();
+        for (b, &atom) in batch.iter().enumerate() {
+            let uses = self.index.uses(atom as usize).iter();
+            self.swaps.extend(uses.map(|&at| Swap { at, member: b as u32 }));
+        }
+        if batch.len() > 1 {
+            self.swaps.par_sort_unstable_by_key(|swap| swap.at);
+        }
+        let exchange = Exchange::new(
+            self.dictionary.as_ref(),
+            self.fresh.as_ref(),
+            batch,
+            self.config.rule,
+            self.sign,
+        );
+        exchange.run(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
+    }
+
+    /// w_j ← ρ (w_j + ‖x_j‖²).
+    fn remember(&mut self, retention: f64) {
+        if self.config.memory.is_none() {
+            return;
+        }
+        for (j, weight) in self.weights.iter_mut().enumerate() {
+            let energy: f64 = self
+                .index
+                .uses(j)
+                .iter()
+                .map(|at| {
+                    let x = self.codes.values(at.sample as usize)[at.slot as usize].widen();
+                    x * x
+                })
+                .sum();
+            *weight = retention * (*weight + energy);
+        }
+    }
+}
+
+/// max(c, 0) for non-negative codes.
+#[inline(always)]
+fn project<T: Scalar>(coefficient: T, sign: Sign) -> T {
+    match sign {
+        Sign::Signed => coefficient,
+        Sign::NonNegative => Float::max(coefficient, T::zero()),
+    }
+}

@@ -1,0 +1,270 @@
+//! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
+//! badly represented.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use num_traits::One;
+use rayon::prelude::*;
+
+use super::direction::column;
+use super::project;
+use crate::codes::{AtomIndex, SparseCodes};
+use crate::error::Error;
+use crate::kernel;
+use crate::{Scalar, Sign};
+
+/// Atoms whose coherences are computed by one product.
+const BLOCK: usize = 256;
+
+/// When an atom counts as dead or duplicate, and how long atoms are renewed.
+///
+/// Uses are counted over windows in which atoms are used [`window`](Self::window) times on average,
+/// however many minibatches that takes, so small minibatches do not condemn rare atoms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Renewal {
+    /// An atom used less than this share of the mean over a window, or not at all, is dead; at
+    /// least 0 and below 1.
+    pub min_usage: f64,
+    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged into the other; above 0, at most
+    /// 1 (1 merges none).
+    pub max_coherence: f64,
+    /// Mean uses of an atom that make a window; positive.
+    pub window: f64,
+    /// Progress from which atoms are no longer renewed, so that the last newcomers get their time;
+    /// in `0.0..=1.0`.
+    pub until: f64,
+}
+
+impl Default for Renewal {
+    fn default() -> Self {
+        Self { min_usage: 0.05, max_coherence: 0.98, window: 20.0, until: 0.9 }
+    }
+}
+
+impl Renewal {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Self { min_usage, max_coherence, window, until } = *self;
+        if !(0.0..1.0).contains(&min_usage) {
+            return Err(Error::argument("min_usage", min_usage, "at least 0 and below 1"));
+        }
+        if !(max_coherence > 0.0 && max_coherence <= 1.0) {
+            return Err(Error::argument("max_coherence", max_coherence, "above 0, at most 1"));
+        }
+        if !(window.is_finite() && window > 0.0) {
+            return Err(Error::argument("window", window, "a positive, finite number of uses"));
+        }
+        if !(0.0..=1.0).contains(&until) {
+            return Err(Error::argument("until", until, "0 to 1"));
+        }
+        Ok(())
+    }
+}
+
+/// How often each atom was used since the last renewal.
+#[derive(Debug)]
+pub(super) struct Census {
+    uses: Vec<u64>,
+    total: u64,
+}
+
+impl Census {
+    pub(super) fn new(atoms: usize) -> Self {
+        Self { uses: vec![0; atoms], total: 0 }
+    }
+
+    pub(super) fn count(&mut self, index: &AtomIndex) {
+        for (j, uses) in self.uses.iter_mut().enumerate() {
+            *uses += index.uses(j).len() as u64;
+            self.total += index.uses(j).len() as u64;
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.uses.fill(0);
+        self.total = 0;
+    }
+
+    fn mean(&self) -> f64 {
+        self.total as f64 / self.uses.len() as f64
+    }
+
+    pub(super) fn is_due(&self, renewal: &Renewal, progress: f64) -> bool {
+        progress < renewal.until && self.mean() >= renewal.window
+    }
+
+    fn is_dead(&self, renewal: &Renewal, atom: usize) -> bool {
+        (self.uses[atom] as f64) < (renewal.min_usage * self.mean()).max(1.0)
+    }
+}
+
+/// What a renewal did.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The atoms that have a new direction.
+    pub(super) atoms: Vec<u32>,
+    pub(super) replaced: usize,
+    pub(super) merged: usize,
+}
+
+/// An atom to be renewed, and the one that takes over its codes if it is a duplicate.
+#[derive(Clone, Copy)]
+struct Vacancy {
+    atom: u32,
+    heir: Option<u32>,
+}
+
+/// The matrices that a renewal works on.
+pub(super) struct Renewed<'a, T: Scalar> {
+    pub(super) samples: MatRef<'a, T>,
+    pub(super) residual: MatMut<'a, T>,
+    pub(super) dictionary: MatMut<'a, T>,
+    pub(super) codes: &'a mut SparseCodes<T>,
+    pub(super) index: &'a AtomIndex,
+    pub(super) sign: Sign,
+}
+
+impl<T: Scalar> Renewed<'_, T> {
+    /// Gives each dead or duplicate atom the direction of a sample, the worst represented first.
+    /// Atoms for which no sample is left that is badly represented, and unlike those already
+    /// taken, stay.
+    pub(super) fn renew(&mut self, renewal: &Renewal, census: &Census) -> Outcome {
+        let vacancies = self.vacancies(renewal, census);
+        let mut outcome = Outcome::default();
+        if vacancies.is_empty() {
+            return outcome;
+        }
+        let candidates = self.worst_represented();
+        let mut candidates = candidates.into_iter();
+        let mut taken: Vec<Vec<T>> = Vec::new();
+        for vacancy in vacancies {
+            let fresh = candidates.find_map(|i| {
+                let mut sample = column(self.samples, i).to_vec();
+                kernel::normalize(&mut sample);
+                let alike = |other: &Vec<T>| {
+                    let cosine = kernel::vectorized(|| kernel::dot(other, &sample));
+                    likeness(cosine, self.sign) > renewal.max_coherence
+                };
+                (!taken.iter().any(alike)).then_some(sample)
+            });
+            let Some(fresh) = fresh else { break };
+            self.vacate(vacancy);
+            let atom = self.dictionary.as_mut().col_mut(vacancy.atom as usize);
+            let atom = atom.try_as_col_major_mut().expect("contiguous");
+            atom.as_slice_mut().copy_from_slice(&fresh);
+            taken.push(fresh);
+            outcome.atoms.push(vacancy.atom);
+            match vacancy.heir {
+                None => outcome.replaced += 1,
+                Some(_) => outcome.merged += 1,
+            }
+        }
+        outcome
+    }
+
+    /// Dead atoms, then of each pair of duplicates the less used.
+    fn vacancies(&self, renewal: &Renewal, census: &Census) -> Vec<Vacancy> {
+        let atoms = self.dictionary.ncols();
+        let mut vacant = vec![false; atoms];
+        let mut vacancies = Vec::new();
+        for (j, vacant) in vacant.iter_mut().enumerate() {
+            *vacant = census.is_dead(renewal, j);
+            if *vacant {
+                vacancies.push(Vacancy { atom: j as u32, heir: None });
+            }
+        }
+        for (i, j) in coherent_pairs(self.dictionary.as_ref(), renewal.max_coherence, self.sign) {
+            if vacant[i as usize] || vacant[j as usize] {
+                continue;
+            }
+            let (atom, heir) =
+                if census.uses[i as usize] < census.uses[j as usize] { (i, j) } else { (j, i) };
+            vacant[atom as usize] = true;
+            vacancies.push(Vacancy { atom, heir: Some(heir) });
+        }
+        vacancies
+    }
+
+    /// Samples by falling error, without those that are represented to rounding.
+    fn worst_represented(&self) -> Vec<usize> {
+        let (residual, samples) = (self.residual.as_ref(), self.samples);
+        let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
+            .into_par_iter()
+            .filter_map(|i| {
+                kernel::vectorized(|| {
+                    let error = kernel::squared_norm(column(residual, i));
+                    let energy = kernel::squared_norm(column(samples, i));
+                    (error > 16.0 * T::EPSILON * energy).then_some((error, i))
+                })
+            })
+            .collect();
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        candidates.into_iter().map(|(_, i)| i).collect()
+    }
+
+    /// Takes an atom out of every code that uses it, and brings the residuals up to date. A
+    /// duplicate's heir takes its place: c ← r·d_heir.
+    fn vacate(&mut self, vacancy: Vacancy) {
+        let dictionary = self.dictionary.as_ref();
+        let old = column(dictionary, vacancy.atom as usize);
+        for at in self.index.uses(vacancy.atom as usize) {
+            let i = at.sample as usize;
+            let Some(x) = self.codes.remove(i, vacancy.atom) else { continue };
+            let r = self.residual.as_mut().col_mut(i).try_as_col_major_mut().expect("contiguous");
+            let r = r.as_slice_mut();
+            kernel::axpy(r, x, old);
+            if let Some(heir) = vacancy.heir {
+                let heir_atom = column(dictionary, heir as usize);
+                let c = project(kernel::dot(r, heir_atom), self.sign);
+                if c != T::zero() {
+                    kernel::axpy(r, -c, heir_atom);
+                    self.codes.add(i, heir, c);
+                }
+            }
+        }
+    }
+}
+
+/// How far two atoms can stand in for each other. With non-negative codes opposite atoms cannot.
+fn likeness<T: Scalar>(cosine: T, sign: Sign) -> f64 {
+    match sign {
+        Sign::Signed => cosine.widen().abs(),
+        Sign::NonNegative => cosine.widen(),
+    }
+}
+
+/// All pairs i < j of likeness above `threshold`, in order, by blocks of the Gram matrix.
+fn coherent_pairs<T: Scalar>(
+    dictionary: MatRef<'_, T>,
+    threshold: f64,
+    sign: Sign,
+) -> Vec<(u32, u32)> {
+    let atoms = dictionary.ncols();
+    let mut pairs: Vec<(u32, u32)> = (0..atoms.div_ceil(BLOCK))
+        .into_par_iter()
+        .flat_map_iter(|block| {
+            // Rows 0..end of the Gram matrix suffice for columns start..end.
+            let (start, end) = (block * BLOCK, (block * BLOCK + BLOCK).min(atoms));
+            let mut gram = Mat::<T>::zeros(end, end - start);
+            matmul(
+                gram.as_mut(),
+                Accum::Replace,
+                dictionary.subcols(0, end).transpose(),
+                dictionary.subcols(start, end - start),
+                <T as One>::one(),
+                Par::Seq,
+            );
+            let mut found = Vec::new();
+            for j in start..end {
+                let cosines = &gram.col_as_slice(j - start)[..j];
+                for (i, &cosine) in cosines.iter().enumerate() {
+                    if likeness(cosine, sign) > threshold {
+                        found.push((i as u32, j as u32));
+                    }
+                }
+            }
+            found
+        })
+        .collect();
+    pairs.sort_unstable();
+    pairs
+}
