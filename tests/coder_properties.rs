@@ -5,8 +5,8 @@ mod support;
 
 use dbksvd::Sign;
 use dbksvd::backend::Faer;
+use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
 use dbksvd::codes::SparseCodes;
-use dbksvd::coder::{BatchOmp, Omp, Selection};
 use dbksvd::faer::{Mat, MatRef};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -120,36 +120,36 @@ fn residual(dictionary: &Mat<f64>, y: &[f64], chosen: &[usize], values: &[f64]) 
     residual
 }
 
-/// Solves Ax = b by Gaussian elimination with pivoting by rows.
-fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
-    let n = b.len();
+/// Solves Ax = b by Gaussian elimination with pivoting by rows; a row of `system` is (A_i, b_i).
+fn solve(mut system: Vec<Vec<f64>>) -> Vec<f64> {
+    let n = system.len();
     for column in 0..n {
         let pivot = (column..n)
-            .max_by(|&i, &j| a[i][column].abs().total_cmp(&a[j][column].abs()))
+            .max_by(|&i, &j| system[i][column].abs().total_cmp(&system[j][column].abs()))
             .expect("a row is left");
-        a.swap(column, pivot);
-        b.swap(column, pivot);
-        for row in column + 1..n {
-            let factor = a[row][column] / a[column][column];
-            for j in column..n {
-                a[row][j] -= factor * a[column][j];
-            }
-            b[row] -= factor * b[column];
+        system.swap(column, pivot);
+        let (done, below) = system.split_at_mut(column + 1);
+        let pivot = &done[column];
+        for row in below {
+            let factor = row[column] / pivot[column];
+            row.iter_mut().zip(pivot).for_each(|(entry, pivot)| *entry -= factor * pivot);
         }
     }
-    for row in (0..n).rev() {
-        let known: f64 = (row + 1..n).map(|j| a[row][j] * b[j]).sum();
-        b[row] = (b[row] - known) / a[row][row];
+    let mut x = vec![0.0; n];
+    for (i, row) in system.iter().enumerate().rev() {
+        x[i] = (row[n] - dot(&row[i + 1..n], &x[i + 1..])) / row[i];
     }
-    b
+    x
 }
 
 /// argmin ‖y − D_S x‖ by the normal equations.
 fn least_squares(dictionary: &Mat<f64>, y: &[f64], chosen: &[usize]) -> Vec<f64> {
     let atom = |j: usize| dictionary.col_as_slice(j);
-    let gram =
-        chosen.iter().map(|&i| chosen.iter().map(|&j| dot(atom(i), atom(j))).collect()).collect();
-    solve(gram, chosen.iter().map(|&j| dot(atom(j), y)).collect())
+    let row = |&i: &usize| {
+        let gram = chosen.iter().map(|&j| dot(atom(i), atom(j)));
+        gram.chain([dot(atom(i), y)]).collect()
+    };
+    solve(chosen.iter().map(row).collect())
 }
 
 /// What the oracle chose, in order, and how clear its choices were.
@@ -220,6 +220,40 @@ fn agrees(problem: &Problem, coders: [Encode; 2], score: Score) -> Result<(), Te
     Ok(())
 }
 
+/// What is left of sample `i` after the least squares on `chosen`.
+fn left_after(problem: &Problem, i: usize, chosen: &[u32]) -> Vec<f64> {
+    let chosen: Vec<usize> = chosen.iter().map(|&atom| atom as usize).collect();
+    let y = problem.samples.col_as_slice(i);
+    let values = least_squares(&problem.dictionary, y, &chosen);
+    residual(&problem.dictionary, y, &chosen, &values)
+}
+
+/// The pursuit that stopped is the beginning of the one that did not, and it ended at the first
+/// residual whose `measure` is at most `threshold`.
+fn stops_at(
+    problem: &Problem,
+    full: &SparseCodes<f64>,
+    stopped: &SparseCodes<f64>,
+    threshold: f64,
+    measure: impl Fn(&[f64]) -> f64,
+) -> Result<(), TestCaseError> {
+    for i in 0..full.samples() {
+        let chosen = stopped.support(i);
+        prop_assert!(full.support(i).starts_with(chosen), "sample {i}");
+        let slack = problem.rounding()
+            * problem.condition(full.support(i))
+            * norm(problem.samples.col_as_slice(i));
+        let measured = |length: usize| measure(&left_after(problem, i, &chosen[..length]));
+        for earlier in 0..chosen.len() {
+            let measured = measured(earlier);
+            prop_assert!(measured >= threshold - slack, "sample {i}: {measured} at {earlier}");
+        }
+        let (ended, measured) = (chosen == full.support(i), measured(chosen.len()));
+        prop_assert!(ended || measured <= threshold + slack, "sample {i}: stopped at {measured}");
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
 
@@ -269,6 +303,39 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_tolerance_ends_the_pursuit(problem in problems(), norm_left in 0.1..4.0) {
+        let tolerance = Tolerance::Absolute(norm_left);
+        let (d, y, k) = (&problem.dictionary, problem.samples.as_ref(), problem.sparsity);
+        let full = problem.encode(OMP[0]);
+        let omp = support::encode::<Faer<f64>, _>(
+            Omp::new().tolerance(tolerance), d, y, k, Sign::Signed,
+        );
+        stops_at(&problem, &full, &omp, norm_left, norm)?;
+        let batch = support::encode::<Faer<f64>, _>(
+            BatchOmp::new().tolerance(tolerance), d, y, k, Sign::Signed,
+        );
+        stops_at(&problem, &problem.encode(OMP[1]), &batch, norm_left, norm)?;
+    }
+
+    #[test]
+    fn a_least_correlation_ends_the_pursuit(problem in problems(), least in 0.1..3.0) {
+        let (d, y, k) = (&problem.dictionary, problem.samples.as_ref(), problem.sparsity);
+        let greatest = |residual: &[f64]| {
+            d.col_iter()
+                .map(|atom| atom.iter().zip(residual).map(|(d, r)| d * r).sum::<f64>().abs())
+                .fold(0.0, f64::max)
+        };
+        let omp = support::encode::<Faer<f64>, _>(
+            Omp::new().min_correlation(least), d, y, k, Sign::Signed,
+        );
+        stops_at(&problem, &problem.encode(OMP[0]), &omp, least, greatest)?;
+        let batch = support::encode::<Faer<f64>, _>(
+            BatchOmp::new().min_correlation(least), d, y, k, Sign::Signed,
+        );
+        stops_at(&problem, &problem.encode(OMP[1]), &batch, least, greatest)?;
     }
 
     #[test]

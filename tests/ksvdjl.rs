@@ -3,8 +3,8 @@
 mod support;
 
 use dbksvd::backend::{Faer, HostBackend, Reference};
-use dbksvd::codes::SparseCodes;
 use dbksvd::coder::{BatchOmp, Omp, SparseCoder, Tolerance};
+use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, Step, UpdateReport};
 use dbksvd::{ProblemShape, Sign};

@@ -42,19 +42,21 @@ impl Fixture {
         }
     }
 
-    /// The error of a coefficient of sample `i` in the precision of `T`, over ‖y‖: that of a least
-    /// squares solution by its normal equations, whose sums have d terms.
-    fn uncertainty<T: Scalar>(&self, i: usize) -> f64 {
-        8.0 * self.dictionary.nrows() as f64 * T::EPSILON * self.condition[i]
+    /// What rounding to `T` does to a sum of d terms, over the norm of what is summed.
+    fn rounding<T: Scalar>(&self) -> f64 {
+        8.0 * self.dictionary.nrows() as f64 * T::EPSILON
     }
 
-    /// Samples whose candidates lie further apart than the precision of `T` can confuse.
+    /// Samples whose candidates lie further apart than the precision of `T` can confuse: the
+    /// error of a residual is that of the sample times the condition number κ of the atoms chosen.
     fn clear<T: Scalar>(&self) -> Vec<usize> {
-        (0..self.supports.len()).filter(|&i| self.gap[i] > self.uncertainty::<T>(i)).collect()
+        let confused = |i: usize| self.rounding::<T>() * self.condition[i].sqrt();
+        (0..self.supports.len()).filter(|&i| self.gap[i] > confused(i)).collect()
     }
 
     /// Codes every sample in the precision of `T`; on at least `share` of the samples away from
-    /// ties the support must be the expected one, and wherever it is, so must the coefficients.
+    /// ties the support must be the expected one, and wherever it is, so must the coefficients, to
+    /// κ² · rounding · ‖y‖: the error of least squares by the normal equations.
     fn check<T, C>(&self, coder: C, sign: Sign, share: f64)
     where
         T: Scalar,
@@ -84,7 +86,8 @@ impl Fixture {
             clear.len()
         );
         for &&i in &agree {
-            let bound = self.uncertainty::<T>(i) * self.samples.col(i).norm_l2();
+            let size = self.samples.col(i).norm_l2();
+            let bound = self.condition[i] * self.rounding::<T>() * size;
             for (atom, value) in codes.support(i).iter().zip(codes.values(i)) {
                 let at = self.supports[i].binary_search(atom).expect("supports are equal");
                 let (found, expected) = (value.widen(), self.values[i][at]);

@@ -6,8 +6,8 @@ use std::io::BufReader;
 use std::path::Path;
 
 use dbksvd::backend::HostBackend;
-use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::coder::SparseCoder;
+use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::{Dictionary, Encoder, Model, Scalar, Sign};
 
@@ -86,9 +86,7 @@ where
 
 /// The sign of ⟨found_j, expected_j⟩, for every atom j.
 pub fn signs(found: MatRef<'_, f64>, expected: MatRef<'_, f64>) -> Vec<f64> {
-    (0..expected.ncols())
-        .map(|j| (found.col(j).transpose() * expected.col(j)).signum())
-        .collect()
+    (0..expected.ncols()).map(|j| (found.col(j).transpose() * expected.col(j)).signum()).collect()
 }
 
 /// The columns of `matrix`, each times its sign.
