@@ -10,7 +10,6 @@ use crate::model::Model;
 use crate::samples::Upload;
 
 /// A model bound to a backend and a coder, with what the coder derived from the dictionary.
-#[derive(Debug)]
 pub struct Encoder<B: Backend, C: SparseCoder<B>> {
     backend: B,
     coder: C,
@@ -47,7 +46,7 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         &mut self,
         samples: MatRef<'_, B::Scalar>,
     ) -> Result<SparseCodes<B::Scalar>, Error> {
-        let y = self.samples.columns(&self.backend, samples, 0)?;
+        let y = self.samples.columns(&self.backend, samples)?;
         self.coder.encode(&self.backend, &mut self.state, &self.dictionary, y, &mut self.codes);
         self.backend.synchronize()?;
         Ok(self.backend.download_codes(&self.codes)?)

@@ -1,7 +1,7 @@
 //! Vector kernels, written as plain loops over fixed-width chunks that compilers vectorise.
 //!
 //! Plain Rust is compiled for the oldest processor of its architecture (SSE2 on x86-64), so the hot
-//! loops run inside [`vectorized`], which selects AVX2 or AVX-512 at run time through pulp. Sums go
+//! loops are called through [`vectorized`], which selects AVX2 or AVX-512 at run time through pulp. Sums go
 //! into [`LANES`] interleaved accumulators that are folded in a fixed order, and products are not
 //! contracted to fused multiply-adds: a sum has the same bits whichever instruction set runs it.
 
@@ -10,13 +10,28 @@ use crate::Scalar;
 /// Accumulators of a sum, and the width of the chunks.
 pub(crate) const LANES: usize = 32;
 
-/// Runs `body` compiled for the best instruction set of this processor.
+/// Calls `kernel` on `arguments`, compiled for the best instruction set of this processor.
 ///
-/// What `body` calls is only compiled so if it is inlined: the kernels below are
-/// `#[inline(always)]`. The dispatch costs a few nanoseconds; wrap loops, not single calls.
+/// `kernel` must be the name of an `#[inline(always)]` function: only what is inlined is compiled
+/// for that instruction set, and a closure's body may not be. The dispatch costs a few nanoseconds;
+/// it is for loops, not for single operations.
 #[inline(always)]
-pub(crate) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
+pub(crate) fn vectorized<A, R>(kernel: impl FnOnce(A) -> R, arguments: A) -> R {
+    pulp::Arch::new().dispatch(Call { kernel, arguments })
+}
+
+struct Call<K, A> {
+    kernel: K,
+    arguments: A,
+}
+
+impl<K: FnOnce(A) -> R, A, R> pulp::WithSimd for Call<K, A> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> R {
+        (self.kernel)(self.arguments)
+    }
 }
 
 /// Σ aᵢ bᵢ.

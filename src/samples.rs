@@ -12,7 +12,6 @@ use crate::kernel;
 use crate::source::SampleSource;
 
 /// A host buffer and the backend matrix it is uploaded to, reused from batch to batch.
-#[derive(Debug)]
 pub(crate) struct Upload<B: Backend> {
     mean: Option<Vec<B::Scalar>>,
     dim: usize,
@@ -34,9 +33,9 @@ impl<B: Backend> Upload<B> {
         self.mean.as_deref()
     }
 
-    /// The samples as they were uploaded last: d × N, centred.
-    pub(crate) fn host(&self) -> MatRef<'_, B::Scalar> {
-        MatRef::from_column_major_slice(&self.host, self.dim, self.host.len() / self.dim)
+    /// Sums over the samples uploaded last, as they were uploaded: centred.
+    pub(crate) fn moments(&self) -> Moments {
+        Moments::of(&self.host, self.dim)
     }
 
     /// The uploaded matrix.
@@ -44,12 +43,11 @@ impl<B: Backend> Upload<B> {
         &self.matrix
     }
 
-    /// Uploads the columns of `samples`; `first` is the index of the first one, for messages.
+    /// Uploads the columns of `samples`.
     pub(crate) fn columns(
         &mut self,
         backend: &B,
         samples: MatRef<'_, B::Scalar>,
-        first: usize,
     ) -> Result<&B::Matrix, Error> {
         if samples.nrows() != self.dim {
             return Err(Error::Dimension {
@@ -58,16 +56,15 @@ impl<B: Backend> Upload<B> {
                 expected: self.dim,
             });
         }
-        self.ranges(backend, &samples, std::iter::once(0..samples.ncols()), first)
+        self.ranges(backend, &samples, std::iter::once(0..samples.ncols()))
     }
 
-    /// Uploads the samples of `ranges`, in order; messages count samples from `offset`.
+    /// Uploads the samples of `ranges`, in order.
     pub(crate) fn ranges(
         &mut self,
         backend: &B,
         source: &impl SampleSource<B::Scalar>,
         ranges: impl Iterator<Item = Range<usize>> + Clone,
-        offset: usize,
     ) -> Result<&B::Matrix, Error> {
         let count: usize = ranges.clone().map(|range| range.len()).sum();
         self.host.resize(count * self.dim, B::Scalar::default());
@@ -77,7 +74,7 @@ impl<B: Backend> Upload<B> {
             rest = after;
             let first = range.start;
             source.read(range, into)?;
-            check_finite(into, self.dim, offset + first)?;
+            check_finite(into, self.dim, first)?;
         }
         if let Some(mean) = &self.mean {
             self.host
@@ -97,7 +94,7 @@ pub(crate) fn check_finite<T: Scalar>(
     dim: usize,
     first: usize,
 ) -> Result<(), Error> {
-    match kernel::vectorized(|| kernel::first_not_finite(samples)) {
+    match kernel::vectorized(kernel::first_not_finite, samples) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {
             sample: first + at / dim,
@@ -105,4 +102,72 @@ pub(crate) fn check_finite<T: Scalar>(
             value: samples[at].widen(),
         }),
     }
+}
+
+/// Samples summed by one task of [`Moments::of`].
+const BLOCK: usize = 256;
+
+/// Sums over samples that the variance and the energy follow from, in f64.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    samples: usize,
+    sum: Vec<f64>,
+    energy: f64,
+}
+
+impl Moments {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { samples: 0, sum: vec![0.0; dim], energy: 0.0 }
+    }
+
+    fn of<T: Scalar>(values: &[T], dim: usize) -> Self {
+        // Blocks of a fixed size, added in order: the same on any number of threads.
+        let blocks: Vec<Self> = values
+            .par_chunks(BLOCK * dim)
+            .map(|block| {
+                let mut moments = Self::new(dim);
+                kernel::vectorized(Self::add_samples, (&mut moments, block));
+                moments
+            })
+            .collect();
+        let mut moments = Self::new(dim);
+        blocks.iter().for_each(|block| moments.add(block));
+        moments
+    }
+
+    #[inline(always)]
+    fn add_samples<T: Scalar>((moments, samples): (&mut Self, &[T])) {
+        for sample in samples.chunks_exact(moments.sum.len()) {
+            for (sum, x) in moments.sum.iter_mut().zip(sample) {
+                *sum += x.widen();
+            }
+            moments.energy += kernel::squared_norm(sample);
+            moments.samples += 1;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.samples += other.samples;
+        self.energy += other.energy;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
+    }
+
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖² for a given Σ‖y − ŷ‖²; 0 for no error, whatever the variance.
+    pub(crate) fn fvu(&self, error: f64) -> f64 {
+        let mean = self.sum.iter().map(|sum| sum * sum).sum::<f64>() / self.samples as f64;
+        ratio(error, (self.energy - mean).max(0.0))
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y‖² for a given Σ‖y − ŷ‖²; 0 for no error, whatever the energy.
+    pub(crate) fn relative_error(&self, error: f64) -> f64 {
+        ratio(error, self.energy)
+    }
+}
+
+fn ratio(error: f64, total: f64) -> f64 {
+    if error == 0.0 { 0.0 } else { error / total }
 }

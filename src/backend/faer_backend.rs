@@ -81,16 +81,12 @@ impl<T: Scalar> Backend for Faer<T> {
         );
         r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
         r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
-            kernel::vectorized(|| {
-                for (i, column) in r.as_mut().col_iter_mut().enumerate() {
-                    let i = block * BLOCK + i;
-                    let column = column.try_as_col_major_mut().expect("contiguous").as_slice_mut();
-                    column.copy_from_slice(y.col_as_slice(i));
-                    for (&atom, &value) in x.support(i).iter().zip(x.values(i)) {
-                        kernel::axpy(column, -value, d.col_as_slice(atom as usize));
-                    }
-                }
-            });
+            for (i, column) in r.as_mut().col_iter_mut().enumerate() {
+                let i = block * BLOCK + i;
+                let column = column.try_as_col_major_mut().expect("contiguous").as_slice_mut();
+                column.copy_from_slice(y.col_as_slice(i));
+                kernel::vectorized(subtract_atoms, (column, d, x.support(i), x.values(i)));
+            }
         });
     }
 
@@ -101,7 +97,7 @@ impl<T: Scalar> Backend for Faer<T> {
             .map(|block| {
                 let columns = block.col_iter().map(|column| {
                     let column = column.try_as_col_major().expect("contiguous");
-                    kernel::vectorized(|| kernel::squared_norm(column.as_slice()))
+                    kernel::vectorized(kernel::squared_norm, column.as_slice())
                 });
                 columns.sum()
             })
@@ -128,6 +124,24 @@ impl<T: Scalar> HostBackend for Faer<T> {
 
     fn product_tn(&self, c: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>) {
         matmul(c, Accum::Replace, a.transpose(), b, <T as num_traits::One>::one(), Par::Seq);
+    }
+}
+
+/// r ← r − Σ x_j d_j over the atoms j of one sample's code.
+#[inline(always)]
+fn subtract_atoms<T: Scalar>((r, d, support, values): (&mut [T], &Mat<T>, &[u32], &[T])) {
+    let atom = |j: u32| d.col_as_slice(j as usize);
+    let quads = support.chunks_exact(4).zip(values.chunks_exact(4));
+    for (j, x) in quads {
+        kernel::axpy4(
+            r,
+            [-x[0], -x[1], -x[2], -x[3]],
+            [atom(j[0]), atom(j[1]), atom(j[2]), atom(j[3])],
+        );
+    }
+    let rest = support.len() / 4 * 4;
+    for (&j, &x) in support[rest..].iter().zip(&values[rest..]) {
+        kernel::axpy(r, -x, atom(j));
     }
 }
 

@@ -179,7 +179,7 @@ impl BatchOmp {
         for i in 0..block.len() {
             let sample =
                 samples.col(i).try_as_col_major().expect("host matrices have row stride 1");
-            let energy = kernel::vectorized(|| kernel::squared_norm(sample.as_slice()));
+            let energy = kernel::vectorized(kernel::squared_norm, sample.as_slice());
             let initial = correlations.col_as_slice(i);
             let mut basis = GramBasis { gram, initial, energy, residual: energy, scratch: pursuit };
             basis.restart();
@@ -245,10 +245,11 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         }
         let height = Float::sqrt(height);
         let coordinate = alpha[s] / height;
-        let row = Row { column, earlier, stride: *stride, weights: row_of_l, height };
-        kernel::vectorized(|| row.orthogonalise(&mut rest[..column.len()], alpha, coordinate));
+        let inputs = Orthogonalise { column, earlier, stride: *stride, weights: row_of_l, height };
+        let row = &mut rest[..column.len()];
+        kernel::vectorized(orthogonalise, (inputs, &mut *row, &mut *alpha, coordinate));
         if !heights.is_empty() {
-            kernel::vectorized(|| lower_heights(heights, rest));
+            kernel::vectorized(lower_heights, (&mut *heights, &*row));
         }
         factor.push(atom, row_of_l, height, coordinate);
         for &chosen in factor.support() {
@@ -260,7 +261,7 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
 }
 
 /// What the new row of W is made of.
-struct Row<'a, T> {
+struct Orthogonalise<'a, T> {
     /// G_s.
     column: &'a [T],
     /// The earlier rows of W, `stride` apart.
@@ -272,46 +273,46 @@ struct Row<'a, T> {
     height: T,
 }
 
-impl<T: Scalar> Row<'_, T> {
-    /// W_t ← (G_s − Σ_u W_u[s] W_u) / h and α ← α − c W_t, in one pass.
-    #[inline(always)]
-    fn orthogonalise(&self, row: &mut [T], alpha: &mut [T], coordinate: T) {
-        let inverse = <T as One>::one() / self.height;
-        let (chunks, row_rest) = row.as_chunks_mut::<CHUNK>();
-        let (alpha_chunks, alpha_rest) = alpha.as_chunks_mut::<CHUNK>();
-        let (column_chunks, column_rest) = self.column.as_chunks::<CHUNK>();
-        for (c, ((row, alpha), column)) in
-            chunks.iter_mut().zip(alpha_chunks).zip(column_chunks).enumerate()
-        {
-            let mut sum = *column;
-            for (u, &weight) in self.weights.iter().enumerate() {
-                let earlier = &self.earlier[u * self.stride + c * CHUNK..][..CHUNK];
-                for l in 0..CHUNK {
-                    sum[l] = sum[l] - weight * earlier[l];
-                }
-            }
+/// W_t ← (G_s − Σ_u W_u[s] W_u) / h and α ← α − c W_t, in one pass.
+#[inline(always)]
+fn orthogonalise<T: Scalar>(
+    (inputs, row, alpha, coordinate): (Orthogonalise<'_, T>, &mut [T], &mut [T], T),
+) {
+    let inverse = <T as One>::one() / inputs.height;
+    let (chunks, row_rest) = row.as_chunks_mut::<CHUNK>();
+    let (alpha_chunks, alpha_rest) = alpha.as_chunks_mut::<CHUNK>();
+    let (column_chunks, column_rest) = inputs.column.as_chunks::<CHUNK>();
+    for (c, ((row, alpha), column)) in
+        chunks.iter_mut().zip(alpha_chunks).zip(column_chunks).enumerate()
+    {
+        let mut sum = *column;
+        for (u, &weight) in inputs.weights.iter().enumerate() {
+            let earlier = &inputs.earlier[u * inputs.stride + c * CHUNK..][..CHUNK];
             for l in 0..CHUNK {
-                row[l] = sum[l] * inverse;
-                alpha[l] = alpha[l] - coordinate * row[l];
+                sum[l] = sum[l] - weight * earlier[l];
             }
         }
-        let at = self.column.len() - column_rest.len();
-        for (l, ((row, alpha), &column)) in
-            row_rest.iter_mut().zip(alpha_rest).zip(column_rest).enumerate()
-        {
-            let mut sum = column;
-            for (u, &weight) in self.weights.iter().enumerate() {
-                sum = sum - weight * self.earlier[u * self.stride + at + l];
-            }
-            *row = sum * inverse;
-            *alpha = *alpha - coordinate * *row;
+        for l in 0..CHUNK {
+            row[l] = sum[l] * inverse;
+            alpha[l] = alpha[l] - coordinate * row[l];
         }
+    }
+    let at = inputs.column.len() - column_rest.len();
+    for (l, ((row, alpha), &column)) in
+        row_rest.iter_mut().zip(alpha_rest).zip(column_rest).enumerate()
+    {
+        let mut sum = column;
+        for (u, &weight) in inputs.weights.iter().enumerate() {
+            sum = sum - weight * inputs.earlier[u * inputs.stride + at + l];
+        }
+        *row = sum * inverse;
+        *alpha = *alpha - coordinate * *row;
     }
 }
 
 /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − W_t[j]².
 #[inline(always)]
-fn lower_heights<T: Scalar>(heights: &mut [T], row: &[T]) {
+fn lower_heights<T: Scalar>((heights, row): (&mut [T], &[T])) {
     for (height, &w) in heights.iter_mut().zip(row) {
         *height = *height - w * w;
     }

@@ -145,7 +145,8 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         self.scratch.residual.copy_from_slice(self.sample);
         self.scratch.heights.fill(<T as One>::one());
         self.scratch.factor.clear();
-        correlate(self.dictionary, &self.scratch.residual, &mut self.scratch.alpha);
+        let PursuitScratch { residual, alpha, .. } = &mut *self.scratch;
+        kernel::vectorized(correlate, (self.dictionary, &**residual, alpha.as_mut_slice()));
     }
 
     fn correlations(&self) -> &[T] {
@@ -157,7 +158,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
     }
 
     fn residual(&self) -> f64 {
-        kernel::vectorized(|| kernel::squared_norm(&self.scratch.residual))
+        kernel::vectorized(kernel::squared_norm, &self.scratch.residual)
     }
 
     fn factor(&self) -> &Factor<T> {
@@ -173,47 +174,64 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         q.copy_from_slice(contiguous(self.dictionary, atom as usize));
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), T::zero());
-        let squared = kernel::vectorized(|| {
-            for _ in 0..2 {
-                for (l, earlier) in row_of_l.iter_mut().zip(earlier.chunks_exact(dim)) {
-                    let overlap = kernel::dot(earlier, q);
-                    *l = *l + overlap;
-                    kernel::axpy(q, -overlap, earlier);
-                }
-            }
-            kernel::squared_norm(q)
-        });
+        let squared =
+            kernel::vectorized(orthogonalise, (&mut *q, &*earlier, row_of_l.as_mut_slice()));
         if squared < dependence::<T>().widen() {
             return false;
         }
         let height = T::narrow(squared.sqrt());
-        let coordinate = kernel::vectorized(|| {
-            q.iter_mut().for_each(|x| *x = *x / height);
-            let coordinate = kernel::dot(q, residual);
-            kernel::axpy(residual, -coordinate, q);
-            coordinate
-        });
+        let coordinate = kernel::vectorized(project_out, (&mut *q, height, &mut *residual));
         factor.push(atom, row_of_l, height, coordinate);
-        correlate(self.dictionary, residual, alpha);
+        kernel::vectorized(correlate, (self.dictionary, &**residual, alpha.as_mut_slice()));
         for &chosen in factor.support() {
             alpha[chosen as usize] = T::zero();
         }
-        // ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)²
-        for (j, height) in heights.iter_mut().enumerate() {
-            let overlap = kernel::vectorized(|| kernel::dot(q, contiguous(self.dictionary, j)));
-            *height = *height - overlap * overlap;
+        if !heights.is_empty() {
+            kernel::vectorized(lower_heights, (self.dictionary, &*q, heights.as_mut_slice()));
         }
         true
     }
 }
 
-/// α ← Dᵀr.
-fn correlate<T: Scalar>(dictionary: MatRef<'_, T>, residual: &[T], alpha: &mut [T]) {
-    kernel::vectorized(|| {
-        for (j, alpha) in alpha.iter_mut().enumerate() {
-            *alpha = kernel::dot(contiguous(dictionary, j), residual);
+/// q ← q − QQᵀq, twice; l ← Qᵀq. Returns ‖q‖².
+#[inline(always)]
+fn orthogonalise<T: Scalar>((q, earlier, l): (&mut [T], &[T], &mut [T])) -> f64 {
+    for _ in 0..2 {
+        for (l, earlier) in l.iter_mut().zip(earlier.chunks_exact(q.len())) {
+            let overlap = kernel::dot(earlier, q);
+            *l = *l + overlap;
+            kernel::axpy(q, -overlap, earlier);
         }
-    });
+    }
+    kernel::squared_norm(q)
+}
+
+/// q ← q / h,  c ← qᵀr,  r ← r − c q. Returns c.
+#[inline(always)]
+fn project_out<T: Scalar>((q, height, residual): (&mut [T], T, &mut [T])) -> T {
+    for q in q.iter_mut() {
+        *q = *q / height;
+    }
+    let coordinate = kernel::dot(q, residual);
+    kernel::axpy(residual, -coordinate, q);
+    coordinate
+}
+
+/// α ← Dᵀr.
+#[inline(always)]
+fn correlate<T: Scalar>((dictionary, residual, alpha): (MatRef<'_, T>, &[T], &mut [T])) {
+    for (j, alpha) in alpha.iter_mut().enumerate() {
+        *alpha = kernel::dot(contiguous(dictionary, j), residual);
+    }
+}
+
+/// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
+#[inline(always)]
+fn lower_heights<T: Scalar>((dictionary, q, heights): (MatRef<'_, T>, &[T], &mut [T])) {
+    for (j, height) in heights.iter_mut().enumerate() {
+        let overlap = kernel::dot(q, contiguous(dictionary, j));
+        *height = *height - overlap * overlap;
+    }
 }
 
 /// Column `j` as a slice.

@@ -276,22 +276,37 @@ fn refit_non_negative<T: Scalar>(basis: &mut impl Basis<T>, work: &mut Workspace
 
 /// The next atom, or `None` if no correlation is left. Ties go to the lowest index.
 fn select<T: Scalar>(basis: &impl Basis<T>, selection: Selection, sign: Sign) -> Option<usize> {
-    let alpha = basis.correlations();
-    let positive = |a: T| Float::max(a, T::zero());
+    let (alpha, heights) = (basis.correlations(), basis.heights());
     match (selection, sign) {
-        (Selection::Correlation, Sign::Signed) => {
-            kernel::vectorized(|| argmax(alpha, alpha, |a, _| Float::abs(a)))
-        }
-        (Selection::Correlation, Sign::NonNegative) => {
-            kernel::vectorized(|| argmax(alpha, alpha, |a, _| positive(a)))
-        }
+        (Selection::Correlation, Sign::Signed) => kernel::vectorized(largest, alpha),
+        (Selection::Correlation, Sign::NonNegative) => kernel::vectorized(largest_positive, alpha),
         (Selection::LeastSquares, Sign::Signed) => {
-            kernel::vectorized(|| argmax(alpha, basis.heights(), |a, h| drop_of_error(a, h)))
+            kernel::vectorized(largest_drop, (alpha, heights))
         }
-        (Selection::LeastSquares, Sign::NonNegative) => kernel::vectorized(|| {
-            argmax(alpha, basis.heights(), |a, h| drop_of_error(positive(a), h))
-        }),
+        (Selection::LeastSquares, Sign::NonNegative) => {
+            kernel::vectorized(largest_positive_drop, (alpha, heights))
+        }
     }
+}
+
+#[inline(always)]
+fn largest<T: Scalar>(alpha: &[T]) -> Option<usize> {
+    argmax(alpha, alpha, |a, _| Float::abs(a))
+}
+
+#[inline(always)]
+fn largest_positive<T: Scalar>(alpha: &[T]) -> Option<usize> {
+    argmax(alpha, alpha, |a, _| a)
+}
+
+#[inline(always)]
+fn largest_drop<T: Scalar>((alpha, heights): (&[T], &[T])) -> Option<usize> {
+    argmax(alpha, heights, drop_of_error)
+}
+
+#[inline(always)]
+fn largest_positive_drop<T: Scalar>((alpha, heights): (&[T], &[T])) -> Option<usize> {
+    argmax(alpha, heights, |a, h| if a > T::zero() { drop_of_error(a, h) } else { T::zero() })
 }
 
 /// α² / ‖(I − P) d‖², and zero for atoms in the span of the chosen ones.

@@ -5,6 +5,7 @@ mod plan;
 
 pub use memory::SliceSource;
 pub use plan::EpochPlan;
+pub(crate) use plan::steps;
 
 use std::ops::Range;
 

@@ -40,7 +40,7 @@ impl EpochPlan {
     }
 
     /// The ranges of samples that minibatch `step` reads, in order.
-    pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + '_ {
+    pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
         // The minibatch covers positions first..last of the shuffled sequence. All runs but one
         // are of full length; `short` is where that one stands.
         let position = |s: usize| (s as u128 * self.samples as u128 / self.steps as u128) as usize;

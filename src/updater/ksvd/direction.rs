@@ -48,65 +48,62 @@ impl<T: Scalar> Atom<'_, T> {
 
     /// Up to `steps` power steps, the first from the coefficients at hand.
     fn iterate(&self, steps: usize, into: &mut [T]) -> bool {
-        let settled = 4.0 * T::EPSILON;
-        kernel::vectorized(|| {
-            // u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
-            self.start(into);
+        kernel::vectorized(Self::start, (self, &mut *into));
+        if !scale_to_unit(into) {
+            return false;
+        }
+        let mut v = Vec::new();
+        for _ in 1..steps {
+            v.clear();
+            v.extend_from_slice(into);
+            kernel::vectorized(Self::step, (self, &*v, &mut *into));
             if !scale_to_unit(into) {
-                return false;
+                into.copy_from_slice(&v);
+                break;
             }
-            let mut v = Vec::new();
-            for _ in 1..steps {
-                v.clear();
-                v.extend_from_slice(into);
-                self.step(&v, into);
-                if !scale_to_unit(into) {
-                    into.copy_from_slice(&v);
-                    break;
-                }
-                let change: f64 =
-                    v.iter().zip(&*into).map(|(a, b)| (a.widen() - b.widen()).powi(2)).sum();
-                if change.sqrt() < settled {
-                    break;
-                }
+            let difference = |(a, b): (&T, &T)| (a.widen() - b.widen()).powi(2);
+            let change: f64 = v.iter().zip(&*into).map(difference).sum();
+            if change.sqrt() < 4.0 * T::EPSILON {
+                break;
             }
-            true
-        })
+        }
+        true
     }
 
+    /// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
     #[inline(always)]
-    fn start(&self, u: &mut [T]) {
-        let mut along = self.weight;
+    fn start((atom, u): (&Self, &mut [T])) {
+        let mut along = atom.weight;
         u.fill(T::zero());
-        let mut quads = self.uses.chunks_exact(4);
+        let mut quads = atom.uses.chunks_exact(4);
         for quad in &mut quads {
-            let x: [T; 4] = std::array::from_fn(|q| self.coefficient(quad[q]));
+            let x: [T; 4] = std::array::from_fn(|q| atom.coefficient(quad[q]));
             for x in x {
                 along = along + x * x;
             }
-            kernel::axpy4(u, x, std::array::from_fn(|q| self.residual(quad[q])));
+            kernel::axpy4(u, x, std::array::from_fn(|q| atom.residual(quad[q])));
         }
         for &at in quads.remainder() {
-            let x = self.coefficient(at);
+            let x = atom.coefficient(at);
             along = along + x * x;
-            kernel::axpy(u, x, self.residual(at));
+            kernel::axpy(u, x, atom.residual(at));
         }
-        kernel::axpy(u, along, self.direction);
+        kernel::axpy(u, along, atom.direction);
     }
 
     /// u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
     #[inline(always)]
-    fn step(&self, v: &[T], u: &mut [T]) {
-        let overlap = kernel::dot(self.direction, v);
-        let mut along = self.weight * overlap;
+    fn step((atom, v, u): (&Self, &[T], &mut [T])) {
+        let overlap = kernel::dot(atom.direction, v);
+        let mut along = atom.weight * overlap;
         u.fill(T::zero());
-        for &at in self.uses {
-            let (x, r) = (self.coefficient(at), self.residual(at));
-            let c = project(kernel::dot(r, v) + x * overlap, self.sign);
+        for &at in atom.uses {
+            let (x, r) = (atom.coefficient(at), atom.residual(at));
+            let c = project(kernel::dot(r, v) + x * overlap, atom.sign);
             along = along + c * x;
             kernel::axpy(u, c, r);
         }
-        kernel::axpy(u, along, self.direction);
+        kernel::axpy(u, along, atom.direction);
     }
 
     /// The leading left singular vector of [E, √w d] by a full decomposition, with the sign that

@@ -38,12 +38,10 @@ impl<'a, T: Scalar> Exchange<'a, T> {
         rule: AtomRule,
         sign: Sign,
     ) -> Self {
-        let overlaps = kernel::vectorized(|| {
-            let overlap = |(b, &j): (usize, &u32)| {
-                kernel::dot(column(dictionary, j as usize), column(fresh, b))
-            };
-            batch.iter().enumerate().map(overlap).collect()
-        });
+        let overlap = |(b, &j): (usize, &u32)| {
+            kernel::vectorized(overlap, (column(dictionary, j as usize), column(fresh, b)))
+        };
+        let overlaps = batch.iter().enumerate().map(overlap).collect();
         Self { dictionary, fresh, batch, overlaps, rule, sign }
     }
 
@@ -52,7 +50,7 @@ impl<'a, T: Scalar> Exchange<'a, T> {
         let middle = swaps.get(swaps.len() / 2).map_or(0, |swap| swap.at.sample as usize);
         let cut = swaps.partition_point(|swap| (swap.at.sample as usize) < middle);
         if swaps.len() < 2 * GRAIN || cut == 0 {
-            return kernel::vectorized(|| self.run_here(swaps, residual, block));
+            return kernel::vectorized(Self::run_here, (self, swaps, residual, block));
         }
         // Samples on either side of the cut share nothing.
         let ((left, right), at) = (swaps.split_at(cut), middle - block.first());
@@ -65,25 +63,32 @@ impl<'a, T: Scalar> Exchange<'a, T> {
     }
 
     #[inline(always)]
-    fn run_here(&self, swaps: &[Swap], mut residual: MatMut<'_, T>, mut block: CodesBlock<'_, T>) {
+    fn run_here(
+        (exchange, swaps, mut residual, mut block): (
+            &Self,
+            &[Swap],
+            MatMut<'_, T>,
+            CodesBlock<'_, T>,
+        ),
+    ) {
         let mut coefficients = Vec::new();
         for of_sample in swaps.chunk_by(|a, b| a.at.sample == b.at.sample) {
             let i = of_sample[0].at.sample as usize - block.first();
             let r = residual.as_mut().col_mut(i).try_as_col_major_mut().expect("contiguous");
             let (r, values) = (r.as_slice_mut(), block.values_mut(i));
-            match self.rule {
+            match exchange.rule {
                 AtomRule::Refitted => {
                     for swap in of_sample {
-                        let c = self.coefficient(swap, r, values);
-                        self.swap(swap, r, values, c);
+                        let c = exchange.coefficient(swap, r, values);
+                        exchange.swap(swap, r, values, c);
                     }
                 }
                 AtomRule::Shared => {
                     coefficients.clear();
                     coefficients
-                        .extend(of_sample.iter().map(|swap| self.coefficient(swap, r, values)));
+                        .extend(of_sample.iter().map(|swap| exchange.coefficient(swap, r, values)));
                     for (swap, &c) in of_sample.iter().zip(&coefficients) {
-                        self.swap(swap, r, values, c);
+                        exchange.swap(swap, r, values, c);
                     }
                 }
             }
@@ -110,4 +115,10 @@ impl<'a, T: Scalar> Exchange<'a, T> {
             *r = *r + x * old - c * new;
         }
     }
+}
+
+/// d_j · d'_j
+#[inline(always)]
+fn overlap<T: Scalar>((old, new): (&[T], &[T])) -> T {
+    kernel::dot(old, new)
 }

@@ -141,7 +141,7 @@ impl<T: Scalar> Renewed<'_, T> {
                 let mut sample = column(self.samples, i).to_vec();
                 kernel::normalize(&mut sample);
                 let alike = |other: &Vec<T>| {
-                    let cosine = kernel::vectorized(|| kernel::dot(other, &sample));
+                    let cosine = kernel::dot(other, &sample);
                     likeness(cosine, self.sign) > renewal.max_coherence
                 };
                 (!taken.iter().any(alike)).then_some(sample)
@@ -190,11 +190,9 @@ impl<T: Scalar> Renewed<'_, T> {
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
             .into_par_iter()
             .filter_map(|i| {
-                kernel::vectorized(|| {
-                    let error = kernel::squared_norm(column(residual, i));
-                    let energy = kernel::squared_norm(column(samples, i));
-                    (error > 16.0 * T::EPSILON * energy).then_some((error, i))
-                })
+                let error = kernel::vectorized(kernel::squared_norm, column(residual, i));
+                let energy = kernel::vectorized(kernel::squared_norm, column(samples, i));
+                (error > 16.0 * T::EPSILON * energy).then_some((error, i))
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

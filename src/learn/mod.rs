@@ -1,0 +1,216 @@
+//! The learning loop: minibatches of samples outside, batches of atoms inside.
+
+mod builder;
+mod observer;
+mod report;
+mod session;
+
+pub use crate::init::Initialisation;
+pub use builder::Builder;
+pub use observer::{Observer, Progress};
+pub use report::{EpochReport, Report, Seconds, StopReason};
+pub use session::{Session, StepReport};
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::backend::{Backend, Faer};
+use crate::coder::{BatchOmp, SparseCoder};
+use crate::error::Error;
+use crate::model::Model;
+use crate::samples::Moments;
+use crate::source::{EpochPlan, SampleSource, steps};
+use crate::updater::{DictionaryUpdater, KSvd, UpdateReport};
+use session::Trainer;
+
+/// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
+/// [`SparseCoder`] and a [`DictionaryUpdater`].
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+///
+/// let planted = Planted { dim: 16, atoms: 24, sparsity: 2, samples: 600, ..Planted::default() };
+/// let data = planted.generate::<f32>()?;
+/// let learner = DbKsvd::builder(24, 2).epochs(5).build()?;
+/// let (model, report) = learner.fit(&data.samples)?;
+/// assert_eq!(model.dictionary().atoms(), 24);
+/// assert!(report.epochs[4].fvu < report.epochs[0].fvu);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DbKsvd<B: Backend = Faer<f32>, C = BatchOmp, U = KSvd> {
+    config: Builder<B, C, U>,
+}
+
+impl DbKsvd {
+    /// Sets up learning of `atoms` atoms with at most `sparsity` nonzeros a sample, in single
+    /// precision on the host.
+    pub fn builder(atoms: usize, sparsity: usize) -> Builder<Faer<f32>, BatchOmp, KSvd> {
+        Self::builder_on(Faer::default(), atoms, sparsity)
+    }
+}
+
+impl<B: Backend> DbKsvd<B> {
+    /// Sets up learning on another backend, and so in its scalar:
+    /// `DbKsvd::builder_on(Faer::<f64>::default(), …)`. Backends that are not
+    /// [`HostBackend`](crate::backend::HostBackend)s bring a coder and an updater of their own.
+    pub fn builder_on(backend: B, atoms: usize, sparsity: usize) -> Builder<B, BatchOmp, KSvd> {
+        Builder::new(backend, BatchOmp::default(), KSvd::default(), atoms, sparsity)
+    }
+}
+
+impl<B, C, U> DbKsvd<B, C, U>
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    /// Learns a dictionary of the samples of `source`.
+    ///
+    /// # Errors
+    /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d,
+    /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
+    /// [`Error::NotFinite`] naming the first sample and coordinate that is NaN or infinite,
+    /// [`Error::Source`] if reading fails, [`Error::Backend`] if memory cannot be had.
+    pub fn fit(
+        &self,
+        source: &impl SampleSource<B::Scalar>,
+    ) -> Result<(Model<B::Scalar>, Report), Error> {
+        self.fit_with(source, &mut |_: &Progress| ControlFlow::Continue(()))
+    }
+
+    /// As [`fit`](Self::fit), telling `observer` of every step and epoch.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        &self,
+        source: &impl SampleSource<B::Scalar>,
+        observer: &mut impl Observer,
+    ) -> Result<(Model<B::Scalar>, Report), Error> {
+        let start = Instant::now();
+        let (samples, settings) = (source.len(), &self.config.settings);
+        self.check_source(source)?;
+        let minibatch = settings.minibatch_of(samples);
+        let per_epoch = steps(samples, minibatch);
+        let planned = (settings.epochs * per_epoch) as f64;
+        let mut trainer = Trainer::new(self, source)?;
+        let (mut epochs, mut stop) = (Vec::new(), StopReason::Completed);
+
+        'run: for epoch in 1..=settings.epochs {
+            let plan = EpochPlan::new(
+                samples,
+                minibatch,
+                source.run_length(),
+                settings.seed,
+                epoch as u64,
+            );
+            let mut tally = Tally::new(source.dim());
+            for step in 0..plan.steps() {
+                let progress = trainer.steps as f64 / planned;
+                let (update, moments) = trainer.step(source, plan.ranges(step), progress)?;
+                tally.add(&update, &moments);
+                let (fvu, elapsed) = (tally.fvu(), start.elapsed().as_secs_f64());
+                let (epochs_planned, steps) = (settings.epochs, plan.steps());
+                let seen =
+                    Progress { epoch, epochs: epochs_planned, step: step + 1, steps, fvu, elapsed };
+                if observer.on_step(&seen).is_break() {
+                    epochs.push(tally.report(epoch, elapsed));
+                    stop = StopReason::Observer;
+                    break 'run;
+                }
+            }
+            let report = tally.report(epoch, start.elapsed().as_secs_f64());
+            epochs.push(report);
+            if observer.on_epoch(&report).is_break() {
+                stop = StopReason::Observer;
+                break;
+            }
+        }
+
+        let model = trainer.model()?;
+        let mut seconds = trainer.seconds;
+        seconds.total = start.elapsed().as_secs_f64();
+        seconds.other = seconds.total - seconds.encode - seconds.update;
+        Ok((model, Report { epochs, steps: trainer.steps, seconds, stop }))
+    }
+
+    /// Starts a run that is fed minibatch by minibatch, for streams that cannot seek.
+    /// `planned_steps` is the horizon of the schedules ([`Memory`](crate::updater::Memory),
+    /// [`Renewal`](crate::updater::Renewal)), not a limit. Epochs and minibatch size do not apply.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if k > `dim` or `planned_steps` is 0, [`Error::Dimension`] if a given
+    /// dictionary is of another dimension.
+    pub fn session(&self, dim: usize, planned_steps: u64) -> Result<Session<'_, B, C, U>, Error> {
+        Session::new(self, dim, planned_steps)
+    }
+
+    fn check_source(&self, source: &impl SampleSource<B::Scalar>) -> Result<(), Error> {
+        if source.is_empty() {
+            return Err(Error::NoSamples { argument: "source" });
+        }
+        self.check_dim(source.dim())?;
+        let minibatch = self.config.settings.minibatch_of(source.len());
+        if u32::try_from(minibatch).is_err() {
+            return Err(Error::argument("minibatch", minibatch, "below 2³²"));
+        }
+        Ok(())
+    }
+
+    fn check_dim(&self, dim: usize) -> Result<(), Error> {
+        let config = &self.config;
+        if let Initialisation::Given(dictionary) = &config.initialisation {
+            if dictionary.dim() != dim {
+                let (found, expected) = (dictionary.dim(), dim);
+                return Err(Error::Dimension { argument: "initialisation", found, expected });
+            }
+        }
+        let shape = config.settings.shape(dim);
+        shape.check()?;
+        config.coder.check(&shape)?;
+        config.updater.check(&shape)
+    }
+}
+
+/// Sums over the steps of an epoch.
+struct Tally {
+    error: f64,
+    nonzeros: usize,
+    moments: Moments,
+    replaced: usize,
+    merged: usize,
+}
+
+impl Tally {
+    fn new(dim: usize) -> Self {
+        Self { error: 0.0, nonzeros: 0, moments: Moments::new(dim), replaced: 0, merged: 0 }
+    }
+
+    fn add(&mut self, update: &UpdateReport, moments: &Moments) {
+        self.error += update.error_before;
+        self.nonzeros += update.nonzeros;
+        self.replaced += update.replaced;
+        self.merged += update.merged;
+        self.moments.add(moments);
+    }
+
+    fn fvu(&self) -> f64 {
+        self.moments.fvu(self.error)
+    }
+
+    fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
+        let samples = self.moments.samples();
+        EpochReport {
+            epoch,
+            samples,
+            fvu: self.fvu(),
+            relative_error: self.moments.relative_error(self.error),
+            l0: self.nonzeros as f64 / samples as f64,
+            replaced: self.replaced,
+            merged: self.merged,
+            elapsed,
+        }
+    }
+}
