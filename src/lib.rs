@@ -7,6 +7,7 @@ mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod dictionary;
 mod encoder;

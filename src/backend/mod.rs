@@ -33,7 +33,7 @@ use crate::error::BackendError;
 /// - Kernels may be asynchronous: a device fault may surface at the next
 ///   [`synchronize`](Self::synchronize) or [`download`](Self::download).
 ///
-/// The [conformance suite](crate::conformance) checks an implementation against [`Reference`].
+/// `conformance::backend` (feature `conformance`) checks an implementation against [`Reference`].
 pub trait Backend: Send + Sync {
     /// The scalar of every matrix.
     type Scalar: Scalar;

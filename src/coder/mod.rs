@@ -63,7 +63,7 @@ use crate::problem::ProblemShape;
 /// below `shape.atoms`, finite coefficients, non-negative ones where `shape.sign` says so; the
 /// empty code for the zero sample. A sample's code depends on that sample and the dictionary
 /// alone, bit by bit: not on its neighbours, its position, or the number of threads.
-/// [`conformance::coder`](crate::conformance::coder) checks this.
+/// `conformance::coder` (feature `conformance`) checks this.
 pub trait SparseCoder<B: Backend>: Send + Sync {
     /// Scratch memory and what was derived from the dictionary.
     type State: Send;

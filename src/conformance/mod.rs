@@ -1,1 +1,114 @@
-//! Public test suites.
+//! Test suites for implementations of this crate's traits, each run by one line (feature
+//! `conformance`).
+//!
+//! A suite checks the contract in its trait's documentation on generated problems of several
+//! shapes, and panics with what was expected of what. Everything goes through the traits: matrices
+//! are uploaded and downloaded, never borrowed, so that a suite serves backends whose matrices
+//! live on a device.
+//!
+//! ```
+//! use dbksvd::backend::Faer;
+//! use dbksvd::coder::Omp;
+//! use dbksvd::conformance;
+//! use dbksvd::updater::KSvd;
+//!
+//! conformance::backend(&Faer::<f64>::default());
+//! conformance::coder(&Faer::<f64>::default(), &Omp::new());
+//! conformance::updater(&Faer::<f64>::default(), &Omp::new(), &KSvd::textbook());
+//! ```
+//!
+//! Tolerances are the scalar's epsilon times the number of terms, so backends must compute in the
+//! precision of their scalar.
+
+mod backend;
+mod coder;
+mod updater;
+
+pub use backend::backend;
+pub use coder::coder;
+pub use updater::updater;
+
+use faer::{Mat, MatRef};
+
+use crate::backend::Backend;
+use crate::codes::SparseCodes;
+use crate::{ProblemShape, Scalar, Sign};
+
+/// A backend matrix with the content of `host`.
+fn upload<B: Backend>(backend: &B, host: MatRef<'_, B::Scalar>) -> B::Matrix {
+    let mut matrix = backend.zeros(0, 0).expect("an empty matrix takes no memory");
+    backend.upload(host, &mut matrix).expect("memory for a small matrix");
+    matrix
+}
+
+/// The content of a backend matrix.
+fn download<B: Backend>(backend: &B, matrix: &B::Matrix) -> Mat<B::Scalar> {
+    backend.synchronize().expect("a sound device");
+    backend.download(matrix).expect("memory for a small matrix")
+}
+
+/// What `run` returns on a pool of `threads` threads.
+fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.expect("a pool of a few threads").install(run)
+}
+
+/// Fails unless the two matrices are the same, bit by bit.
+#[track_caller]
+fn assert_same_bits<T: Scalar>(found: MatRef<'_, T>, expected: MatRef<'_, T>, what: &str) {
+    assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
+    for j in 0..expected.ncols() {
+        for i in 0..expected.nrows() {
+            let (found, expected) = (found[(i, j)].widen(), expected[(i, j)].widen());
+            let same = found.to_bits() == expected.to_bits();
+            assert!(same, "{what}: entry ({i}, {j}) is {found:e}, expected {expected:e}");
+        }
+    }
+}
+
+/// Fails unless sample `i` has at most k distinct atoms below m, with finite coefficients of the
+/// sign allowed.
+#[track_caller]
+fn assert_sound<T: Scalar>(codes: &SparseCodes<T>, shape: &ProblemShape, i: usize) {
+    let (support, values) = (codes.support(i), codes.values(i));
+    assert!(
+        support.len() <= shape.sparsity,
+        "sample {i} has {} nonzeros: {shape:?}",
+        support.len()
+    );
+    for (slot, &atom) in support.iter().enumerate() {
+        assert!((atom as usize) < shape.atoms, "sample {i} uses atom {atom}: {shape:?}");
+        assert!(!support[..slot].contains(&atom), "sample {i} uses atom {atom} twice: {shape:?}");
+    }
+    for &value in values {
+        let allowed = shape.sign == Sign::Signed || value >= T::zero();
+        assert!(value.widen().is_finite() && allowed, "sample {i} has {value}: {shape:?}");
+    }
+}
+
+/// y − Σ x_j d_j of sample `i`, in f64.
+fn residual<T: Scalar>(
+    samples: MatRef<'_, T>,
+    dictionary: MatRef<'_, T>,
+    codes: &SparseCodes<T>,
+    i: usize,
+) -> Vec<f64> {
+    let mut residual: Vec<f64> = samples.col(i).iter().map(|y| y.widen()).collect();
+    for (&atom, value) in codes.support(i).iter().zip(codes.values(i)) {
+        for (r, d) in residual.iter_mut().zip(dictionary.col(atom as usize).iter()) {
+            *r -= value.widen() * d.widen();
+        }
+    }
+    residual
+}
+
+/// Σ aᵢ².
+fn squared(a: impl IntoIterator<Item = f64>) -> f64 {
+    a.into_iter().map(|a| a * a).sum()
+}
+
+/// What is added up in y − Dx of sample `i`, ‖y‖ + Σ|x_j|: rounding errors are a multiple of it.
+fn magnitude<T: Scalar>(samples: MatRef<'_, T>, codes: &SparseCodes<T>, i: usize) -> f64 {
+    let norm = squared(samples.col(i).iter().map(|y| y.widen())).sqrt();
+    norm + codes.values(i).iter().map(|x| x.widen().abs()).sum::<f64>()
+}

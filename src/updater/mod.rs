@@ -14,7 +14,7 @@ use crate::problem::ProblemShape;
 /// After [`update`](Self::update): atoms are finite and of norm 1; codes keep their budget, use
 /// an atom at most once a sample, and obey the sign of the shape; `X` belongs to the new `D`.
 /// The result does not depend on the number of threads, bit by bit.
-/// [`conformance::updater`](crate::conformance::updater) checks this.
+/// `conformance::updater` (feature `conformance`) checks this.
 pub trait DictionaryUpdater<B: Backend>: Send + Sync {
     /// Scratch memory and statistics kept from one minibatch to the next.
     type State: Send;
