@@ -1,0 +1,397 @@
+//! The mock device: its memory, kernels, coders and updater.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dbksvd::backend::Backend;
+use dbksvd::coder::{BatchOmp, SparseCoder};
+use dbksvd::error::BackendError;
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::updater::{DictionaryUpdater, Step, UpdateReport};
+use dbksvd::{Error, ProblemShape, Sign, SparseCodes};
+
+/// A device with memory of its own. Clones are the same device.
+#[derive(Clone, Debug)]
+pub struct MockDevice {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    matrices: HashMap<u64, Mat<f32>>,
+    codes: HashMap<u64, SparseCodes<f32>>,
+    last_id: u64,
+    /// The most values that a matrix may have.
+    memory: usize,
+    uploads: usize,
+    downloads: usize,
+    /// Calls of `synchronize` until the device is lost.
+    faultless: Option<usize>,
+}
+
+/// A matrix on the device: an id, and nothing to borrow.
+#[derive(Debug)]
+pub struct DeviceMatrix {
+    id: u64,
+    device: MockDevice,
+}
+
+/// Codes on the device.
+#[derive(Debug)]
+pub struct DeviceCodes {
+    id: u64,
+    device: MockDevice,
+}
+
+impl Drop for DeviceMatrix {
+    fn drop(&mut self) {
+        self.device.lock().matrices.remove(&self.id);
+    }
+}
+
+impl Drop for DeviceCodes {
+    fn drop(&mut self) {
+        self.device.lock().codes.remove(&self.id);
+    }
+}
+
+impl Default for MockDevice {
+    fn default() -> Self {
+        Self::with_memory(1 << 30)
+    }
+}
+
+impl MockDevice {
+    /// A device whose matrices have at most `memory` values.
+    pub fn with_memory(memory: usize) -> Self {
+        let inside = Inside {
+            matrices: HashMap::new(),
+            codes: HashMap::new(),
+            last_id: 0,
+            memory,
+            uploads: 0,
+            downloads: 0,
+            faultless: None,
+        };
+        Self { inside: Arc::new(Mutex::new(inside)) }
+    }
+
+    /// Dense matrices uploaded so far.
+    pub fn uploads(&self) -> usize {
+        self.lock().uploads
+    }
+
+    /// Dense matrices downloaded so far.
+    pub fn downloads(&self) -> usize {
+        self.lock().downloads
+    }
+
+    /// Matrices and codes alive.
+    pub fn allocations(&self) -> usize {
+        let inside = self.lock();
+        inside.matrices.len() + inside.codes.len()
+    }
+
+    /// Every `synchronize` fails, once `calls` more have succeeded.
+    pub fn fail_synchronize_after(&self, calls: usize) {
+        self.lock().faultless = Some(calls);
+    }
+
+    /// The device is well again.
+    pub fn recover(&self) {
+        self.lock().faultless = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, matrix: &DeviceMatrix) -> Mat<f32> {
+        self.lock().matrices[&matrix.id].clone()
+    }
+
+    fn set(&self, matrix: &DeviceMatrix, content: Mat<f32>) {
+        self.lock().matrices.insert(matrix.id, content);
+    }
+
+    fn get_codes(&self, codes: &DeviceCodes) -> SparseCodes<f32> {
+        self.lock().codes[&codes.id].clone()
+    }
+
+    fn set_codes(&self, codes: &DeviceCodes, content: SparseCodes<f32>) {
+        self.lock().codes.insert(codes.id, content);
+    }
+}
+
+impl Inside {
+    fn fresh_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+impl Backend for MockDevice {
+    type Scalar = f32;
+    type Matrix = DeviceMatrix;
+    type Codes = DeviceCodes;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Result<DeviceMatrix, BackendError> {
+        let mut inside = self.lock();
+        let memory = inside.memory;
+        if rows.checked_mul(cols).is_none_or(|values| values > memory) {
+            let reason = format!("the device holds {memory} values");
+            return Err(BackendError::Allocation { rows, cols, reason });
+        }
+        let id = inside.fresh_id();
+        inside.matrices.insert(id, Mat::zeros(rows, cols));
+        Ok(DeviceMatrix { id, device: self.clone() })
+    }
+
+    fn upload(&self, host: MatRef<'_, f32>, dst: &mut DeviceMatrix) -> Result<(), BackendError> {
+        self.lock().uploads += 1;
+        self.set(dst, host.to_owned());
+        Ok(())
+    }
+
+    fn download(&self, matrix: &DeviceMatrix) -> Result<Mat<f32>, BackendError> {
+        self.lock().downloads += 1;
+        Ok(self.get(matrix))
+    }
+
+    fn codes(&self, m: usize, n: usize, k: usize) -> Result<DeviceCodes, BackendError> {
+        let mut inside = self.lock();
+        let id = inside.fresh_id();
+        inside.codes.insert(id, SparseCodes::new(m, n, k));
+        Ok(DeviceCodes { id, device: self.clone() })
+    }
+
+    fn download_codes(&self, codes: &DeviceCodes) -> Result<SparseCodes<f32>, BackendError> {
+        Ok(self.get_codes(codes))
+    }
+
+    fn matmul_tn(&self, c: &mut DeviceMatrix, a: &DeviceMatrix, b: &DeviceMatrix) {
+        let (a, b) = (self.get(a), self.get(b));
+        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
+        let entry = |i, j| dot(a.col_as_slice(i), b.col_as_slice(j)) as f32;
+        self.set(c, Mat::from_fn(a.ncols(), b.ncols(), entry));
+    }
+
+    fn residual(&self, r: &mut DeviceMatrix, y: &DeviceMatrix, d: &DeviceMatrix, x: &DeviceCodes) {
+        let (mut y, d, x) = (self.get(y), self.get(d), self.get_codes(x));
+        let shapes = (y.shape(), d.shape(), (x.atoms(), x.samples()));
+        let fit = y.nrows() == d.nrows() && d.ncols() == x.atoms() && y.ncols() == x.samples();
+        assert!(fit, "Y − DX of Y, D, X {shapes:?}");
+        for (i, (support, values)) in x.iter().enumerate() {
+            for (&atom, &value) in support.iter().zip(values) {
+                axpy(y.col_as_slice_mut(i), -value, d.col_as_slice(atom as usize));
+            }
+        }
+        self.set(r, y);
+    }
+
+    fn squared_norm(&self, a: &DeviceMatrix) -> f64 {
+        let a = self.get(a);
+        (0..a.ncols()).map(|j| dot(a.col_as_slice(j), a.col_as_slice(j))).sum()
+    }
+
+    fn normalize_columns(&self, d: &mut DeviceMatrix) {
+        let mut content = self.get(d);
+        for j in 0..content.ncols() {
+            normalize(content.col_as_slice_mut(j));
+        }
+        self.set(d, content);
+    }
+
+    fn synchronize(&self) -> Result<(), BackendError> {
+        match &mut self.lock().faultless {
+            None => Ok(()),
+            Some(0) => Err(BackendError::Device("the device was lost".into())),
+            Some(calls) => {
+                *calls -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+fn axpy(y: &mut [f32], c: f32, x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += c * x);
+}
+
+fn normalize(a: &mut [f32]) -> bool {
+    let norm = dot(a, a).sqrt();
+    let has_direction = norm > 0.0;
+    a.iter_mut().filter(|_| has_direction).for_each(|a| *a = (f64::from(*a) / norm) as f32);
+    has_direction
+}
+
+/// Matching pursuit: k times, the atom of the largest correlation takes all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct MatchingPursuit;
+
+impl MatchingPursuit {
+    fn code(
+        shape: &ProblemShape,
+        d: &Mat<f32>,
+        r: &mut [f32],
+        codes: &mut SparseCodes<f32>,
+        i: usize,
+    ) {
+        for _ in 0..shape.sparsity {
+            let correlations = (0..d.ncols()).map(|j| dot(d.col_as_slice(j), r) as f32);
+            let rated = correlations.enumerate().filter(|(_, c)| match shape.sign {
+                Sign::Signed => *c != 0.0,
+                Sign::NonNegative => *c > 0.0,
+            });
+            let Some((atom, c)) = rated.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())) else {
+                break;
+            };
+            codes.add(i, atom as u32, c);
+            axpy(r, -c, d.col_as_slice(atom));
+        }
+    }
+}
+
+impl SparseCoder<MockDevice> for MatchingPursuit {
+    type State = ProblemShape;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()
+    }
+
+    fn prepare(&self, _: &MockDevice, shape: &ProblemShape) -> Result<ProblemShape, BackendError> {
+        Ok(*shape)
+    }
+
+    fn set_dictionary(&self, _: &MockDevice, _: &mut ProblemShape, _: &DeviceMatrix) {}
+
+    fn encode(
+        &self,
+        device: &MockDevice,
+        shape: &mut ProblemShape,
+        dictionary: &DeviceMatrix,
+        y: &DeviceMatrix,
+        codes: &mut DeviceCodes,
+    ) {
+        let (d, mut r) = (device.get(dictionary), device.get(y));
+        let mut content = SparseCodes::new(shape.atoms, r.ncols(), shape.sparsity);
+        for i in 0..r.ncols() {
+            Self::code(shape, &d, r.col_as_slice_mut(i), &mut content, i);
+        }
+        device.set_codes(codes, content);
+    }
+}
+
+/// This crate's coder on a backend of another crate: the implementations for host backends and
+/// this one stand side by side.
+impl SparseCoder<MockDevice> for BatchOmp {
+    type State = ProblemShape;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        self.rule().check()
+    }
+
+    fn prepare(&self, _: &MockDevice, shape: &ProblemShape) -> Result<ProblemShape, BackendError> {
+        Ok(*shape)
+    }
+
+    fn set_dictionary(&self, _: &MockDevice, _: &mut ProblemShape, _: &DeviceMatrix) {}
+
+    fn encode(
+        &self,
+        device: &MockDevice,
+        shape: &mut ProblemShape,
+        dictionary: &DeviceMatrix,
+        y: &DeviceMatrix,
+        codes: &mut DeviceCodes,
+    ) {
+        MatchingPursuit.encode(device, shape, dictionary, y, codes);
+    }
+}
+
+/// K-SVD with one power step, atom by atom.
+#[derive(Clone, Copy, Debug)]
+pub struct PowerStep;
+
+impl PowerStep {
+    /// d ← E x / ‖E x‖, x ← Eᵀ d, R ← E − d xᵀ for the samples that use atom `j`.
+    fn update_atom(
+        sign: Sign,
+        j: u32,
+        r: &mut Mat<f32>,
+        codes: &mut SparseCodes<f32>,
+        d: &mut Mat<f32>,
+    ) {
+        let coefficient = |codes: &SparseCodes<f32>, i: usize| {
+            let slot = codes.support(i).iter().position(|&atom| atom == j);
+            slot.map(|slot| codes.values(i)[slot])
+        };
+        let old = d.col_as_slice(j as usize).to_vec();
+        let mut new = vec![0.0; old.len()];
+        for i in 0..codes.samples() {
+            let x = coefficient(codes, i).unwrap_or(0.0);
+            axpy(&mut new, x, r.col_as_slice(i));
+            axpy(&mut new, x * x, &old);
+        }
+        if !normalize(&mut new) {
+            return;
+        }
+        for i in 0..codes.samples() {
+            let Some(x) = coefficient(codes, i) else { continue };
+            let r = r.col_as_slice_mut(i);
+            axpy(r, x, &old);
+            let c = dot(r, &new) as f32;
+            let c = if sign == Sign::Signed { c } else { c.max(0.0) };
+            axpy(r, -c, &new);
+            codes.add(i, j, c - x);
+        }
+        d.col_as_slice_mut(j as usize).copy_from_slice(&new);
+    }
+}
+
+impl DictionaryUpdater<MockDevice> for PowerStep {
+    type State = (ProblemShape, DeviceMatrix);
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()
+    }
+
+    fn prepare(
+        &self,
+        device: &MockDevice,
+        shape: &ProblemShape,
+    ) -> Result<Self::State, BackendError> {
+        Ok((*shape, device.zeros(shape.dim, 0)?))
+    }
+
+    fn update(
+        &self,
+        device: &MockDevice,
+        (shape, residual): &mut Self::State,
+        y: &DeviceMatrix,
+        codes: &mut DeviceCodes,
+        dictionary: &mut DeviceMatrix,
+        step: &Step<'_>,
+    ) -> Result<UpdateReport, BackendError> {
+        device.residual(residual, y, dictionary, codes);
+        let error_before = device.squared_norm(residual);
+        let (mut r, mut d) = (device.get(residual), device.get(dictionary));
+        let mut x = device.get_codes(codes);
+        let nonzeros = x.nnz();
+        let used = |j: &&u32| x.iter().any(|(support, _)| support.contains(*j));
+        let unused = shape.atoms - step.order.iter().filter(used).count();
+        for &j in step.order {
+            Self::update_atom(shape.sign, j, &mut r, &mut x, &mut d);
+        }
+        device.set(residual, r);
+        device.set(dictionary, d);
+        device.set_codes(codes, x);
+        let error_after = device.squared_norm(residual);
+        Ok(UpdateReport { error_before, error_after, nonzeros, unused, ..UpdateReport::default() })
+    }
+}
