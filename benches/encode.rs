@@ -1,0 +1,72 @@
+//! Sparse coding, in samples a second; beside it the product DᵀY alone, which no pursuit that looks
+//! at every atom can do without: the ratio says what the pursuit itself costs.
+
+mod workload;
+
+use std::hint::black_box;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use dbksvd::backend::{Backend, Faer};
+use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
+use dbksvd::codes::SparseCodes;
+use dbksvd::faer::Mat;
+use workload::{WORKLOADS, Workload};
+
+fn encode(criterion: &mut Criterion) {
+    let mut group = workload::group(criterion, "encode");
+    for workload in &WORKLOADS {
+        let (dictionary, samples) = workload.generate();
+        group.throughput(Throughput::Elements(workload.samples as u64));
+        product(&mut group, workload, &dictionary, &samples);
+        let ols = BatchOmp::new().selection(Selection::LeastSquares);
+        code(&mut group, workload, "batch-omp", BatchOmp::new(), &dictionary, &samples);
+        code(&mut group, workload, "batch-ols", ols, &dictionary, &samples);
+        // The textbook's time is a multiple of the others': a part of the samples is enough.
+        let few = samples.subcols(0, workload.samples / 16).to_owned();
+        group.throughput(Throughput::Elements(few.ncols() as u64));
+        code(&mut group, workload, "omp", Omp::new(), &dictionary, &few);
+    }
+    group.finish();
+}
+
+/// DᵀY.
+fn product(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    workload: &Workload,
+    dictionary: &Mat<f32>,
+    samples: &Mat<f32>,
+) {
+    let (backend, mut correlations) = (Faer::<f32>::default(), Mat::zeros(0, 0));
+    group.bench_function(format!("product/{}", workload.name), |bencher| {
+        bencher.iter(|| {
+            backend.matmul_tn(&mut correlations, black_box(dictionary), black_box(samples));
+        });
+    });
+}
+
+/// One coder with its Gram matrix, if any, at hand.
+fn code<C: SparseCoder<Faer<f32>>>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    workload: &Workload,
+    name: &str,
+    coder: C,
+    dictionary: &Mat<f32>,
+    samples: &Mat<f32>,
+) {
+    let backend = Faer::<f32>::default();
+    let mut state = coder.prepare(&backend, &workload.shape).expect("memory");
+    coder.set_dictionary(&backend, &mut state, dictionary);
+    let mut codes = SparseCodes::new(workload.shape.atoms, 0, workload.shape.sparsity);
+    coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+    workload.check(dictionary, samples, &codes);
+    group.bench_function(format!("{name}/{}", workload.name), |bencher| {
+        bencher.iter(|| {
+            let samples = black_box(samples);
+            coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+        });
+    });
+}
+
+criterion_group!(benches, encode);
+criterion_main!(benches);

@@ -1,0 +1,49 @@
+//! One dictionary update of a minibatch, in samples a second: the default, all atoms in one batch,
+//! and one atom after the other.
+
+mod workload;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dbksvd::backend::{Backend, Faer};
+use dbksvd::updater::{DictionaryUpdater, KSvd, Step};
+use workload::WORKLOADS;
+
+fn update(criterion: &mut Criterion) {
+    let backend = Faer::<f32>::default();
+    let mut group = workload::group(criterion, "update");
+    for workload in &WORKLOADS {
+        let (dictionary, samples) = workload.generate();
+        let codes = workload.encode(&dictionary, &samples);
+        let energy = backend.squared_norm(&samples);
+        let order: Vec<u32> = (0..workload.shape.atoms as u32).collect();
+        let step = Step { order: &order, progress: 0.5 };
+        group.throughput(Throughput::Elements(workload.samples as u64));
+        for (name, updater) in [
+            ("default", KSvd::new()),
+            ("one-batch", KSvd::new().atom_batch(workload.shape.atoms)),
+            ("sequential", KSvd::new().atom_batch(1)),
+        ] {
+            let fresh = || {
+                let state =
+                    DictionaryUpdater::<Faer<f32>>::prepare(&updater, &backend, &workload.shape);
+                (state.expect("memory"), codes.clone(), dictionary.clone())
+            };
+            let run = |(mut state, mut codes, mut dictionary)| {
+                let report = updater
+                    .update(&backend, &mut state, &samples, &mut codes, &mut dictionary, &step)
+                    .expect("memory");
+                (report, state, codes, dictionary)
+            };
+            let (report, ..) = run(fresh());
+            let left = report.error_after / energy;
+            assert!(left < workload.error, "{}: {left} of the energy is left", workload.name);
+            group.bench_function(format!("{name}/{}", workload.name), |bencher| {
+                bencher.iter_batched(fresh, run, BatchSize::LargeInput);
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, update);
+criterion_main!(benches);
