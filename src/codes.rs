@@ -275,7 +275,7 @@ impl<T: Scalar> SparseCodes<T> {
         match self.support(i).iter().position(|&a| a == atom) {
             Some(slot) => {
                 let sum = &mut self.values[slots.start + slot];
-                *sum = *sum + value;
+                *sum += value;
             }
             None => {
                 assert!(slots.len() < self.sparsity, "sample {i} has no room for another atom");
