@@ -1,4 +1,106 @@
-//! Dictionary learning that scales.
+//! Dictionary learning that scales: double-batch K-SVD for millions of samples and thousands of
+//! dimensions.
+//!
+//! Given samples Y (d × N), find a dictionary D (d × m) of unit-norm *atoms* and sparse codes X
+//! (m × N) such that
+//!
+//! ```text
+//! minimise ‖Y − DX‖²_F    subject to    ‖d_j‖₂ = 1  and  ‖x_i‖₀ ≤ k
+//! ```
+//!
+//! so that every sample is a combination of at most k atoms. K-SVD (Aharon, Elad & Bruckstein 2006)
+//! alternates sparse coding with rank-one updates of atoms; DB-KSVD (arXiv 2505.18441) makes it
+//! scale with two nested batches, of samples and of atoms:
+//!
+//! ```text
+//! for epoch in 1..=epochs:
+//!     for each minibatch B of samples (seeded plan):           outer batch: samples
+//!         X_B ← encode(D, Y_B)                                 parallel over samples
+//!         R_B ← Y_B − D X_B
+//!         for each batch J of atoms (seeded order):            inner batch: atoms
+//!             for j ∈ J in parallel, all reading one R_B:
+//!                 d'_j ← leading left singular vector of E_j = R_Ωj + d_j x_jᵀ
+//!             for each sample in parallel, each j ∈ J it uses:
+//!                 x_j ← E_jᵀ d'_j,  r ← its new residual
+//!             D_J ← d'_J
+//!         renew atoms that died, or that duplicate another
+//! ```
+//!
+//! # Quick start
+//!
+//! ```
+//! use dbksvd::coder::BatchOmp;
+//! use dbksvd::metrics::reconstruction;
+//! use dbksvd::source::SliceSource;
+//! use dbksvd::DbKsvd;
+//!
+//! // 400 samples of dimension 16, one after the other: any row-major (N, d) array.
+//! let samples: Vec<f32> = (0..400 * 16).map(|i| ((i * i) as f32 * 0.37).sin()).collect();
+//! let source = SliceSource::new(&samples, 16).map_err(dbksvd::Error::from)?;
+//!
+//! let learner = DbKsvd::builder(32, 4).seed(7).build()?; // 32 atoms, at most 4 a sample
+//! let (model, report) = learner.fit(&source)?;
+//!
+//! let codes = model.encode(&BatchOmp::new(), source.as_mat())?;
+//! let quality = reconstruction(&model, source.as_mat(), &codes)?;
+//! assert!(quality.explained_variance() > 0.5 && codes.sparsity() == 4);
+//! println!("{:.1} % explained after {} steps", 100.0 * quality.explained_variance(), report.steps);
+//! # Ok::<(), dbksvd::Error>(())
+//! ```
+//!
+//! # The parts
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), and step-wise [`session`](DbKsvd::session)s |
+//! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
+//! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
+//! | [`coder`] | [`Omp`](coder::Omp) and [`BatchOmp`](coder::BatchOmp); the trait to write another |
+//! | [`updater`] | [`KSvd`](updater::KSvd); the trait to write another |
+//! | [`backend`] | the matrix kernels, on the host or on a device |
+//! | [`source`] | samples in memory and in files, read by ranges |
+//! | [`metrics`] | errors, coherence, recovery |
+//! | [`synthetic`] | planted problems whose answer is known |
+//! | [`notation`] | letters, names and shapes |
+//!
+//! # Determinism
+//!
+//! Results are a function of the data, the parameters and the seed, bit by bit, on any number of
+//! threads: every sum has a fixed order, products run on one thread over blocks of a fixed width,
+//! and the size of the atom batch is a parameter. A sample's code has the same bits encoded alone
+//! or among a million. Another processor may give other last bits: faer's products choose their
+//! kernels by its instruction set. Parallel loops run on the current rayon pool; to use another,
+//! call [`fit`](DbKsvd::fit) inside its `install`.
+//!
+//! # Memory
+//!
+//! With n samples in a minibatch, p threads and scalars of s bytes (4 or 8), learning takes about
+//!
+//! ```text
+//! s·(3·d·n                 the minibatch: host buffer, backend matrix, residual
+//!    + m² + 2·d·m          Gram matrix, dictionary, initial dictionary
+//!    + p·((128 + k)·m + 128·d))        scratch of batch-OMP
+//! + n·(k·(s + 12) + 4)     codes and their index
+//! ```
+//!
+//! and nothing that grows with N but 4 bytes a sample for the shuffled order (less by the source's
+//! [run length](source::SampleSource::run_length)). Where m² does not fit, [`Omp`](coder::Omp) does
+//! without the Gram matrix.
+//!
+//! # Complexity
+//!
+//! Coding a sample by batch-OMP takes d·m multiplications for its correlations and about k²m/2 for
+//! the pursuit; the Gram matrix d·m² once a step. A sweep of atom updates takes 4·d per nonzero.
+//!
+//! # Feature flags
+//!
+//! None is on by default; the algorithms need none.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `npy` | samples from `.npy` files; dictionaries to `.npy`, codes to SciPy's `.npz` |
+//! | `safetensors` | samples from `.safetensors` files; models saved and loaded |
+//! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -18,6 +120,7 @@ mod kernel;
 pub mod learn;
 pub mod metrics;
 mod model;
+pub mod notation;
 mod problem;
 mod random;
 mod samples;

@@ -29,15 +29,21 @@ use num_traits::{Float, One};
 use rayon::prelude::*;
 
 use super::SparseCoder;
-use super::pursuit::{
-    Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, dependence, pursue,
-};
+use super::pursuit::{Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, pursue};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::ProblemShape;
+
+/// ‖(I − P) d‖² below which an atom counts as linearly dependent on the chosen ones.
+///
+/// h² is found as 1 − Σ W² to a few ε, so near that it has lost its digits, and everything divided
+/// by h with it. A pursuit loses little: such an atom's correlation is at most h‖r‖.
+fn dependence<T: Scalar>() -> T {
+    T::narrow(128.0 * T::EPSILON)
+}
 
 /// Samples whose correlations are computed by one product.
 const BLOCK: usize = 128;
@@ -237,7 +243,12 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         for &w in row_of_l.iter() {
             height = height - w * w;
         }
-        if height < dependence() {
+        // Rounding in α and h shows in a drop of the error by more than there is.
+        let squared_coordinate = (alpha[s] * alpha[s] / height).widen();
+        let impossible = self.residual + 100.0 * T::EPSILON * self.energy;
+        if height < dependence() || squared_coordinate > impossible {
+            factor.exclude(atom);
+            factor.mask(alpha);
             return false;
         }
         let height = Float::sqrt(height);
@@ -249,9 +260,7 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
             lower_heights(heights, row);
         }
         factor.push(atom, row_of_l, height, coordinate);
-        for &chosen in factor.support() {
-            alpha[chosen as usize] = T::zero();
-        }
+        factor.mask(alpha);
         self.residual = (self.residual - coordinate.widen() * coordinate.widen()).max(0.0);
         true
     }

@@ -15,9 +15,7 @@ use num_traits::One;
 use rayon::prelude::*;
 
 use super::SparseCoder;
-use super::pursuit::{
-    Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, dependence, pursue,
-};
+use super::pursuit::{Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, pursue};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
@@ -175,16 +173,17 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), T::zero());
         let squared = orthogonalise(q, earlier, row_of_l);
-        if squared < dependence::<T>().widen() {
+        // Gram–Schmidt, repeated, finds ‖(I − P) d‖² to a few ε².
+        if squared < 16.0 * T::EPSILON {
+            factor.exclude(atom);
+            factor.mask(alpha);
             return false;
         }
         let height = T::narrow(squared.sqrt());
         let coordinate = project_out(q, height, residual);
         factor.push(atom, row_of_l, height, coordinate);
         correlate(self.dictionary, residual, alpha);
-        for &chosen in factor.support() {
-            alpha[chosen as usize] = T::zero();
-        }
+        factor.mask(alpha);
         if !heights.is_empty() {
             lower_heights(self.dictionary, q, heights);
         }

@@ -35,6 +35,8 @@ pub enum Selection {
     Correlation,
     /// The largest drop of the error, |d_jᵀ r| / ‖(I − P) d_j‖: orthogonal least squares (OLS,
     /// also called ORMP). Costs little more and has a lower error on coherent dictionaries.
+    /// Squares of correlations are compared: they must neither over- nor underflow (in `f32`,
+    /// 10⁻¹⁸ < |dᵀr| < 10¹⁸).
     LeastSquares,
 }
 
@@ -96,7 +98,7 @@ pub(super) trait Basis<T: Scalar> {
     /// Forgets the chosen atoms: r = y again.
     fn restart(&mut self);
 
-    /// α = Dᵀr, with zeros for the chosen atoms.
+    /// α = Dᵀr, with zeros for the chosen and the excluded atoms.
     fn correlations(&self) -> &[T];
 
     /// ‖(I − P_S) d_j‖² for every atom. Kept for [`Selection::LeastSquares`] only.
@@ -108,19 +110,16 @@ pub(super) trait Basis<T: Scalar> {
     /// The factorisation of the chosen atoms.
     fn factor(&self) -> &Factor<T>;
 
-    /// Chooses an atom. `false`, and nothing changes, if it depends linearly on those chosen.
+    /// Chooses an atom. `false` if it depends linearly on those chosen, to the precision of this
+    /// basis: it is then excluded, and the chosen atoms stay as they are.
     fn push(&mut self, atom: u32) -> bool;
-}
-
-/// ‖(I − P_S) d‖² below which an atom counts as linearly dependent on the chosen ones.
-pub(super) fn dependence<T: Scalar>() -> T {
-    T::narrow(16.0 * T::EPSILON)
 }
 
 /// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
 #[derive(Debug)]
 pub(super) struct Factor<T> {
     support: Vec<u32>,
+    excluded: Vec<u32>,
     /// The rows of L, one after the other; row i has i + 1 entries.
     rows: Vec<T>,
     /// The sample's coordinates in the orthonormal basis: L⁻¹ D_Sᵀ y.
@@ -131,6 +130,7 @@ impl<T: Scalar> Factor<T> {
     pub(super) fn new(sparsity: usize) -> Self {
         Self {
             support: Vec::with_capacity(sparsity),
+            excluded: Vec::new(),
             rows: Vec::with_capacity(sparsity * (sparsity + 1) / 2),
             coordinates: Vec::with_capacity(sparsity),
         }
@@ -138,6 +138,7 @@ impl<T: Scalar> Factor<T> {
 
     pub(super) fn clear(&mut self) {
         self.support.clear();
+        self.excluded.clear();
         self.rows.clear();
         self.coordinates.clear();
     }
@@ -152,6 +153,18 @@ impl<T: Scalar> Factor<T> {
         self.rows.extend_from_slice(row);
         self.rows.push(diagonal);
         self.coordinates.push(coordinate);
+    }
+
+    /// Marks an atom as linearly dependent on the chosen ones.
+    pub(super) fn exclude(&mut self, atom: u32) {
+        self.excluded.push(atom);
+    }
+
+    /// Zeroes the correlations of atoms that must not be chosen (again).
+    pub(super) fn mask(&self, alpha: &mut [T]) {
+        for &atom in self.support.iter().chain(&self.excluded) {
+            alpha[atom as usize] = T::zero();
+        }
     }
 
     /// γ ← L⁻ᵀ c, the least-squares coefficients of the chosen atoms.
@@ -201,8 +214,8 @@ pub(super) fn pursue<T: Scalar>(
     let done = rule.squared_tolerance(basis.residual());
     let mut least = T::narrow(rule.min_correlation.unwrap_or(0.0));
     work.feasible.clear();
-    // An atom may leave a non-negative code and come back; the error falls each time, but by
-    // rounding alone it might do so for long.
+    // Atoms may turn out dependent, or leave a non-negative code and come back. The error falls
+    // each time, but by rounding alone this might go on for long.
     for round in 0..4 * budget {
         if basis.factor().support().len() == budget || basis.residual() <= done {
             break;
@@ -213,8 +226,11 @@ pub(super) fn pursue<T: Scalar>(
             // What is left of the correlations by rounding is not worth an atom.
             least = Float::max(least, correlation * T::narrow(100.0 * T::EPSILON));
         }
-        if correlation < least || !basis.push(atom as u32) {
+        if correlation < least {
             break;
+        }
+        if !basis.push(atom as u32) {
+            continue;
         }
         if sign == Sign::NonNegative && !refit_non_negative(basis, work) {
             break;
@@ -313,7 +329,7 @@ kernel::vectorized! {
 #[inline(always)]
 fn drop_of_error<T: Scalar>(correlation: T, height: T) -> T {
     let drop = correlation * correlation / height;
-    if height > dependence() { drop } else { T::zero() }
+    if height > T::narrow(T::EPSILON) { drop } else { T::zero() }
 }
 
 /// Index of the largest positive score, the lowest of equals; `None` if no score is positive.

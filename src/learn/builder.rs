@@ -21,9 +21,12 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Samples a step, of `samples` in all.
+    ///
+    /// By default 4m, but no more than a quarter of the data, so that an epoch has several steps,
+    /// and no fewer than give an atom twenty uses, without which its update is mostly noise.
     pub(super) fn minibatch_of(&self, samples: usize) -> usize {
-        // Enough for some thirty uses of an atom, and for its neighbours to be told apart.
-        let default = (2 * self.atoms).max(30 * self.atoms / self.sparsity);
+        let least = 20 * self.atoms / self.sparsity;
+        let default = (4 * self.atoms).min(samples / 4).max(least).max(1);
         self.minibatch.unwrap_or(default).min(samples)
     }
 
@@ -40,8 +43,8 @@ impl Settings {
 /// | atoms m | | ≥ 1 | size of the dictionary |
 /// | sparsity k | | 1 ..= min(m, d) | most nonzeros a sample |
 /// | [`sign`](Self::sign) | signed | | sign of coefficients |
-/// | [`epochs`](Self::epochs) | 10 | ≥ 0 | passes over the data |
-/// | [`minibatch`](Self::minibatch) | max(2m, 30·m/k) | ≥ 1 | samples a step |
+/// | [`epochs`](Self::epochs) | 20 | ≥ 0 | passes over the data |
+/// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)) | ≥ 1 | samples a step |
 /// | [`seed`](Self::seed) | 0 | | all randomness |
 /// | [`initialisation`](Self::initialisation) | samples | | the first dictionary |
 /// | [`center`](Self::center) | no | | subtract the mean of the data |
@@ -63,7 +66,7 @@ impl<B: Backend, C, U> Builder<B, C, U> {
             atoms,
             sparsity,
             sign: Sign::Signed,
-            epochs: 10,
+            epochs: 20,
             minibatch: None,
             seed: 0,
             center: false,

@@ -30,8 +30,7 @@ use session::Trainer;
 /// use dbksvd::DbKsvd;
 /// use dbksvd::synthetic::Planted;
 ///
-/// let planted = Planted { dim: 16, atoms: 24, sparsity: 2, samples: 600, ..Planted::default() };
-/// let data = planted.generate::<f32>()?;
+/// let data = Planted::new(16, 24, 2, 600).generate::<f32>()?;
 /// let learner = DbKsvd::builder(24, 2).epochs(5).build()?;
 /// let (model, report) = learner.fit(&data.samples)?;
 /// assert_eq!(model.dictionary().atoms(), 24);

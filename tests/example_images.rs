@@ -1,0 +1,215 @@
+//! The examples `denoise` and `recover`, run as programs: what they write, and what they say when
+//! their arguments or files are no good.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs an example of this crate.
+fn run(example: &str, arguments: &[&str]) -> Output {
+    Command::new(program(example)).args(arguments).output().expect("the example can be started")
+}
+
+/// Where the example's program lies: next to this test's folder. `cargo test` has built it, unless
+/// it was told to build this test alone.
+fn program(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let file = format!("{example}{}", std::env::consts::EXE_SUFFIX);
+    let program = profile.join("examples").join(file);
+    if !program.exists() {
+        let target = profile.parent().expect("target/<profile>");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--example", example]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.env("CARGO_TARGET_DIR", target);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo can be started").success());
+    }
+    program
+}
+
+/// The one line that a failing example writes.
+#[track_caller]
+fn error_of(output: &Output) -> String {
+    assert!(!output.status.success(), "the example succeeded");
+    let line = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    assert_eq!(line.lines().count(), 1, "not one line: {line}");
+    assert!(line.starts_with("error: "), "{line}");
+    line
+}
+
+#[track_caller]
+fn stdout_of(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the example failed: {said}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// Writes a picture with an edge and a gradient, in the given colours.
+fn write_picture(path: &Path, (width, height): (u32, u32), colours: png::ColorType) {
+    let file = fs::File::create(path).expect("a file in the temporary folder");
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(colours);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("a header");
+    let grey = |at: u32| {
+        let (row, column) = (at / width, at % width);
+        if row > column { 200 } else { (4 * column) as u8 }
+    };
+    let pixels = (0..width * height).flat_map(|at| vec![grey(at); colours.samples()]);
+    writer.write_image_data(&pixels.collect::<Vec<u8>>()).expect("pixels");
+}
+
+/// The size of a PNG, and that it can be decoded.
+fn size_of(path: &Path) -> (u32, u32) {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("the picture was written"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a small picture")];
+    let info = reader.next_frame(&mut pixels).expect("all pixels");
+    (info.width, info.height)
+}
+
+/// The PSNR that the table states for a method.
+fn psnr(table: &str, method: &str) -> f64 {
+    let line = table.lines().find(|line| line.starts_with(method)).expect("a row of the table");
+    line.split_whitespace().nth(1).and_then(|psnr| psnr.parse().ok()).expect("a number")
+}
+
+/// A folder with a small clean picture.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let picture = folder.path().join("picture.png");
+    write_picture(&picture, (40, 32), png::ColorType::Grayscale);
+    (folder, picture)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn denoise_writes_pictures_and_a_table() {
+    let (folder, picture) = folder();
+    let out = folder.path().join("new/out");
+    let arguments = ["--image", text(&picture), "--atoms", "60", "--epochs", "2"];
+    let output = run("denoise", &[&arguments[..], &["--quiet", "--out", text(&out)]].concat());
+    let table = stdout_of(&output);
+    assert!(output.stderr.is_empty(), "quiet");
+    let noisy = psnr(&table, "noisy");
+    assert!((noisy - 20.17).abs() < 0.5, "10 log₁₀(255² / 25²) is 20.17 dB: {noisy}");
+    assert!(psnr(&table, "DCT") > noisy + 5.0, "{table}");
+    assert!(psnr(&table, "K-SVD") > noisy + 5.0, "{table}");
+    for name in ["clean", "noisy", "dct", "ksvd"] {
+        assert_eq!(size_of(&out.join(name).with_extension("png")), (40, 32), "{name}");
+    }
+    assert_eq!(size_of(&out.join("comparison.png")), (3 * 40 + 2 * 8, 32));
+    assert_eq!(size_of(&out.join("atoms.png")), (8 * 34 + 2, 8 * 34 + 2));
+}
+
+#[test]
+fn denoise_repeats_on_any_number_of_threads_and_differs_by_seed() {
+    let (folder, picture) = folder();
+    let restored = |threads: &str, seed: &str| {
+        let out = folder.path().join(format!("{threads}-{seed}"));
+        let arguments = ["--image", text(&picture), "--atoms", "36", "--epochs", "1"];
+        let others = ["--threads", threads, "--seed", seed, "--out", text(&out)];
+        stdout_of(&run("denoise", &[&arguments[..], &others].concat()));
+        fs::read(out.join("ksvd.png")).expect("written")
+    };
+    let first = restored("1", "3");
+    assert!(first == restored("3", "3"));
+    assert!(first != restored("1", "4"));
+}
+
+#[test]
+fn denoise_takes_colours() {
+    let (folder, grey) = folder();
+    let coloured = folder.path().join("coloured.png");
+    write_picture(&coloured, (40, 32), png::ColorType::Rgba);
+    let table = |picture: &Path| {
+        let arguments = ["--image", text(picture), "--atoms", "16", "--epochs", "0"];
+        let output = run("denoise", &[&arguments[..], &["--out", text(folder.path())]].concat());
+        psnr(&stdout_of(&output), "DCT")
+    };
+    assert_eq!(table(&grey), table(&coloured));
+}
+
+#[test]
+fn denoise_names_what_is_wrong() {
+    let (folder, picture) = folder();
+    let (picture, here) = (text(&picture), text(folder.path()));
+    let small = folder.path().join("small.png");
+    write_picture(&small, (40, 7), png::ColorType::Grayscale);
+    let text_file = folder.path().join("text.png");
+    fs::write(&text_file, "not a picture").expect("written");
+    let missing = folder.path().join("missing.png");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/camera256_noisy25.npy");
+    let wrong: [(&[&str], &str); 10] = [
+        (&["--frobnicate"], "--frobnicate"),
+        (&["--sigma", "much"], "--sigma much"),
+        (&["--sigma", "-1"], "--sigma -1"),
+        (&["--sigma", "NaN"], "--sigma NaN"),
+        (&["--atoms", "0"], "--atoms 0"),
+        (&["--image", text(&missing)], "missing.png"),
+        (&["--image", text(&text_file)], "text.png"),
+        (&["--image", text(&small)], "small.png: 40 × 7"),
+        (&["--image", picture, "--noisy", text(&shipped)], "256 × 256"),
+        (&["--image", picture, "--noisy", picture], "picture.png"),
+    ];
+    for (arguments, named) in wrong {
+        let error = error_of(&run("denoise", &[arguments, &["--out", here]].concat()));
+        assert!(error.contains(named), "{error} does not name {named}");
+    }
+    let error = error_of(&run("denoise", &["--image", picture, "--out", picture]));
+    assert!(error.contains("picture.png"), "{error}");
+}
+
+const SMALL: [&str; 8] = ["--dim", "16", "--atoms", "24", "--sparsity", "2", "--samples", "600"];
+
+#[test]
+fn recover_finds_what_was_planted() {
+    for kind in [&["--noise", "0"][..], &["--non-negative", "--threads", "1"]] {
+        let table = stdout_of(&run("recover", &[&SMALL[..], &["--epochs", "6"], kind].concat()));
+        let last = table.lines().last().expect("a summary");
+        let recovered = last.split_whitespace().nth(1).expect("a percentage");
+        let recovered: f64 = recovered.trim_end_matches('%').parse().expect("a number");
+        assert!(recovered > 80.0, "{table}");
+    }
+}
+
+#[test]
+fn recover_takes_every_kind_and_no_epochs() {
+    let arguments = ["--kind", "correlated", "--minibatch", "100", "--epochs", "1"];
+    assert!(stdout_of(&run("recover", &[&SMALL[..], &arguments].concat())).contains("Recovered"));
+    let table = stdout_of(&run("recover", &[&SMALL[..], &["--epochs", "0"]].concat()));
+    assert!(!table.contains("Recovered"), "{table}");
+}
+
+#[test]
+fn recover_names_what_is_wrong() {
+    let wrong: [(&[&str], &str); 7] = [
+        (&["--kind", "odd"], "--kind odd"),
+        (&["--atoms", "many"], "--atoms many"),
+        (&["--atoms"], "--atoms"),
+        (&["--minibatch", "0"], "--minibatch 0"),
+        (&["--samples", "0"], "samples"),
+        (&["--sparsity", "0"], "sparsity"),
+        (&["unexpected"], "unexpected"),
+    ];
+    for (arguments, named) in wrong {
+        let error = error_of(&run("recover", &[&SMALL[..], arguments].concat()));
+        assert!(error.contains(named), "{error} does not name {named}");
+    }
+}
+
+#[test]
+fn both_explain_themselves() {
+    for example in ["denoise", "recover"] {
+        let help = stdout_of(&run(example, &["--help"]));
+        assert!(help.contains("Usage: cargo run --release --example"), "{help}");
+    }
+}
