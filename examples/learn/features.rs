@@ -26,10 +26,10 @@ struct Feature {
 
 /// A dozen features with the tokens that use each most; row numbers where tokens are not known.
 ///
-/// Features that 0.4% to 5% of the rows use (of few rows: 32 to 128 of them; any
-/// if there are none) are cut by usage into twelve classes. Shown is of each
-/// class the one whose largest coefficients are the largest, among those that more than one text
-/// and several tokens use (see [`is_broad`]): an atom of a single word needs no explanation.
+/// Features that 0.4% to 5% of the rows use (of few rows: 32 to 128 of them; any if there are none)
+/// are cut by usage into twelve classes. Shown is of each class the one whose largest coefficients
+/// are the largest, among those that more than one text and several tokens use (see [`is_broad`]):
+/// an atom of a single word needs no explanation.
 pub fn features(codes: &SparseCodes<f32>, texts: Option<&Texts>) -> String {
     let mut all = collect(codes);
     let rows = codes.samples();
@@ -101,7 +101,8 @@ fn show(text: &mut String, feature: &Feature, rows: usize, texts: Option<&Texts>
     let (atom, uses) = (feature.atom, thousands(feature.uses));
     let _ = write!(text, "\n  {sign}{atom:<5} {uses} rows, {share:.1}%: ");
     let Some(texts) = texts else {
-        let rows = feature.top.iter().map(|(row, value)| format!("{row} ({value:.3})"));
+        let strongest = feature.top.iter().take(TOP / 2);
+        let rows = strongest.map(|(row, value)| format!("{row} ({value:.3})"));
         let _ = writeln!(text, "{}", rows.collect::<Vec<_>>().join(", "));
         return;
     };

@@ -20,8 +20,8 @@ What to learn
   --dictionary FILE  start from this dictionary: a model (.safetensors), whose sparsity, sign
                      and centring hold unless said otherwise, or an (m, d) array (.npy)
 How to learn
-  --epochs E         passes over the rows; 0 only codes                         [10]
-  --minibatch B      rows a step                                    [max(2 M, 30 M/K)]
+  --epochs E         passes over the rows; 0 only codes                         [20]
+  --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
   --atom-batch J     atoms updated at a time                                    [32]
   --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
   --seed S           of all randomness: the same seed gives the same bits       [0]
