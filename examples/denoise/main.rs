@@ -159,7 +159,7 @@ struct Watch {
     epochs: usize,
 }
 
-impl Observer for Watch {
+impl Observer<f32> for Watch {
     fn on_epoch(&mut self, report: &EpochReport) -> ControlFlow<()> {
         if !self.quiet {
             let EpochReport { epoch, l0, elapsed, .. } = report;

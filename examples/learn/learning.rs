@@ -20,7 +20,7 @@ pub fn learn(
     arguments: &Arguments,
     start: Start,
     rows: &Part<'_>,
-    observer: &mut impl Observer,
+    observer: &mut impl Observer<f32>,
 ) -> Result<(Model<f32>, Report), Failure> {
     let Start { shape, given, center } = start;
     let mut initialisation = Initialisation::Samples;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use dbksvd::learn::{EpochReport, Observer, Progress};
+use dbksvd::learn::{EpochReport, Observer, Progress, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::Arguments;
@@ -39,7 +39,7 @@ impl Watcher {
     }
 }
 
-impl Observer for Watcher {
+impl Observer<f32> for Watcher {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         let Progress { epoch, epochs, step, steps, fvu, .. } = *progress;
         self.bar.set_length((epochs * steps) as u64);
@@ -49,7 +49,7 @@ impl Observer for Watcher {
         ControlFlow::Continue(())
     }
 
-    fn on_epoch(&mut self, epoch: &EpochReport) -> ControlFlow<()> {
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
         if self.json
             && let Err(failure) = events::epoch(epoch)
         {
