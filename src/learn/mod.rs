@@ -101,7 +101,7 @@ where
             let plan = EpochPlan::new(
                 samples,
                 minibatch,
-                source.run_length(),
+                source.run_length().max(1),
                 settings.seed,
                 epoch as u64,
             );
@@ -161,6 +161,10 @@ where
         let minibatch = self.config.settings.minibatch_of(source.len());
         if u32::try_from(minibatch).is_err() {
             return Err(Error::argument("minibatch", minibatch, "below 2³²"));
+        }
+        let runs = source.len().div_ceil(source.run_length().max(1));
+        if u32::try_from(runs).is_err() {
+            return Err(Error::argument("source", runs, "fewer than 2³² runs of samples"));
         }
         Ok(())
     }
