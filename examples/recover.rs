@@ -5,23 +5,20 @@
 //! cargo run --release --example recover
 //! ```
 //! An atom counts as recovered if its partner in the best one-to-one matching has |cos| > 0.99.
-//! Learning gets nothing but the samples, the number of atoms and the sparsity. It goes minibatch
-//! by minibatch through a [`Session`](dbksvd::learn::Session), whose model can be looked at midway.
+//! Learning gets nothing but the samples, the number of atoms and the sparsity. An
+//! [`Observer`] looks at the model after every epoch.
 
 use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
-use std::ops::Range;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
-use dbksvd::faer::{Mat, MatRef};
-use dbksvd::learn::StepReport;
+use dbksvd::learn::{EpochReport, Observer, Snapshot};
 use dbksvd::metrics::{RECOVERED, Recovery};
-use dbksvd::source::{EpochPlan, SampleSource};
 use dbksvd::synthetic::{Kind, Planted, PlantedData};
-use dbksvd::{DbKsvd, Sign};
+use dbksvd::{DbKsvd, Dictionary, Sign};
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
@@ -40,7 +37,7 @@ The problem:
 
 Learning:
   --epochs E          passes over the samples [10]
-  --minibatch B       samples a step [max(2M, 30M/K), the library's default]
+  --minibatch B       samples a step [the library's default]
   --seed S            all randomness, of the problem and of learning [0]
   --threads T         threads; the result does not depend on it [all cores]
   --help              this text
@@ -88,55 +85,57 @@ fn recover(arguments: &Arguments) -> Outcome<()> {
     let problem = Planted::new(dim, atoms, sparsity, samples);
     let data = problem.noise(noise).kind(kind).sign(sign).seed(seed).generate::<f32>()?;
 
-    let learner = DbKsvd::builder(atoms, sparsity).sign(sign).seed(seed).build()?;
-    // What `fit` takes when not told otherwise; a session has no say in it.
-    let minibatch = arguments.minibatch.unwrap_or((2 * atoms).max(30 * atoms / sparsity));
-    let plan = |epoch| EpochPlan::new(samples, minibatch, 1, seed, epoch as u64);
-    let steps = plan(1).steps();
-    let mut session = learner.session(dim, (epochs * steps).max(1) as u64)?;
+    let mut builder = DbKsvd::builder(atoms, sparsity).sign(sign).seed(seed).epochs(epochs);
+    if let Some(minibatch) = arguments.minibatch {
+        builder = builder.minibatch(minibatch);
+    }
+    let learner = builder.build()?;
+    let minibatch = learner.minibatch(samples);
 
     let mut out = std::io::stdout().lock();
     writeln!(out, "{samples} samples of dimension {dim}: {sparsity} of {atoms} atoms each,")?;
-    writeln!(out, "{:.0}% noise; {steps} steps an epoch\n", 100.0 * noise)?;
+    writeln!(out, "{:.0}% noise; at most {minibatch} samples a step\n", 100.0 * noise)?;
     writeln!(out, "epoch       FVU  recovered     MCC  seconds")?;
-    let mut learning = Duration::ZERO;
-    let mut last = None;
-    for epoch in 1..=epochs {
-        let (plan, mut fvu) = (plan(epoch), 0.0);
-        for step in 0..plan.steps() {
-            let minibatch = gather(&data.samples, plan.ranges(step))?;
-            let start = Instant::now();
-            let StepReport { samples: size, fvu: of_step, .. } =
-                session.step(minibatch.as_ref())?;
-            learning += start.elapsed();
-            fvu += of_step * size as f64 / samples as f64;
-        }
-        let Some(model) = session.model()? else { break };
-        let recovery = Recovery::new(model.dictionary(), &data.dictionary)?;
-        let (recovered, mcc) = (100.0 * recovery.recovered(RECOVERED), recovery.mcc());
-        let seconds = learning.as_secs_f64();
-        writeln!(out, "{epoch:5}  {fvu:8.5}    {recovered:6.2}%  {mcc:.4}  {seconds:7.2}")?;
-        last = Some(recovered);
-    }
+    let mut table = Table { out: &mut out, truth: &data.dictionary, outcome: Ok(()), last: None };
+    let (_, report) = learner.fit_with(&data.samples, &mut table)?;
+    let Table { outcome, last, .. } = table;
+    outcome?;
     let floor = floor(&data, noise);
     writeln!(out, "\nThe planted dictionary and codes leave an FVU of {floor:.5}: the noise.")?;
     if let Some(recovered) = last {
-        let seconds = learning.as_secs_f64();
+        let seconds = report.seconds.total;
         writeln!(out, "Recovered {recovered:.2}% of {atoms} atoms in {seconds:.1} s of learning.")?;
     }
     Ok(())
 }
 
-/// The samples of `ranges`, side by side.
-fn gather(samples: &Mat<f32>, ranges: impl Iterator<Item = Range<usize>>) -> Outcome<Mat<f32>> {
-    let dim = samples.nrows();
-    let mut values = Vec::new();
-    for range in ranges {
-        let at = values.len();
-        values.resize(at + range.len() * dim, 0.0);
-        samples.read(range, &mut values[at..])?;
+/// Prints a row after every epoch.
+struct Table<'a, W> {
+    out: W,
+    truth: &'a Dictionary<f32>,
+    /// What went wrong while printing; it ends the run.
+    outcome: Outcome<()>,
+    /// The share of atoms recovered by the last epoch, in per cent.
+    last: Option<f64>,
+}
+
+impl<W: Write> Table<'_, W> {
+    fn row(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, f32>) -> Outcome<()> {
+        let recovery = Recovery::new(snapshot.model()?.dictionary(), self.truth)?;
+        let (recovered, mcc) = (100.0 * recovery.recovered(RECOVERED), recovery.mcc());
+        let &EpochReport { epoch, fvu, elapsed, .. } = epoch;
+        let out = &mut self.out;
+        writeln!(out, "{epoch:5}  {fvu:8.5}    {recovered:6.2}%  {mcc:.4}  {elapsed:7.2}")?;
+        self.last = Some(recovered);
+        Ok(())
     }
-    Ok(MatRef::from_column_major_slice(&values, dim, values.len() / dim).to_owned())
+}
+
+impl<W: Write> Observer<f32> for Table<'_, W> {
+    fn on_epoch(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, f32>) -> ControlFlow<()> {
+        self.outcome = self.row(epoch, snapshot);
+        if self.outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
 }
 
 /// Σ‖noise‖² / Σ‖y − ȳ‖², of which Σ‖noise‖² is known in expectation: noise² / (1 + noise²) Σ‖y‖².

@@ -18,7 +18,9 @@ pub(crate) fn write_atomically(
 ) -> Result<(), FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let (temporary, file) = create_beside(path).map_err(failed)?;
-    let written = fill(file, write).and_then(|()| fs::rename(&temporary, path));
+    let written = fill(file, write)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_directory(path));
     written.map_err(|source| {
         // The first failure is the one to report, whether or not tidying up succeeds.
         let _ = fs::remove_file(&temporary);
@@ -31,6 +33,15 @@ fn fill(file: File, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) 
     write(&mut writer)?;
     writer.flush()?;
     writer.get_ref().sync_all()
+}
+
+/// Makes the rename itself durable, where directories can be opened as files.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// A new file in the directory of `path`: a rename is atomic only within a file system.

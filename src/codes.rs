@@ -142,7 +142,8 @@ impl<T: Scalar> SparseCodes<T> {
     /// Replaces the code of sample `i`.
     ///
     /// # Panics
-    /// If `i` ≥ N, the slices differ in length, or there are more than k of them.
+    /// If `i` ≥ N, the slices differ in length, there are more than k of them, or an atom is not
+    /// below m.
     #[track_caller]
     pub fn set(&mut self, i: usize, support: &[u32], values: &[T]) {
         assert!(
@@ -152,6 +153,7 @@ impl<T: Scalar> SparseCodes<T> {
             values.len(),
             self.sparsity
         );
+        assert!(support.iter().all(|&j| (j as usize) < self.atoms), "atoms below {}", self.atoms);
         let start = i * self.sparsity;
         self.lengths[i] = support.len() as u32;
         self.support[start..][..support.len()].copy_from_slice(support);
@@ -275,7 +277,7 @@ impl<T: Scalar> SparseCodes<T> {
         match self.support(i).iter().position(|&a| a == atom) {
             Some(slot) => {
                 let sum = &mut self.values[slots.start + slot];
-                *sum = *sum + value;
+                *sum += value;
             }
             None => {
                 assert!(slots.len() < self.sparsity, "sample {i} has no room for another atom");

@@ -53,11 +53,11 @@ pub(crate) fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::zero(); LANES];
     for (a, b) in a_chunks.iter().zip(b_chunks) {
         for l in 0..LANES {
-            lanes[l] = lanes[l] + a[l] * b[l];
+            lanes[l] += a[l] * b[l];
         }
     }
     for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[l] = lanes[l] + a * b;
+        lanes[l] += a * b;
     }
     fold(lanes)
 }
@@ -66,7 +66,7 @@ pub(crate) fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
 #[inline(always)]
 pub(crate) fn axpy<T: Scalar>(y: &mut [T], c: T, x: &[T]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = *y + c * x;
+        *y += c * x;
     }
 }
 
@@ -127,11 +127,11 @@ vectorized! {
         let mut lanes = [T::zero(); LANES];
         for a in chunks {
             for l in 0..LANES {
-                lanes[l] = lanes[l] + a[l] * T::zero();
+                lanes[l] += a[l] * T::zero();
             }
         }
         for (l, &a) in rest.iter().enumerate() {
-            lanes[l] = lanes[l] + a * T::zero();
+            lanes[l] += a * T::zero();
         }
         let all_finite = fold(lanes) == T::zero();
         if all_finite { None } else { a.iter().position(|x| !x.widen().is_finite()) }
@@ -144,7 +144,7 @@ pub(crate) fn fold<T: Scalar>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for l in 0..width {
-            lanes[l] = lanes[l] + lanes[l + width];
+            lanes[l] += lanes[l + width];
         }
         width /= 2;
     }

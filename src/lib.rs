@@ -139,3 +139,8 @@ pub use learn::{DbKsvd, Initialisation};
 pub use model::Model;
 pub use problem::{ProblemShape, Sign};
 pub use scalar::Scalar;
+
+/// The README's example is compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use arguments::Arguments;
 use dbksvd::coder::{BatchOmp, Tolerance};
-use dbksvd::learn::{EpochReport, Observer};
+use dbksvd::learn::{EpochReport, Observer, Snapshot};
 use dbksvd::{DbKsvd, Dictionary, Initialisation, Model, Sign};
 use image::Image;
 use patches::{Patches, SIDE};
@@ -159,8 +159,8 @@ struct Watch {
     epochs: usize,
 }
 
-impl Observer for Watch {
-    fn on_epoch(&mut self, report: &EpochReport) -> ControlFlow<()> {
+impl Observer<f32> for Watch {
+    fn on_epoch(&mut self, report: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
         if !self.quiet {
             let EpochReport { epoch, l0, elapsed, .. } = report;
             eprintln!("epoch {epoch}/{}: {l0:.3} atoms a patch, {elapsed:.1} s", self.epochs);

@@ -241,7 +241,7 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         // h² ← ‖d_s‖² − Σ W_t[s]²
         let mut height = column[s];
         for &w in row_of_l.iter() {
-            height = height - w * w;
+            height -= w * w;
         }
         // Rounding in α and h shows in a drop of the error by more than there is.
         let squared_coordinate = (alpha[s] * alpha[s] / height).widen();
@@ -298,12 +298,12 @@ fn orthogonalise<'a, T>(
         for (u, &weight) in inputs.weights.iter().enumerate() {
             let earlier = &inputs.earlier[u * inputs.stride + c * CHUNK..][..CHUNK];
             for l in 0..CHUNK {
-                sum[l] = sum[l] - weight * earlier[l];
+                sum[l] -= weight * earlier[l];
             }
         }
         for l in 0..CHUNK {
             row[l] = sum[l] * inverse;
-            alpha[l] = alpha[l] - coordinate * row[l];
+            alpha[l] -= coordinate * row[l];
         }
     }
     let at = inputs.column.len() - column_rest.len();
@@ -312,10 +312,10 @@ fn orthogonalise<'a, T>(
     {
         let mut sum = column;
         for (u, &weight) in inputs.weights.iter().enumerate() {
-            sum = sum - weight * inputs.earlier[u * inputs.stride + at + l];
+            sum -= weight * inputs.earlier[u * inputs.stride + at + l];
         }
         *row = sum * inverse;
-        *alpha = *alpha - coordinate * *row;
+        *alpha -= coordinate * *row;
     }
 }
 }
@@ -324,7 +324,7 @@ kernel::vectorized! {
     /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − W_t[j]².
     fn lower_heights<'a, T>(heights: &'a mut [T], row: &'a [T]) {
         for (height, &w) in heights.iter_mut().zip(row) {
-            *height = *height - w * w;
+            *height -= w * w;
         }
     }
 }

@@ -197,7 +197,7 @@ kernel::vectorized! {
         for _ in 0..2 {
             for (l, earlier) in l.iter_mut().zip(earlier.chunks_exact(q.len())) {
                 let overlap = kernel::dot(earlier, q);
-                *l = *l + overlap;
+                *l += overlap;
                 kernel::axpy(q, -overlap, earlier);
             }
         }
@@ -209,7 +209,7 @@ kernel::vectorized! {
     /// q ← q / h,  c ← qᵀr,  r ← r − c q. Returns c.
     fn project_out<'a, T>(q: &'a mut [T], height: T, residual: &'a mut [T]) -> T {
         for q in q.iter_mut() {
-            *q = *q / height;
+            *q /= height;
         }
         let coordinate = kernel::dot(q, residual);
         kernel::axpy(residual, -coordinate, q);
@@ -231,7 +231,7 @@ kernel::vectorized! {
     fn lower_heights<'a, T>(dictionary: MatRef<'a, T>, q: &'a [T], heights: &'a mut [T]) {
         for (j, height) in heights.iter_mut().enumerate() {
             let overlap = kernel::dot(q, column(dictionary, j));
-            *height = *height - overlap * overlap;
+            *height -= overlap * overlap;
         }
     }
 }

@@ -176,7 +176,7 @@ impl<T: Scalar> Factor<T> {
             let value = gamma[i] / row[i];
             gamma[i] = value;
             for (gamma, &l) in gamma[..i].iter_mut().zip(row) {
-                *gamma = *gamma - l * value;
+                *gamma -= l * value;
             }
         }
     }

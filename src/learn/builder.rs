@@ -88,6 +88,9 @@ impl<B: Backend, C, U> Builder<B, C, U> {
 
     /// The most samples per step: the outer batch. An epoch is cut into equal steps of at most
     /// this many; more than there are samples means all of them.
+    ///
+    /// The default counts on nearly k nonzeros a sample. Where a tolerance ends most pursuits
+    /// earlier, give a larger one: an atom wants some twenty uses a step.
     pub fn minibatch(mut self, samples: usize) -> Self {
         self.settings.minibatch = Some(samples);
         self

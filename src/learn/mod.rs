@@ -7,7 +7,7 @@ mod session;
 
 pub use crate::init::Initialisation;
 pub use builder::Builder;
-pub use observer::{Observer, Progress};
+pub use observer::{Observer, Progress, Snapshot};
 pub use report::{EpochReport, Report, Seconds, StopReason};
 pub use session::{Session, StepReport};
 
@@ -86,7 +86,7 @@ where
     pub fn fit_with(
         &self,
         source: &impl SampleSource<B::Scalar>,
-        observer: &mut impl Observer,
+        observer: &mut impl Observer<B::Scalar>,
     ) -> Result<(Model<B::Scalar>, Report), Error> {
         let start = Instant::now();
         let (samples, settings) = (source.len(), &self.config.settings);
@@ -101,7 +101,7 @@ where
             let plan = EpochPlan::new(
                 samples,
                 minibatch,
-                source.run_length(),
+                source.run_length().max(1),
                 settings.seed,
                 epoch as u64,
             );
@@ -122,7 +122,8 @@ where
             }
             let report = tally.report(epoch, start.elapsed().as_secs_f64());
             epochs.push(report);
-            if observer.on_epoch(&report).is_break() {
+            let snapshot = Snapshot { fetch: &|| trainer.model() };
+            if observer.on_epoch(&report, &snapshot).is_break() {
                 stop = StopReason::Observer;
                 break;
             }
@@ -133,6 +134,12 @@ where
         seconds.total = start.elapsed().as_secs_f64();
         seconds.other = seconds.total - seconds.encode - seconds.update;
         Ok((model, Report { epochs, steps: trainer.steps, seconds, stop }))
+    }
+
+    /// The most samples a step takes of a source of `samples`: what was set, or the default.
+    #[must_use]
+    pub fn minibatch(&self, samples: usize) -> usize {
+        self.config.settings.minibatch_of(samples)
     }
 
     /// Starts a run that is fed minibatch by minibatch, for streams that cannot seek.
@@ -155,16 +162,20 @@ where
         if u32::try_from(minibatch).is_err() {
             return Err(Error::argument("minibatch", minibatch, "below 2³²"));
         }
+        let runs = source.len().div_ceil(source.run_length().max(1));
+        if u32::try_from(runs).is_err() {
+            return Err(Error::argument("source", runs, "fewer than 2³² runs of samples"));
+        }
         Ok(())
     }
 
     fn check_dim(&self, dim: usize) -> Result<(), Error> {
         let config = &self.config;
-        if let Initialisation::Given(dictionary) = &config.initialisation {
-            if dictionary.dim() != dim {
-                let (found, expected) = (dictionary.dim(), dim);
-                return Err(Error::Dimension { argument: "initialisation", found, expected });
-            }
+        if let Initialisation::Given(dictionary) = &config.initialisation
+            && dictionary.dim() != dim
+        {
+            let (found, expected) = (dictionary.dim(), dim);
+            return Err(Error::Dimension { argument: "initialisation", found, expected });
         }
         let shape = config.settings.shape(dim);
         shape.check()?;

@@ -74,15 +74,20 @@ where
         if samples.ncols() == 0 {
             return Err(Error::NoSamples { argument: "samples" });
         }
-        let trainer = match &mut self.trainer {
+        let mut trainer = match self.trainer.take() {
             Some(trainer) => trainer,
-            none => none.insert(Trainer::new(self.learner, &samples)?),
+            None => Trainer::new(self.learner, &samples)?,
         };
         let progress = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
-        let (update, moments) =
-            trainer.step(&samples, std::iter::once(0..samples.ncols()), progress)?;
+        let outcome = trainer.step(&samples, std::iter::once(0..samples.ncols()), progress);
+        let step = trainer.steps;
+        // A first minibatch that was refused is not what a dictionary should be drawn from.
+        if step > 0 {
+            self.trainer = Some(trainer);
+        }
+        let (update, moments) = outcome?;
         let fvu = moments.fvu(update.error_before);
-        Ok(StepReport { step: trainer.steps, samples: samples.ncols(), fvu, update })
+        Ok(StepReport { step, samples: samples.ncols(), fvu, update })
     }
 
     /// The model as it is now; `None` before the first step.

@@ -21,7 +21,7 @@ impl<'a, T: Scalar> SliceSource<'a, T> {
     /// # Errors
     /// [`SourceError::Ragged`] if `dim` is 0 or does not divide the length.
     pub fn new(values: &'a [T], dim: usize) -> Result<Self, SourceError> {
-        if dim == 0 || values.len() % dim != 0 {
+        if dim == 0 || !values.len().is_multiple_of(dim) {
             return Err(SourceError::Ragged { len: values.len(), dim });
         }
         Ok(Self { values, dim })

@@ -17,6 +17,9 @@ pub struct EpochPlan {
     run: usize,
     steps: usize,
     runs: Vec<u32>,
+    /// Samples that the one short run lacks, and the position at which it ends.
+    missing: usize,
+    short_end: usize,
 }
 
 impl EpochPlan {
@@ -30,7 +33,10 @@ impl EpochPlan {
         let count = u32::try_from(samples.div_ceil(run)).expect("fewer than 2³² runs");
         let mut runs: Vec<u32> = (0..count).collect();
         runs.shuffle(&mut random::generator(seed, random::Purpose::Epoch(epoch)));
-        Self { samples, run, steps: steps(samples, minibatch), runs }
+        let missing = runs.len() * run - samples;
+        let short = runs.iter().position(|&r| r as usize + 1 == runs.len());
+        let short_end = short.map_or(usize::MAX, |s| (s + 1) * run - missing);
+        Self { samples, run, steps: steps(samples, minibatch), runs, missing, short_end }
     }
 
     /// Number of minibatches.
@@ -41,20 +47,16 @@ impl EpochPlan {
 
     /// The ranges of samples that minibatch `step` reads, in order.
     pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
-        // The minibatch covers positions first..last of the shuffled sequence. All runs but one
-        // are of full length; `short` is where that one stands.
+        // The minibatch covers positions first..last of the shuffled sequence.
         let position = |s: usize| (s as u128 * self.samples as u128 / self.steps as u128) as usize;
         let (first, last) = (position(step), position(step + 1));
-        let missing = self.runs.len() * self.run - self.samples;
-        let short = self.runs.iter().position(|&r| r as usize + 1 == self.runs.len());
-        let short_end = short.map_or(usize::MAX, |s| (s + 1) * self.run - missing);
         let mut at = first;
         std::iter::from_fn(move || {
             if at >= last {
                 return None;
             }
             // Past the short run, positions lag behind multiples of the run length.
-            let shifted = if at >= short_end { at + missing } else { at };
+            let shifted = if at >= self.short_end { at + self.missing } else { at };
             let (slot, offset) = (shifted / self.run, shifted % self.run);
             let start = self.runs[slot] as usize * self.run;
             let length = (self.samples - start).min(self.run);

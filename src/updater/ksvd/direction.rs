@@ -123,13 +123,13 @@ kernel::vectorized! {
         for quad in &mut quads {
             let x: [T; 4] = std::array::from_fn(|q| atom.coefficient(quad[q]));
             for x in x {
-                along = along + x * x;
+                along += x * x;
             }
             kernel::axpy4(u, x, std::array::from_fn(|q| atom.residual(quad[q])));
         }
         for &at in quads.remainder() {
             let x = atom.coefficient(at);
-            along = along + x * x;
+            along += x * x;
             kernel::axpy(u, x, atom.residual(at));
         }
         kernel::axpy(u, along, atom.direction);
@@ -145,7 +145,7 @@ kernel::vectorized! {
         for &at in atom.uses {
             let (x, r) = (atom.coefficient(at), atom.residual(at));
             let c = project(kernel::dot(r, v) + x * overlap, atom.sign);
-            along = along + c * x;
+            along += c * x;
             kernel::axpy(u, c, r);
         }
         kernel::axpy(u, along, atom.direction);

@@ -1,0 +1,86 @@
+//! Codes and measures of any number of rows, batch by batch.
+
+use std::time::Instant;
+
+use dbksvd::backend::Faer;
+use dbksvd::coder::BatchOmp;
+use dbksvd::faer::MatRef;
+use dbksvd::learn::Seconds;
+use dbksvd::metrics::Reconstruction;
+use dbksvd::source::SampleSource;
+use dbksvd::{Encoder, Error, Model, SparseCodes};
+
+use crate::dataset::Part;
+use crate::failure::Failure;
+
+/// Rows read and coded at a time.
+const BATCH: usize = 4096;
+
+/// Codes rows with a model that no longer changes.
+pub struct Coding<'a> {
+    model: &'a Model<f32>,
+    encoder: Encoder<Faer<f32>, BatchOmp>,
+    seconds: Seconds,
+}
+
+impl<'a> Coding<'a> {
+    pub fn new(model: &'a Model<f32>, coder: BatchOmp) -> Result<Self, Failure> {
+        let start = Instant::now();
+        let encoder = model.encoder(coder)?;
+        let elapsed = start.elapsed().as_secs_f64();
+        Ok(Self {
+            model,
+            encoder,
+            seconds: Seconds { encode: elapsed, total: elapsed, ..Seconds::default() },
+        })
+    }
+
+    /// No codes yet.
+    pub fn none(&self) -> SparseCodes<f32> {
+        SparseCodes::new(self.model.atoms(), 0, self.model.sparsity())
+    }
+
+    /// Measures how well `rows` are reproduced; appends their codes to `keep`.
+    pub fn measure(
+        &mut self,
+        rows: &Part<'_>,
+        mut keep: Option<&mut SparseCodes<f32>>,
+    ) -> Result<Reconstruction, Failure> {
+        let start = Instant::now();
+        let (model, dim) = (self.model, rows.dim());
+        let mut measured = Reconstruction::new(dim, model.atoms());
+        let mut buffer = vec![0.0; dim * BATCH.min(rows.len())];
+        for first in (0..rows.len()).step_by(BATCH) {
+            let last = (first + BATCH).min(rows.len());
+            let values = &mut buffer[..(last - first) * dim];
+            rows.read(first..last, values)?;
+            let samples = MatRef::from_column_major_slice(values, dim, last - first);
+            let encode = Instant::now();
+            let codes = self.encoder.encode(samples).map_err(|error| {
+                Failure::in_file(counted_from(rows.first() + first, error), rows.path())
+            })?;
+            self.seconds.encode += encode.elapsed().as_secs_f64();
+            measured.add(model.dictionary(), model.mean(), samples, &codes)?;
+            if let Some(keep) = &mut keep {
+                keep.extend(&codes);
+            }
+        }
+        self.seconds.total += start.elapsed().as_secs_f64();
+        Ok(measured)
+    }
+
+    /// The time it took; `other` is reading and measuring.
+    pub fn seconds(&self) -> Seconds {
+        Seconds { other: self.seconds.total - self.seconds.encode, ..self.seconds }
+    }
+}
+
+/// An error about a batch as one about the file that the batch begins at row `first` of.
+fn counted_from(first: usize, error: Error) -> Error {
+    match error {
+        Error::NotFinite { sample, coordinate, value } => {
+            Error::NotFinite { sample: first + sample, coordinate, value }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,44 @@
+//! What `--help` prints.
+
+/// One screen.
+pub const TEXT: &str = "\
+Learns a dictionary of samples: atoms of which a few, added up, make each sample (K-SVD).
+Without arguments it learns one of the transformer embeddings shipped in data/, on their first
+7168 rows, and measures it on the last 1024.
+
+Usage: learn [OPTIONS]        (cargo run --release --example learn -- [OPTIONS])
+
+What to learn from
+  --data FILE        samples, a row each: .npy or .safetensors, f16, f32 or f64 (also bf16)
+  --tensor NAME      the tensor of a .safetensors file; needed if it has several matrices
+  --eval FILE        rows to measure on that are not learned from (and the rows of codes.npz)
+What to learn
+  --atoms M          size of the dictionary                                     [1024]
+  --sparsity K       most atoms a row                                           [16]
+  --non-negative     coefficients of at least 0, as those of sparse autoencoders
+  --center           subtract the mean of the rows; the model keeps it
+  --dictionary FILE  start from this dictionary: a model (.safetensors), whose sparsity, sign
+                     and centring hold unless said otherwise, or an (m, d) array (.npy)
+How to learn
+  --epochs E         passes over the rows; 0 only codes                         [20]
+  --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
+  --atom-batch J     atoms updated at a time                                    [32]
+  --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
+  --seed S           of all randomness: the same seed gives the same bits       [0]
+  --threads T        threads; changes no result                                 [all cores]
+What comes out
+  --out DIR          for dictionary.safetensors, dictionary.npy (M, d), codes.npz (rows, M; CSR),
+                     error.png and usage.png                                    [out]
+  --quiet            no progress bar
+  --json             one JSON object a line on stdout, nothing else: an `epoch` each, a `result`
+  --help, --version
+
+Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
+to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
+relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those of --eval (or the
+1024 held out; else null). Seconds are those of learning; with --epochs 0, those of coding.
+
+Examples
+  learn --data acts.npy --atoms 4096 --sparsity 32 --eval held_out.npy --out run1
+  learn --data new.npy --dictionary run1/dictionary.safetensors --epochs 0 --out run2
+";

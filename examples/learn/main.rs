@@ -1,0 +1,55 @@
+//! Learns a dictionary of a file of samples, says how good it is, shows what its atoms stand for,
+//! and writes dictionary, codes and plots. `cargo run --release --example learn -- --help`.
+//!
+//! | module | |
+//! |---|---|
+//! | `arguments`, `help` | the command line |
+//! | `dataset`, `texts` | rows to learn on, rows held out, and the tokens they belong to |
+//! | `start`, `learning` | the dictionary to start from, and the run |
+//! | `coding` | codes and measures of any number of rows, batch by batch |
+//! | `progress`, `events`, `table`, `features` | what is printed |
+//! | `outputs`, `plots` | what is written |
+
+mod arguments;
+mod coding;
+mod dataset;
+mod events;
+mod failure;
+mod features;
+mod help;
+mod learning;
+mod memory;
+mod outputs;
+mod plots;
+mod progress;
+mod run;
+mod start;
+mod table;
+mod texts;
+
+use std::process::ExitCode;
+
+use arguments::Call;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    match respond() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn respond() -> Result<(), Failure> {
+    match arguments::parse()? {
+        Call::Help => failure::say(help::TEXT),
+        Call::Version => failure::say(concat!("learn (dbksvd ", env!("CARGO_PKG_VERSION"), ")\n")),
+        Call::Learn(arguments) => {
+            let mut pool = rayon::ThreadPoolBuilder::new();
+            if let Some(threads) = arguments.threads {
+                pool = pool.num_threads(threads);
+            }
+            let pool = pool.build().map_err(|error| Failure::Run(error.to_string()))?;
+            pool.install(|| run::run(&arguments))
+        }
+    }
+}

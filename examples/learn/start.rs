@@ -1,0 +1,111 @@
+//! The dictionary that a run starts from, and the shape of the problem.
+
+use std::path::Path;
+
+use dbksvd::export::read_dictionary_npy;
+use dbksvd::{Dictionary, Model, ProblemShape, Sign};
+
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+
+const ATOMS: usize = 1024;
+const SPARSITY: usize = 16;
+
+/// A given dictionary, with what its file says besides.
+pub struct Given {
+    pub dictionary: Dictionary<f32>,
+    pub mean: Option<Vec<f32>>,
+}
+
+/// What learning starts from.
+pub struct Start {
+    pub shape: ProblemShape,
+    pub given: Option<Given>,
+    /// Whether to centre the rows.
+    pub center: bool,
+}
+
+impl Start {
+    /// What the arguments say, completed by `--dictionary` and the defaults, for rows of
+    /// dimension `dim`.
+    pub fn new(arguments: &Arguments, dim: usize, data: &Path) -> Result<Self, Failure> {
+        let mut start = Self {
+            shape: ProblemShape {
+                dim,
+                atoms: arguments.atoms.unwrap_or(ATOMS),
+                sparsity: arguments.sparsity.unwrap_or(SPARSITY),
+                sign: if arguments.non_negative { Sign::NonNegative } else { Sign::Signed },
+            },
+            given: None,
+            center: arguments.center,
+        };
+        if let Some(path) = &arguments.dictionary {
+            start.take_dictionary(arguments, path, data)?;
+        }
+        let ProblemShape { atoms, sparsity, .. } = start.shape;
+        let most = atoms.min(dim);
+        if arguments.sparsity.is_none() && sparsity > most && most > 0 {
+            return Err(Failure::Usage(format!(
+                "--sparsity is {sparsity} unless given, expected 1 to {most} for {atoms} atoms of \
+                 dimension {dim}"
+            )));
+        }
+        start.shape.check()?;
+        Ok(start)
+    }
+
+    fn take_dictionary(
+        &mut self,
+        arguments: &Arguments,
+        path: &Path,
+        data: &Path,
+    ) -> Result<(), Failure> {
+        let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
+        let dictionary = match extension.as_deref() {
+            Some("npy") => read_dictionary_npy(path)?,
+            Some("safetensors") => {
+                let model = Model::<f32>::load(path)?;
+                self.shape.sparsity = arguments.sparsity.unwrap_or(model.sparsity());
+                if model.sign() == Sign::NonNegative {
+                    self.shape.sign = Sign::NonNegative;
+                }
+                let mean = model.mean().map(<[f32]>::to_vec);
+                let dictionary = model.dictionary().clone();
+                self.center |= mean.is_some();
+                return self.accept(arguments, Given { dictionary, mean }, path, data);
+            }
+            _ => {
+                let name = path.display();
+                return Err(Failure::Run(format!(
+                    "{name}: a dictionary's extension is .npy or .safetensors"
+                )));
+            }
+        };
+        self.accept(arguments, Given { dictionary, mean: None }, path, data)
+    }
+
+    fn accept(
+        &mut self,
+        arguments: &Arguments,
+        given: Given,
+        path: &Path,
+        data: &Path,
+    ) -> Result<(), Failure> {
+        let (atoms, dim) = (given.dictionary.atoms(), given.dictionary.dim());
+        let (path, data) = (path.display(), data.display());
+        if let Some(asked) = arguments.atoms.filter(|&asked| asked != atoms) {
+            return Err(Failure::Usage(format!(
+                "--atoms is {asked}, but --dictionary {path} has {atoms} atoms"
+            )));
+        }
+        if dim != self.shape.dim {
+            let expected = self.shape.dim;
+            return Err(Failure::Run(format!(
+                "{path}: atoms of dimension {dim}, but the rows of {data} have {expected}"
+            )));
+        }
+        self.shape.atoms = atoms;
+        self.given = Some(given);
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The measures of a run, for people.
+
+use std::fmt::{Display, Write as _};
+
+use dbksvd::Sign;
+use dbksvd::metrics::Reconstruction;
+
+use crate::dataset::Dataset;
+use crate::memory::peak_rss_bytes;
+use crate::run::Outcome;
+
+/// What was learned from what, how well it does, and what it took.
+pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
+    let mut text = heading(dataset, outcome);
+    let Outcome { fitted, held_out, coherence, coding, .. } = outcome;
+    let mut row = |name: &str, value: &dyn Fn(&Reconstruction) -> String| {
+        let held_out = held_out.as_ref().map(value).unwrap_or_default();
+        let line = format!("  {name:<22}{:>14}{held_out:>14}", value(fitted));
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    row("rows", &|measured| thousands(measured.samples()));
+    row("FVU", &|measured| format!("{:.4}", measured.fvu()));
+    row("explained variance", &|measured| format!("{:.4}", measured.explained_variance()));
+    row("relative error", &|measured| format!("{:.4}", measured.relative_error()));
+    row("L0", &|measured| format!("{:.2}", measured.l0()));
+    row("dead atoms", &|measured| thousands(measured.dead_atoms().count()));
+
+    text.push('\n');
+    let mut line = |name: &str, value: &dyn Display| {
+        let _ = writeln!(text, "  {name:<22}{value}");
+    };
+    line("coherence", &format!("{coherence:.4}, the largest |cos| of two atoms"));
+    if !outcome.report.epochs.is_empty() {
+        let seconds = outcome.seconds();
+        let (encode, update) = (seconds.encode, seconds.update);
+        let (other, total) = (seconds.other, seconds.total);
+        line(
+            "seconds of learning",
+            &format!("{total:.2}: encode {encode:.2}, update {update:.2}, the rest {other:.2}"),
+        );
+    }
+    let measured = fitted.samples() + held_out.as_ref().map_or(0, Reconstruction::samples);
+    let (encode, other, rows) = (coding.encode, coding.other, thousands(measured));
+    line(
+        "seconds of measuring",
+        &format!("{:.2}: encode {encode:.2}, the rest {other:.2}, {rows} rows", coding.total),
+    );
+    if let Some(bytes) = peak_rss_bytes() {
+        line("peak memory", &format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64));
+    }
+    text
+}
+
+fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
+    let Outcome { model, report, fitted, .. } = outcome;
+    let sign = match model.sign() {
+        Sign::Signed => "",
+        Sign::NonNegative => ", non-negative",
+    };
+    let centred = if model.mean().is_some() { ", centred" } else { "" };
+    let did = match report.epochs.len() {
+        0 => "Coded by a given or drawn dictionary:".to_owned(),
+        1 => "Learned in 1 epoch:".to_owned(),
+        epochs => format!("Learned in {epochs} epochs:"),
+    };
+    let (atoms, dim, k) = (thousands(model.atoms()), model.dim(), model.sparsity());
+    let mut text = format!(
+        "{did} {atoms} atoms of dimension {dim}, at most {k} a row{sign}{centred}\n  {} {} of {}\n",
+        if report.epochs.is_empty() { "rows" } else { "from rows" },
+        span(dataset.learned.start, dataset.learned.end),
+        dataset.source.path().display(),
+    );
+    let total = dataset.source.len();
+    match &dataset.eval {
+        Some(eval) => {
+            let (rows, path) = (span(0, eval.len()), eval.path().display());
+            let _ = writeln!(text, "  measured on rows {rows} of {path}");
+        }
+        None if fitted.samples() < total => {
+            let rows = span(fitted.samples(), total);
+            let _ = writeln!(text, "  held out: rows {rows} of the same file");
+        }
+        None => {}
+    }
+    let (first, second) = match (report.epochs.is_empty(), &outcome.held_out) {
+        (true, Some(_)) => ("--data", "held out"),
+        (false, Some(_)) => ("learned from", "held out"),
+        (true, None) => ("--data", ""),
+        (false, None) => ("learned from", ""),
+    };
+    let line = format!("  {:<22}{first:>14}{second:>14}", "");
+    let _ = writeln!(text, "\n{}", line.trim_end());
+    text
+}
+
+fn span(start: usize, end: usize) -> String {
+    format!("{start}..{end}")
+}
+
+/// A number with its digits in groups of three.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
