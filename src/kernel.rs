@@ -112,11 +112,20 @@ vectorized! {
 /// Scales `a` to norm 1 and returns the norm it had; a zero vector is left as it is.
 #[inline(always)]
 pub(crate) fn normalize<T: Scalar>(a: &mut [T]) -> f64 {
-    let norm = squared_norm(a).sqrt();
-    if norm > 0.0 {
-        a.iter_mut().for_each(|x| *x = T::narrow(x.widen() / norm));
+    // Squares of a double may over- or underflow where the double does not: then the largest
+    // value is taken out first.
+    let mut scale = 1.0;
+    let mut norm = squared_norm(a).sqrt();
+    if !(1e-140..1e140).contains(&norm) {
+        scale = a.iter().fold(0.0, |max, x| f64::max(max, x.widen().abs()));
+        if scale == 0.0 || !scale.is_finite() {
+            return scale;
+        }
+        a.iter_mut().for_each(|x| *x = T::narrow(x.widen() / scale));
+        norm = squared_norm(a).sqrt();
     }
-    norm
+    a.iter_mut().for_each(|x| *x = T::narrow(x.widen() / norm));
+    norm * scale
 }
 
 vectorized! {

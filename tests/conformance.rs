@@ -112,7 +112,6 @@ fn updater_with_memory_from_the_start() {
 
 /// Windows so short and thresholds so low that every step renews.
 #[test]
-#[ignore = "chains of merged atoms: learning_properties::planted_triplicates_… shows one"]
 fn updater_with_eager_renewal() {
     let renewal = Renewal { min_usage: 0.5, max_coherence: 0.7, window: 0.1, until: 1.0 };
     updater(KSvd::new().renewal(Some(renewal)));

@@ -66,6 +66,8 @@ pub struct UpdateReport {
     pub nonzeros: usize,
     /// Atoms that no sample of this minibatch used.
     pub unused: usize,
+    /// Batches of atoms that would have raised the error, and were taken in two.
+    pub undone: usize,
     /// Atoms that had died and were replaced by samples.
     pub replaced: usize,
     /// Atoms that duplicated another, were merged with it, and replaced by samples.

@@ -17,7 +17,9 @@
 //! 1. Phase (b) refits coefficients on the live residual. If both factors of every atom in J come
 //!    from the shared residual (Jacobi; [`AtomRule::Shared`]), atoms that explain the same part of a
 //!    sample all correct it, and the sum overshoots: on coherent data the error rises from some
-//!    |J| on, and diverges at |J| = m. Refitted, a batch of the whole dictionary is safe.
+//!    |J| on, and diverges at |J| = m. Refitted, directions can still overshoot where many atoms
+//!    of a sample share what is left to explain; a batch that raises the error of its samples is
+//!    therefore undone and taken in two. So no update raises the error, whatever the batch.
 //! 2. The leading pair is approximated by power steps started at the coefficients at hand, in place
 //!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
 //!    Elad's (2008) approximate K-SVD.
@@ -62,7 +64,8 @@ pub enum LeadingPair {
 /// From which residual the atoms of a batch take their new coefficients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AtomRule {
-    /// From the live residual, one atom after the other: safe for any batch.
+    /// From the live residual, one atom after the other; a batch that raises the error is undone
+    /// and taken in two. Safe for any batch.
     #[default]
     Refitted,
     /// From the residual at the start of the batch, as KSVD.jl does: for comparison. The error may
@@ -211,9 +214,11 @@ pub struct KSvdState<B: HostBackend> {
     index: AtomIndex,
     /// New directions of the atoms of a batch.
     fresh: Mat<B::Scalar>,
-    swaps: Vec<Swap>,
+    swaps: Vec<Swap<B::Scalar>>,
     /// w_j, the weight of earlier minibatches.
     weights: Vec<f64>,
+    /// The size of batch that did not raise the error when last tried.
+    batch: usize,
     census: Census,
 }
 
@@ -251,6 +256,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             fresh: Mat::zeros(shape.dim, self.atom_batch.min(shape.atoms)),
             swaps: Vec::new(),
             weights: vec![0.0; shape.atoms],
+            batch: self.atom_batch.min(shape.atoms),
             census: Census::new(shape.atoms),
         })
     }
@@ -286,14 +292,24 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             swaps: &mut state.swaps,
             weights: &mut state.weights,
         };
+        // Batches that were too large a minibatch ago may no longer be.
+        let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
             for _ in 0..self.sweeps {
-                for batch in step.order.chunks(self.atom_batch) {
-                    session.update_batch(batch);
+                let mut rest = step.order;
+                while !rest.is_empty() {
+                    let (batch, after) = rest.split_at(size.min(rest.len()));
+                    if session.update_batch(batch) {
+                        rest = after;
+                    } else {
+                        size = batch.len().div_ceil(2);
+                        report.undone += 1;
+                    }
                 }
             }
             session.remember(retention);
         });
+        state.batch = size;
 
         if let Some(renewal) = &self.renewal {
             state.census.count(&state.index);
@@ -331,19 +347,23 @@ struct Session<'a, T: Scalar> {
     codes: &'a mut SparseCodes<T>,
     index: &'a AtomIndex,
     fresh: &'a mut Mat<T>,
-    swaps: &'a mut Vec<Swap>,
+    swaps: &'a mut Vec<Swap<T>>,
     weights: &'a mut [f64],
 }
 
 impl<T: Scalar> Session<'_, T> {
-    /// D_J, X_J and R of one batch J of atoms.
-    fn update_batch(&mut self, batch: &[u32]) {
+    /// D_J, X_J and R of one batch J of atoms. `false` if that would raise the error: everything
+    /// is then as it was.
+    fn update_batch(&mut self, batch: &[u32]) -> bool {
         self.find_directions(batch);
-        self.exchange_atoms(batch);
+        if !self.exchange_atoms(batch) {
+            return false;
+        }
         for (b, &atom) in batch.iter().enumerate() {
             column_mut(self.dictionary.as_mut(), atom as usize)
                 .copy_from_slice(self.fresh.col_as_slice(b));
         }
+        true
     }
 
     /// (a) d'_j ← leading left singular vector of E_j, for j ∈ J in parallel.
@@ -366,12 +386,13 @@ impl<T: Scalar> Session<'_, T> {
         });
     }
 
-    /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel.
-    fn exchange_atoms(&mut self, batch: &[u32]) {
+    /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel. `false`, and undone, if the error rose.
+    fn exchange_atoms(&mut self, batch: &[u32]) -> bool {
         self.swaps.clear();
         for (b, &atom) in batch.iter().enumerate() {
             let uses = self.index.uses(atom as usize).iter();
-            self.swaps.extend(uses.map(|&at| Swap { at, member: b as u32 }));
+            let swap = |&at| Swap { at, member: b as u32, previous: T::zero() };
+            self.swaps.extend(uses.map(swap));
         }
         if batch.len() > 1 {
             self.swaps.par_sort_unstable_by_key(|swap| swap.at);
@@ -383,7 +404,17 @@ impl<T: Scalar> Session<'_, T> {
             self.config.rule,
             self.sign,
         );
-        exchange.run(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
+        let errors = exchange.run(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
+        // One atom alone cannot raise the error: its direction lies between the old one and the
+        // best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
+        let rounding = 1.0 + 64.0 * T::EPSILON;
+        let accepted = batch.len() == 1
+            || self.config.rule == AtomRule::Shared
+            || errors.after <= errors.before * rounding;
+        if !accepted {
+            exchange.undo(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
+        }
+        accepted
     }
 
     /// w_j ← ρ (w_j + ‖x_j‖²).

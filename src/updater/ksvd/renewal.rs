@@ -179,6 +179,16 @@ impl<T: Scalar> Renewed<'_, T> {
             vacant[atom as usize] = true;
             vacancies.push(Vacancy { atom, heir: Some(heir) });
         }
+        // An heir may be merged itself: codes go to the one that stays in the end.
+        let mut heirs: Vec<Option<u32>> = vec![None; atoms];
+        for vacancy in &vacancies {
+            heirs[vacancy.atom as usize] = vacancy.heir;
+        }
+        for vacancy in &mut vacancies {
+            while let Some(next) = vacancy.heir.and_then(|heir| heirs[heir as usize]) {
+                vacancy.heir = Some(next);
+            }
+        }
         vacancies
     }
 
