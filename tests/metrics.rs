@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
+use approx::assert_abs_diff_eq;
 use dbksvd::faer::{Mat, MatRef, mat};
 use dbksvd::metrics::{Coherence, Pair, RECOVERED, Reconstruction, Recovery, reconstruction};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Scalar, Sign, SparseCodes};
-
-mod close;
-use close::assert_close;
 
 /// `tests/fixtures/metrics/case.txt`: arrays by name, row-major.
 struct Case(HashMap<&'static str, (usize, Vec<f64>)>);
@@ -59,10 +57,14 @@ fn check_against_python<T: Scalar>() {
     let tolerance = 100.0 * T::EPSILON;
 
     let recovery = Recovery::new(&learned, &truth).unwrap();
-    assert_close(recovery.mcc(), case.number("mcc"), tolerance);
-    assert_close(recovery.mmcs(), case.number("mmcs"), tolerance);
-    assert_close(recovery.uniqueness(), case.number("uniqueness"), tolerance);
-    assert_close(recovery.recovered(RECOVERED), case.number("recovered"), tolerance);
+    assert_abs_diff_eq!(recovery.mcc(), case.number("mcc"), epsilon = tolerance);
+    assert_abs_diff_eq!(recovery.mmcs(), case.number("mmcs"), epsilon = tolerance);
+    assert_abs_diff_eq!(recovery.uniqueness(), case.number("uniqueness"), epsilon = tolerance);
+    assert_abs_diff_eq!(
+        recovery.recovered(RECOVERED),
+        case.number("recovered"),
+        epsilon = tolerance
+    );
     let matched: Vec<f64> = recovery.pairs().iter().map(|pair| pair.truth as f64).collect();
     assert_eq!(matched, case.vector("matched"));
 
@@ -70,9 +72,17 @@ fn check_against_python<T: Scalar>() {
     let model = Model::new(learned, Some(mean), 3, Sign::Signed).unwrap();
     let samples = case.columns::<T>("samples");
     let measured = reconstruction(&model, samples.as_ref(), &case.codes()).unwrap();
-    assert_close(measured.explained_variance(), case.number("explained_variance"), tolerance);
-    assert_close(measured.relative_error(), case.number("relative_error"), tolerance);
-    assert_close(measured.l0(), case.number("l0"), tolerance);
+    assert_abs_diff_eq!(
+        measured.explained_variance(),
+        case.number("explained_variance"),
+        epsilon = tolerance
+    );
+    assert_abs_diff_eq!(
+        measured.relative_error(),
+        case.number("relative_error"),
+        epsilon = tolerance
+    );
+    assert_abs_diff_eq!(measured.l0(), case.number("l0"), epsilon = tolerance);
     let usage: Vec<f64> = measured.usage().iter().map(|&uses| uses as f64).collect();
     assert_eq!(usage, case.vector("usage"));
     assert_eq!(measured.dead_atoms().count() as f64, case.number("dead"));
@@ -153,7 +163,7 @@ mod of_reconstruction {
             Model::new(data.dictionary.clone(), Some(vec![shift; 16]), 3, Sign::Signed).unwrap();
         let plain = reconstruction(&plain, data.samples.as_ref(), &data.codes).unwrap();
         let shifted = reconstruction(&centred, shifted.as_ref(), &data.codes).unwrap();
-        assert_close(shifted.fvu(), plain.fvu(), 8.0 * shift * f64::EPSILON);
+        assert_abs_diff_eq!(shifted.fvu(), plain.fvu(), epsilon = 8.0 * shift * f64::EPSILON);
         assert!(plain.fvu() > 0.05);
     }
 
@@ -168,7 +178,11 @@ mod of_reconstruction {
             expected += errors.map(|e| e * e).sum::<f64>();
         }
         let measured = reconstruction(&model, data.samples.as_ref(), &data.codes).unwrap();
-        assert_close(measured.squared_error() / expected, 1.0, 300.0 * f64::EPSILON);
+        assert_abs_diff_eq!(
+            measured.squared_error() / expected,
+            1.0,
+            epsilon = 300.0 * f64::EPSILON
+        );
     }
 
     #[test]
@@ -194,8 +208,12 @@ mod of_reconstruction {
         batches.merge(&rest).unwrap();
         assert_eq!(batches.samples(), 600);
         assert_eq!(batches.usage(), whole.usage());
-        assert_close(batches.fvu(), whole.fvu(), 600.0 * f64::EPSILON);
-        assert_close(batches.relative_error(), whole.relative_error(), 600.0 * f64::EPSILON);
+        assert_abs_diff_eq!(batches.fvu(), whole.fvu(), epsilon = 600.0 * f64::EPSILON);
+        assert_abs_diff_eq!(
+            batches.relative_error(),
+            whole.relative_error(),
+            epsilon = 600.0 * f64::EPSILON
+        );
     }
 
     #[test]
@@ -315,8 +333,8 @@ mod of_coherence {
     fn two_atoms_at_sixty_degrees() {
         let atoms = mat![[1.0, -0.5], [0.0, 0.75_f64.sqrt()]];
         let coherence = Coherence::new(&Dictionary::new(atoms).unwrap());
-        assert_close(coherence.coherence(), 0.5, 4.0 * f64::EPSILON);
-        assert_close(coherence.mean_nearest(), 0.5, 4.0 * f64::EPSILON);
+        assert_abs_diff_eq!(coherence.coherence(), 0.5, epsilon = 4.0 * f64::EPSILON);
+        assert_abs_diff_eq!(coherence.mean_nearest(), 0.5, epsilon = 4.0 * f64::EPSILON);
         assert_eq!(coherence.sparsity_bound(), 1);
         // One atom: μ₁(0) + μ₁(1) = 1/2. Both: μ₁(1) + μ₁(1) = 1, not below it.
         assert_eq!(coherence.babel_sparsity_bound(), 1);
@@ -335,7 +353,7 @@ mod of_coherence {
     fn a_duplicate_leaves_no_guarantee() {
         let atoms = mat![[0.6, 0.8, -0.6], [0.8, -0.6, -0.8_f32]];
         let coherence = Coherence::new(&Dictionary::new(atoms).unwrap());
-        assert_close(coherence.coherence(), 1.0, f64::from(f32::EPSILON));
+        assert_abs_diff_eq!(coherence.coherence(), 1.0, epsilon = f64::from(f32::EPSILON));
         assert!(coherence.coherence() <= 1.0);
         assert!(coherence.nearest()[1] <= f64::from(f32::EPSILON));
     }
@@ -373,10 +391,10 @@ mod of_coherence {
         let coherence = Coherence::new(&dictionary);
         let tolerance = 300.0 * f64::EPSILON;
         for (k, &expected) in babel.iter().enumerate() {
-            assert_close(coherence.babel(k + 1) / expected, 1.0, tolerance);
+            assert_abs_diff_eq!(coherence.babel(k + 1) / expected, 1.0, epsilon = tolerance);
         }
         for (&found, &expected) in coherence.nearest().iter().zip(&nearest) {
-            assert_close(found, expected, tolerance);
+            assert_abs_diff_eq!(found, expected, epsilon = tolerance);
         }
         assert_eq!(coherence.babel(1), coherence.coherence());
         assert_eq!(coherence.babel(1000), coherence.babel(299));
@@ -394,8 +412,8 @@ mod of_recovery {
             sign * truth.atom((j * 7 + 5) % 150)[r]
         });
         let recovery = Recovery::new(&Dictionary::new(learned).unwrap(), &truth).unwrap();
-        assert_close(recovery.mcc(), 1.0, f64::from(f32::EPSILON));
-        assert_close(recovery.mmcs(), 1.0, f64::from(f32::EPSILON));
+        assert_abs_diff_eq!(recovery.mcc(), 1.0, epsilon = f64::from(f32::EPSILON));
+        assert_abs_diff_eq!(recovery.mmcs(), 1.0, epsilon = f64::from(f32::EPSILON));
         assert_eq!(recovery.recovered(RECOVERED), 1.0);
         assert_eq!(recovery.uniqueness(), 1.0);
         for pair in recovery.pairs() {
@@ -414,8 +432,8 @@ mod of_recovery {
         let (learned, truth) = duplicates();
         let recovery = Recovery::new(&learned, &truth).unwrap();
         assert_eq!(recovery.uniqueness(), 2.0 / 3.0);
-        assert_close(recovery.mmcs(), 2.4 / 3.0, 4.0 * f64::EPSILON);
-        assert_close(recovery.mcc(), 1.8 / 3.0, 4.0 * f64::EPSILON);
+        assert_abs_diff_eq!(recovery.mmcs(), 2.4 / 3.0, epsilon = 4.0 * f64::EPSILON);
+        assert_abs_diff_eq!(recovery.mcc(), 1.8 / 3.0, epsilon = 4.0 * f64::EPSILON);
         assert_eq!(recovery.recovered(RECOVERED), 1.0 / 3.0);
         // True atoms resemble the first of the equal learned ones.
         assert_eq!(recovery.best_for_truth()[0].atom, 0);

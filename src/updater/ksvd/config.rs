@@ -1,0 +1,186 @@
+//! What can be set: the updater itself is its configuration.
+
+use super::Renewal;
+use crate::error::Error;
+
+/// How the leading singular pair of E_Ω is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeadingPair {
+    /// The singular value decomposition of E_Ω; for non-negative codes, projected power steps
+    /// until they settle.
+    Exact,
+    /// This many power steps, started from the coefficients at hand. Atoms change little from one
+    /// step of learning to the next, so one step nearly always suffices.
+    Power {
+        /// Number of steps, at least 1.
+        iterations: usize,
+    },
+}
+
+/// From which residual the atoms of a batch take their new coefficients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AtomRule {
+    /// From the live residual, one atom after the other; a batch that raises the error is undone
+    /// and taken in two. Safe for any batch.
+    #[default]
+    Refitted,
+    /// From the residual at the start of the batch, as KSVD.jl does: for comparison. The error may
+    /// rise, and on coherent data diverge, for batches that are not small.
+    Shared,
+}
+
+/// How much the statistics of earlier minibatches weigh, as a function of the run's progress.
+///
+/// An atom keeps w_j ← ρ (w_j + ‖x_j‖²) from step to step, and w_j d_j is added to the statistics
+/// E x that make its new direction. ρ is 0 until `start`, rises linearly to `retention` at `full`,
+/// and stays there: early minibatches move fast, late ones average out their noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// Progress at which ρ begins to rise, in `0.0..=1.0`.
+    pub start: f64,
+    /// Progress from which ρ is `retention`, in `start..=1.0`.
+    pub full: f64,
+    /// The final ρ, in `0.0..1.0`.
+    pub retention: f64,
+}
+
+impl Default for Memory {
+    /// From 0.4 to 0.8 of the run up to ρ = 0.9.
+    fn default() -> Self {
+        Self { start: 0.4, full: 0.8, retention: 0.9 }
+    }
+}
+
+impl Memory {
+    pub(super) fn retention_at(&self, progress: f64) -> f64 {
+        if progress >= self.full {
+            self.retention
+        } else if progress <= self.start {
+            0.0
+        } else {
+            self.retention * (progress - self.start) / (self.full - self.start)
+        }
+    }
+}
+
+/// The K-SVD dictionary update, in batches of atoms.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | [`atom_batch`](Self::atom_batch) | 32 | ≥ 1 | atoms updated in parallel from one residual |
+/// | [`leading_pair`](Self::leading_pair) | one power step | | precision of the singular pair |
+/// | [`atom_rule`](Self::atom_rule) | refitted | | which residual gives the coefficients |
+/// | [`sweeps`](Self::sweeps) | 2 | ≥ 1 | passes over all atoms per minibatch |
+/// | [`memory`](Self::memory) | ramp to 0.9 | | weight of earlier minibatches |
+/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+///
+/// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
+/// minibatch), d × batch for new atoms, 8 bytes a nonzero for the index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KSvd {
+    pub(super) atom_batch: usize,
+    pub(super) pair: LeadingPair,
+    pub(super) rule: AtomRule,
+    pub(super) sweeps: usize,
+    pub(super) memory: Option<Memory>,
+    pub(super) renewal: Option<Renewal>,
+}
+
+impl Default for KSvd {
+    fn default() -> Self {
+        Self {
+            atom_batch: 32,
+            pair: LeadingPair::Power { iterations: 1 },
+            rule: AtomRule::Refitted,
+            sweeps: 2,
+            memory: Some(Memory::default()),
+            renewal: Some(Renewal::default()),
+        }
+    }
+}
+
+impl KSvd {
+    /// The defaults in the table above.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// K-SVD as published: the exact pair, one atom at a time, one sweep, no memory, no renewal.
+    #[must_use]
+    pub fn textbook() -> Self {
+        Self {
+            atom_batch: 1,
+            pair: LeadingPair::Exact,
+            rule: AtomRule::Refitted,
+            sweeps: 1,
+            memory: None,
+            renewal: None,
+        }
+    }
+
+    /// Atoms updated in parallel from one residual.
+    #[must_use]
+    pub fn atom_batch(mut self, atoms: usize) -> Self {
+        self.atom_batch = atoms;
+        self
+    }
+
+    /// How the leading pair is found.
+    #[must_use]
+    pub fn leading_pair(mut self, pair: LeadingPair) -> Self {
+        self.pair = pair;
+        self
+    }
+
+    /// From which residual a batch takes its coefficients.
+    #[must_use]
+    pub fn atom_rule(mut self, rule: AtomRule) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    /// Passes over all atoms per minibatch.
+    #[must_use]
+    pub fn sweeps(mut self, sweeps: usize) -> Self {
+        self.sweeps = sweeps;
+        self
+    }
+
+    /// The weight of earlier minibatches; `None` for none.
+    #[must_use]
+    pub fn memory(mut self, memory: Option<Memory>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// The care for dead and duplicate atoms; `None` for none.
+    #[must_use]
+    pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// Checks every field.
+    pub(super) fn check_fields(&self) -> Result<(), Error> {
+        for (argument, value) in [("atom_batch", self.atom_batch), ("sweeps", self.sweeps)] {
+            if value == 0 {
+                return Err(Error::argument(argument, value, "at least 1"));
+            }
+        }
+        if self.pair == (LeadingPair::Power { iterations: 0 }) {
+            return Err(Error::argument("iterations", 0, "at least 1 power step"));
+        }
+        if let Some(Memory { start, full, retention }) = self.memory {
+            if !(0.0..=1.0).contains(&start) || !(start..=1.0).contains(&full) {
+                let found = format!("{start} to {full}");
+                return Err(Error::argument("memory", found, "0 ≤ start ≤ full ≤ 1"));
+            }
+            if !(0.0..1.0).contains(&retention) {
+                let expected = "at least 0 and below 1";
+                return Err(Error::argument("memory.retention", retention, expected));
+            }
+        }
+        self.renewal.map_or(Ok(()), |renewal| renewal.check())
+    }
+}
