@@ -357,6 +357,7 @@ impl<T: Scalar> CodesBlock<'_, T> {
     }
 
     /// Lets `write` fill sample `i`'s k slots; it returns how many it used. The rest is cleared.
+    /// Atoms must be distinct and below m: coders are trusted with that.
     pub fn write(&mut self, i: usize, write: impl FnOnce(&mut [u32], &mut [T]) -> usize) {
         let slots = i * self.sparsity..(i + 1) * self.sparsity;
         let (support, values) = (&mut self.support[slots.clone()], &mut self.values[slots]);

@@ -310,7 +310,10 @@ mod of_reconstruction {
         let samples = Mat::zeros(2, 1);
         let mut codes = empty(1);
         for (atom, value) in [(0, f64::NAN), (2, 1.0)] {
-            codes.set(0, &[atom], &[value]);
+            codes.as_block_mut().write(0, |support, values| {
+                (support[0], values[0]) = (atom, value);
+                1
+            });
             let result = measured.add(&identity(), None, samples.as_ref(), &codes);
             assert!(matches!(result, Err(Error::Argument { argument: "codes", .. })));
         }
