@@ -142,8 +142,8 @@ impl<T: Scalar> SparseCodes<T> {
     /// Replaces the code of sample `i`.
     ///
     /// # Panics
-    /// If `i` ≥ N, the slices differ in length, there are more than k of them, or an atom is not
-    /// below m.
+    /// If `i` ≥ N, the slices differ in length, there are more than k of them, an atom is not below
+    /// m, or occurs twice.
     #[track_caller]
     pub fn set(&mut self, i: usize, support: &[u32], values: &[T]) {
         assert!(
@@ -153,7 +153,10 @@ impl<T: Scalar> SparseCodes<T> {
             values.len(),
             self.sparsity
         );
-        assert!(support.iter().all(|&j| (j as usize) < self.atoms), "atoms below {}", self.atoms);
+        for (slot, &atom) in support.iter().enumerate() {
+            assert!((atom as usize) < self.atoms, "atom {atom} of {}", self.atoms);
+            assert!(!support[..slot].contains(&atom), "atom {atom} twice");
+        }
         let start = i * self.sparsity;
         self.lengths[i] = support.len() as u32;
         self.support[start..][..support.len()].copy_from_slice(support);
@@ -223,6 +226,9 @@ impl<T: Scalar> SparseCodes<T> {
 
     /// All samples as disjoint blocks of `block` samples (the last may be shorter), to be written
     /// in parallel.
+    ///
+    /// # Panics
+    /// If `block` is 0.
     pub fn par_blocks_mut(
         &mut self,
         block: usize,
@@ -270,9 +276,10 @@ impl<T: Scalar> SparseCodes<T> {
     /// appended.
     ///
     /// # Panics
-    /// If the sample's budget is exhausted.
+    /// If `i` ≥ N, the atom is not below m, or the sample's budget is exhausted.
     #[track_caller]
     pub fn add(&mut self, i: usize, atom: u32, value: T) {
+        assert!((atom as usize) < self.atoms, "atom {atom} of {}", self.atoms);
         let slots = self.slots(i);
         match self.support(i).iter().position(|&a| a == atom) {
             Some(slot) => {

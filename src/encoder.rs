@@ -7,10 +7,16 @@ use crate::coder::SparseCoder;
 use crate::codes::SparseCodes;
 use crate::error::Error;
 use crate::model::Model;
+use crate::problem::ProblemShape;
 use crate::samples::Upload;
+use crate::source::SampleSource;
+
+/// Samples uploaded and coded at a time.
+const BLOCK: usize = 4096;
 
 /// A model bound to a backend and a coder, with what the coder derived from the dictionary.
 pub struct Encoder<B: Backend, C: SparseCoder<B>> {
+    shape: ProblemShape,
     backend: B,
     coder: C,
     state: C::State,
@@ -34,21 +40,47 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         coder.set_dictionary(&backend, &mut state, &dictionary);
         let samples = Upload::new(&backend, shape.dim, model.mean().map(<[_]>::to_vec))?;
         let codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
-        Ok(Self { backend, coder, state, dictionary, samples, codes })
+        Ok(Self { shape, backend, coder, state, dictionary, samples, codes })
     }
 
     /// The codes of `samples` (d × N, a column a sample).
     ///
+    /// Works through blocks of 4,096 samples: besides the codes, memory does not grow with N.
+    /// O(N (d·m + k²m)) with [`BatchOmp`](crate::coder::BatchOmp).
+    ///
     /// # Errors
     /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`] if one holds a
-    /// NaN or an infinity, [`Error::Backend`] if memory cannot be had.
+    /// NaN or an infinity, [`Error::Argument`] if they are too large or small to square,
+    /// [`Error::Backend`] if memory cannot be had.
     pub fn encode(
         &mut self,
         samples: MatRef<'_, B::Scalar>,
     ) -> Result<SparseCodes<B::Scalar>, Error> {
-        let y = self.samples.columns(&self.backend, samples)?;
-        self.coder.encode(&self.backend, &mut self.state, &self.dictionary, y, &mut self.codes);
-        self.backend.synchronize()?;
-        Ok(self.backend.download_codes(&self.codes)?)
+        self.encode_source(&samples)
+    }
+
+    /// The codes of all samples of `source`, in order.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and [`Error::Source`] if reading fails.
+    pub fn encode_source(
+        &mut self,
+        source: &impl SampleSource<B::Scalar>,
+    ) -> Result<SparseCodes<B::Scalar>, Error> {
+        let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
+        if source.dim() != dim {
+            let found = source.dim();
+            return Err(Error::Dimension { argument: "samples", found, expected: dim });
+        }
+        let mut all = SparseCodes::new(atoms, 0, sparsity);
+        for start in (0..source.len()).step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(source.len());
+            let Self { backend, coder, state, dictionary, samples, codes, .. } = self;
+            let y = samples.ranges(backend, source, std::iter::once(block))?;
+            coder.encode(backend, state, dictionary, y, codes);
+            backend.synchronize()?;
+            all.extend(&backend.download_codes(codes)?);
+        }
+        Ok(all)
     }
 }

@@ -7,9 +7,11 @@ use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::Scalar;
+use crate::backend::zeros;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
 use crate::random::{Purpose, generator};
 use crate::samples::check_finite;
 use crate::source::SampleSource;
@@ -17,8 +19,9 @@ use crate::source::SampleSource;
 /// How the first dictionary is made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Initialisation<T: Scalar> {
-    /// Distinct samples, drawn without replacement and scaled to norm 1. Zero samples and exact
-    /// duplicates are passed over; if the data run out of distinct samples, Gaussian atoms follow.
+    /// Distinct samples, drawn without replacement and scaled to norm 1. Zero samples and
+    /// duplicates are passed over (equal directions, to 64 ε a coordinate; opposite ones too if
+    /// codes are signed); if the data run out of distinct samples, Gaussian atoms follow.
     #[default]
     Samples,
     /// Directions uniform on the sphere.
@@ -33,14 +36,15 @@ impl<T: Scalar> Initialisation<T> {
         &self,
         source: &impl SampleSource<T>,
         mean: Option<&[T]>,
-        atoms: usize,
+        shape: &ProblemShape,
         seed: u64,
     ) -> Result<Dictionary<T>, Error> {
-        let mut matrix = Mat::<T>::zeros(source.dim(), atoms);
+        let atoms = shape.atoms;
+        let mut matrix = zeros::<T>(shape.dim, atoms)?;
         let filled = match self {
             Self::Given(dictionary) => return Ok(dictionary.clone()),
             Self::Gaussian => 0,
-            Self::Samples => fill_with_samples(&mut matrix, source, mean, seed)?,
+            Self::Samples => fill_with_samples(&mut matrix, source, mean, shape.sign, seed)?,
         };
         let mut random = generator(seed, Purpose::Initialisation);
         for j in filled..atoms {
@@ -58,6 +62,7 @@ fn fill_with_samples<T: Scalar>(
     matrix: &mut Mat<T>,
     source: &impl SampleSource<T>,
     mean: Option<&[T]>,
+    sign: Sign,
     seed: u64,
 ) -> Result<usize, Error> {
     let (dim, atoms, samples) = (source.dim(), matrix.ncols(), source.len());
@@ -77,7 +82,7 @@ fn fill_with_samples<T: Scalar>(
             if let Some(mean) = mean {
                 kernel::axpy(&mut sample, -T::narrow(1.0), mean);
             }
-            if kernel::normalize(&mut sample) > 0.0 && seen.insert(direction_bits(&sample)) {
+            if kernel::normalize(&mut sample) > 0.0 && seen.insert(direction_bits(&sample, sign)) {
                 matrix.col_as_slice_mut(filled).copy_from_slice(&sample);
                 filled += 1;
             }
@@ -89,12 +94,15 @@ fn fill_with_samples<T: Scalar>(
     Ok(filled)
 }
 
-/// A key that is equal for equal directions of either sign, to a few digits less than the scalar's.
-fn direction_bits<T: Scalar>(unit: &[T]) -> Vec<u64> {
-    let largest = unit
-        .iter()
-        .fold(0.0_f64, |max, x| if x.widen().abs() > max.abs() { x.widen() } else { max });
-    let scale = largest.signum() / (64.0 * T::EPSILON);
+/// A key that is equal for equal directions, to a few digits less than the scalar's; of either sign
+/// if codes are signed.
+fn direction_bits<T: Scalar>(unit: &[T], sign: Sign) -> Vec<u64> {
+    let larger = |a: f64, b: f64| if b.abs() > a.abs() { b } else { a };
+    let orientation = match sign {
+        Sign::Signed => unit.iter().map(|x| x.widen()).fold(0.0, larger).signum(),
+        Sign::NonNegative => 1.0,
+    };
+    let scale = orientation / (64.0 * T::EPSILON);
     unit.iter().map(|x| (x.widen() * scale).round() as i64 as u64).collect()
 }
 

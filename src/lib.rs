@@ -22,6 +22,7 @@
 //!                 d'_j ← leading left singular vector of E_j = R_Ωj + d_j x_jᵀ
 //!             for each sample in parallel, each j ∈ J it uses:
 //!                 x_j ← E_jᵀ d'_j,  r ← its new residual
+//!             if that raised the error: undo it, take J in two halves
 //!             D_J ← d'_J
 //!         renew atoms that died, or that duplicate another
 //! ```
@@ -72,6 +73,12 @@
 //! kernels by its instruction set. Parallel loops run on the current rayon pool; to use another,
 //! call [`fit`](DbKsvd::fit) inside its `install`.
 //!
+//! # Range
+//!
+//! Samples are to be finite, and of a root mean square norm, over a minibatch, of 10⁻¹⁵ to 10¹⁵ in
+//! `f32` (10⁻¹⁴⁰ to 10¹⁴⁰ in `f64`), or zero: outside, squares over- and underflow, and an error
+//! says so.
+//!
 //! # Memory
 //!
 //! With n samples in a minibatch, p threads and scalars of s bytes (4 or 8), learning takes about
@@ -79,8 +86,10 @@
 //! ```text
 //! s·(3·d·n                 the minibatch: host buffer, backend matrix, residual
 //!    + m² + 2·d·m          Gram matrix, dictionary, initial dictionary
-//!    + p·((128 + k)·m + 128·d))        scratch of batch-OMP
+//!    + p·((256 + k)·m + 128·d)         scratch of batch-OMP, and of renewal
+//!    + J·d)                new atoms of an atom batch J
 //! + n·(k·(s + 12) + 4)     codes and their index
+//! + 24·u                   u: uses of the atoms of a batch, at most n·k
 //! ```
 //!
 //! and nothing that grows with N but 4 bytes a sample for the shuffled order (less by the source's
@@ -121,6 +130,7 @@ mod kernel;
 pub mod learn;
 pub mod metrics;
 mod model;
+mod moments;
 pub mod notation;
 mod problem;
 mod random;

@@ -4,9 +4,10 @@
 mod file;
 
 use faer::{Mat, MatRef};
+use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::Faer;
+use crate::backend::{Faer, column, column_mut};
 use crate::coder::SparseCoder;
 use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
@@ -29,7 +30,7 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] for a sparsity outside 1..=min(d, m), [`Error::Dimension`] for a mean
-    /// that is not of dimension d, [`Error::NotFinite`] (sample 0) for one that is not finite.
+    /// that is not of dimension d, [`Error::Argument`] for one that is not finite.
     pub fn new(
         dictionary: Dictionary<T>,
         mean: Option<Vec<T>>,
@@ -47,8 +48,8 @@ impl<T: Scalar> Model<T> {
                 });
             }
             if let Some(coordinate) = kernel::first_not_finite(mean) {
-                let value = mean[coordinate].widen();
-                return Err(Error::NotFinite { sample: 0, coordinate, value });
+                let found = format!("{} at coordinate {coordinate}", mean[coordinate]);
+                return Err(Error::argument("mean", found, "finite values"));
             }
         }
         Ok(model)
@@ -133,7 +134,7 @@ impl<T: Scalar> Model<T> {
         self.encoder(coder.clone())?.encode(samples)
     }
 
-    /// The samples (d × N) that `codes` stand for: D X, plus the mean.
+    /// The samples (d × N) that `codes` stand for: D X, plus the mean. O(N·k·d), in parallel.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the codes are over another number of atoms.
@@ -146,15 +147,27 @@ impl<T: Scalar> Model<T> {
             });
         }
         let mut samples = Mat::zeros(self.dim(), codes.samples());
-        for (i, (support, values)) in codes.iter().enumerate() {
-            let sample = samples.col_as_slice_mut(i);
+        samples.as_mut().par_col_chunks_mut(1).enumerate().for_each(|(i, sample)| {
+            let sample = column_mut(sample, 0);
             if let Some(mean) = &self.mean {
                 sample.copy_from_slice(mean);
             }
-            for (&atom, &value) in support.iter().zip(values) {
-                kernel::axpy(sample, value, self.dictionary.atom(atom as usize));
-            }
-        }
+            add_atoms(sample, self.dictionary.as_mat(), codes.support(i), codes.values(i));
+        });
         Ok(samples)
+    }
+}
+
+kernel::vectorized! {
+    /// y ← y + Σ x_j d_j over the atoms j of one sample's code.
+    fn add_atoms<'a, T>(
+        y: &'a mut [T],
+        dictionary: MatRef<'a, T>,
+        support: &'a [u32],
+        values: &'a [T],
+    ) {
+        for (&atom, &value) in support.iter().zip(values) {
+            kernel::axpy(y, value, column(dictionary, atom as usize));
+        }
     }
 }

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::backend::Backend;
-use crate::error::Error;
+use crate::error::{BackendError, Error};
 use crate::kernel;
+use crate::moments::Moments;
 use crate::source::SampleSource;
 
 /// A host buffer and the backend matrix it is uploaded to, reused from batch to batch.
@@ -43,20 +44,13 @@ impl<B: Backend> Upload<B> {
         &self.matrix
     }
 
-    /// Uploads the columns of `samples`.
-    pub(crate) fn columns(
-        &mut self,
-        backend: &B,
-        samples: MatRef<'_, B::Scalar>,
-    ) -> Result<&B::Matrix, Error> {
-        if samples.nrows() != self.dim {
-            return Err(Error::Dimension {
-                argument: "samples",
-                found: samples.nrows(),
-                expected: self.dim,
-            });
-        }
-        self.ranges(backend, &samples, std::iter::once(0..samples.ncols()))
+    fn reserve(&mut self, count: usize) -> Result<(), BackendError> {
+        let missing = (count * self.dim).saturating_sub(self.host.len());
+        self.host.try_reserve_exact(missing).map_err(|error| BackendError::Allocation {
+            rows: self.dim,
+            cols: count,
+            reason: error.to_string(),
+        })
     }
 
     /// Uploads the samples of `ranges`, in order.
@@ -67,6 +61,7 @@ impl<B: Backend> Upload<B> {
         ranges: impl Iterator<Item = Range<usize>> + Clone,
     ) -> Result<&B::Matrix, Error> {
         let count: usize = ranges.clone().map(|range| range.len()).sum();
+        self.reserve(count)?;
         self.host.resize(count * self.dim, B::Scalar::default());
         let mut rest = self.host.as_mut_slice();
         for range in ranges {
@@ -81,11 +76,25 @@ impl<B: Backend> Upload<B> {
                 .par_chunks_exact_mut(self.dim)
                 .for_each(|sample| kernel::axpy(sample, -B::Scalar::narrow(1.0), mean));
         }
+        check_size(&self.host, count)?;
         let host =
             MatRef::from_column_major_slice(&self.host, self.dim, self.host.len() / self.dim);
         backend.upload(host, &mut self.matrix)?;
         Ok(&self.matrix)
     }
+}
+
+/// Refuses samples whose squares, or products with coefficients, would over- or underflow.
+fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
+    let norm = (kernel::energy(samples) / count.max(1) as f64).sqrt();
+    let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
+    // The norm itself may have underflowed.
+    let is_zero = norm == 0.0 && samples.iter().all(|x| x.widen() == 0.0);
+    if is_zero || (least..=most).contains(&norm) {
+        return Ok(());
+    }
+    let expected = format!("0 or {least:e} to {most:e} in {}: scale the data", T::NAME);
+    Err(Error::argument("root mean square norm of the samples", format!("{norm:e}"), expected))
 }
 
 /// Names the first sample, counted from `first`, that holds a NaN or an infinity.
@@ -102,77 +111,4 @@ pub(crate) fn check_finite<T: Scalar>(
             value: samples[at].widen(),
         }),
     }
-}
-
-/// Samples summed by one task of [`Moments::of`].
-const BLOCK: usize = 256;
-
-/// Sums over samples that the variance and the energy follow from, in f64.
-#[derive(Clone, Debug)]
-pub(crate) struct Moments {
-    samples: usize,
-    sum: Vec<f64>,
-    energy: f64,
-}
-
-impl Moments {
-    pub(crate) fn new(dim: usize) -> Self {
-        Self { samples: 0, sum: vec![0.0; dim], energy: 0.0 }
-    }
-
-    fn of<T: Scalar>(values: &[T], dim: usize) -> Self {
-        // Blocks of a fixed size, added in order: the same on any number of threads.
-        let blocks: Vec<Self> = values
-            .par_chunks(BLOCK * dim)
-            .map(|block| {
-                let mut moments = Self::new(dim);
-                let energy = add_samples(&mut moments.sum, block);
-                moments.energy = energy;
-                moments.samples = block.len() / dim;
-                moments
-            })
-            .collect();
-        let mut moments = Self::new(dim);
-        blocks.iter().for_each(|block| moments.add(block));
-        moments
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.samples += other.samples;
-        self.energy += other.energy;
-        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
-    }
-
-    pub(crate) fn samples(&self) -> usize {
-        self.samples
-    }
-
-    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖² for a given Σ‖y − ŷ‖²; 0 for no error, whatever the variance.
-    pub(crate) fn fvu(&self, error: f64) -> f64 {
-        let mean = self.sum.iter().map(|sum| sum * sum).sum::<f64>() / self.samples as f64;
-        ratio(error, (self.energy - mean).max(0.0))
-    }
-
-    /// Σ‖y − ŷ‖² / Σ‖y‖² for a given Σ‖y − ŷ‖²; 0 for no error, whatever the energy.
-    pub(crate) fn relative_error(&self, error: f64) -> f64 {
-        ratio(error, self.energy)
-    }
-}
-
-kernel::vectorized! {
-    /// Adds every sample to `sum`; returns Σ‖y‖².
-    fn add_samples<'a, T>(sum: &'a mut [f64], samples: &'a [T]) -> f64 {
-        let mut energy = 0.0;
-        for sample in samples.chunks_exact(sum.len()) {
-            for (sum, x) in sum.iter_mut().zip(sample) {
-                *sum += x.widen();
-            }
-            energy += kernel::squared_norm(sample);
-        }
-        energy
-    }
-}
-
-fn ratio(error: f64, total: f64) -> f64 {
-    if error == 0.0 { 0.0 } else { error / total }
 }

@@ -31,6 +31,10 @@ pub trait Scalar:
     /// The machine epsilon as `f64`.
     const EPSILON: f64;
 
+    /// Samples may have a root mean square norm from the inverse of this to this, or zero: squares
+    /// and products of coefficients then neither over- nor underflow.
+    const LARGEST_NORM: f64;
+
     /// Widens to `f64`, exactly.
     fn widen(self) -> f64;
 
@@ -41,6 +45,7 @@ pub trait Scalar:
 impl Scalar for f32 {
     const NAME: &'static str = "f32";
     const EPSILON: f64 = f32::EPSILON as f64;
+    const LARGEST_NORM: f64 = 1e15;
 
     #[inline(always)]
     fn widen(self) -> f64 {
@@ -56,6 +61,7 @@ impl Scalar for f32 {
 impl Scalar for f64 {
     const NAME: &'static str = "f64";
     const EPSILON: f64 = f64::EPSILON;
+    const LARGEST_NORM: f64 = 1e140;
 
     #[inline(always)]
     fn widen(self) -> f64 {

@@ -1,9 +1,11 @@
 //! Data at the edge of sense: they work, and the tests say what happens.
 
+use std::ops::ControlFlow;
+
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::faer::Mat;
-use dbksvd::learn::{EpochReport, Report};
+use dbksvd::learn::{EpochReport, Observer, Progress, Report, Snapshot, StopReason};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Dictionary, Initialisation, Model, Scalar, Sign, SparseCodes};
@@ -280,5 +282,89 @@ fn samples_whose_squares_overflow_give_no_nan() {
         let Ok((model, report)) = builder.build().unwrap().fit(&samples) else { continue };
         assert!(model.dictionary().as_mat().norm_l2().is_finite(), "{size}");
         assert!(report.epochs.iter().all(|epoch| !epoch.fvu.is_nan()), "{size}: {report:?}");
+    }
+}
+
+/// A mean far above the spread must not drown the variance: the report measures as `metrics` does.
+#[test]
+fn the_reported_error_does_not_depend_on_an_offset() {
+    let data = Planted::new(16, 24, 2, 400).noise(0.2).generate::<f64>().unwrap().samples;
+    let fvu = |offset: f64| {
+        let samples = Mat::from_fn(16, 400, |i, j| data[(i, j)] + offset);
+        let builder = DbKsvd::builder_on(Faer::<f64>::default(), 24, 2).center(true).epochs(1);
+        builder.build().unwrap().fit(&samples).unwrap().1.epochs[0].fvu
+    };
+    let (near, far) = (fvu(0.0), fvu(1e7));
+    assert!((near - far).abs() < 1e-3 * near, "{near} and {far}");
+}
+
+/// Samples whose squares leave the range of `f32` are refused; large ones that stay within work.
+#[test]
+fn samples_beyond_the_range_are_refused() {
+    let data = Planted::new(16, 24, 2, 400).generate::<f32>().unwrap().samples;
+    for (scale, within) in [(1e-14, true), (1e14, true), (1e-25, false), (1e20, false)] {
+        let samples = Mat::from_fn(16, 400, |i, j| scale * data[(i, j)]);
+        let fit = DbKsvd::builder(24, 2).epochs(8).build().unwrap().fit(&samples);
+        match fit {
+            Ok((_, report)) => assert!(within && report.epochs[7].fvu < 0.2, "{scale}"),
+            Err(error) => {
+                assert!(!within && error.to_string().contains("scale the data"), "{error}");
+            }
+        }
+    }
+}
+
+/// Learning until an observer ends it, which is told of every full epoch.
+#[test]
+fn epochs_without_end_are_ended_by_an_observer() {
+    struct Count {
+        steps: usize,
+        epochs: usize,
+    }
+    impl Observer<f32> for Count {
+        fn on_step(&mut self, _: &Progress) -> ControlFlow<()> {
+            self.steps += 1;
+            if self.steps == 8 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        fn on_epoch(&mut self, _: &EpochReport, snapshot: &Snapshot<'_, f32>) -> ControlFlow<()> {
+            self.epochs += 1;
+            assert_eq!(snapshot.model().unwrap().atoms(), 12);
+            ControlFlow::Continue(())
+        }
+    }
+    let data = Planted::new(8, 12, 2, 400).generate::<f32>().unwrap().samples;
+    for (epochs, stop) in [(usize::MAX, StopReason::Observer), (2, StopReason::Completed)] {
+        let mut count = Count { steps: 0, epochs: 0 };
+        let learner = DbKsvd::builder(12, 2).epochs(epochs).minibatch(100).build().unwrap();
+        let (_, report) = learner.fit_with(&data, &mut count).unwrap();
+        assert_eq!((count.steps, count.epochs, report.epochs.len()), (8, 2, 2));
+        assert_eq!(report.stop, stop);
+    }
+}
+
+/// Opposite samples are different atoms if codes cannot be negative.
+#[test]
+fn opposite_samples_both_start_a_non_negative_dictionary() {
+    let samples = Mat::from_fn(8, 160, |i, j| match j % 16 {
+        axis if axis / 2 == i => 1.0 - 2.0 * (axis % 2) as f32,
+        _ => 0.0,
+    });
+    let builder = DbKsvd::builder(16, 1).sign(Sign::NonNegative).epochs(0);
+    let (model, _) = builder.build().unwrap().fit(&samples).unwrap();
+    let codes = model.encode(&BatchOmp::new(), samples.as_ref()).unwrap();
+    assert_eq!(model.decode(&codes).unwrap(), samples);
+}
+
+/// A given dictionary is of unit norm to the precision of a file; learning makes it so exactly.
+#[test]
+fn a_given_dictionary_is_normalised_on_entry() {
+    let samples = Planted::new(8, 12, 2, 100).generate::<f32>().unwrap().samples;
+    let unit = Planted::new(8, 12, 2, 1).generate::<f32>().unwrap().dictionary.into_mat();
+    let rough = Dictionary::new(Mat::from_fn(8, 12, |i, j| 1.002 * unit[(i, j)])).unwrap();
+    let builder = DbKsvd::builder(12, 2).initialisation(Initialisation::Given(rough)).epochs(0);
+    let (model, _) = builder.build().unwrap().fit(&samples).unwrap();
+    for j in 0..12 {
+        let norm = model.dictionary().as_mat().col(j).norm_l2();
+        assert!((norm - 1.0).abs() <= 4.0 * f32::EPSILON, "{norm}");
     }
 }

@@ -209,7 +209,11 @@ fn a_mean_of_another_dimension() {
 fn a_mean_that_is_not_finite() {
     let mut mean = vec![0.0; DIM];
     mean[4] = f32::NAN;
-    not_finite(Model::new(dictionary(), Some(mean), 2, Sign::Signed), (0, 4), f64::NAN);
+    refused(
+        Model::new(dictionary(), Some(mean), 2, Sign::Signed).map(|_| ()),
+        "mean",
+        "NaN at coordinate 4",
+    );
 }
 
 #[test]

@@ -33,3 +33,24 @@ fn no_code_is_worse_than_the_empty_code() {
         }
     }
 }
+
+/// Where selection admitted atoms that were then refused as dependent, a cluster of near-copies
+/// used up the pursuit's rounds and left codes short, and worse than those of plain OMP.
+#[test]
+fn a_cluster_of_near_copies_does_not_starve_a_pursuit() {
+    let dim = 32;
+    let directions = Planted::new(dim, 260, 1, 1).generate::<f32>().unwrap().dictionary;
+    let atoms = Mat::from_fn(dim, 240, |i, j| match j {
+        0..40 => directions.atom(j)[i],
+        _ => directions.atom(0)[i] + 1e-3 * directions.atom(j)[i],
+    });
+    let model = Model::new(Dictionary::normalized(atoms).unwrap(), None, 6, Sign::Signed).unwrap();
+    // Samples that lie near the cluster.
+    let noise = Planted::new(dim, 60, 6, 100).seed(3).generate::<f32>().unwrap().samples;
+    let samples = Mat::from_fn(dim, 100, |i, j| 3.0 * directions.atom(0)[i] + noise[(i, j)]);
+    for selection in [Selection::Correlation, Selection::LeastSquares] {
+        let coder = BatchOmp::new().selection(selection);
+        let codes = model.encode(&coder, samples.as_ref()).unwrap();
+        assert_eq!(codes.nnz(), 600, "{selection:?}");
+    }
+}

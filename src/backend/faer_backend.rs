@@ -148,7 +148,7 @@ kernel::vectorized! {
 }
 
 /// A matrix of zeros, or an error instead of an abort when the memory cannot be had.
-pub(super) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+pub(crate) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
     let bytes = rows
         .checked_mul(cols)

@@ -10,6 +10,8 @@
 //!
 //! [`Faer`] is the implementation to use, [`Reference`] the one to read.
 
+pub(crate) use faer_backend::zeros;
+
 mod faer_backend;
 mod reference;
 

@@ -21,7 +21,7 @@ impl<T: Scalar> Backend for Reference<T> {
     type Codes = SparseCodes<T>;
 
     fn zeros(&self, rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
-        super::faer_backend::zeros(rows, cols)
+        super::zeros(rows, cols)
     }
 
     fn upload(&self, host: MatRef<'_, T>, dst: &mut Mat<T>) -> Result<(), BackendError> {

@@ -163,7 +163,13 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         &self.scratch.factor
     }
 
+    /// Gram–Schmidt, repeated, finds ‖(I − P) d‖² to a few ε², but D itself is known to ε.
+    fn dependence(&self) -> T {
+        T::narrow(16.0 * T::EPSILON)
+    }
+
     fn push(&mut self, atom: u32) -> bool {
+        let dependence = self.dependence();
         let PursuitScratch { residual, alpha, heights, basis, row_of_l, factor } =
             &mut *self.scratch;
         let dim = residual.len();
@@ -173,8 +179,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), T::zero());
         let squared = orthogonalise(q, earlier, row_of_l);
-        // Gram–Schmidt, repeated, finds ‖(I − P) d‖² to a few ε².
-        if squared < 16.0 * T::EPSILON {
+        if squared <= dependence.widen() {
             factor.exclude(atom);
             factor.mask(alpha);
             return false;

@@ -110,6 +110,9 @@ pub(super) trait Basis<T: Scalar> {
     /// The factorisation of the chosen atoms.
     fn factor(&self) -> &Factor<T>;
 
+    /// ‖(I − P_S) d‖² up to which this basis takes an atom for linearly dependent on the chosen.
+    fn dependence(&self) -> T;
+
     /// Chooses an atom. `false` if it depends linearly on those chosen, to the precision of this
     /// basis: it is then excluded, and the chosen atoms stay as they are.
     fn push(&mut self, atom: u32) -> bool;
@@ -292,12 +295,14 @@ fn refit_non_negative<T: Scalar>(basis: &mut impl Basis<T>, work: &mut Workspace
 
 /// The next atom, or `None` if no correlation is left. Ties go to the lowest index.
 fn select<T: Scalar>(basis: &impl Basis<T>, selection: Selection, sign: Sign) -> Option<usize> {
-    let (alpha, heights) = (basis.correlations(), basis.heights());
+    let (alpha, heights, least) = (basis.correlations(), basis.heights(), basis.dependence());
     match (selection, sign) {
         (Selection::Correlation, Sign::Signed) => largest(alpha),
         (Selection::Correlation, Sign::NonNegative) => largest_positive(alpha),
-        (Selection::LeastSquares, Sign::Signed) => largest_drop(alpha, heights),
-        (Selection::LeastSquares, Sign::NonNegative) => largest_positive_drop(alpha, heights),
+        (Selection::LeastSquares, Sign::Signed) => largest_drop(alpha, heights, least),
+        (Selection::LeastSquares, Sign::NonNegative) => {
+            largest_positive_drop(alpha, heights, least)
+        }
     }
 }
 
@@ -314,22 +319,23 @@ kernel::vectorized! {
 }
 
 kernel::vectorized! {
-    fn largest_drop<'a, T>(alpha: &'a [T], heights: &'a [T]) -> Option<usize> {
-        argmax(alpha, heights, drop_of_error)
+    fn largest_drop<'a, T>(alpha: &'a [T], heights: &'a [T], least: T) -> Option<usize> {
+        argmax(alpha, heights, |a, h| drop_of_error(a, h, least))
     }
 }
 
 kernel::vectorized! {
-    fn largest_positive_drop<'a, T>(alpha: &'a [T], heights: &'a [T]) -> Option<usize> {
-        argmax(alpha, heights, |a, h| if a > T::zero() { drop_of_error(a, h) } else { T::zero() })
+    fn largest_positive_drop<'a, T>(alpha: &'a [T], heights: &'a [T], least: T) -> Option<usize> {
+        let positive = |a| Float::max(a, T::zero());
+        argmax(alpha, heights, |a, h| drop_of_error(positive(a), h, least))
     }
 }
 
 /// α² / ‖(I − P) d‖², and zero for atoms in the span of the chosen ones.
 #[inline(always)]
-fn drop_of_error<T: Scalar>(correlation: T, height: T) -> T {
+fn drop_of_error<T: Scalar>(correlation: T, height: T, least: T) -> T {
     let drop = correlation * correlation / height;
-    if height > T::narrow(T::EPSILON) { drop } else { T::zero() }
+    if height > least { drop } else { T::zero() }
 }
 
 /// Index of the largest positive score, the lowest of equals; `None` if no score is positive.

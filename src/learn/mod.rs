@@ -18,10 +18,10 @@ use crate::backend::{Backend, Faer};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::error::Error;
 use crate::model::Model;
-use crate::samples::Moments;
+use crate::moments::Moments;
 use crate::source::{EpochPlan, SampleSource, steps};
-use crate::updater::{DictionaryUpdater, KSvd, UpdateReport};
-use session::Trainer;
+use crate::updater::{DictionaryUpdater, KSvd};
+use session::{Outcome, Trainer};
 
 /// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
 /// [`SparseCoder`] and a [`DictionaryUpdater`].
@@ -70,7 +70,8 @@ where
     /// # Errors
     /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d,
     /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
-    /// [`Error::NotFinite`] naming the first sample and coordinate that is NaN or infinite,
+    /// [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
+    /// met in the seeded order of reading),
     /// [`Error::Source`] if reading fails, [`Error::Backend`] if memory cannot be had.
     pub fn fit(
         &self,
@@ -93,43 +94,44 @@ where
         self.check_source(source)?;
         let minibatch = settings.minibatch_of(samples);
         let per_epoch = steps(samples, minibatch);
-        let planned = (settings.epochs * per_epoch) as f64;
-        let mut trainer = Trainer::new(self, source)?;
+        let planned = settings.epochs as f64 * per_epoch as f64;
+        let mut trainer = Trainer::new(&self.config, source)?;
         let (mut epochs, mut stop) = (Vec::new(), StopReason::Completed);
 
-        'run: for epoch in 1..=settings.epochs {
-            let plan = EpochPlan::new(
-                samples,
-                minibatch,
-                source.run_length().max(1),
-                settings.seed,
-                epoch as u64,
-            );
-            let mut tally = Tally::new(source.dim());
+        for epoch in 1..=settings.epochs {
+            let run_length = source.run_length().max(1);
+            let plan = EpochPlan::new(samples, minibatch, run_length, settings.seed, epoch as u64);
+            let (mut tally, mut end) = (Tally::new(source.dim()), ControlFlow::Continue(()));
             for step in 0..plan.steps() {
                 let progress = trainer.steps as f64 / planned;
-                let (update, moments) = trainer.step(source, plan.ranges(step), progress)?;
-                tally.add(&update, &moments);
-                let (fvu, elapsed) = (tally.fvu(), start.elapsed().as_secs_f64());
-                let (epochs_planned, steps) = (settings.epochs, plan.steps());
-                let seen =
-                    Progress { epoch, epochs: epochs_planned, step: step + 1, steps, fvu, elapsed };
-                if observer.on_step(&seen).is_break() {
-                    epochs.push(tally.report(epoch, elapsed));
-                    stop = StopReason::Observer;
-                    break 'run;
+                tally.add(&trainer.step(&self.config, source, plan.ranges(step), progress)?);
+                end = observer.on_step(&Progress {
+                    epoch,
+                    epochs: settings.epochs,
+                    step: step + 1,
+                    steps: plan.steps(),
+                    fvu: tally.moments.fvu(),
+                    elapsed: start.elapsed().as_secs_f64(),
+                });
+                if end.is_break() {
+                    break;
                 }
             }
             let report = tally.report(epoch, start.elapsed().as_secs_f64());
             epochs.push(report);
-            let snapshot = Snapshot { fetch: &|| trainer.model() };
-            if observer.on_epoch(&report, &snapshot).is_break() {
+            let complete = report.samples == samples;
+            if complete {
+                let snapshot = Snapshot { fetch: &|| trainer.model(&self.config) };
+                let after = observer.on_epoch(&report, &snapshot);
+                end = if end.is_break() { end } else { after };
+            }
+            if end.is_break() && !(complete && epoch == settings.epochs) {
                 stop = StopReason::Observer;
                 break;
             }
         }
 
-        let model = trainer.model()?;
+        let model = trainer.model(&self.config)?;
         let mut seconds = trainer.seconds;
         seconds.total = start.elapsed().as_secs_f64();
         seconds.other = seconds.total - seconds.encode - seconds.update;
@@ -145,11 +147,12 @@ where
     /// Starts a run that is fed minibatch by minibatch, for streams that cannot seek.
     /// `planned_steps` is the horizon of the schedules ([`Memory`](crate::updater::Memory),
     /// [`Renewal`](crate::updater::Renewal)), not a limit. Epochs and minibatch size do not apply.
+    /// The session owns the learner; clone it to keep one.
     ///
     /// # Errors
     /// [`Error::Argument`] if k > `dim` or `planned_steps` is 0, [`Error::Dimension`] if a given
     /// dictionary is of another dimension.
-    pub fn session(&self, dim: usize, planned_steps: u64) -> Result<Session<'_, B, C, U>, Error> {
+    pub fn session(self, dim: usize, planned_steps: u64) -> Result<Session<B, C, U>, Error> {
         Session::new(self, dim, planned_steps)
     }
 
@@ -186,40 +189,37 @@ where
 
 /// Sums over the steps of an epoch.
 struct Tally {
-    error: f64,
-    nonzeros: usize,
     moments: Moments,
+    nonzeros: usize,
     replaced: usize,
     merged: usize,
+    undone: usize,
 }
 
 impl Tally {
     fn new(dim: usize) -> Self {
-        Self { error: 0.0, nonzeros: 0, moments: Moments::new(dim), replaced: 0, merged: 0 }
+        Self { moments: Moments::new(dim), nonzeros: 0, replaced: 0, merged: 0, undone: 0 }
     }
 
-    fn add(&mut self, update: &UpdateReport, moments: &Moments) {
-        self.error += update.error_before;
-        self.nonzeros += update.nonzeros;
-        self.replaced += update.replaced;
-        self.merged += update.merged;
-        self.moments.add(moments);
-    }
-
-    fn fvu(&self) -> f64 {
-        self.moments.fvu(self.error)
+    fn add(&mut self, step: &Outcome) {
+        self.moments.merge(&step.moments);
+        self.nonzeros += step.update.nonzeros;
+        self.replaced += step.update.replaced;
+        self.merged += step.update.merged;
+        self.undone += step.update.undone;
     }
 
     fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
-        let samples = self.moments.samples();
+        let samples = self.moments.samples;
         EpochReport {
             epoch,
             samples,
-            fvu: self.fvu(),
-            relative_error: self.moments.relative_error(self.error),
+            fvu: self.moments.fvu(),
+            relative_error: self.moments.relative_error(),
             l0: self.nonzeros as f64 / samples as f64,
             replaced: self.replaced,
             merged: self.merged,
+            undone: self.undone,
             elapsed,
         }
     }

@@ -9,6 +9,7 @@ use crate::model::Model;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// The current epoch, from 1.
     pub epoch: usize,

@@ -37,12 +37,15 @@ pub struct Report {
 /// One epoch. Errors are those of each minibatch as it was coded, before the update that followed:
 /// an estimate on samples that the dictionary of that moment had not just been fitted to.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// Number of the epoch, from 1.
     pub epoch: usize,
     /// Samples coded.
     pub samples: usize,
-    /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖².
+    /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖², defined as
+    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): infinite for an error on
+    /// samples that are all equal.
     pub fvu: f64,
     /// Σ‖y − ŷ‖² / Σ‖y‖², of the centred samples if the mean is subtracted.
     pub relative_error: f64,
@@ -52,6 +55,8 @@ pub struct EpochReport {
     pub replaced: usize,
     /// Duplicate atoms that were merged and replaced by samples.
     pub merged: usize,
+    /// Batches of atoms that would have raised the error, and were taken in two.
+    pub undone: usize,
     /// Seconds since the run began.
     pub elapsed: f64,
 }

@@ -14,8 +14,9 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::init;
 use crate::model::Model;
+use crate::moments::Moments;
 use crate::random::{Purpose, generator};
-use crate::samples::{Moments, Upload};
+use crate::samples::Upload;
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
@@ -23,15 +24,16 @@ use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 ///
 /// [`DbKsvd::session`] starts one. The first step's samples give the initial dictionary (unless one
 /// was given) and, if centring was asked for, the mean.
-pub struct Session<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
-    learner: &'a DbKsvd<B, C, U>,
+pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
+    learner: DbKsvd<B, C, U>,
     dim: usize,
     planned_steps: u64,
-    trainer: Option<Trainer<'a, B, C, U>>,
+    trainer: Option<Trainer<B, C, U>>,
 }
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Number of the step, from 1.
     pub step: u64,
@@ -43,14 +45,14 @@ pub struct StepReport {
     pub update: UpdateReport,
 }
 
-impl<'a, B, C, U> Session<'a, B, C, U>
+impl<B, C, U> Session<B, C, U>
 where
     B: Backend,
     C: SparseCoder<B>,
     U: DictionaryUpdater<B>,
 {
     pub(super) fn new(
-        learner: &'a DbKsvd<B, C, U>,
+        learner: DbKsvd<B, C, U>,
         dim: usize,
         planned_steps: u64,
     ) -> Result<Self, Error> {
@@ -74,19 +76,23 @@ where
         if samples.ncols() == 0 {
             return Err(Error::NoSamples { argument: "samples" });
         }
+        if u32::try_from(samples.ncols()).is_err() {
+            return Err(Error::argument("samples", samples.ncols(), "below 2³²"));
+        }
         let mut trainer = match self.trainer.take() {
             Some(trainer) => trainer,
-            None => Trainer::new(self.learner, &samples)?,
+            None => Trainer::new(&self.learner.config, &samples)?,
         };
         let progress = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
-        let outcome = trainer.step(&samples, std::iter::once(0..samples.ncols()), progress);
+        let ranges = std::iter::once(0..samples.ncols());
+        let outcome = trainer.step(&self.learner.config, &samples, ranges, progress);
         let step = trainer.steps;
         // A first minibatch that was refused is not what a dictionary should be drawn from.
         if step > 0 {
             self.trainer = Some(trainer);
         }
-        let (update, moments) = outcome?;
-        let fvu = moments.fvu(update.error_before);
+        let Outcome { update, moments } = outcome?;
+        let fvu = moments.fvu();
         Ok(StepReport { step, samples: samples.ncols(), fvu, update })
     }
 
@@ -95,13 +101,18 @@ where
     /// # Errors
     /// [`Error::Backend`] if the dictionary cannot be fetched.
     pub fn model(&self) -> Result<Option<Model<B::Scalar>>, Error> {
-        self.trainer.as_ref().map(Trainer::model).transpose()
+        self.trainer.as_ref().map(|trainer| trainer.model(&self.learner.config)).transpose()
     }
 }
 
+/// What a step did, with sums over its samples and the errors of their codes.
+pub(super) struct Outcome {
+    pub(super) update: UpdateReport,
+    pub(super) moments: Moments,
+}
+
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
-pub(super) struct Trainer<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
-    config: &'a Builder<B, C, U>,
+pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     coder: C::State,
     updater: U::State,
     dictionary: B::Matrix,
@@ -112,7 +123,7 @@ pub(super) struct Trainer<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdate
     pub(super) seconds: Seconds,
 }
 
-impl<'a, B, C, U> Trainer<'a, B, C, U>
+impl<B, C, U> Trainer<B, C, U>
 where
     B: Backend,
     C: SparseCoder<B>,
@@ -120,19 +131,18 @@ where
 {
     /// Finds the mean, draws the initial dictionary and allocates.
     pub(super) fn new(
-        learner: &'a DbKsvd<B, C, U>,
+        config: &Builder<B, C, U>,
         source: &impl SampleSource<B::Scalar>,
     ) -> Result<Self, Error> {
-        let config = &learner.config;
         let (settings, backend) = (&config.settings, &config.backend);
         let shape = settings.shape(source.dim());
         let mean = if settings.center { Some(init::mean(source)?) } else { None };
-        let initial =
-            config.initialisation.draw(source, mean.as_deref(), settings.atoms, settings.seed)?;
+        let initial = config.initialisation.draw(source, mean.as_deref(), &shape, settings.seed)?;
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(initial.as_mat(), &mut dictionary)?;
+        // A given dictionary is of unit norm to the precision of the file it may come from.
+        backend.normalize_columns(&mut dictionary);
         Ok(Self {
-            config,
             coder: config.coder.prepare(backend, &shape)?,
             updater: config.updater.prepare(backend, &shape)?,
             dictionary,
@@ -147,13 +157,14 @@ where
     /// Codes one minibatch and updates the dictionary on it.
     pub(super) fn step(
         &mut self,
+        config: &Builder<B, C, U>,
         source: &impl SampleSource<B::Scalar>,
         ranges: impl Iterator<Item = Range<usize>> + Clone,
         progress: f64,
-    ) -> Result<(UpdateReport, Moments), Error> {
-        let Builder { backend, coder, updater, settings, .. } = self.config;
+    ) -> Result<Outcome, Error> {
+        let Builder { backend, coder, updater, settings, .. } = config;
         self.upload.ranges(backend, source, ranges)?;
-        let moments = self.upload.moments();
+        let mut moments = self.upload.moments();
         let y = self.upload.matrix();
 
         let start = Instant::now();
@@ -168,17 +179,18 @@ where
         self.order.shuffle(&mut generator(settings.seed, Purpose::Step(self.steps)));
         let step = Step { order: &self.order, progress };
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
-        let report = updater.update(backend, state, y, codes, dictionary, &step)?;
+        let update = updater.update(backend, state, y, codes, dictionary, &step)?;
         backend.synchronize()?;
         self.seconds.update += start.elapsed().as_secs_f64();
         self.steps += 1;
-        Ok((report, moments))
+        moments.error = update.error_before;
+        Ok(Outcome { update, moments })
     }
 
     /// The model as it is now.
-    pub(super) fn model(&self) -> Result<Model<B::Scalar>, Error> {
-        let settings = &self.config.settings;
-        let dictionary = Dictionary::normalized(self.config.backend.download(&self.dictionary)?)?;
+    pub(super) fn model(&self, config: &Builder<B, C, U>) -> Result<Model<B::Scalar>, Error> {
+        let settings = &config.settings;
+        let dictionary = Dictionary::normalized(config.backend.download(&self.dictionary)?)?;
         let mean = self.upload.mean().map(<[_]>::to_vec);
         Model::new(dictionary, mean, settings.sparsity, settings.sign)
     }

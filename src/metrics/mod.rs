@@ -33,7 +33,6 @@
 mod assignment;
 mod coherence;
 mod cosine;
-mod moments;
 mod reconstruction;
 mod recovery;
 

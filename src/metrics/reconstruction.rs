@@ -3,13 +3,13 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
-use super::moments::Moments;
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
 use crate::model::Model;
+use crate::moments::{Moments, Sums};
 use crate::source::SampleSource;
 
 /// Samples summed by one task; fixed, so that results do not depend on the number of threads.
@@ -148,7 +148,7 @@ impl Reconstruction {
     /// and infinite otherwise; without samples NaN.
     #[must_use]
     pub fn fvu(&self) -> f64 {
-        self.share(self.moments.error, self.moments.scatter)
+        self.moments.fvu()
     }
 
     /// Explained variance, 1 − [`fvu`](Self::fvu).
@@ -161,7 +161,7 @@ impl Reconstruction {
     /// zero it is 0 or infinite as [`fvu`](Self::fvu) is; without samples NaN.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
-        self.share(self.moments.error, self.moments.energy)
+        self.moments.relative_error()
     }
 
     /// L0: the mean number of coefficients ≠ 0 a sample; NaN without samples.
@@ -186,14 +186,6 @@ impl Reconstruction {
     pub fn dead_atoms(&self) -> impl Iterator<Item = usize> {
         (0..self.usage.len()).filter(|&atom| self.usage[atom] == 0)
     }
-
-    fn share(&self, part: f64, whole: f64) -> f64 {
-        match self.samples() {
-            0 => f64::NAN,
-            _ if part == 0.0 => 0.0,
-            _ => part / whole,
-        }
-    }
 }
 
 /// One call's arguments, checked to agree; `offset` samples came before.
@@ -207,36 +199,22 @@ struct Batch<'a, T: Scalar> {
 
 impl<T: Scalar> Batch<'_, T> {
     /// The moments of the block of samples that starts at `first`.
-    ///
-    /// Squares are taken around the block's first sample s: Σ‖y − ȳ‖² = Σ‖y − s‖² − n‖ȳ − s‖²
-    /// loses at most a factor n = 256 to cancellation, whatever the mean is.
     fn moments(&self, first: usize) -> Result<Moments, Error> {
         let dim = self.dictionary.dim();
         let last = (first + BLOCK).min(self.samples.ncols());
-        let mut moments = Moments { samples: last - first, ..Moments::new(dim) };
         let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
-        let mut shift = vec![T::zero(); dim];
-        let (mut squares, mut errors) = (vec![0.0; dim], vec![0.0; dim]);
+        let (mut sums, mut errors) = (Sums::new(dim), vec![0.0; dim]);
         for i in first..last {
             self.samples.read(i..i + 1, &mut sample)?;
             if let Some(coordinate) = kernel::first_not_finite(&sample) {
                 let value = sample[coordinate].widen();
                 return Err(Error::NotFinite { sample: self.offset + i, coordinate, value });
             }
-            if i == first {
-                shift.copy_from_slice(&sample);
-            }
+            sums.add(&sample);
             self.decode(i, &mut decoded)?;
-            add_differences(&mut moments.mean, &mut squares, &sample, &shift);
             add_squared_differences(&mut errors, &sample, &decoded);
-            moments.energy += kernel::energy(&sample);
         }
-        let count = moments.samples as f64;
-        moments.mean.iter_mut().for_each(|sum| *sum /= count);
-        moments.scatter = squares.iter().sum::<f64>() - count * kernel::squared_norm(&moments.mean);
-        moments.mean.iter_mut().zip(&shift).for_each(|(mean, shift)| *mean += shift.widen());
-        moments.error = errors.iter().sum();
-        Ok(moments)
+        Ok(Moments { error: errors.iter().sum(), ..sums.finish() })
     }
 
     /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
@@ -257,22 +235,6 @@ impl<T: Scalar> Batch<'_, T> {
             kernel::axpy(decoded, value, atom);
         }
         Ok(())
-    }
-}
-
-kernel::vectorized! {
-    /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
-    fn add_differences<'a, T>(
-        sums: &'a mut [f64],
-        squares: &'a mut [f64],
-        a: &'a [T],
-        b: &'a [T],
-    ) {
-        for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
-            let difference = a.widen() - b.widen();
-            *sum += difference;
-            *square += difference * difference;
-        }
     }
 }
 

@@ -85,13 +85,7 @@ impl<T: Scalar> Model<T> {
             None
         };
         let dictionary = read_dictionary(&rows)?.map_err(breaks_rule)?;
-        Self::new(dictionary, mean, sparsity, sign).map_err(|error| match error {
-            // A mean is not a sample of anything.
-            Error::NotFinite { coordinate, value, .. } => {
-                invalid(format!("the mean is not finite: coordinate {coordinate} is {value}"))
-            }
-            error => breaks_rule(error),
-        })
+        Self::new(dictionary, mean, sparsity, sign).map_err(breaks_rule)
     }
 
     /// The JSON that describes the file, padded so that the data start at a multiple of 8.

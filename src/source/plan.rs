@@ -46,6 +46,9 @@ impl EpochPlan {
     }
 
     /// The ranges of samples that minibatch `step` reads, in order.
+    ///
+    /// # Panics
+    /// The iterator does, if `step` is not below [`steps`](Self::steps).
     pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
         // The minibatch covers positions first..last of the shuffled sequence.
         let position = |s: usize| (s as u128 * self.samples as u128 / self.steps as u128) as usize;

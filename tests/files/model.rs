@@ -175,7 +175,7 @@ fn values_that_break_a_rule_are_errors() {
         ([1.0, 0.0, 0.0, 0.0, 5.0, 6.0], "atom 1 has norm 0"),
         ([1.0, f32::NAN, 0.6, -0.8, 5.0, 6.0], "atom 0 is not finite"),
         ([1.0, 0.0, 0.6, f32::INFINITY, 5.0, 6.0], "atom 1 is not finite"),
-        ([1.0, 0.0, 0.6, -0.8, 5.0, f32::NAN], "mean is not finite: coordinate 1"),
+        ([1.0, 0.0, 0.6, -0.8, 5.0, f32::NAN], "`mean` is NaN at coordinate 1"),
     ] {
         assert_format(Parts { data: f32_bytes(&values), ..Parts::good() }.error(), part);
     }

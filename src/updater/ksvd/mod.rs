@@ -8,6 +8,7 @@
 //!     for each sample in parallel, for each j in J it uses:      (b) coefficients
 //!         c ← r·d'_j + x_j (d_j·d'_j)        = E_jᵀ d'_j on the *live* residual r
 //!         r ← r + x_j d_j − c d'_j,  x_j ← c
+//!     if that raised the error: undo it, and take J in two halves
 //!     D_J ← d'_J
 //! renew atoms that died, and merge those that duplicate another
 //! ```
@@ -19,7 +20,8 @@
 //!    sample all correct it, and the sum overshoots: on coherent data the error rises from some
 //!    |J| on, and diverges at |J| = m. Refitted, directions can still overshoot where many atoms
 //!    of a sample share what is left to explain; a batch that raises the error of its samples is
-//!    therefore undone and taken in two. So no update raises the error, whatever the batch.
+//!    therefore undone and taken in two. So no sweep raises the error by more than rounding,
+//!    whatever the batch.
 //! 2. The leading pair is approximated by power steps started at the coefficients at hand, in place
 //!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
 //!    Elad's (2008) approximate K-SVD.
@@ -106,8 +108,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
 
         // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
+        let rounding = 64.0 * B::Scalar::EPSILON;
         let mut session = Session {
             config: self,
+            floor: rounding * rounding * backend.squared_norm(y),
             sign: state.shape.sign,
             residual: backend.view_mut(&mut state.residual),
             dictionary: backend.view_mut(dictionary),
@@ -121,13 +125,15 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
             for _ in 0..self.sweeps {
-                let mut rest = step.order;
+                let (mut rest, mut limit) = (step.order, size);
                 while !rest.is_empty() {
-                    let (batch, after) = rest.split_at(size.min(rest.len()));
+                    let (batch, after) = rest.split_at(limit.min(rest.len()));
                     if session.update_batch(batch) {
                         rest = after;
                     } else {
-                        size = batch.len().div_ceil(2);
+                        limit = batch.len().div_ceil(2);
+                        // A last batch that is shorter says nothing about the others.
+                        size = if batch.len() == size { limit } else { size };
                         report.undone += 1;
                     }
                 }
@@ -166,6 +172,8 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
 /// The matrices that the sweeps work on.
 struct Session<'a, T: Scalar> {
     config: &'a KSvd,
+    /// Errors below this are rounding of the samples themselves.
+    floor: f64,
     sign: Sign,
     residual: MatMut<'a, T>,
     dictionary: MatMut<'a, T>,
@@ -235,7 +243,7 @@ impl<T: Scalar> Session<'_, T> {
         let rounding = 1.0 + 64.0 * T::EPSILON;
         let accepted = batch.len() == 1
             || self.config.rule == AtomRule::Shared
-            || errors.after <= errors.before * rounding;
+            || errors.after <= errors.before * rounding + self.floor;
         if !accepted {
             exchange.undo(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
         }

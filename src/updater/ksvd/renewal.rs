@@ -14,7 +14,7 @@ use crate::kernel;
 use crate::{Scalar, Sign};
 
 /// Atoms whose coherences are computed by one product.
-const BLOCK: usize = 256;
+const BLOCK: usize = 128;
 
 /// When an atom counts as dead or duplicate, and how long atoms are renewed.
 ///

@@ -1,0 +1,139 @@
+//! Sums over samples and their errors, from which every share of variance follows.
+
+use rayon::prelude::*;
+
+use crate::Scalar;
+use crate::kernel;
+
+/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 256;
+
+/// Sums over samples that can be merged, in f64.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) samples: usize,
+    /// ȳ; zero without samples.
+    pub(crate) mean: Vec<f64>,
+    /// Σ‖y − ȳ‖².
+    pub(crate) scatter: f64,
+    /// Σ‖y‖².
+    pub(crate) energy: f64,
+    /// Σ‖y − ŷ‖².
+    pub(crate) error: f64,
+}
+
+impl Moments {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { samples: 0, mean: vec![0.0; dim], scatter: 0.0, energy: 0.0, error: 0.0 }
+    }
+
+    /// The moments of contiguous samples, without errors.
+    pub(crate) fn of<T: Scalar>(values: &[T], dim: usize) -> Self {
+        let blocks: Vec<Self> = values
+            .par_chunks(BLOCK * dim)
+            .map(|block| {
+                let mut sums = Sums::new(dim);
+                block.chunks_exact(dim).for_each(|sample| sums.add(sample));
+                sums.finish()
+            })
+            .collect();
+        let mut moments = Self::new(dim);
+        blocks.iter().for_each(|block| moments.merge(block));
+        moments
+    }
+
+    /// Chan, Golub & LeVeque: with δ the difference of the means,
+    /// scatter ← scatter_a + scatter_b + ‖δ‖² n_a n_b / n and mean ← mean_a + δ n_b / n.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.samples == 0 {
+            return;
+        }
+        let (ours, theirs) = (self.samples as f64, other.samples as f64);
+        let weight = theirs / (ours + theirs);
+        let mut distance = 0.0;
+        for (mean, &other) in self.mean.iter_mut().zip(&other.mean) {
+            let delta = other - *mean;
+            distance += delta * delta;
+            *mean += delta * weight;
+        }
+        self.scatter += other.scatter + distance * ours * weight;
+        self.samples += other.samples;
+        self.energy += other.energy;
+        self.error += other.error;
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖².
+    pub(crate) fn fvu(&self) -> f64 {
+        self.share_of(self.scatter)
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y‖².
+    pub(crate) fn relative_error(&self) -> f64 {
+        self.share_of(self.energy)
+    }
+
+    /// NaN without samples, 0 without error, and infinite for an error where there is nothing to
+    /// explain.
+    fn share_of(&self, total: f64) -> f64 {
+        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / total }
+    }
+}
+
+/// Gathers the moments of a few hundred samples.
+///
+/// Squares are taken around the first sample s: Σ‖y − ȳ‖² = Σ‖y − s‖² − n‖ȳ − s‖² loses at most a
+/// factor n to cancellation, whatever the mean is.
+pub(crate) struct Sums<T> {
+    first: Vec<T>,
+    differences: Vec<f64>,
+    squares: Vec<f64>,
+    samples: usize,
+    energy: f64,
+}
+
+impl<T: Scalar> Sums<T> {
+    pub(crate) fn new(dim: usize) -> Self {
+        let zeros = vec![0.0; dim];
+        Self {
+            first: Vec::with_capacity(dim),
+            differences: zeros.clone(),
+            squares: zeros,
+            samples: 0,
+            energy: 0.0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, sample: &[T]) {
+        if self.samples == 0 {
+            self.first.extend_from_slice(sample);
+        }
+        self.samples += 1;
+        self.energy += kernel::energy(sample);
+        add_differences(&mut self.differences, &mut self.squares, sample, &self.first);
+    }
+
+    pub(crate) fn finish(self) -> Moments {
+        let Self { first, differences: mut mean, squares, samples, energy } = self;
+        let count = samples as f64;
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let scatter = squares.iter().sum::<f64>() - count * kernel::squared_norm(&mean);
+        mean.iter_mut().zip(&first).for_each(|(mean, first)| *mean += first.widen());
+        Moments { samples, mean, scatter: scatter.max(0.0), energy, error: 0.0 }
+    }
+}
+
+kernel::vectorized! {
+    /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
+    fn add_differences<'a, T>(
+        sums: &'a mut [f64],
+        squares: &'a mut [f64],
+        a: &'a [T],
+        b: &'a [T],
+    ) {
+        for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
+            let difference = a.widen() - b.widen();
+            *sum += difference;
+            *square += difference * difference;
+        }
+    }
+}
