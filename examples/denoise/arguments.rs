@@ -20,6 +20,7 @@ Usage: cargo run --release --example denoise -- [OPTIONS]
   --seed S        learning, and noise that is added [0]
   --atoms M       atoms of the dictionary [256]
   --epochs E      passes over the patches [10]
+  --steps N       minibatches in a pass [4]
   --out DIR       where pictures are written [out]
   --threads T     threads; the result does not depend on it [all cores]
   --quiet         no progress, only the table
@@ -36,6 +37,7 @@ pub(crate) struct Arguments {
     pub(crate) seed: u64,
     pub(crate) atoms: usize,
     pub(crate) epochs: usize,
+    pub(crate) steps: usize,
     pub(crate) out: PathBuf,
     pub(crate) threads: usize,
     pub(crate) quiet: bool,
@@ -52,6 +54,7 @@ impl Arguments {
             seed: 0,
             atoms: 256,
             epochs: 10,
+            steps: 4,
             out: PathBuf::from("out"),
             threads: 0,
             quiet: false,
@@ -65,6 +68,7 @@ impl Arguments {
                 Arg::Long("seed") => arguments.seed = value(&mut parser, "seed")?,
                 Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
                 Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
+                Arg::Long("steps") => arguments.steps = value(&mut parser, "steps")?,
                 Arg::Long("out") => arguments.out = parser.value()?.into(),
                 Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
                 Arg::Long("quiet") => arguments.quiet = true,
@@ -80,8 +84,10 @@ impl Arguments {
         if !(arguments.sigma.is_finite() && arguments.sigma > 0.0) {
             return Err(format!("--sigma {}: a positive, finite number", arguments.sigma).into());
         }
-        if arguments.atoms == 0 {
-            return Err("--atoms 0: at least 1".into());
+        for (option, number) in [("atoms", arguments.atoms), ("steps", arguments.steps)] {
+            if number == 0 {
+                return Err(format!("--{option} 0: at least 1").into());
+            }
         }
         Ok(Some(arguments))
     }
