@@ -18,6 +18,7 @@ use std::str::FromStr;
 use dbksvd::learn::{EpochReport, Observer, Snapshot};
 use dbksvd::metrics::{RECOVERED, Recovery};
 use dbksvd::synthetic::{Kind, Planted, PlantedData};
+use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Dictionary, Sign};
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -38,6 +39,7 @@ The problem:
 Learning:
   --epochs E          passes over the samples [10]
   --minibatch B       samples a step [the library's default]
+  --atom-batch J      most atoms updated at a time [32]
   --seed S            all randomness, of the problem and of learning [0]
   --threads T         threads; the result does not depend on it [all cores]
   --help              this text
@@ -55,6 +57,7 @@ struct Arguments {
     sign: Sign,
     epochs: usize,
     minibatch: Option<usize>,
+    atom_batch: Option<usize>,
     seed: u64,
     threads: usize,
 }
@@ -88,6 +91,9 @@ fn recover(arguments: &Arguments) -> Outcome<()> {
     let mut builder = DbKsvd::builder(atoms, sparsity).sign(sign).seed(seed).epochs(epochs);
     if let Some(minibatch) = arguments.minibatch {
         builder = builder.minibatch(minibatch);
+    }
+    if let Some(atoms) = arguments.atom_batch {
+        builder = builder.updater(KSvd::new().atom_batch(atoms));
     }
     let learner = builder.build()?;
     let minibatch = learner.minibatch(samples);
@@ -165,6 +171,7 @@ fn arguments() -> Outcome<Option<Arguments>> {
         sign: Sign::Signed,
         epochs: 10,
         minibatch: None,
+        atom_batch: None,
         seed: 0,
         threads: 0,
     };
@@ -177,6 +184,9 @@ fn arguments() -> Outcome<Option<Arguments>> {
             Arg::Long("samples") => arguments.samples = value(&mut parser, "samples")?,
             Arg::Long("noise") => arguments.noise = value(&mut parser, "noise")?,
             Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
+            Arg::Long("atom-batch") => {
+                arguments.atom_batch = Some(value(&mut parser, "atom-batch")?)
+            }
             Arg::Long("minibatch") => arguments.minibatch = Some(value(&mut parser, "minibatch")?),
             Arg::Long("seed") => arguments.seed = value(&mut parser, "seed")?,
             Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
