@@ -25,6 +25,16 @@ pub struct Encoder<B: Backend, C: SparseCoder<B>> {
     codes: B::Codes,
 }
 
+impl<B: Backend, C: SparseCoder<B> + std::fmt::Debug> std::fmt::Debug for Encoder<B, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { shape, coder, .. } = self;
+        f.debug_struct("Encoder")
+            .field("shape", shape)
+            .field("coder", coder)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// Uploads the model's dictionary to `backend` and prepares `coder` for it.
     ///

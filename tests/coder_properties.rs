@@ -208,7 +208,9 @@ fn agrees(problem: &Problem, coders: [Encode; 2], score: Score) -> Result<(), Te
             }
             let chosen: Vec<usize> = codes.support(i).iter().map(|&atom| atom as usize).collect();
             prop_assert_eq!(&chosen, &expected.support, "sample {}", i);
-            let bound = problem.rounding() * problem.condition(codes.support(i)) * norm(y);
+            // Normal equations: errors of G times its condition, on coefficients of their own size.
+            let size = norm(y) + norm(&expected.values);
+            let bound = problem.rounding() * problem.condition(codes.support(i)) * size;
             for (found, expected) in codes.values(i).iter().zip(&expected.values) {
                 prop_assert!(
                     (found - expected).abs() <= bound,

@@ -54,3 +54,23 @@ fn a_cluster_of_near_copies_does_not_starve_a_pursuit() {
         assert_eq!(codes.nnz(), 600, "{selection:?}");
     }
 }
+
+/// The last atom of a basis takes all that is left, ‖r‖² to rounding; it was once refused for
+/// asking more than there is.
+#[test]
+fn the_last_atom_of_a_basis_is_taken() {
+    let rows = [
+        [0.6602396187605458, 0.6637257099064454, 0.5918946606951612],
+        [0.6878705102695154, 0.5153523991786291, 0.33440676827497257],
+        [0.3015257981010674, 0.5421070804463047, 0.7333708638693311],
+    ];
+    let sample = [-0.5215705571303273, 1.4711816492012475, 2.340023633991874];
+    let dictionary = Dictionary::normalized(Mat::from_fn(3, 3, |i, j| rows[i][j])).unwrap();
+    let model = Model::<f64>::new(dictionary, None, 3, Sign::Signed).unwrap();
+    let samples = Mat::from_fn(3, 1, |i, _| sample[i]);
+    for selection in [Selection::Correlation, Selection::LeastSquares] {
+        let codes = model.encode(&BatchOmp::new().selection(selection), samples.as_ref()).unwrap();
+        assert_eq!(codes.nnz(), 3, "{selection:?}");
+        assert!((model.decode(&codes).unwrap() - &samples).norm_l2() < 1e-11);
+    }
+}

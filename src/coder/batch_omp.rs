@@ -41,7 +41,7 @@ use crate::problem::ProblemShape;
 const BLOCK: usize = 128;
 
 /// Atoms that one iteration of the fused pass handles.
-const CHUNK: usize = 64;
+const CHUNK: usize = 128;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
@@ -244,10 +244,7 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         for &w in row_of_l.iter() {
             height -= w * w;
         }
-        // Rounding in α and h shows in a drop of the error by more than there is.
-        let squared_coordinate = alpha[s].widen().powi(2) / height.widen();
-        let impossible = self.residual + 100.0 * T::EPSILON * self.energy;
-        if height <= dependence || squared_coordinate > impossible {
+        if height <= dependence || overshoots(alpha[s], height, self.residual, self.energy) {
             factor.exclude(atom);
             factor.mask(alpha);
             return false;
@@ -265,6 +262,14 @@ impl<T: Scalar> Basis<T> for GramBasis<'_, T> {
         self.residual = (self.residual - coordinate.widen() * coordinate.widen()).max(0.0);
         true
     }
+}
+
+/// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
+/// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
+/// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
+fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
+    let drop = correlation.widen().powi(2) / height.widen();
+    drop > 2.0 * residual + 100.0 * T::EPSILON * energy
 }
 
 /// What the new row of W is made of.

@@ -9,7 +9,7 @@ use crate::kernel;
 use crate::{Scalar, Sign};
 
 /// Fewest uses of a batch's atoms that are worth a task of their own.
-const GRAIN: usize = 512;
+const GRAIN: usize = 128;
 
 /// A sample that uses an atom of the batch.
 #[derive(Clone, Copy, Debug)]
