@@ -125,8 +125,7 @@ impl<T: Scalar> Model<T> {
     /// The codes of `samples` (d × N, a column a sample), by any coder.
     ///
     /// # Errors
-    /// [`Error::Dimension`] and [`Error::NotFinite`] for bad samples; those of
-    /// [`encoder`](Self::encoder).
+    /// Those of [`encoder`](Self::encoder) and [`Encoder::encode`].
     pub fn encode<C>(&self, coder: &C, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error>
     where
         C: SparseCoder<Faer<T>> + Clone,

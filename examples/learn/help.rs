@@ -22,7 +22,7 @@ What to learn
 How to learn
   --epochs E         passes over the rows; 0 only codes                         [20]
   --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
-  --atom-batch J     atoms updated at a time                                    [32]
+  --atom-batch J     most atoms updated at a time                               [32]
   --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
   --seed S           of all randomness: the same seed gives the same bits       [0]
   --threads T        threads; changes no result                                 [all cores]

@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{Backend, HostBackend, column};
+use super::{Backend, HostBackend, column, column_mut};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::BackendError;
@@ -81,11 +81,10 @@ impl<T: Scalar> Backend for Faer<T> {
         );
         r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
         r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
-            for (i, column) in r.as_mut().col_iter_mut().enumerate() {
-                let i = block * BLOCK + i;
-                let column = column.try_as_col_major_mut().expect("contiguous").as_slice_mut();
-                column.copy_from_slice(y.col_as_slice(i));
-                subtract_atoms(column, d.as_ref(), x.support(i), x.values(i));
+            for within in 0..r.ncols() {
+                let (i, r) = (block * BLOCK + within, column_mut(r.as_mut(), within));
+                r.copy_from_slice(y.col_as_slice(i));
+                subtract_atoms(r, d.as_ref(), x.support(i), x.values(i));
             }
         });
     }
@@ -94,21 +93,14 @@ impl<T: Scalar> Backend for Faer<T> {
         // One partial sum per block, added in order: the same on any number of threads.
         let blocks: Vec<f64> = a
             .par_col_chunks(BLOCK)
-            .map(|block| {
-                let columns = block.col_iter().map(|column| {
-                    let column = column.try_as_col_major().expect("contiguous");
-                    kernel::energy(column.as_slice())
-                });
-                columns.sum()
-            })
+            .map(|block| (0..block.ncols()).map(|i| kernel::energy(column(block, i))).sum())
             .collect();
         blocks.into_iter().sum()
     }
 
     fn normalize_columns(&self, d: &mut Mat<T>) {
         d.as_mut().par_col_chunks_mut(1).for_each(|atom| {
-            let atom = atom.col_mut(0).try_as_col_major_mut().expect("contiguous").as_slice_mut();
-            kernel::normalize(atom);
+            kernel::normalize(column_mut(atom, 0));
         });
     }
 }

@@ -68,7 +68,8 @@ where
     /// Learns a dictionary of the samples of `source`.
     ///
     /// # Errors
-    /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d,
+    /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d or a minibatch is too
+    /// large or small to square (see [Range](crate#range)),
     /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
     /// [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
     /// met in the seeded order of reading),
