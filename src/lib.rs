@@ -136,6 +136,7 @@ mod problem;
 mod random;
 mod samples;
 mod scalar;
+mod simd;
 pub mod source;
 pub mod synthetic;
 pub mod updater;

@@ -14,6 +14,7 @@ mod private {
 /// Measures (norms, errors, variances) are accumulated in `f64` whatever the scalar is.
 pub trait Scalar:
     private::Sealed
+    + crate::simd::Vectors
     + faer::traits::RealField
     + num_traits::Float
     + Copy
@@ -40,6 +41,12 @@ pub trait Scalar:
 
     /// Rounds from `f64` to the nearest representable value.
     fn narrow(value: f64) -> Self;
+
+    /// The nearest representable value.
+    fn from_int(value: i32) -> Self;
+
+    /// The integer part, within the range of `i32`.
+    fn truncate(self) -> i32;
 }
 
 impl Scalar for f32 {
@@ -56,6 +63,16 @@ impl Scalar for f32 {
     fn narrow(value: f64) -> Self {
         value as f32
     }
+
+    #[inline(always)]
+    fn from_int(value: i32) -> Self {
+        value as f32
+    }
+
+    #[inline(always)]
+    fn truncate(self) -> i32 {
+        self as i32
+    }
 }
 
 impl Scalar for f64 {
@@ -71,5 +88,15 @@ impl Scalar for f64 {
     #[inline(always)]
     fn narrow(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn from_int(value: i32) -> Self {
+        f64::from(value)
+    }
+
+    #[inline(always)]
+    fn truncate(self) -> i32 {
+        self as i32
     }
 }

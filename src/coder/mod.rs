@@ -40,7 +40,9 @@ macro_rules! pursuit_setters {
     };
 }
 
+mod argmax;
 mod batch_omp;
+mod factor;
 mod omp;
 mod pursuit;
 

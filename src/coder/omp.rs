@@ -15,12 +15,14 @@ use num_traits::One;
 use rayon::prelude::*;
 
 use super::SparseCoder;
-use super::pursuit::{Basis, Factor, PursuitRule, Selection, Tolerance, Workspace, pursue};
+use super::argmax::select;
+use super::factor::Factor;
+use super::pursuit::{Basis, PursuitRule, Selection, Tolerance, Workspace, pursue, write};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 
 /// Samples coded by one task.
 const BLOCK: usize = 16;
@@ -99,11 +101,11 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
             let Scratch { pursuit, work } = &mut scratch;
             for i in 0..block.len() {
                 let sample = column(y, block.first() + i);
-                let mut basis = ResidualBasis { dictionary, sample, scratch: pursuit };
+                let sign = shape.sign;
+                let mut basis = ResidualBasis { dictionary, sample, sign, scratch: pursuit };
                 basis.restart();
-                block.write(i, |support, values| {
-                    pursue(&mut basis, &self.rule, shape.sign, work, support, values)
-                });
+                let gamma = pursue(&mut basis, &self.rule, sign, shape.sparsity, work);
+                block.write(i, |support, values| write(basis.support(), gamma, support, values));
             }
             idle().push(scratch);
         });
@@ -131,10 +133,17 @@ impl Omp {
     }
 }
 
+/// ‖(I − P_S) d‖² up to which an atom is taken for linearly dependent on the chosen ones.
+/// Gram–Schmidt, repeated, finds it to a few ε², but D itself is known to ε.
+fn dependence<T: Scalar>() -> T {
+    T::narrow(16.0 * T::EPSILON)
+}
+
 /// The orthonormalised chosen atoms and the residual they leave.
 struct ResidualBasis<'a, T: Scalar> {
     dictionary: MatRef<'a, T>,
     sample: &'a [T],
+    sign: Sign,
     scratch: &'a mut PursuitScratch<T>,
 }
 
@@ -147,29 +156,25 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         correlate(self.dictionary, residual, alpha);
     }
 
-    fn correlations(&self) -> &[T] {
-        &self.scratch.alpha
-    }
-
-    fn heights(&self) -> &[T] {
-        &self.scratch.heights
+    fn select(&mut self, selection: Selection) -> Option<(u32, T)> {
+        let PursuitScratch { alpha, heights, .. } = &*self.scratch;
+        let best = select(alpha, heights, dependence(), selection, self.sign)?;
+        Some((best as u32, alpha[best]))
     }
 
     fn residual(&self) -> f64 {
         kernel::energy(&self.scratch.residual)
     }
 
-    fn factor(&self) -> &Factor<T> {
-        &self.scratch.factor
+    fn support(&self) -> &[u32] {
+        self.scratch.factor.support()
     }
 
-    /// Gram–Schmidt, repeated, finds ‖(I − P) d‖² to a few ε², but D itself is known to ε.
-    fn dependence(&self) -> T {
-        T::narrow(16.0 * T::EPSILON)
+    fn coefficients(&self, into: &mut Vec<T>) {
+        self.scratch.factor.solve(into);
     }
 
     fn push(&mut self, atom: u32) -> bool {
-        let dependence = self.dependence();
         let PursuitScratch { residual, alpha, heights, basis, row_of_l, factor } =
             &mut *self.scratch;
         let dim = residual.len();
@@ -179,7 +184,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), T::zero());
         let squared = orthogonalise(q, earlier, row_of_l);
-        if squared <= dependence.widen() {
+        if squared <= dependence::<T>().widen() {
             factor.exclude(atom);
             factor.mask(alpha);
             return false;

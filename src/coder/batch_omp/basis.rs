@@ -1,0 +1,521 @@
+//! The chosen atoms of one sample in terms of the Gram matrix.
+
+use faer::MatRef;
+use num_traits::Float;
+
+use super::gram::{QuantisedGram, products};
+use super::inverse::{Inverse, padded};
+use super::pairs::Pairs;
+use super::pass::{CHUNK, Field, OUT, Scoring};
+use super::weights::Weights;
+use crate::Scalar;
+use crate::backend::column;
+use crate::coder::pursuit::{Basis, Selection};
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+use crate::simd::{self, lanes};
+
+/// h² is found as ‖d‖² − ‖w‖² to a few ε, so near to zero that it has lost its digits, and everything
+/// divided by h with it. A pursuit loses little: such an atom's correlation is at most h‖r‖.
+const DEPENDENCE: f64 = 128.0;
+
+/// What a pursuit works with; reused from sample to sample.
+#[derive(Debug)]
+pub(super) struct PursuitScratch<T> {
+    field: Field<T>,
+    support: Vec<u32>,
+    excluded: Vec<u32>,
+    /// Whether an atom must not be chosen: it was, it is excluded, or it is padding.
+    taken: Vec<bool>,
+    /// Where the rows of G of the chosen atoms begin.
+    starts: Vec<usize>,
+    /// σ of these rows, and 1/σ, or zero.
+    scales: Vec<T>,
+    inverse_scales: Vec<T>,
+    inverse: Inverse<T>,
+    /// c, the sample's coordinates in the orthonormal basis.
+    coordinates: Vec<T>,
+    gamma: Vec<T>,
+    /// γ as far as α̃ takes it into account.
+    propagated: Vec<T>,
+    /// γ as far as α̃ at the chosen atoms themselves does.
+    settled: Vec<T>,
+    /// Correlations that are as exact as the product they come from, and the γ they belong to, once
+    /// they were computed anew. Until then they are α⁰ and 0.
+    fresh: Vec<T>,
+    fresh_gamma: Vec<T>,
+    weights: Weights<T>,
+    change: Vec<T>,
+    found: Vec<u32>,
+    candidate: Candidate<T>,
+    winner: Candidate<T>,
+    sample_residual: Vec<T>,
+}
+
+/// An atom with its exact correlation.
+#[derive(Debug)]
+struct Candidate<T> {
+    atom: Option<u32>,
+    alpha: T,
+    /// ‖(I − P) d‖².
+    height: T,
+    /// g = D_Sᵀ d.
+    products: Vec<T>,
+    /// w = L⁻¹ g.
+    overlaps: Vec<T>,
+}
+
+impl<T: Scalar> Candidate<T> {
+    fn new(sparsity: usize) -> Self {
+        let empty = vec![T::zero(); padded(sparsity)];
+        let (alpha, height) = (T::zero(), T::zero());
+        Self { atom: None, alpha, height, products: empty.clone(), overlaps: empty }
+    }
+}
+
+impl<T: Scalar> PursuitScratch<T> {
+    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
+        let (m, k) = (shape.atoms, shape.sparsity);
+        let zeros = || vec![T::zero(); padded(k)];
+        let mut taken = vec![false; m.next_multiple_of(CHUNK)];
+        taken[m..].fill(true);
+        Self {
+            field: Field::new(m, selection == Selection::LeastSquares),
+            support: Vec::with_capacity(k),
+            excluded: Vec::new(),
+            taken,
+            starts: Vec::with_capacity(k),
+            scales: zeros(),
+            inverse_scales: zeros(),
+            inverse: Inverse::new(k),
+            coordinates: Vec::with_capacity(k),
+            gamma: zeros(),
+            propagated: zeros(),
+            settled: zeros(),
+            fresh: vec![T::zero(); m],
+            fresh_gamma: zeros(),
+            weights: Weights::new(k),
+            change: zeros(),
+            found: Vec::with_capacity(m),
+            candidate: Candidate::new(k),
+            winner: Candidate::new(k),
+            sample_residual: vec![T::zero(); shape.dim],
+        }
+    }
+}
+
+/// The orthogonalised chosen atoms.
+pub(super) struct GramBasis<'a, T: Scalar, P> {
+    pub(super) pairs: P,
+    pub(super) gram: &'a QuantisedGram<T>,
+    pub(super) dictionary: MatRef<'a, T>,
+    pub(super) sample: &'a [T],
+    /// α⁰ = Dᵀy.
+    pub(super) initial: &'a [T],
+    /// ‖y‖².
+    pub(super) energy: f64,
+    pub(super) sign: Sign,
+    pub(super) scratch: &'a mut PursuitScratch<T>,
+    /// ‖r‖².
+    residual: f64,
+    /// The largest |α⁰|.
+    largest: T,
+    /// Bound on the error of α̃ from passes so far.
+    drift: f64,
+    /// Σ δ², for errors δ of the entries of W: the heights are off by at most 2 √Σδ² + Σδ².
+    height_drift: f64,
+    /// Passes made, where heights are kept.
+    passes: usize,
+    /// Whether correlations were computed anew.
+    renewed: bool,
+    /// Whether the field's bounds are up to date.
+    noted: bool,
+    /// Whether γ has changed since the last pass.
+    behind: bool,
+    scoring: Scoring<T>,
+}
+
+impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    pub(super) fn new(
+        pairs: P,
+        gram: &'a QuantisedGram<T>,
+        dictionary: MatRef<'a, T>,
+        sample: &'a [T],
+        initial: &'a [T],
+        sign: Sign,
+        scratch: &'a mut PursuitScratch<T>,
+    ) -> Self {
+        let energy = kernel::squared_norm(sample);
+        let positive = sign == Sign::NonNegative;
+        let scoring = Scoring { positive, slack: T::zero(), height_slack: T::zero() };
+        let mut basis = Self {
+            pairs,
+            gram,
+            dictionary,
+            sample,
+            initial,
+            energy,
+            sign,
+            scratch,
+            residual: energy,
+            largest: T::zero(),
+            drift: 0.0,
+            height_drift: 0.0,
+            passes: 0,
+            renewed: false,
+            noted: false,
+            behind: false,
+            scoring,
+        };
+        basis.restart();
+        basis
+    }
+
+    /// Brings α̃, the heights and the bounds on scores up to date.
+    #[inline(always)]
+    fn propagate(&mut self) {
+        let rounding = 4.0 * T::EPSILON * self.largest.widen();
+        let count = self.scratch.support.len();
+        if self.scratch.field.heights.is_empty() {
+            self.propagate_coefficients(count, rounding);
+        } else {
+            for row in self.passes..count {
+                self.propagate_row(row, rounding);
+            }
+            self.passes = count;
+        }
+        if !self.noted {
+            for &atom in &self.scratch.excluded {
+                self.scratch.field.exclude(atom);
+            }
+            self.scratch.field.note_all(self.pairs, self.scoring);
+            self.noted = true;
+        }
+    }
+
+    /// α̃ ← α⁰ − G_S γ for what γ has gained. Weights are rounded; the rest is carried to the next
+    /// pass, so that only the rounding of G adds up.
+    #[inline(always)]
+    fn propagate_coefficients(&mut self, count: usize, rounding: f64) {
+        let s = &mut *self.scratch;
+        if count == 0 || !self.behind {
+            return;
+        }
+        self.behind = false;
+        subtract(self.pairs, &s.gamma, &s.propagated, &mut s.change);
+        s.weights.round(self.pairs, count, &s.change, &s.scales, &s.starts);
+        s.weights.add_to(self.pairs, count, &s.inverse_scales, &mut s.propagated);
+        // The rows have no diagonal.
+        for (u, &atom) in s.support.iter().enumerate() {
+            let atom = atom as usize;
+            s.field.alpha[atom] -= (s.gamma[u] - s.settled[u]) * self.gram.norms[atom];
+        }
+        copy::<T, P>(&mut s.settled, &s.gamma);
+        self.drift += s.weights.coarseness + rounding;
+        self.scoring.slack = T::narrow(1.1 * (self.drift + s.weights.rest));
+        let one = <T as num_traits::One>::one();
+        s.field.subtract(self.pairs, self.gram.rows(), &s.weights, one, self.scoring);
+        self.noted = s.excluded.is_empty();
+    }
+
+    /// α̃ ← α̃ − c_t W_t and the heights for W_t = Σ_u M_tu G_u.
+    #[inline(always)]
+    fn propagate_row(&mut self, t: usize, rounding: f64) {
+        let s = &mut *self.scratch;
+        let (row, c) = (s.inverse.row(t), s.coordinates[t]);
+        s.weights.round(self.pairs, t + 1, row, &s.scales, &s.starts);
+        let error = s.weights.coarseness + s.weights.rest + 4.0 * T::EPSILON;
+        self.drift += c.widen().abs() * error + rounding;
+        self.height_drift += error * error;
+        self.scoring.slack = T::narrow(1.1 * self.drift);
+        let height_slack = 2.0 * self.height_drift.sqrt() + self.height_drift;
+        self.scoring.height_slack = T::narrow(1.1 * height_slack);
+        s.field.subtract(self.pairs, self.gram.rows(), &s.weights, c, self.scoring);
+        self.noted = true;
+    }
+
+    /// Fills in the exact correlation of `atom`, its products with the chosen ones, and its height
+    /// where that is asked for.
+    #[inline(always)]
+    fn examine(&mut self, atom: u32) {
+        let s = &mut *self.scratch;
+        let (j, count) = (atom as usize, s.support.len());
+        let Candidate { atom: of, alpha, height, products: g, overlaps } = &mut s.candidate;
+        products(self.pairs, self.dictionary, atom, &s.support, g);
+        let before = if self.renewed { s.fresh[j] } else { self.initial[j] };
+        *alpha = before - dot_difference(self.pairs, count, &s.gamma, &s.fresh_gamma, g);
+        *height = self.gram.norms[j];
+        if !s.field.heights.is_empty() {
+            *height = lower(self.pairs, *height, &s.inverse, g, overlaps, count);
+        }
+        *of = Some(atom);
+    }
+
+    /// r ← y − D_S γ and α ← Dᵀr from scratch. `false` if nothing of the sample is left.
+    #[inline(always)]
+    fn renew(&mut self) -> bool {
+        let s = &mut *self.scratch;
+        s.sample_residual.copy_from_slice(self.sample);
+        for (&atom, &gamma) in s.support.iter().zip(&s.gamma) {
+            kernel::axpy(&mut s.sample_residual, -gamma, column(self.dictionary, atom as usize));
+        }
+        let norm = kernel::squared_norm(&s.sample_residual).sqrt();
+        if norm <= 100.0 * T::EPSILON * self.largest.widen() {
+            return false;
+        }
+        let m = s.fresh.len();
+        for first in (0..m).step_by(4) {
+            let last = (first + 4).min(m);
+            let atom = |i: usize| column(self.dictionary, (first + i).min(m - 1));
+            let atoms = [atom(0), atom(1), atom(2), atom(3)];
+            let values = simd::dot4(self.pairs, &s.sample_residual, atoms);
+            s.fresh[first..last].copy_from_slice(&values[..last - first]);
+        }
+        s.field.alpha[..m].copy_from_slice(&s.fresh);
+        for &atom in &s.support {
+            s.field.alpha[atom as usize] = T::zero();
+        }
+        for of in [&mut s.fresh_gamma, &mut s.propagated, &mut s.settled] {
+            of.copy_from_slice(&s.gamma);
+        }
+        (self.renewed, self.noted, self.behind) = (true, false, false);
+        self.drift = 4.0 * T::EPSILON * norm;
+        self.scoring.slack = T::narrow(self.drift);
+        true
+    }
+
+    /// Lists the atoms that might be the best and may be chosen.
+    #[inline(always)]
+    fn candidates(&mut self) {
+        self.propagate();
+        let s = &mut *self.scratch;
+        s.field.candidates(self.pairs, self.scoring, &mut s.found);
+        let taken = &s.taken;
+        s.found.retain(|&atom| !taken[atom as usize]);
+    }
+}
+
+/// Ends with w = L⁻¹ g. Returns ‖d‖² − ‖w‖².
+#[inline(always)]
+fn lower<T: Scalar, S: pulp::Simd>(
+    simd: S,
+    norm: T,
+    inverse: &Inverse<T>,
+    g: &[T],
+    w: &mut [T],
+    count: usize,
+) -> T {
+    inverse.apply(simd, g, w);
+    norm - squared_norm(simd, count, w)
+}
+
+/// Σ w_u² for the first `count`. `w` is padded with zeros.
+#[inline(always)]
+fn squared_norm<T: Scalar, S: pulp::Simd>(simd: S, count: usize, w: &[T]) -> T {
+    let used = count.div_ceil(lanes::<T, S>());
+    let mut sum = T::splat(simd, T::zero());
+    for &w in &T::registers::<S>(w).0[..used] {
+        sum = T::fused(simd, w, w, sum);
+    }
+    T::total(simd, sum)
+}
+
+/// Σ (a_u − b_u) g_u for the first `count`. Arguments are padded; a and b with zeros.
+#[inline(always)]
+fn dot_difference<T: Scalar, S: pulp::Simd>(simd: S, count: usize, a: &[T], b: &[T], g: &[T]) -> T {
+    let used = count.div_ceil(lanes::<T, S>());
+    let (a, b, g) = (T::registers::<S>(a).0, T::registers::<S>(b).0, T::registers::<S>(g).0);
+    let mut sum = T::splat(simd, T::zero());
+    for ((&a, &b), &g) in a.iter().zip(b).zip(g).take(used) {
+        sum = T::fused(simd, T::minus(simd, a, b), g, sum);
+    }
+    T::total(simd, sum)
+}
+
+/// a ← b. Both are padded.
+#[inline(always)]
+fn copy<T: Scalar, S: pulp::Simd>(a: &mut [T], b: &[T]) {
+    for (a, &b) in T::registers_mut::<S>(a).iter_mut().zip(T::registers::<S>(b).0) {
+        *a = b;
+    }
+}
+
+/// c ← a − b. All are padded.
+#[inline(always)]
+fn subtract<T: Scalar, S: pulp::Simd>(simd: S, a: &[T], b: &[T], c: &mut [T]) {
+    let (a, b) = (T::registers::<S>(a).0, T::registers::<S>(b).0);
+    for ((c, &a), &b) in T::registers_mut::<S>(c).iter_mut().zip(a).zip(b) {
+        *c = T::minus(simd, a, b);
+    }
+}
+
+/// a ← a + c b, for as long as b is. Both are padded.
+#[inline(always)]
+fn add_multiple<T: Scalar, S: pulp::Simd>(simd: S, a: &mut [T], c: T, b: &[T]) {
+    let c = T::splat(simd, c);
+    for (a, &b) in T::registers_mut::<S>(a).iter_mut().zip(T::registers::<S>(b).0) {
+        *a = T::fused(simd, c, b, *a);
+    }
+}
+
+impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
+    #[inline(always)]
+    fn restart(&mut self) {
+        let s = &mut *self.scratch;
+        let m = self.initial.len();
+        s.field.alpha[..m].copy_from_slice(self.initial);
+        if !s.field.heights.is_empty() {
+            s.field.heights[..m].copy_from_slice(&self.gram.norms);
+        }
+        for &atom in s.support.iter().chain(&s.excluded) {
+            s.taken[atom as usize] = false;
+        }
+        s.support.clear();
+        s.excluded.clear();
+        s.starts.clear();
+        s.inverse.clear();
+        s.coordinates.clear();
+        for of in [&mut s.gamma, &mut s.propagated, &mut s.settled, &mut s.fresh_gamma] {
+            T::registers_mut::<P>(of).fill(T::splat(self.pairs, T::zero()));
+        }
+        s.winner.atom = None;
+        self.residual = self.energy;
+        (self.drift, self.height_drift, self.passes) = (0.0, 0.0, 0);
+        (self.renewed, self.noted, self.behind) = (false, false, false);
+        self.scoring.slack = T::zero();
+        self.scoring.height_slack = T::zero();
+    }
+
+    #[inline(always)]
+    fn select(&mut self, selection: Selection) -> Option<(u32, T)> {
+        let mut renewed = false;
+        loop {
+            self.candidates();
+            let (count, m) = (self.scratch.support.len(), self.initial.len());
+            let many = self.scratch.found.len() * (count + 1) > m / 4 + 16;
+            if !renewed && count > 0 && (many || self.scratch.found.is_empty()) {
+                // The bounds have become too wide to tell atoms apart.
+                if !self.renew() {
+                    return None;
+                }
+                renewed = true;
+                continue;
+            }
+            let mut best = T::zero();
+            let mut excluded = false;
+            for i in 0..self.scratch.found.len() {
+                let atom = self.scratch.found[i];
+                self.examine(atom);
+                let Candidate { alpha, height, .. } = self.scratch.candidate;
+                let size = match self.sign {
+                    Sign::Signed => Float::abs(alpha),
+                    Sign::NonNegative => alpha,
+                };
+                let score = match selection {
+                    Selection::Correlation => size,
+                    Selection::LeastSquares if height <= self.dependence() => {
+                        self.exclude(atom);
+                        excluded = true;
+                        continue;
+                    }
+                    Selection::LeastSquares => size * Float::abs(size) / height,
+                };
+                if score > best {
+                    best = score;
+                    let s = &mut *self.scratch;
+                    std::mem::swap(&mut s.candidate, &mut s.winner);
+                }
+            }
+            if best > T::zero() {
+                if count == 0 {
+                    self.largest = Float::abs(self.scratch.winner.alpha);
+                }
+                return self.scratch.winner.atom.map(|atom| (atom, self.scratch.winner.alpha));
+            }
+            if !excluded {
+                return None;
+            }
+        }
+    }
+
+    fn residual(&self) -> f64 {
+        self.residual
+    }
+
+    fn support(&self) -> &[u32] {
+        &self.scratch.support
+    }
+
+    #[inline(always)]
+    fn coefficients(&self, into: &mut Vec<T>) {
+        into.clear();
+        into.extend_from_slice(&self.scratch.gamma[..self.scratch.support.len()]);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, atom: u32) -> bool {
+        if self.scratch.winner.atom == Some(atom) {
+            let s = &mut *self.scratch;
+            std::mem::swap(&mut s.candidate, &mut s.winner);
+        } else {
+            self.examine(atom);
+        }
+        self.scratch.winner.atom = None;
+        let s = &mut *self.scratch;
+        let count = s.support.len();
+        let Candidate { alpha, height, products: g, overlaps, .. } = &mut s.candidate;
+        if s.field.heights.is_empty() {
+            *height = lower(self.pairs, *height, &s.inverse, g, overlaps, count);
+        }
+        let (alpha, height) = (*alpha, *height);
+        if height <= self.dependence() || overshoots(alpha, height, self.residual, self.energy) {
+            self.exclude(atom);
+            return false;
+        }
+        let height = Float::sqrt(height);
+        let coordinate = alpha / height;
+        let s = &mut *self.scratch;
+        s.inverse.push(self.pairs, &s.candidate.overlaps, height);
+        add_multiple(self.pairs, &mut s.gamma, coordinate, s.inverse.row(count));
+        s.coordinates.push(coordinate);
+        s.support.push(atom);
+        s.taken[atom as usize] = true;
+        s.starts.push(self.gram.start(atom));
+        let scale = self.gram.scales[atom as usize];
+        s.scales[count] = scale;
+        s.inverse_scales[count] =
+            if scale > T::narrow(1e-30) { Float::recip(scale) } else { T::zero() };
+        self.behind = true;
+        if !s.field.heights.is_empty() {
+            s.field.heights[atom as usize] = T::narrow(OUT);
+        }
+        self.residual = (self.residual - coordinate.widen() * coordinate.widen()).max(0.0);
+        true
+    }
+}
+
+impl<T: Scalar, P: Pairs> GramBasis<'_, T, P> {
+    #[inline(always)]
+    fn dependence(&self) -> T {
+        T::narrow(DEPENDENCE * T::EPSILON)
+    }
+
+    /// Marks an atom as linearly dependent on the chosen ones.
+    #[inline(always)]
+    fn exclude(&mut self, atom: u32) {
+        self.scratch.excluded.push(atom);
+        self.scratch.taken[atom as usize] = true;
+        self.scratch.field.exclude(atom);
+        self.noted = false;
+    }
+}
+
+/// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
+/// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
+/// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
+fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
+    let drop = correlation.widen().powi(2) / height.widen();
+    drop > 2.0 * residual + 100.0 * T::EPSILON * energy
+}

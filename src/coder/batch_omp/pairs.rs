@@ -1,0 +1,168 @@
+//! Sums of 16-bit rows in 32-bit integers, two rows at a time: the inner loop of batch-OMP.
+//!
+//! x86 multiplies 16-bit numbers and adds adjacent products in one instruction (`vpmaddwd`). Two rows
+//! x and y are interleaved, (x₀ y₀ x₁ y₁ …), and multiplied by the repeated pair of their weights: each
+//! 32-bit lane then holds p xᵢ + q yᵢ. Interleaving works within 128-bit lanes, so rows are stored in
+//! the order ([`Pairs::stored`]) that makes the sums come out in the order of the atoms.
+
+/// An instruction set's way to add two weighted 16-bit rows. The value proves that it is there.
+pub(super) trait Pairs: pulp::Simd {
+    /// 16-bit numbers that one step of a row handles.
+    const WIDTH: usize;
+    /// [`WIDTH`](Self::WIDTH) numbers of a row.
+    type Row: pulp::bytemuck::Pod;
+    /// As many sums.
+    type Sums: pulp::bytemuck::Pod;
+    /// A pair of weights, repeated.
+    type Weights: Copy;
+
+    /// Where the number of column `column` of a row is stored.
+    #[inline(always)]
+    fn stored(column: usize) -> usize {
+        let half = Self::WIDTH / 2;
+        let (step, within) = (column / Self::WIDTH, column % Self::WIDTH);
+        let (upper, lane, place) = (within / half, within % half / 4, within % 4);
+        step * Self::WIDTH + 8 * lane + 4 * upper + place
+    }
+
+    /// Stores 32 numbers of a row, whose first is at a multiple of 32.
+    #[inline(always)]
+    fn store(numbers: &[i16; 32], row: &mut [i16]) {
+        for (column, &number) in numbers.iter().enumerate() {
+            row[Self::stored(column)] = number;
+        }
+    }
+
+    /// The weights p and q, [`packed`].
+    fn weights(self, packed: i32) -> Self::Weights;
+
+    /// sums + p x + q y.
+    fn add(
+        self,
+        sums: Self::Sums,
+        weights: Self::Weights,
+        x: Self::Row,
+        y: Self::Row,
+    ) -> Self::Sums;
+}
+
+/// Plain loops, which compilers turn into what the target has.
+impl Pairs for pulp::Scalar {
+    const WIDTH: usize = 16;
+    type Row = [i16; 16];
+    type Sums = [i32; 16];
+    type Weights = [i32; 2];
+
+    #[inline(always)]
+    fn stored(column: usize) -> usize {
+        column
+    }
+
+    #[inline(always)]
+    fn weights(self, packed: i32) -> [i32; 2] {
+        [i32::from(packed as i16), packed >> 16]
+    }
+
+    #[inline(always)]
+    fn add(self, mut sums: [i32; 16], [p, q]: [i32; 2], x: [i16; 16], y: [i16; 16]) -> [i32; 16] {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += p * i32::from(x) + q * i32::from(y);
+        }
+        sums
+    }
+}
+
+/// The weights (p, q) as one 32-bit number, p in the lower half.
+#[inline(always)]
+pub(super) fn packed(p: i16, q: i16) -> i32 {
+    (i32::from(q) << 16) | i32::from(p.cast_unsigned())
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Pairs for pulp::x86::V3 {
+    const WIDTH: usize = 16;
+    type Row = pulp::i16x16;
+    type Sums = [pulp::i32x8; 2];
+    type Weights = pulp::i16x16;
+
+    #[inline(always)]
+    fn weights(self, packed: i32) -> Self::Weights {
+        pulp::cast(self.splat_i32x8(packed))
+    }
+
+    #[inline(always)]
+    fn add(
+        self,
+        sums: Self::Sums,
+        weights: Self::Weights,
+        x: Self::Row,
+        y: Self::Row,
+    ) -> Self::Sums {
+        let lower = self.avx2._mm256_unpacklo_epi16(pulp::cast(x), pulp::cast(y));
+        let upper = self.avx2._mm256_unpackhi_epi16(pulp::cast(x), pulp::cast(y));
+        let lower = self.multiply_wrapping_add_adjacent_i16x16(pulp::cast(lower), weights);
+        let upper = self.multiply_wrapping_add_adjacent_i16x16(pulp::cast(upper), weights);
+        let add = |a, b| pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(a), pulp::cast(b)));
+        [add(sums[0], lower), add(sums[1], upper)]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Pairs for pulp::x86::V4 {
+    const WIDTH: usize = 32;
+    type Row = pulp::i16x32;
+    type Sums = [pulp::i32x16; 2];
+    type Weights = pulp::i16x32;
+
+    #[inline(always)]
+    fn weights(self, packed: i32) -> Self::Weights {
+        pulp::cast(self.splat_i32x16(packed))
+    }
+
+    #[inline(always)]
+    fn add(
+        self,
+        sums: Self::Sums,
+        weights: Self::Weights,
+        x: Self::Row,
+        y: Self::Row,
+    ) -> Self::Sums {
+        let lower = self.avx512bw._mm512_unpacklo_epi16(pulp::cast(x), pulp::cast(y));
+        let upper = self.avx512bw._mm512_unpackhi_epi16(pulp::cast(x), pulp::cast(y));
+        let lower = self.multiply_wrapping_add_adjacent_i16x32(pulp::cast(lower), weights);
+        let upper = self.multiply_wrapping_add_adjacent_i16x32(pulp::cast(upper), weights);
+        let add = |a, b| pulp::cast(self.avx512f._mm512_add_epi32(pulp::cast(a), pulp::cast(b)));
+        [add(sums[0], lower), add(sums[1], upper)]
+    }
+}
+
+/// Work to be done with the fastest instructions at hand. What it calls is compiled for them only if
+/// it is inlined.
+pub(super) trait WithPairs {
+    fn run<P: Pairs>(self, pairs: P);
+}
+
+/// Runs `work` with the best instructions of this processor.
+pub(super) fn with_fastest(work: impl WithPairs) {
+    match pulp::Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(simd) => pulp::Simd::vectorize(simd, Vectorized { pairs: simd, work }),
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V3(simd) => pulp::Simd::vectorize(simd, Vectorized { pairs: simd, work }),
+        _ => work.run(pulp::Scalar::new()),
+    }
+}
+
+struct Vectorized<P, W> {
+    pairs: P,
+    work: W,
+}
+
+impl<P: Pairs, W: WithPairs> pulp::WithSimd for Vectorized<P, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.work.run(self.pairs);
+    }
+}

@@ -1,0 +1,70 @@
+//! The triangular factor of a growing set of atoms.
+
+use crate::Scalar;
+
+/// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
+#[derive(Debug)]
+pub(super) struct Factor<T> {
+    support: Vec<u32>,
+    excluded: Vec<u32>,
+    /// The rows of L, one after the other; row i has i + 1 entries.
+    rows: Vec<T>,
+    /// The sample's coordinates in the orthonormal basis: L⁻¹ D_Sᵀ y.
+    coordinates: Vec<T>,
+}
+
+impl<T: Scalar> Factor<T> {
+    pub(super) fn new(sparsity: usize) -> Self {
+        Self {
+            support: Vec::with_capacity(sparsity),
+            excluded: Vec::new(),
+            rows: Vec::with_capacity(sparsity * (sparsity + 1) / 2),
+            coordinates: Vec::with_capacity(sparsity),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.support.clear();
+        self.excluded.clear();
+        self.rows.clear();
+        self.coordinates.clear();
+    }
+
+    pub(super) fn support(&self) -> &[u32] {
+        &self.support
+    }
+
+    /// Appends an atom: `row` is the new row of L without its diagonal entry.
+    pub(super) fn push(&mut self, atom: u32, row: &[T], diagonal: T, coordinate: T) {
+        self.support.push(atom);
+        self.rows.extend_from_slice(row);
+        self.rows.push(diagonal);
+        self.coordinates.push(coordinate);
+    }
+
+    /// Marks an atom as linearly dependent on the chosen ones.
+    pub(super) fn exclude(&mut self, atom: u32) {
+        self.excluded.push(atom);
+    }
+
+    /// Zeroes the correlations of atoms that must not be chosen (again).
+    pub(super) fn mask(&self, alpha: &mut [T]) {
+        for &atom in self.support.iter().chain(&self.excluded) {
+            alpha[atom as usize] = T::zero();
+        }
+    }
+
+    /// γ ← L⁻ᵀ c, the least-squares coefficients of the chosen atoms.
+    pub(super) fn solve(&self, gamma: &mut Vec<T>) {
+        gamma.clear();
+        gamma.extend_from_slice(&self.coordinates);
+        for i in (0..gamma.len()).rev() {
+            let row = &self.rows[i * (i + 1) / 2..][..i + 1];
+            let value = gamma[i] / row[i];
+            gamma[i] = value;
+            for (gamma, &l) in gamma[..i].iter_mut().zip(row) {
+                *gamma -= l * value;
+            }
+        }
+    }
+}
