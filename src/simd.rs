@@ -37,6 +37,14 @@ pub trait Vectors: Pod {
     fn registers_mut<S: Simd>(values: &mut [Self]) -> &mut [Self::V<S>];
     /// A register of `values`, fewer than fill it, and zeros.
     fn partial<S: Simd>(simd: S, values: &[Self]) -> Self::V<S>;
+    /// x where a > b, else y.
+    fn where_greater<S: Simd>(
+        simd: S,
+        a: Self::V<S>,
+        b: Self::V<S>,
+        x: Self::V<S>,
+        y: Self::V<S>,
+    ) -> Self::V<S>;
     /// Whether a ≥ b anywhere.
     fn any_at_least<S: Simd>(simd: S, a: Self::V<S>, b: Self::V<S>) -> bool;
 
@@ -56,6 +64,7 @@ macro_rules! vectors {
         $scalar:ident, $vector:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident,
         $sub:ident, $mul:ident, $div:ident, $mul_add:ident, $max:ident, $and:ident, $not:ident,
         $reduce_sum:ident, $reduce_max:ident, $partial:ident, $at_least:ident, $first:ident,
+        $greater:ident, $select:ident,
         $integers:expr
     ) => {
         impl Vectors for $scalar {
@@ -127,6 +136,17 @@ macro_rules! vectors {
             }
 
             #[inline(always)]
+            fn where_greater<S: Simd>(
+                simd: S,
+                a: S::$vector,
+                b: S::$vector,
+                x: S::$vector,
+                y: S::$vector,
+            ) -> S::$vector {
+                simd.$select(simd.$greater(a, b), x, y)
+            }
+
+            #[inline(always)]
             fn any_at_least<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> bool {
                 // pulp 0.22 counts from the wrong end with AVX-512, but tells none from some.
                 simd.$first(simd.$at_least(a, b)) < lanes::<Self, S>()
@@ -161,6 +181,8 @@ vectors!(
     partial_load_f32s,
     greater_than_or_equal_f32s,
     first_true_m32s,
+    greater_than_f32s,
+    select_f32s,
     12_582_912.0
 );
 vectors!(
@@ -182,6 +204,8 @@ vectors!(
     partial_load_f64s,
     greater_than_or_equal_f64s,
     first_true_m64s,
+    greater_than_f64s,
+    select_f64s,
     6_755_399_441_055_744.0
 );
 

@@ -83,7 +83,7 @@ impl PursuitRule {
     }
 
     /// The residual's squared norm at which a sample of squared norm `energy` is done.
-    fn squared_tolerance(&self, energy: f64) -> f64 {
+    pub(super) fn squared_tolerance(&self, energy: f64) -> f64 {
         match self.tolerance {
             None => -1.0,
             Some(Tolerance::Absolute(norm)) => norm * norm,

@@ -17,7 +17,7 @@ use crate::simd::{self, lanes};
 
 /// h² is found as ‖d‖² − ‖w‖² to a few ε, so near to zero that it has lost its digits, and everything
 /// divided by h with it. A pursuit loses little: such an atom's correlation is at most h‖r‖.
-const DEPENDENCE: f64 = 128.0;
+pub(super) const DEPENDENCE: f64 = 128.0;
 
 /// What a pursuit works with; reused from sample to sample.
 #[derive(Debug)]
@@ -515,7 +515,7 @@ impl<T: Scalar, P: Pairs> GramBasis<'_, T, P> {
 /// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
 /// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
 /// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
-fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
+pub(super) fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
     let drop = correlation.widen().powi(2) / height.widen();
     drop > 2.0 * residual + 100.0 * T::EPSILON * energy
 }

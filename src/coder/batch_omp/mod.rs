@@ -37,6 +37,7 @@ mod gram;
 mod inverse;
 mod pairs;
 mod pass;
+mod small;
 mod weights;
 
 use std::sync::{Mutex, PoisonError};
@@ -50,10 +51,12 @@ use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
 use crate::error::{BackendError, Error};
-use crate::problem::ProblemShape;
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
 use basis::{GramBasis, PursuitScratch};
 use gram::QuantisedGram;
 use pairs::Pairs;
+use small::{FullGram, SmallScratch};
 
 /// Samples whose correlations are computed by one product.
 const BLOCK: usize = 128;
@@ -82,17 +85,40 @@ pursuit_setters!(BatchOmp);
 #[derive(Debug)]
 pub struct BatchOmpState<T> {
     shape: ProblemShape,
-    gram: QuantisedGram<T>,
+    gram: Gram<T>,
     /// Scratch of tasks that have ended, for the tasks that come.
     idle: Mutex<Vec<Scratch<T>>>,
+}
+
+/// The Gram matrix in the form that serves the problem best.
+#[derive(Debug)]
+enum Gram<T> {
+    Full(FullGram<T>),
+    Quantised(QuantisedGram<T>),
+}
+
+impl<T: Scalar> Gram<T> {
+    fn new(shape: &ProblemShape) -> Self {
+        // Non-negative pursuits may drop atoms, and do not go in step.
+        if shape.atoms <= small::MOST_ATOMS && shape.sign == Sign::Signed {
+            Self::Full(FullGram::new(shape.atoms))
+        } else {
+            Self::Quantised(QuantisedGram::new(shape.atoms))
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Scratch<T> {
     padded: Mat<T>,
     correlations: Mat<T>,
-    pursuit: PursuitScratch<T>,
-    work: Workspace<T>,
+    pursuits: PursuitsScratch<T>,
+}
+
+#[derive(Debug)]
+enum PursuitsScratch<T> {
+    Full(SmallScratch<T>),
+    Quantised(Box<PursuitScratch<T>>, Workspace<T>),
 }
 
 impl<B: HostBackend> SparseCoder<B> for BatchOmp {
@@ -104,12 +130,16 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        let gram = QuantisedGram::new(shape.atoms);
+        let gram = Gram::new(shape);
         Ok(BatchOmpState { shape: *shape, gram, idle: Mutex::default() })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
-        state.gram.compute(backend, backend.view(dictionary));
+        let dictionary = backend.view(dictionary);
+        match &mut state.gram {
+            Gram::Full(gram) => gram.compute(backend, dictionary),
+            Gram::Quantised(gram) => gram.compute(backend, dictionary),
+        }
     }
 
     fn encode(
@@ -129,7 +159,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
             // A panic elsewhere leaves scratch in no state that matters.
             let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             let scratch = idle().pop();
-            let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape));
+            let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape, gram));
             let samples = y.subcols(block.first(), block.len());
             // Stale columns beyond the block's length are harmless: columns do not mix.
             let full = if samples.ncols() == BLOCK {
@@ -157,13 +187,17 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
 }
 
 impl BatchOmp {
-    fn scratch<T: Scalar>(&self, shape: &ProblemShape) -> Scratch<T> {
-        Scratch {
-            padded: Mat::zeros(shape.dim, BLOCK),
-            correlations: Mat::zeros(shape.atoms, BLOCK),
-            pursuit: PursuitScratch::new(shape, self.rule.selection),
-            work: Workspace::new(shape.sparsity),
-        }
+    fn scratch<T: Scalar>(&self, shape: &ProblemShape, gram: &Gram<T>) -> Scratch<T> {
+        let selection = self.rule.selection;
+        let pursuits = match gram {
+            Gram::Full(_) => PursuitsScratch::Full(SmallScratch::new(shape, selection)),
+            Gram::Quantised(_) => PursuitsScratch::Quantised(
+                Box::new(PursuitScratch::new(shape, selection)),
+                Workspace::new(shape.sparsity),
+            ),
+        };
+        let padded = Mat::zeros(shape.dim, BLOCK);
+        Scratch { padded, correlations: Mat::zeros(shape.atoms, BLOCK), pursuits }
     }
 }
 
@@ -171,7 +205,7 @@ impl BatchOmp {
 struct Pursuits<'a, T: Scalar> {
     rule: &'a PursuitRule,
     shape: &'a ProblemShape,
-    gram: &'a QuantisedGram<T>,
+    gram: &'a Gram<T>,
     dictionary: MatRef<'a, T>,
     samples: MatRef<'a, T>,
     block: CodesBlock<'a, T>,
@@ -180,21 +214,31 @@ struct Pursuits<'a, T: Scalar> {
 
 impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
     #[inline(always)]
-    fn run<P: Pairs>(mut self, pairs: P) {
-        let Scratch { correlations, pursuit, work, .. } = self.scratch;
-        for i in 0..self.block.len() {
+    fn run<P: Pairs>(self, pairs: P) {
+        let Self { rule, shape, gram, dictionary, samples, mut block, scratch } = self;
+        let correlations = scratch.correlations.as_ref();
+        let (pursuit, work, gram) = match (&mut scratch.pursuits, gram) {
+            (PursuitsScratch::Full(pursuits), Gram::Full(gram)) => {
+                let energies = |i| kernel::squared_norm(column(samples, i));
+                return pursuits.encode(pairs, gram, rule, energies, correlations, &mut block);
+            }
+            (PursuitsScratch::Quantised(pursuit, work), Gram::Quantised(gram)) => {
+                (pursuit, work, gram)
+            }
+            _ => unreachable!("scratch is made for the Gram matrix at hand"),
+        };
+        for i in 0..block.len() {
             let mut basis = GramBasis::new(
                 pairs,
-                self.gram,
-                self.dictionary,
-                column(self.samples, i),
-                correlations.col_as_slice(i),
-                self.shape.sign,
+                gram,
+                dictionary,
+                column(samples, i),
+                column(correlations, i),
+                shape.sign,
                 pursuit,
             );
-            let ProblemShape { sign, sparsity, .. } = *self.shape;
-            let gamma = pursue(&mut basis, self.rule, sign, sparsity, work);
-            self.block.write(i, |support, values| write(basis.support(), gamma, support, values));
+            let gamma = pursue(&mut basis, rule, shape.sign, shape.sparsity, work);
+            block.write(i, |support, values| write(basis.support(), gamma, support, values));
         }
     }
 }

@@ -1,0 +1,413 @@
+//! Small dictionaries: exact correlations, and several samples in step.
+//!
+//! Where the Gram matrix lies in the caches, memory is no concern, and the time goes into waiting:
+//! every step of a pursuit is a chain of a few small operations, each of which needs the result of the
+//! one before. So [`SAMPLES`] pursuits take their steps together, and one's waiting is filled with
+//! another's work. The chosen atoms are orthogonalised: with LLᵀ = G_SS and W = L⁻¹ G_S,
+//!
+//! ```text
+//! h  ← √(‖d_s‖² − Σ_t W_t[s]²)                 row s of L is (W_1[s] … W_{t−1}[s], h)
+//! W_t ← (G_s − Σ_{u<t} W_u[s] W_u) / h
+//! c_t ← α_s / h,   α ← α − c_t W_t,   ‖r‖² ← ‖r‖² − c_t²
+//! γ  ← L⁻ᵀ c                                  once, at the end
+//! ```
+//! in one pass over the atoms, which also finds the next s, by |α_j| or by α_j²/(‖d_j‖² − Σ_t W_t[j]²).
+
+use faer::MatRef;
+use num_traits::{Float, One};
+use pulp::Simd;
+
+use super::basis::{DEPENDENCE, overshoots};
+use super::pass::OUT;
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::coder::pursuit::{PursuitRule, Selection};
+use crate::codes::CodesBlock;
+use crate::problem::ProblemShape;
+use crate::simd::lanes;
+
+/// Most atoms of a dictionary that counts as small. Measured (Zen 4, `f32`, planted data, k = 8 and
+/// 16): beyond it, the 16-bit rows win.
+pub(super) const MOST_ATOMS: usize = 512;
+
+/// Samples whose pursuits go in step.
+const SAMPLES: usize = 2;
+
+/// Registers that one iteration of the pass fills.
+const STEPS: usize = 4;
+
+/// Rows are padded to a multiple of this, which is one of `STEPS` registers.
+const CHUNK: usize = 64;
+
+/// The Gram matrix in full precision.
+#[derive(Debug)]
+pub(super) struct FullGram<T> {
+    /// Rows, `stride` apart, padded with zeros.
+    values: Vec<T>,
+    stride: usize,
+    norms: Vec<T>,
+}
+
+impl<T: Scalar> FullGram<T> {
+    pub(super) fn new(atoms: usize) -> Self {
+        let stride = atoms.next_multiple_of(CHUNK);
+        Self { values: vec![T::zero(); stride * atoms], stride, norms: vec![T::zero(); atoms] }
+    }
+
+    /// Takes a new dictionary. O(dm²).
+    pub(super) fn compute<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+    ) {
+        let atoms = dictionary.ncols();
+        let rows = faer::MatMut::from_column_major_slice_with_stride_mut(
+            &mut self.values,
+            atoms,
+            atoms,
+            self.stride,
+        );
+        backend.product_tn(rows, dictionary, dictionary);
+        for (s, norm) in self.norms.iter_mut().enumerate() {
+            *norm = self.values[s * self.stride + s];
+        }
+    }
+
+    #[inline(always)]
+    fn row(&self, s: usize) -> &[T] {
+        &self.values[s * self.stride..][..self.stride]
+    }
+}
+
+/// Scratch memory of [`SAMPLES`] pursuits.
+#[derive(Debug)]
+pub(super) struct SmallScratch<T> {
+    pursuits: [Pursuit<T>; SAMPLES],
+}
+
+/// One sample's pursuit.
+#[derive(Debug)]
+struct Pursuit<T> {
+    alpha: Vec<T>,
+    /// ‖(I − P) d_j‖², or [`OUT`]; empty unless atoms are scored by it.
+    heights: Vec<T>,
+    /// W, a row for each chosen atom.
+    rows: Vec<T>,
+    /// L, a row of k for each chosen atom, without the diagonal.
+    factor: Vec<T>,
+    /// The diagonal of L.
+    diagonal: Vec<T>,
+    coordinates: Vec<T>,
+    support: Vec<u32>,
+    excluded: Vec<u32>,
+    energy: f64,
+    residual: f64,
+    /// ‖r‖² at which the pursuit is done.
+    done: f64,
+    /// The least correlation that is worth an atom.
+    least: T,
+    /// The next atom, while the pursuit goes on.
+    next: Option<usize>,
+    /// 1/h and c of the atom being added.
+    inverse: T,
+    coordinate: T,
+}
+
+impl<T: Scalar> SmallScratch<T> {
+    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
+        Self { pursuits: std::array::from_fn(|_| Pursuit::new(shape, selection)) }
+    }
+
+    /// Codes the samples of `block`, whose energies and correlations α⁰ are given.
+    #[inline(always)]
+    pub(super) fn encode<S: Simd>(
+        &mut self,
+        simd: S,
+        gram: &FullGram<T>,
+        rule: &PursuitRule,
+        energies: impl Fn(usize) -> f64,
+        correlations: MatRef<'_, T>,
+        block: &mut CodesBlock<'_, T>,
+    ) {
+        for first in (0..block.len()).step_by(SAMPLES) {
+            let group = &mut self.pursuits[..SAMPLES.min(block.len() - first)];
+            for (i, pursuit) in group.iter_mut().enumerate() {
+                let initial = crate::backend::column(correlations, first + i);
+                pursuit.start(simd, gram, rule, energies(first + i), initial);
+            }
+            let mut running = true;
+            while running {
+                running = false;
+                for pursuit in group.iter_mut() {
+                    pursuit.orthogonalise(simd, gram);
+                    running |= pursuit.next.is_some();
+                }
+                for pursuit in group.iter_mut() {
+                    pursuit.add(simd, gram);
+                }
+            }
+            for (i, pursuit) in group.iter_mut().enumerate() {
+                block.write(first + i, |support, values| pursuit.finish(support, values));
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Pursuit<T> {
+    fn new(shape: &ProblemShape, selection: Selection) -> Self {
+        let (width, k) = (shape.atoms.next_multiple_of(CHUNK), shape.sparsity);
+        let zeros = |length| vec![T::zero(); length];
+        let heights = match selection {
+            Selection::Correlation => Vec::new(),
+            Selection::LeastSquares => vec![T::narrow(OUT); width],
+        };
+        Self {
+            alpha: zeros(width),
+            heights,
+            rows: zeros(width * k),
+            factor: zeros(k * k),
+            diagonal: zeros(k),
+            coordinates: zeros(k),
+            support: Vec::with_capacity(k),
+            excluded: Vec::new(),
+            energy: 0.0,
+            residual: 0.0,
+            done: 0.0,
+            least: T::zero(),
+            next: None,
+            inverse: T::zero(),
+            coordinate: T::zero(),
+        }
+    }
+
+    #[inline(always)]
+    fn start<S: Simd>(
+        &mut self,
+        simd: S,
+        gram: &FullGram<T>,
+        rule: &PursuitRule,
+        energy: f64,
+        initial: &[T],
+    ) {
+        self.alpha[..initial.len()].copy_from_slice(initial);
+        if !self.heights.is_empty() {
+            self.heights[..initial.len()].copy_from_slice(&gram.norms);
+        }
+        self.support.clear();
+        self.excluded.clear();
+        (self.energy, self.residual) = (energy, energy);
+        self.done = rule.squared_tolerance(energy);
+        self.least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+        self.next = self.best(simd);
+        if let Some(next) = self.next {
+            // What is left of the correlations by rounding is not worth an atom.
+            let rounding = Float::abs(self.alpha[next]) * T::narrow(100.0 * T::EPSILON);
+            self.least = Float::max(self.least, rounding);
+        }
+    }
+
+    /// Ends the pursuit, or finds the new row of L and coordinate. Atoms that depend on the chosen
+    /// ones are passed over.
+    #[inline(always)]
+    fn orthogonalise<S: Simd>(&mut self, simd: S, gram: &FullGram<T>) {
+        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        while let Some(s) = self.next {
+            let alpha = self.alpha[s];
+            if chosen == budget || self.residual <= self.done || Float::abs(alpha) < self.least {
+                self.next = None;
+                return;
+            }
+            let mut height = gram.norms[s];
+            let row = &mut self.factor[chosen * budget..][..chosen];
+            for (l, w) in row.iter_mut().zip(self.rows[s..].iter().step_by(gram.stride)) {
+                *l = *w;
+                height -= *w * *w;
+            }
+            let dependent = height <= T::narrow(DEPENDENCE * T::EPSILON);
+            if dependent || overshoots(alpha, height, self.residual, self.energy) {
+                self.excluded.push(s as u32);
+                if let Some(height) = self.heights.get_mut(s) {
+                    *height = T::narrow(OUT);
+                }
+                self.next = self.best_of_the_rest(simd);
+                continue;
+            }
+            let height = Float::sqrt(height);
+            self.inverse = Float::recip(height);
+            self.coordinate = alpha * self.inverse;
+            self.diagonal[chosen] = height;
+            self.coordinates[chosen] = self.coordinate;
+            self.residual = (self.residual - self.coordinate.widen().powi(2)).max(0.0);
+            return;
+        }
+    }
+
+    /// Chooses the atom: W_t and α, and the next atom.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, gram: &FullGram<T>) {
+        let Some(s) = self.next else { return };
+        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        self.support.push(s as u32);
+        if chosen + 1 == budget {
+            self.next = None;
+            return;
+        }
+        if let Some(height) = self.heights.get_mut(s) {
+            *height = T::narrow(OUT);
+        }
+        let (earlier, rest) = self.rows.split_at_mut(chosen * gram.stride);
+        let weights = &self.factor[chosen * budget..][..chosen];
+        let g = T::registers::<S>(gram.row(s)).0.as_chunks::<STEPS>().0;
+        let row = T::registers_mut::<S>(&mut rest[..gram.stride]).as_chunks_mut::<STEPS>().0;
+        let alpha = T::registers_mut::<S>(&mut self.alpha).as_chunks_mut::<STEPS>().0;
+        let heights = T::registers_mut::<S>(&mut self.heights).as_chunks_mut::<STEPS>().0;
+        let earlier = T::registers::<S>(earlier).0.as_chunks::<STEPS>().0;
+        let stride = g.len();
+        let inverse = T::splat(simd, self.inverse);
+        let step = T::splat(simd, -self.coordinate);
+        let mut best = Best::<T, S>::new(simd);
+        for (at, ((g, row), alpha)) in g.iter().zip(row).zip(alpha).enumerate() {
+            let mut sum = *g;
+            for (u, &weight) in weights.iter().enumerate() {
+                let weight = T::splat(simd, -weight);
+                let earlier = &earlier[u * stride + at];
+                for r in 0..STEPS {
+                    sum[r] = T::fused(simd, weight, earlier[r], sum[r]);
+                }
+            }
+            for r in 0..STEPS {
+                row[r] = T::times(simd, sum[r], inverse);
+                alpha[r] = T::fused(simd, step, row[r], alpha[r]);
+            }
+            match heights.get_mut(at) {
+                Some(heights) => {
+                    for r in 0..STEPS {
+                        heights[r] = T::minus(simd, heights[r], T::times(simd, row[r], row[r]));
+                    }
+                    best.offer(simd, alpha, Some(heights));
+                }
+                None => best.offer(simd, alpha, None),
+            }
+        }
+        self.next = best.place(simd);
+        let taken = |atom: usize| {
+            let atom = atom as u32;
+            self.support.contains(&atom) || self.excluded.contains(&atom)
+        };
+        if self.next.is_some_and(taken) {
+            self.next = self.best_of_the_rest(simd);
+        }
+    }
+
+    /// The atom with the best score; `None` if no score is positive. Ties go to the lowest index.
+    #[inline(always)]
+    fn best<S: Simd>(&self, simd: S) -> Option<usize> {
+        let alpha = T::registers::<S>(&self.alpha).0.as_chunks::<STEPS>().0;
+        let heights = T::registers::<S>(&self.heights).0.as_chunks::<STEPS>().0;
+        let mut best = Best::<T, S>::new(simd);
+        for (at, alpha) in alpha.iter().enumerate() {
+            best.offer(simd, alpha, heights.get(at));
+        }
+        best.place(simd)
+    }
+
+    /// As [`best`](Self::best), after the correlations of atoms that must not be chosen were zeroed.
+    #[inline(never)]
+    fn best_of_the_rest<S: Simd>(&mut self, simd: S) -> Option<usize> {
+        for &atom in self.support.iter().chain(&self.excluded) {
+            self.alpha[atom as usize] = T::zero();
+        }
+        self.best(simd)
+    }
+
+    /// Writes the code: γ ← L⁻ᵀ c. Returns its length.
+    fn finish(&mut self, support: &mut [u32], values: &mut [T]) -> usize {
+        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        support[..chosen].copy_from_slice(&self.support);
+        let values = &mut values[..chosen];
+        values.copy_from_slice(&self.coordinates[..chosen]);
+        for i in (0..chosen).rev() {
+            let value = values[i] / self.diagonal[i];
+            values[i] = value;
+            for (earlier, &l) in values[..i].iter_mut().zip(&self.factor[i * budget..]) {
+                *earlier -= l * value;
+            }
+        }
+        chosen
+    }
+}
+
+/// The best score so far, in every lane of [`STEPS`] registers: no branches, and no second pass.
+struct Best<T: Scalar, S: Simd> {
+    /// |α|, or α² where heights are given.
+    size: [T::V<S>; STEPS],
+    height: [T::V<S>; STEPS],
+    /// The negative index of its atom: the largest is the first.
+    place: [T::V<S>; STEPS],
+    next: [T::V<S>; STEPS],
+}
+
+impl<T: Scalar, S: Simd> Best<T, S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let zero = T::splat(simd, T::zero());
+        let mut negative = [T::zero(); CHUNK];
+        for (index, negative) in negative.iter_mut().enumerate() {
+            *negative = -T::from_int(index as i32);
+        }
+        let (first, _) = T::registers::<S>(&negative);
+        let next = [first[0], first[1], first[2], first[3]];
+        let height = [T::splat(simd, <T as One>::one()); STEPS];
+        Self { size: [zero; STEPS], height, place: [zero; STEPS], next }
+    }
+
+    /// Takes in the next [`STEPS`] registers.
+    #[inline(always)]
+    fn offer(&mut self, simd: S, alpha: &[T::V<S>; STEPS], heights: Option<&[T::V<S>; STEPS]>) {
+        let ahead = T::splat(simd, T::from_int((STEPS * lanes::<T, S>()) as i32));
+        for r in 0..STEPS {
+            match heights {
+                None => {
+                    let size = T::magnitude(simd, alpha[r]);
+                    let old = self.size[r];
+                    self.place[r] = T::where_greater(simd, size, old, self.next[r], self.place[r]);
+                    self.size[r] = T::larger(simd, size, old);
+                }
+                Some(heights) => {
+                    // α²/h are compared as products with the other's h: divisions are slow.
+                    let (square, height) = (T::times(simd, alpha[r], alpha[r]), heights[r]);
+                    let new = T::times(simd, square, self.height[r]);
+                    let old = T::times(simd, self.size[r], height);
+                    let pick =
+                        |new_value, value| T::where_greater(simd, new, old, new_value, value);
+                    self.size[r] = pick(square, self.size[r]);
+                    self.height[r] = pick(height, self.height[r]);
+                    self.place[r] = pick(self.next[r], self.place[r]);
+                }
+            }
+            self.next[r] = T::minus(simd, self.next[r], ahead);
+        }
+    }
+
+    /// The index of the best, the lowest of equals.
+    #[inline(always)]
+    fn place(self, simd: S) -> Option<usize> {
+        let mut best = T::splat(simd, T::zero());
+        let mut score = self.size;
+        for (score, height) in score.iter_mut().zip(self.height) {
+            *score = T::over(simd, *score, height);
+            best = T::larger(simd, *score, best);
+        }
+        let best = T::largest(simd, best);
+        if best <= T::zero() {
+            return None;
+        }
+        let (best, none) = (T::splat(simd, best), T::splat(simd, T::narrow(-1e9)));
+        let mut place = none;
+        for (score, of_score) in score.into_iter().zip(self.place) {
+            let of_best = T::where_greater(simd, best, score, none, of_score);
+            place = T::larger(simd, of_best, place);
+        }
+        Some(-T::largest(simd, place).truncate() as usize)
+    }
+}
