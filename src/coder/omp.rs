@@ -75,7 +75,7 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        Ok(OmpState { shape: *shape, idle: Mutex::default() })
+        Ok(OmpState::new(shape))
     }
 
     fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
@@ -112,6 +112,18 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
     }
 }
 
+impl From<PursuitRule> for Omp {
+    fn from(rule: PursuitRule) -> Self {
+        Self { rule }
+    }
+}
+
+impl<T> OmpState<T> {
+    pub(super) fn new(shape: &ProblemShape) -> Self {
+        Self { shape: *shape, idle: Mutex::default() }
+    }
+}
+
 impl Omp {
     fn scratch<T: Scalar>(&self, shape: &ProblemShape) -> Scratch<T> {
         let (d, m, k) = (shape.dim, shape.atoms, shape.sparsity);
@@ -135,7 +147,7 @@ impl Omp {
 
 /// ‖(I − P_S) d‖² up to which an atom is taken for linearly dependent on the chosen ones.
 /// Gram–Schmidt, repeated, finds it to a few ε², but D itself is known to ε.
-fn dependence<T: Scalar>() -> T {
+pub(super) fn dependence<T: Scalar>() -> T {
     T::narrow(16.0 * T::EPSILON)
 }
 
@@ -203,7 +215,7 @@ impl<T: Scalar> Basis<T> for ResidualBasis<'_, T> {
 
 kernel::vectorized! {
     /// q ← q − QQᵀq, twice; l ← Qᵀq. Returns ‖q‖².
-    fn orthogonalise<'a, T>(q: &'a mut [T], earlier: &'a [T], l: &'a mut [T]) -> f64 {
+    pub(super) fn orthogonalise<'a, T>(q: &'a mut [T], earlier: &'a [T], l: &'a mut [T]) -> f64 {
         for _ in 0..2 {
             for (l, earlier) in l.iter_mut().zip(earlier.chunks_exact(q.len())) {
                 let overlap = kernel::dot(earlier, q);
@@ -217,7 +229,7 @@ kernel::vectorized! {
 
 kernel::vectorized! {
     /// q ← q / h,  c ← qᵀr,  r ← r − c q. Returns c.
-    fn project_out<'a, T>(q: &'a mut [T], height: T, residual: &'a mut [T]) -> T {
+    pub(super) fn project_out<'a, T>(q: &'a mut [T], height: T, residual: &'a mut [T]) -> T {
         for q in q.iter_mut() {
             *q /= height;
         }

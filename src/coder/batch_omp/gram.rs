@@ -10,6 +10,7 @@ use super::pairs::{Pairs, WithPairs, with_fastest};
 use super::pass::CHUNK;
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
+use crate::error::BackendError;
 use crate::kernel::LANES;
 use crate::simd;
 
@@ -44,16 +45,32 @@ struct Block<T> {
 }
 
 impl<T: Scalar> QuantisedGram<T> {
-    pub(super) fn new(atoms: usize) -> Self {
-        // Rows a power of two apart would fall on the same cache sets.
-        let stride = atoms.next_multiple_of(CHUNK) + 32;
-        Self {
-            values: vec![0; stride * atoms],
+    /// Room for the Gram matrix of `atoms` atoms.
+    pub(super) fn new(atoms: usize) -> Result<Self, BackendError> {
+        let stride = Self::stride(atoms);
+        let mut values = Vec::new();
+        values.try_reserve_exact(atoms.saturating_mul(stride)).map_err(|error| {
+            let reason = error.to_string();
+            BackendError::Allocation { rows: atoms, cols: atoms, reason }
+        })?;
+        values.resize(stride * atoms, 0);
+        Ok(Self {
+            values,
             stride,
             scales: vec![T::zero(); atoms],
             norms: vec![T::zero(); atoms],
             idle: Mutex::default(),
-        }
+        })
+    }
+
+    fn stride(atoms: usize) -> usize {
+        // Rows a power of two apart would fall on the same cache sets.
+        atoms.next_multiple_of(CHUNK) + 32
+    }
+
+    /// Bytes that the matrix takes.
+    pub(super) fn bytes(atoms: usize) -> usize {
+        atoms.saturating_mul(Self::stride(atoms)).saturating_mul(size_of::<i16>())
     }
 
     /// Takes a new dictionary. O(dm²).

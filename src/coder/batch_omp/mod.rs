@@ -34,6 +34,7 @@
 
 mod basis;
 mod gram;
+mod gram_free;
 mod inverse;
 mod pairs;
 mod pass;
@@ -45,8 +46,8 @@ use std::sync::{Mutex, PoisonError};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
-use super::SparseCoder;
 use super::pursuit::{Basis, PursuitRule, Selection, Tolerance, Workspace, pursue, write};
+use super::{Omp, OmpState, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
@@ -55,11 +56,15 @@ use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use basis::{GramBasis, PursuitScratch};
 use gram::QuantisedGram;
+use gram_free::GramFreeScratch;
 use pairs::Pairs;
 use small::{FullGram, SmallScratch};
 
 /// Samples whose correlations are computed by one product.
 const BLOCK: usize = 128;
+
+/// Default bytes that the Gram matrix may take.
+const GRAM_LIMIT: usize = 4 << 30;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
@@ -67,19 +72,40 @@ const BLOCK: usize = 128;
 /// √(128 ε) of the span of those chosen (0.004 in `f32`) is passed over, where [`Omp`](super::Omp)
 /// still tells it apart. It needs the Gram matrix, in 16-bit numbers, which costs about as much as
 /// the correlations of m samples, so it pays from a few m/k samples on; for fewer, use
-/// [`Omp`](super::Omp).
+/// [`Omp`](super::Omp). A Gram matrix beyond [`gram_limit`](Self::gram_limit) is not built: each step
+/// then computes the correlations of a block of samples anew, by a matrix product.
 ///
 /// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖², since
 /// ‖r‖² is found by subtracting from ‖y‖².
 ///
-/// Complexity per sample: O(dm + k²m). Memory: 2m² bytes for the Gram matrix and, for each thread,
-/// 130·m + 129·d + 2k² scalars.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
+/// Gram matrix (for up to 512 atoms and signed codes, m² scalars) and, for each thread, at most
+/// 132·m + 129·d + 2·(k + 16)² scalars (in place of the square, 2·k·m for up to 512 atoms); without the
+/// Gram matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
+/// 128·(3m + (k + 2)·d).
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOmp {
     rule: PursuitRule,
+    gram_limit: usize,
+}
+
+impl Default for BatchOmp {
+    fn default() -> Self {
+        Self { rule: PursuitRule::default(), gram_limit: GRAM_LIMIT }
+    }
 }
 
 pursuit_setters!(BatchOmp);
+
+impl BatchOmp {
+    /// Bytes that the Gram matrix may take, about 2m² for m atoms; where that is more, the coder does
+    /// without. Default: 4 GiB, which is up to 46,313 atoms.
+    #[must_use]
+    pub fn gram_limit(mut self, bytes: usize) -> Self {
+        self.gram_limit = bytes;
+        self
+    }
+}
 
 /// The Gram matrix and scratch memory of [`BatchOmp`].
 #[derive(Debug)]
@@ -95,24 +121,30 @@ pub struct BatchOmpState<T> {
 enum Gram<T> {
     Full(FullGram<T>),
     Quantised(QuantisedGram<T>),
+    /// It does not fit. Non-negative pursuits are then left to [`Omp`].
+    Absent(OmpState<T>),
 }
 
 impl<T: Scalar> Gram<T> {
-    fn new(shape: &ProblemShape) -> Self {
+    /// The one place where the kernel is chosen.
+    fn new(shape: &ProblemShape, limit: usize) -> Result<Self, BackendError> {
         // Non-negative pursuits may drop atoms, and do not go in step.
-        if shape.atoms <= small::MOST_ATOMS && shape.sign == Sign::Signed {
+        let small = shape.atoms <= small::MOST_ATOMS && shape.sign == Sign::Signed;
+        Ok(if small && FullGram::<T>::bytes(shape.atoms) <= limit {
             Self::Full(FullGram::new(shape.atoms))
+        } else if QuantisedGram::<T>::bytes(shape.atoms) <= limit {
+            Self::Quantised(QuantisedGram::new(shape.atoms)?)
         } else {
-            Self::Quantised(QuantisedGram::new(shape.atoms))
-        }
+            Self::Absent(OmpState::new(shape))
+        })
     }
 }
 
+/// What one task works with.
 #[derive(Debug)]
-struct Scratch<T> {
-    padded: Mat<T>,
-    correlations: Mat<T>,
-    pursuits: PursuitsScratch<T>,
+enum Scratch<T> {
+    WithGram { padded: Mat<T>, correlations: Mat<T>, pursuits: PursuitsScratch<T> },
+    GramFree(GramFreeScratch<T>),
 }
 
 #[derive(Debug)]
@@ -130,7 +162,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        let gram = Gram::new(shape);
+        let gram = Gram::new(shape, self.gram_limit)?;
         Ok(BatchOmpState { shape: *shape, gram, idle: Mutex::default() })
     }
 
@@ -139,6 +171,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         match &mut state.gram {
             Gram::Full(gram) => gram.compute(backend, dictionary),
             Gram::Quantised(gram) => gram.compute(backend, dictionary),
+            Gram::Absent(_) => {}
         }
     }
 
@@ -150,37 +183,45 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) {
+        if let (Gram::Absent(textbook), Sign::NonNegative) = (&mut state.gram, state.shape.sign) {
+            return Omp::from(self.rule).encode(backend, textbook, dictionary, y, codes);
+        }
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let BatchOmpState { shape, gram, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
-        codes.par_blocks_mut(BLOCK).for_each(|block| {
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             // A panic elsewhere leaves scratch in no state that matters.
             let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             let scratch = idle().pop();
             let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape, gram));
             let samples = y.subcols(block.first(), block.len());
-            // Stale columns beyond the block's length are harmless: columns do not mix.
-            let full = if samples.ncols() == BLOCK {
-                samples
-            } else {
-                let mut padded = scratch.padded.as_mut().subcols_mut(0, samples.ncols());
-                padded.copy_from(samples);
-                scratch.padded.as_ref()
-            };
-            backend.product_tn(scratch.correlations.as_mut(), dictionary, full);
-            let rule = &self.rule;
-            let scratch_of = &mut scratch;
-            pairs::with_fastest(Pursuits {
-                rule,
-                shape,
-                gram,
-                dictionary,
-                samples,
-                block,
-                scratch: scratch_of,
-            });
+            match &mut scratch {
+                Scratch::GramFree(pursuits) => {
+                    pursuits.encode(backend, &self.rule, shape, dictionary, samples, &mut block);
+                }
+                Scratch::WithGram { padded, correlations, pursuits } => {
+                    // Stale columns beyond the block's length are harmless: columns do not mix.
+                    let full = if samples.ncols() == BLOCK {
+                        samples
+                    } else {
+                        padded.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
+                        padded.as_ref()
+                    };
+                    backend.product_tn(correlations.as_mut(), dictionary, full);
+                    pairs::with_fastest(Pursuits {
+                        rule: &self.rule,
+                        shape,
+                        gram,
+                        dictionary,
+                        samples,
+                        correlations: correlations.as_ref(),
+                        block,
+                        pursuits,
+                    });
+                }
+            }
             idle().push(scratch);
         });
     }
@@ -195,9 +236,13 @@ impl BatchOmp {
                 Box::new(PursuitScratch::new(shape, selection)),
                 Workspace::new(shape.sparsity),
             ),
+            Gram::Absent(_) => {
+                return Scratch::GramFree(GramFreeScratch::new(shape, selection, BLOCK));
+            }
         };
         let padded = Mat::zeros(shape.dim, BLOCK);
-        Scratch { padded, correlations: Mat::zeros(shape.atoms, BLOCK), pursuits }
+        let correlations = Mat::zeros(shape.atoms, BLOCK);
+        Scratch::WithGram { padded, correlations, pursuits }
     }
 }
 
@@ -208,16 +253,17 @@ struct Pursuits<'a, T: Scalar> {
     gram: &'a Gram<T>,
     dictionary: MatRef<'a, T>,
     samples: MatRef<'a, T>,
+    correlations: MatRef<'a, T>,
     block: CodesBlock<'a, T>,
-    scratch: &'a mut Scratch<T>,
+    pursuits: &'a mut PursuitsScratch<T>,
 }
 
 impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
     #[inline(always)]
     fn run<P: Pairs>(self, pairs: P) {
-        let Self { rule, shape, gram, dictionary, samples, mut block, scratch } = self;
-        let correlations = scratch.correlations.as_ref();
-        let (pursuit, work, gram) = match (&mut scratch.pursuits, gram) {
+        let Self { rule, shape, gram, dictionary, samples, correlations, mut block, pursuits } =
+            self;
+        let (pursuit, work, gram) = match (pursuits, gram) {
             (PursuitsScratch::Full(pursuits), Gram::Full(gram)) => {
                 let energies = |i| kernel::squared_norm(column(samples, i));
                 return pursuits.encode(pairs, gram, rule, energies, correlations, &mut block);

@@ -59,29 +59,38 @@ impl<T: Scalar> Field<T> {
         }
     }
 
-    /// α̃ ← α̃ − c · unit · Σ q_u value_u, and the heights less the squares of unit · Σ q_u value_u.
+    /// α̃ ← α̃ − c w, and the heights less the squares of w, where w = unit · Σ q_u value_u, for the
+    /// weights and, if there are any, for those of what rounding them left.
     #[inline(always)]
     pub(super) fn subtract<P: Pairs>(
         &mut self,
         pairs: P,
         rows: &[i16],
         weights: &Weights<T>,
+        fine: Option<&Weights<T>>,
         c: T,
         scoring: Scoring<T>,
     ) {
         self.floor = T::zero();
         let unit = T::narrow(weights.unit);
-        let step = c * unit;
         for chunk in 0..self.highest.len() {
             let sums = sum_rows(pairs, rows, weights, chunk * CHUNK);
             let range = chunk * CHUNK..(chunk + 1) * CHUNK;
-            let alpha = &mut self.alpha[range.clone()];
-            for (alpha, &sum) in alpha.iter_mut().zip(&sums) {
-                *alpha -= step * T::from_int(sum);
+            let mut w = [T::zero(); CHUNK];
+            for (w, &sum) in w.iter_mut().zip(&sums) {
+                *w = unit * T::from_int(sum);
+            }
+            if let Some(fine) = fine {
+                let unit = T::narrow(fine.unit);
+                for (w, sum) in w.iter_mut().zip(sum_rows(pairs, rows, fine, chunk * CHUNK)) {
+                    *w += unit * T::from_int(sum);
+                }
+            }
+            for (alpha, &w) in self.alpha[range.clone()].iter_mut().zip(&w) {
+                *alpha -= c * w;
             }
             if !self.heights.is_empty() {
-                for (height, &sum) in self.heights[range].iter_mut().zip(&sums) {
-                    let w = unit * T::from_int(sum);
+                for (height, &w) in self.heights[range].iter_mut().zip(&w) {
                     *height -= w * w;
                 }
             }

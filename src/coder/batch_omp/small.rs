@@ -54,6 +54,11 @@ impl<T: Scalar> FullGram<T> {
         Self { values: vec![T::zero(); stride * atoms], stride, norms: vec![T::zero(); atoms] }
     }
 
+    /// Bytes that the matrix takes.
+    pub(super) fn bytes(atoms: usize) -> usize {
+        atoms * atoms.next_multiple_of(CHUNK) * size_of::<T>()
+    }
+
     /// Takes a new dictionary. O(dm²).
     pub(super) fn compute<B: HostBackend<Scalar = T>>(
         &mut self,
