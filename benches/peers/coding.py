@@ -5,12 +5,13 @@ machine disturbs all of them; medians and ratios are over the rounds.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
+
+import numpy as np
 
 import coders
 import crate
-import numpy as np
 import problems
 import product
 
@@ -22,16 +23,15 @@ class Row:
     coder: str
     threads: int
     samples: int
-    selection: str
     error: float
     nonzeros: float
+    seconds: list
     # Of what depends on the dictionary alone, where a library does that in its own time.
-    gram: float | None = None
+    gram: float | None
     # This crate by the same rule on the same samples: its error, and the share of samples for
     # which it chose the same atoms.
     error_ours: float | None = None
     agreement: float | None = None
-    seconds: list = field(default_factory=list)
 
     @property
     def rate(self):
@@ -74,27 +74,26 @@ def problem(workload, kind, dictionary, samples, folder, settings):
     np.save(files[0], dictionary)
     np.save(files[1], samples)
     own = [Own(files, workload, *how) for how in [("omp", 2), ("ols", 2), ("omp", 1)]]
-    for coder in own:
-        coder.warm(dictionary, samples, folder)
-    ours = {coder.row.selection: coder.codes for coder in own}
     peers = []
     for kind_of_coder, counts in coders.PEERS.items():
         if workload.name in counts:
-            few = counts[workload.name] or len(samples)
             coder = kind_of_coder(dictionary, workload.sparsity, folder)
-            peers.append(Peer(coder, samples[: min(few, len(samples))]))
-            peers[-1].warm(dictionary, ours)
+            peers.append(Peer(coder, samples[: counts[workload.name]]))
 
     products, ratios = [], []
     for _ in range(settings.rounds_w4 if workload.name == "W4" else settings.rounds):
         for coder in own + peers:
-            coder.once()
+            coder.once(folder)
         one_core = own[-1]
         products.append(product.seconds(*files) | one_core.product)
-        coding = one_core.row.seconds[-1] / len(samples)
+        coding = one_core.seconds[-1] / len(samples)
         ratios.append(coding / min(products[-1].values()))
-    rows = [coder.finish() for coder in own + peers]
-    fastest = max((row for row in rows if row.agreement is not None), key=lambda row: row.rate)
+
+    ours = {coder.selection: coder.codes for coder in own}
+    rows = [coder.row(dictionary, samples) for coder in own]
+    of_peers = [coder.row(dictionary, ours) for coder in peers]
+    fastest = max(of_peers, key=lambda row: row.rate)
+    rows += of_peers
     return {
         "workload": workload.name,
         "data": kind,
@@ -118,35 +117,39 @@ def told(row, fastest):
 
 
 class Own:
-    """This crate, in its own process."""
+    """This crate, in its own process, which codes once before it is timed."""
 
     def __init__(self, files, workload, selection, threads):
         self.files, self.sparsity = files, workload.sparsity
         self.selection, self.threads = selection, threads
+        self.codes, self.gram, self.seconds = None, [], []
 
-    def encode(self, **options):
-        options |= {"selection": self.selection, "threads": self.threads}
-        return crate.encode(*self.files, self.sparsity, **options)
-
-    def warm(self, dictionary, samples, folder):
-        out = folder / "codes.npz"
-        told = self.encode(out=out)
-        self.codes = crate.codes(out)
-        name = f"dbksvd {self.selection.upper()}"
-        self.row = row(name, self.threads, self.selection, dictionary, samples, self.codes)
-        self.row.gram = told["seconds"]["gram"]
-
-    def once(self):
+    def once(self, folder):
+        options = {"selection": self.selection, "threads": self.threads}
         # One core's product is measured beside one core's coding.
-        told = self.encode(product=self.threads == 1)["seconds"]
-        self.row.seconds.append(told["encode"]["all"][-1])
+        options["product"] = self.threads == 1
+        if self.codes is None:
+            options["out"] = folder / "codes.npz"
+        told = crate.encode(*self.files, self.sparsity, **options)
+        if self.codes is None:
+            self.codes = crate.codes(options["out"])
+        self.gram.append(told["seconds"]["gram"])
+        self.seconds.append(told["seconds"]["encode"]["all"][-1])
         self.product = {
-            ("faer", int(block)): seconds["best"] / self.row.samples
-            for block, seconds in told["product"].items()
+            ("faer", int(block)): seconds["best"] / told["samples"]
+            for block, seconds in told["seconds"]["product"].items()
         }
 
-    def finish(self):
-        return self.row
+    def row(self, dictionary, samples):
+        return Row(
+            coder=f"dbksvd {self.selection.upper()}",
+            threads=self.threads,
+            samples=len(samples),
+            error=coders.relative_error(dictionary, samples, self.codes),
+            nonzeros=self.codes.getnnz() / len(samples),
+            gram=median(self.gram),
+            seconds=self.seconds,
+        )
 
 
 class Peer:
@@ -154,40 +157,36 @@ class Peer:
 
     def __init__(self, coder, samples):
         self.coder, self.samples = coder, samples
-        self.fixed = []
+        self.codes, self.fixed, self.seconds = None, [], []
 
-    def warm(self, dictionary, ours):
-        codes = self.coder(self.samples)
-        name, selection = self.coder.name, self.coder.selection
-        self.row = row(name, coders.THREADS, selection, dictionary, self.samples, codes)
-        ours = ours[selection][: len(self.samples)]
-        self.row.error_ours = coders.relative_error(dictionary, self.samples, ours)
-        self.row.agreement = agreement(codes, ours)
-
-    def once(self):
+    def once(self, folder):
+        if self.codes is None:
+            self.codes = self.coder(self.samples)
         if self.coder.fixed:
             self.fixed.append(timed(self.coder, self.samples[: self.coder.fixed]))
-        self.row.seconds.append(timed(self.coder, self.samples))
+        self.seconds.append(timed(self.coder, self.samples))
 
-    def finish(self):
-        """Takes off what a few samples cost, and these samples with it."""
-        if self.fixed:
-            self.row.gram = median(self.fixed)
-            self.row.seconds = [s - self.row.gram for s in self.row.seconds]
-            self.row.samples -= self.coder.fixed
-        return self.row
+    def row(self, dictionary, ours):
+        """Takes off the time what a few samples cost, and these samples with it."""
+        fixed = median(self.fixed) if self.fixed else 0.0
+        ours = ours[self.coder.selection][: len(self.samples)]
+        return Row(
+            coder=self.coder.name,
+            threads=coders.THREADS,
+            samples=len(self.samples) - self.coder.fixed,
+            error=coders.relative_error(dictionary, self.samples, self.codes),
+            nonzeros=self.codes.getnnz() / len(self.samples),
+            gram=fixed or None,
+            error_ours=coders.relative_error(dictionary, self.samples, ours),
+            agreement=agreement(self.codes, ours),
+            seconds=[seconds - fixed for seconds in self.seconds],
+        )
 
 
 def timed(coder, samples):
     start = time.perf_counter()
     coder(samples)
     return time.perf_counter() - start
-
-
-def row(name, threads, selection, dictionary, samples, codes):
-    error = coders.relative_error(dictionary, samples, codes)
-    nonzeros = codes.getnnz() / len(samples)
-    return Row(name, threads, len(samples), selection, error, nonzeros)
 
 
 def agreement(codes, ours):

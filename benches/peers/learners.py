@@ -7,12 +7,13 @@ depend on it; scikit-learn and dictlearn's online learner go on from where they 
 
 import time
 
-import crate
 import dictlearn
 import numpy as np
 import spams
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from threadpoolctl import threadpool_limits
+
+import crate
 
 THREADS = 2
 # Passes over the samples: of the first run of SPAMS online, and of the runs of this crate.

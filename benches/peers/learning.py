@@ -4,10 +4,11 @@ All dictionaries are measured by one coder, SPAMS' `omp` (orthogonal least squar
 were learned with; by this crate's OMP as well, which the results state beside it.
 """
 
+import numpy as np
+
 import coders
 import crate
 import learners
-import numpy as np
 import problems
 
 
