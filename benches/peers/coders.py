@@ -1,0 +1,132 @@
+"""The peers' coders: each codes rows with at most k atoms, on two threads, in its best setting.
+
+A coder is called with samples (n, d) and returns codes (n, m) that are sparse; `few` is the number
+of samples it is given where it is slow. What depends on the dictionary alone is not in its time:
+`fixed` samples are coded for that, where a library offers nothing better.
+"""
+
+import warnings
+
+import numpy as np
+import scipy.sparse
+import spams
+from dictlearn import sparse_encode
+from joblib import Parallel, delayed
+from sklearn.linear_model import orthogonal_mp, orthogonal_mp_gram
+
+THREADS = 2
+
+
+class Spams:
+    """`spams.omp`, which selects by orthogonal least squares."""
+
+    name, selection = "SPAMS omp", "ols"
+    # It builds its Gram matrix in every call of more than ten samples.
+    fixed = 12
+
+    def __init__(self, dictionary, sparsity, folder):
+        self.dictionary, self.sparsity = np.asfortranarray(dictionary.T), sparsity
+
+    def __call__(self, samples):
+        # The rows of a C-order array are the columns of a Fortran-order one: no copy.
+        # eps and lambda1 are always stated: without them it reads memory that is not its own.
+        x = spams.omp(samples.T, self.dictionary, L=self.sparsity, eps=0.0, lambda1=0.0,
+                      numThreads=THREADS)  # fmt: skip
+        return x.T
+
+
+class InProcesses:
+    """A coder that runs Python a sample: two processes, each with half of the samples."""
+
+    fixed = 0
+
+    def __init__(self, dictionary, sparsity, folder):
+        self.sparsity = sparsity
+        self.dictionary = on_disk(dictionary, folder / f"{type(self).__name__}-atoms.npy")
+        self.gram = self.prepare(dictionary, folder / f"{type(self).__name__}-gram.npy")
+        self.processes = Parallel(n_jobs=THREADS)
+
+    def __call__(self, samples):
+        calls = (
+            delayed(type(self).code)(part, self.dictionary, self.gram, self.sparsity)
+            for part in np.array_split(samples, THREADS)
+        )
+        return scipy.sparse.vstack(self.processes(calls))
+
+
+class SklearnGram(InProcesses):
+    """`orthogonal_mp_gram`; it copies the Gram matrix for every sample."""
+
+    name, selection = "scikit-learn orthogonal_mp_gram", "omp"
+
+    def prepare(self, dictionary, file):
+        return on_disk(dictionary @ dictionary.T, file)
+
+    @staticmethod
+    def code(samples, dictionary, gram, sparsity):
+        with quiet():
+            codes = orthogonal_mp_gram(gram, dictionary @ samples.T, n_nonzero_coefs=sparsity)
+        return scipy.sparse.csr_matrix(codes.reshape(len(dictionary), -1).T)
+
+
+class SklearnPlain(InProcesses):
+    """`orthogonal_mp` without a Gram matrix: faster where that matrix is large."""
+
+    name, selection = "scikit-learn orthogonal_mp", "omp"
+
+    def prepare(self, dictionary, file):
+        return None
+
+    @staticmethod
+    def code(samples, dictionary, gram, sparsity):
+        with quiet():
+            codes = orthogonal_mp(dictionary.T, samples.T, n_nonzero_coefs=sparsity)
+        return scipy.sparse.csr_matrix(codes.reshape(len(dictionary), -1).T)
+
+
+class Dictlearn(InProcesses):
+    """`dictlearn.sparse_encode`: batch-OMP compiled by numba, in float64."""
+
+    name, selection = "dictlearn omp", "omp"
+
+    def prepare(self, dictionary, file):
+        wide = dictionary.astype(np.float64)
+        return on_disk(wide @ wide.T, file)
+
+    @staticmethod
+    def code(samples, dictionary, gram, sparsity):
+        codes = sparse_encode(samples, dictionary, n_nonzero_coefs=sparsity, gram=gram)
+        return scipy.sparse.csr_matrix(codes)
+
+
+def quiet():
+    """scikit-learn warns of every sample that it stops at before k atoms, which happens in float32;
+    the results state the number of nonzeros."""
+    return warnings.catch_warnings(action="ignore", category=RuntimeWarning)
+
+
+def relative_error(dictionary, samples, codes):
+    """‖Y − DX‖² / ‖Y‖², summed in float64."""
+    residual, energy = 0.0, 0.0
+    for first in range(0, len(samples), 8192):
+        rows = samples[first : first + 8192]
+        left = rows - codes[first : first + 8192] @ dictionary
+        residual += np.einsum("ij,ij->", left, left, dtype=np.float64)
+        energy += np.einsum("ij,ij->", rows, rows, dtype=np.float64)
+    return residual / energy
+
+
+def on_disk(array, file):
+    """The array as a mapped file, which processes share."""
+    np.save(file, array)
+    return np.load(file, mmap_mode="r")
+
+
+# Samples that a coder is given on each workload; None: all of them. Where it is missing, one call
+# would take minutes or more memory than there is.
+PEERS = {
+    Spams: {"W1": None, "W2": None, "W3": None, "W4": None},
+    Dictlearn: {"W1": 20_000, "W2": 2_048, "W3": 512},
+    SklearnGram: {"W1": 4_000, "W2": 128, "W3": 16},
+    SklearnPlain: {"W1": 4_000, "W2": 256, "W3": 128, "W4": 8},
+}

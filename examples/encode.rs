@@ -1,0 +1,305 @@
+//! Codes samples with a given dictionary, and says how long that took and what it left over.
+//!
+//! ```text
+//! cargo run --release --example encode -- --dictionary D.npy --samples Y.npy --sparsity 16
+//! ```
+//! What depends on the dictionary alone (the Gram matrix) is timed apart from coding, which is
+//! timed as a caller meets it: checks, correlations, pursuit and the writing of the codes.
+//! `--product` times the product DᵀY alone besides, the least that a pursuit which looks at every
+//! atom needs. `benches/peers` compares the crate with others by means of this program.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::hint::black_box;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Instant;
+
+use dbksvd::backend::{Faer, HostBackend};
+use dbksvd::coder::{BatchOmp, Selection};
+use dbksvd::export::{read_dictionary_npy, write_codes_npz};
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::metrics::{Reconstruction, reconstruction};
+use dbksvd::source::{self, SampleSource};
+use dbksvd::{Model, ProblemShape, Sign};
+use lexopt::{Arg, Parser, ValueExt};
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+Codes samples with a given dictionary; prints the seconds it took and the error that is left.
+
+Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE [OPTIONS]
+
+  --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy), scaled to norm 1
+  --samples FILE      samples, a row each: .npy or .safetensors
+  --sparsity K        most atoms a sample; needed unless the dictionary is a model
+  --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
+  --repeat R          times to code the samples [5]
+  --product           also time the product of atoms and samples alone, on one core, by blocks of
+                      128 to 1,024 samples
+  --threads T         threads of coding; changes no code [all cores]
+  --out FILE          write the codes: .npz, SciPy's CSR, a row a sample
+  --json              print one JSON object: shape, error, and seconds of every repetition
+  --help              this text
+";
+
+/// Samples of a product alone; which is fastest depends on the shape and the machine.
+const BLOCKS: [usize; 4] = [128, 256, 512, 1024];
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+struct Arguments {
+    dictionary: PathBuf,
+    samples: PathBuf,
+    sparsity: Option<usize>,
+    selection: Selection,
+    repeat: usize,
+    product: bool,
+    threads: usize,
+    out: Option<PathBuf>,
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| arguments.map_or_else(help, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> Outcome<()> {
+    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
+}
+
+fn run(arguments: Arguments) -> Outcome<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let times = pool.install(|| encode(&arguments))?;
+    let text = if arguments.json {
+        format!("{}\n", times.json(&arguments))
+    } else {
+        times.text(&arguments)
+    };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// What there is to say of a run; seconds in the order in which they were measured.
+struct Times {
+    shape: ProblemShape,
+    measured: Reconstruction,
+    threads: usize,
+    /// Of what depends on the dictionary alone.
+    prepare: f64,
+    encode: Vec<f64>,
+    /// Of the product alone, for each of [`BLOCKS`]; empty unless asked for.
+    product: Vec<(usize, Vec<f64>)>,
+}
+
+/// Prepares, codes `--repeat` times, measures, writes.
+fn encode(arguments: &Arguments) -> Outcome<Times> {
+    let model = model(arguments)?;
+    let samples = samples(&arguments.samples, &model)?;
+    let coder = BatchOmp::new().selection(arguments.selection);
+    let start = Instant::now();
+    let mut encoder = model.encoder(coder)?;
+    let prepare = start.elapsed().as_secs_f64();
+
+    let mut times = Vec::new();
+    let blocks: &[usize] = if arguments.product { &BLOCKS } else { &[] };
+    let mut product: Vec<(usize, Vec<f64>)> =
+        blocks.iter().map(|&block| (block, Vec::new())).collect();
+    let mut codes = encoder.encode(samples.as_ref().subcols(0, 0))?;
+    // In turn, so that what disturbs the machine disturbs all of them.
+    for _ in 0..arguments.repeat {
+        let start = Instant::now();
+        codes = encoder.encode(samples.as_ref())?;
+        times.push(start.elapsed().as_secs_f64());
+        for (block, seconds) in &mut product {
+            seconds.push(multiply(model.dictionary().as_mat(), samples.as_ref(), *block));
+        }
+    }
+    let measured = reconstruction(&model, samples.as_ref(), &codes)?;
+    if let Some(path) = &arguments.out {
+        write_codes_npz(path, &codes)?;
+    }
+    let threads = rayon::current_num_threads();
+    Ok(Times { shape: model.shape(), measured, threads, prepare, encode: times, product })
+}
+
+/// The seconds of DᵀY on one core, `block` samples at a time into the same memory.
+fn multiply(dictionary: MatRef<'_, f32>, samples: MatRef<'_, f32>, block: usize) -> f64 {
+    let backend = Faer::<f32>::default();
+    let mut correlations = Mat::zeros(dictionary.ncols(), block.min(samples.ncols()));
+    let start = Instant::now();
+    for first in (0..samples.ncols()).step_by(block) {
+        let columns = block.min(samples.ncols() - first);
+        let into = correlations.as_mut().subcols_mut(0, columns);
+        backend.product_tn(into, black_box(dictionary), samples.subcols(first, columns));
+        black_box(&correlations);
+    }
+    start.elapsed().as_secs_f64()
+}
+
+fn model(arguments: &Arguments) -> Outcome<Model<f32>> {
+    let path = &arguments.dictionary;
+    let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
+    match (extension.as_deref(), arguments.sparsity) {
+        (Some("npy"), Some(k)) => {
+            Ok(Model::new(read_dictionary_npy(path)?, None, k, Sign::Signed)?)
+        }
+        (Some("npy"), None) => Err("--sparsity is needed for a dictionary of .npy".into()),
+        (Some("safetensors"), sparsity) => {
+            let model = Model::load(path)?;
+            let sparsity = sparsity.unwrap_or(model.sparsity());
+            Ok(model.with_sparsity(sparsity)?)
+        }
+        _ => {
+            let name = path.display();
+            Err(format!("{name}: a dictionary's extension is .npy or .safetensors").into())
+        }
+    }
+}
+
+/// All samples of a file, for a model of their dimension.
+fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
+    let (name, source) = (path.display(), source::open(path, None)?);
+    let (dim, samples, expected) = (source.dim(), source.len(), model.dim());
+    if samples == 0 {
+        return Err(format!("{name}: no samples").into());
+    }
+    if dim != expected {
+        return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
+    }
+    let mut values = vec![0.0; dim * samples];
+    source.read(0..samples, &mut values)?;
+    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+impl Times {
+    fn text(&self, arguments: &Arguments) -> String {
+        let Self { shape, measured, threads, prepare, encode, product } = self;
+        let ProblemShape { dim, atoms, sparsity, .. } = shape;
+        let (samples, rule) = (measured.samples(), rule(arguments.selection));
+        let rate = |seconds: f64| samples as f64 / seconds;
+        let mut text = format!(
+            "{samples} samples of dimension {dim}, {atoms} atoms, at most {sparsity} a sample\n\
+             by {rule}, {threads} threads\n\n\
+             Gram matrix     {prepare:10.4} s\n\
+             coding, best    {:10.4} s {:12.0} samples a second\n\
+             coding, median  {:10.4} s {:12.0} samples a second\n",
+            best(encode),
+            rate(best(encode)),
+            median(encode),
+            rate(median(encode)),
+        );
+        for (block, seconds) in product {
+            let (seconds, samples) = (best(seconds), rate(best(seconds)));
+            let block = format!("product by {block}");
+            text += &format!("{block:<15} {seconds:10.4} s {samples:12.0} samples a second\n");
+        }
+        text + &format!(
+            "\nrelative error {:.6}, FVU {:.6}, L0 {:.2}\n",
+            measured.relative_error(),
+            measured.fvu(),
+            measured.l0()
+        )
+    }
+
+    fn json(&self, arguments: &Arguments) -> Value {
+        let Self { shape, measured, threads, prepare, encode, product } = self;
+        let seconds = |all: &[f64]| json!({ "best": best(all), "median": median(all), "all": all });
+        let product = product.iter().map(|(block, all)| (block.to_string(), seconds(all)));
+        json!({
+            "samples": measured.samples(),
+            "dim": shape.dim,
+            "atoms": shape.atoms,
+            "sparsity": shape.sparsity,
+            "selection": rule(arguments.selection),
+            "threads": threads,
+            "relative_error": measured.relative_error(),
+            "fvu": measured.fvu(),
+            "l0": measured.l0(),
+            "seconds": {
+                "gram": prepare,
+                "encode": seconds(encode),
+                "product": product.collect::<serde_json::Map<_, _>>(),
+            },
+        })
+    }
+}
+
+fn best(seconds: &[f64]) -> f64 {
+    seconds.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn median(seconds: &[f64]) -> f64 {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    if sorted.len().is_multiple_of(2) {
+        (sorted[half - 1] + sorted[half]) / 2.0
+    } else {
+        sorted[half]
+    }
+}
+
+fn rule(selection: Selection) -> &'static str {
+    match selection {
+        Selection::Correlation => "omp",
+        Selection::LeastSquares => "ols",
+    }
+}
+
+/// The command line; `None` if it asks for help.
+fn arguments() -> Outcome<Option<Arguments>> {
+    let (mut dictionary, mut samples) = (None, None);
+    let mut arguments = Arguments {
+        dictionary: PathBuf::new(),
+        samples: PathBuf::new(),
+        sparsity: None,
+        selection: Selection::default(),
+        repeat: 5,
+        product: false,
+        threads: 0,
+        out: None,
+        json: false,
+    };
+    let mut parser = Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("dictionary") => dictionary = Some(parser.value()?.into()),
+            Arg::Long("samples") => samples = Some(parser.value()?.into()),
+            Arg::Long("sparsity") => arguments.sparsity = Some(value(&mut parser, "sparsity")?),
+            Arg::Long("selection") => {
+                arguments.selection = match value::<String>(&mut parser, "selection")?.as_str() {
+                    "omp" => Selection::Correlation,
+                    "ols" => Selection::LeastSquares,
+                    other => return Err(format!("--selection {other}: omp or ols").into()),
+                }
+            }
+            Arg::Long("repeat") => arguments.repeat = value(&mut parser, "repeat")?,
+            Arg::Long("product") => arguments.product = true,
+            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
+            Arg::Long("out") => arguments.out = Some(parser.value()?.into()),
+            Arg::Long("json") => arguments.json = true,
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
+            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+        }
+    }
+    if arguments.repeat == 0 {
+        return Err("--repeat 0: at least 1".into());
+    }
+    arguments.dictionary = dictionary.ok_or("--dictionary is needed; see --help")?;
+    arguments.samples = samples.ok_or("--samples is needed; see --help")?;
+    Ok(Some(arguments))
+}
+
+/// The value of an option, or an error that names the option.
+fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
+    let text = parser.value()?.string()?;
+    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
+}

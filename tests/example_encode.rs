@@ -1,0 +1,203 @@
+//! The example `encode`, run as a program: what it prints and writes, and what it says when its
+//! arguments or files are no good.
+
+#[path = "support/programs.rs"]
+mod programs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dbksvd::coder::{BatchOmp, Selection};
+use dbksvd::export::{read_dictionary_npy, write_codes_npz, write_dictionary_npy};
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::metrics::reconstruction;
+use dbksvd::source::{NpySource, SampleSource};
+use dbksvd::synthetic::{Kind, Planted};
+use dbksvd::{Dictionary, Model, Sign};
+use programs::{error_of, run, stdout_of};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DIM: usize = 16;
+const ATOMS: usize = 24;
+const SPARSITY: usize = 3;
+const SAMPLES: usize = 300;
+
+/// A folder with `atoms.npy` (24 × 16), `samples.npy` (300 × 16, of norm 1) and `model.safetensors`
+/// of those atoms.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self(TempDir::new().unwrap());
+        let planted = Planted::new(DIM, ATOMS, SPARSITY, SAMPLES).kind(Kind::Correlated);
+        let data = planted.noise(0.3).generate::<f32>().unwrap();
+        write_dictionary_npy(bench.path("atoms.npy"), &data.dictionary).unwrap();
+        let samples = Dictionary::normalized(data.samples).unwrap();
+        write_dictionary_npy(bench.path("samples.npy"), &samples).unwrap();
+        bench.model().save(bench.path("model.safetensors")).unwrap();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).into_os_string().into_string().unwrap()
+    }
+
+    fn model(&self) -> Model<f32> {
+        let atoms = read_dictionary_npy(self.path("atoms.npy")).unwrap();
+        Model::new(atoms, None, SPARSITY, Sign::Signed).unwrap()
+    }
+
+    fn samples(&self) -> Mat<f32> {
+        let source = NpySource::open(self.path("samples.npy")).unwrap();
+        let mut values = vec![0.0; DIM * SAMPLES];
+        source.read(0..SAMPLES, &mut values).unwrap();
+        MatRef::from_column_major_slice(&values, DIM, SAMPLES).to_owned()
+    }
+
+    /// Calls the program on the atoms and samples of the folder.
+    fn encode(&self, arguments: &[&str]) -> std::process::Output {
+        let (atoms, samples) = (self.text("atoms.npy"), self.text("samples.npy"));
+        let files = ["--dictionary", &atoms, "--samples", &samples, "--sparsity", "3"];
+        run("encode", &[&files[..], arguments].concat())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = stdout_of(&self.encode(&[arguments, &["--json"]].concat()));
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+#[test]
+fn codes_and_errors_are_those_of_the_library() {
+    let bench = Bench::new();
+    let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
+    let mut errors = Vec::new();
+    for (name, selection) in rules {
+        let (written, expected) = (bench.path("codes.npz"), bench.path("expected.npz"));
+        let out = bench.text("codes.npz");
+        let told = bench.json(&["--selection", name, "--repeat", "2", "--out", &out]);
+
+        let (model, samples) = (bench.model(), bench.samples());
+        let coder = BatchOmp::new().selection(selection);
+        let codes = model.encode(&coder, samples.as_ref()).unwrap();
+        let measured = reconstruction(&model, samples.as_ref(), &codes).unwrap();
+        assert_eq!(told["selection"], name);
+        assert_eq!(told["relative_error"].as_f64(), Some(measured.relative_error()));
+        assert_eq!(told["fvu"].as_f64(), Some(measured.fvu()));
+        assert_eq!(told["l0"].as_f64(), Some(measured.l0()));
+        write_codes_npz(&expected, &codes).unwrap();
+        assert!(fs::read(written).unwrap() == fs::read(expected).unwrap(), "{name}");
+        errors.push(measured.relative_error());
+    }
+    assert!(errors[0] != errors[1], "the rules choose differently on coherent atoms");
+}
+
+#[test]
+fn every_repetition_is_told() {
+    let bench = Bench::new();
+    let told = bench.json(&["--repeat", "3", "--threads", "2", "--product"]);
+    let keys = ["samples", "dim", "atoms", "sparsity", "threads"];
+    let sizes = keys.map(|key| told[key].as_u64().unwrap() as usize);
+    assert_eq!(sizes, [SAMPLES, DIM, ATOMS, SPARSITY, 2]);
+    let seconds = &told["seconds"];
+    assert!(seconds["gram"].as_f64().unwrap() >= 0.0);
+    let product = seconds["product"].as_object().unwrap();
+    assert_eq!(product.len(), 4);
+    for measured in product.values().chain([&seconds["encode"]]) {
+        let mut all: Vec<f64> =
+            measured["all"].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
+        all.sort_by(f64::total_cmp);
+        assert!(all.len() == 3 && all[0] > 0.0, "{measured}");
+        assert_eq!(measured["best"].as_f64(), Some(all[0]));
+        assert_eq!(measured["median"].as_f64(), Some(all[1]));
+    }
+    let even = &bench.json(&["--repeat", "2"])["seconds"];
+    assert!(even["product"].as_object().unwrap().is_empty(), "it was not asked for");
+    let all = even["encode"]["all"].as_array().unwrap();
+    let mean = (all[0].as_f64().unwrap() + all[1].as_f64().unwrap()) / 2.0;
+    let median = even["encode"]["median"].as_f64().unwrap();
+    assert!((median - mean).abs() <= 2.0 * f64::EPSILON * mean, "{even}");
+}
+
+#[test]
+fn a_model_brings_its_sparsity() {
+    let bench = Bench::new();
+    let (model, samples) = (bench.text("model.safetensors"), bench.text("samples.npy"));
+    let files = ["--dictionary", &model, "--samples", &samples, "--json"];
+    let json = |arguments: &[&str]| -> Value {
+        let text = stdout_of(&run("encode", &[&files[..], arguments].concat()));
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(json(&[])["sparsity"], 3);
+    assert_eq!(json(&["--sparsity", "2"])["sparsity"], 2);
+}
+
+#[test]
+fn threads_change_no_code() {
+    let bench = Bench::new();
+    let [one, two] = ["1", "2"].map(|threads| {
+        let out = bench.text(threads);
+        bench.json(&["--threads", threads, "--out", &out]);
+        fs::read(out).unwrap()
+    });
+    assert!(one == two);
+}
+
+#[test]
+fn the_table_and_the_help() {
+    let bench = Bench::new();
+    let table = stdout_of(&bench.encode(&["--product", "--threads", "1"]));
+    for part in ["300 samples", "by omp, 1 threads", "Gram", "median", "product by 1024", "FVU"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    assert!(!stdout_of(&bench.encode(&[])).contains("product"));
+    let help = stdout_of(&run("encode", &["--help"]));
+    assert!(help.contains("Usage: cargo run --release --example encode"), "{help}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let bench = Bench::new();
+    let narrow = Dictionary::normalized(Mat::<f32>::from_fn(DIM - 1, 5, |_, _| 1.0)).unwrap();
+    write_dictionary_npy(bench.path("narrow.npy"), &narrow).unwrap();
+    fs::write(bench.path("text.txt"), "").unwrap();
+    let (narrow, text) = (bench.text("narrow.npy"), bench.text("text.txt"));
+    let missing = bench.text("missing.npy");
+    let below = Path::new(&bench.text("atoms.npy")).join("below.npz").display().to_string();
+    let wrong: [(&[&str], &str); 14] = [
+        (&["--frobnicate"], "--frobnicate"),
+        (&["surplus"], "surplus"),
+        (&["--sparsity", "many"], "--sparsity many"),
+        (&["--sparsity", "0"], "`sparsity` is 0"),
+        (&["--sparsity", "17"], "`sparsity` is 17"),
+        (&["--selection", "best"], "--selection best"),
+        (&["--repeat", "0"], "--repeat 0"),
+        (&["--repeat", "-1"], "--repeat -1"),
+        (&["--threads", "some"], "--threads some"),
+        (&["--dictionary", &narrow], "atoms of 15"),
+        (&["--dictionary", &text], "text.txt"),
+        (&["--dictionary", &missing], "missing.npy"),
+        (&["--samples", &text], "text.txt"),
+        (&["--out", &below], "below.npz"),
+    ];
+    for (arguments, named) in wrong {
+        let error = error_of(&bench.encode(arguments));
+        assert!(error.contains(named), "{error} does not name {named}");
+    }
+    let samples = bench.text("samples.npy");
+    let atoms = bench.text("atoms.npy");
+    let needed: [(&[&str], &str); 3] = [
+        (&["--samples", &samples], "--dictionary"),
+        (&["--dictionary", &atoms], "--samples"),
+        (&["--dictionary", &atoms, "--samples", &samples], "--sparsity"),
+    ];
+    for (arguments, named) in needed {
+        let error = error_of(&run("encode", arguments));
+        assert!(error.contains(named), "{error} does not name {named}");
+    }
+}

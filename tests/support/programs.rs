@@ -1,0 +1,47 @@
+//! Examples run as programs.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// Runs an example of this crate.
+pub fn run(example: &str, arguments: &[&str]) -> Output {
+    Command::new(program(example)).args(arguments).output().expect("the example can be started")
+}
+
+/// Where the example's program lies: next to this test's folder. `cargo test` has built it, unless
+/// it was told to build this test alone.
+fn program(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let file = format!("{example}{}", std::env::consts::EXE_SUFFIX);
+    let program = profile.join("examples").join(file);
+    if !program.exists() {
+        let target = profile.parent().expect("target/<profile>");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--example", example]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.env("CARGO_TARGET_DIR", target);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo can be started").success());
+    }
+    program
+}
+
+/// The one line that a failing example writes.
+#[track_caller]
+pub fn error_of(output: &Output) -> String {
+    assert!(!output.status.success(), "the example succeeded");
+    let line = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    assert_eq!(line.lines().count(), 1, "not one line: {line}");
+    assert!(line.starts_with("error: "), "{line}");
+    line
+}
+
+/// What an example that succeeds writes.
+#[track_caller]
+pub fn stdout_of(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the example failed: {said}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
