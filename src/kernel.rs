@@ -71,15 +71,6 @@ pub(crate) fn axpy<T: Scalar>(y: &mut [T], c: T, x: &[T]) {
     }
 }
 
-/// y ← y + Σ_q c_q x_q for four vectors: one read and one write of y instead of four.
-#[inline(always)]
-pub(crate) fn axpy4<T: Scalar>(y: &mut [T], c: [T; 4], x: [&[T]; 4]) {
-    let [x0, x1, x2, x3] = x.map(|x| &x[..y.len()]);
-    for (i, y) in y.iter_mut().enumerate() {
-        *y = *y + c[0] * x0[i] + c[1] * x1[i] + (c[2] * x2[i] + c[3] * x3[i]);
-    }
-}
-
 /// ‖a‖², accumulated in f64.
 #[inline(always)]
 pub(crate) fn squared_norm<T: Scalar>(a: &[T]) -> f64 {

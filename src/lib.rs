@@ -134,6 +134,7 @@ mod moments;
 pub mod notation;
 mod problem;
 mod random;
+mod rows;
 mod samples;
 mod scalar;
 mod simd;

@@ -16,6 +16,7 @@ pub trait Scalar:
     private::Sealed
     + crate::simd::Vectors
     + faer::traits::RealField
+    + pulp::bytemuck::Pod
     + num_traits::Float
     + Copy
     + Default

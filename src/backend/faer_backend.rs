@@ -10,7 +10,7 @@ use super::{Backend, HostBackend, column, column_mut};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::BackendError;
-use crate::kernel;
+use crate::{kernel, rows};
 
 /// Columns of a product computed by one task. faer's products reach their speed from about 128
 /// columns on; fixed, so that results do not depend on the number of threads.
@@ -90,12 +90,7 @@ impl<T: Scalar> Backend for Faer<T> {
     }
 
     fn squared_norm(&self, a: &Mat<T>) -> f64 {
-        // One partial sum per block, added in order: the same on any number of threads.
-        let blocks: Vec<f64> = a
-            .par_col_chunks(BLOCK)
-            .map(|block| (0..block.ncols()).map(|i| kernel::energy(column(block, i))).sum())
-            .collect();
-        blocks.into_iter().sum()
+        squared_norm(a.as_ref())
     }
 
     fn normalize_columns(&self, d: &mut Mat<T>) {
@@ -119,24 +114,39 @@ impl<T: Scalar> HostBackend for Faer<T> {
     }
 }
 
-kernel::vectorized! {
+rows::with_simd! {
     /// r ← r − Σ x_j d_j over the atoms j of one sample's code.
     fn subtract_atoms<'a, T>(
+        simd;
         r: &'a mut [T],
         dictionary: MatRef<'a, T>,
         support: &'a [u32],
         values: &'a [T],
-    ) {
-        let (quads, rest) = support.as_chunks::<4>();
-        let (value_quads, value_rest) = values.as_chunks::<4>();
-        for (&[a, b, c, d], x) in quads.iter().zip(value_quads) {
-            let atoms = [a, b, c, d].map(|j| column(dictionary, j as usize));
-            kernel::axpy4(r, x.map(|x| -x), atoms);
+    ) -> () {
+        let (eights, rest) = support.as_chunks::<8>();
+        let (value_eights, value_rest) = values.as_chunks::<8>();
+        for (support, values) in eights.iter().zip(value_eights) {
+            let (mut atoms, mut x): ([&[T]; 8], _) = ([&[]; 8], [T::zero(); 8]);
+            for q in 0..8 {
+                atoms[q] = column(dictionary, support[q] as usize);
+                x[q] = -values[q];
+            }
+            rows::gather(simd, r, x, atoms);
         }
         for (&j, &x) in rest.iter().zip(value_rest) {
-            kernel::axpy(r, -x, column(dictionary, j as usize));
+            rows::gather(simd, r, [-x], [column(dictionary, j as usize)]);
         }
     }
+}
+
+/// ‖A‖²_F: halves of the columns are added in the same order on any number of threads.
+fn squared_norm<T: Scalar>(a: MatRef<'_, T>) -> f64 {
+    if a.ncols() <= BLOCK {
+        return (0..a.ncols()).map(|i| rows::energy(column(a, i))).sum();
+    }
+    let (left, right) = a.split_at_col(a.ncols() / 2);
+    let (left, right) = rayon::join(|| squared_norm(left), || squared_norm(right));
+    left + right
 }
 
 /// A matrix of zeros, or an error instead of an abort when the memory cannot be had.

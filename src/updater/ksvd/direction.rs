@@ -2,39 +2,102 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatMut, MatRef, Par};
 use num_traits::Float;
+use pulp::Simd;
 
+use super::exchange::Products;
 use super::{LeadingPair, project};
-use crate::backend::column;
-use crate::codes::{SparseCodes, Use};
-use crate::kernel;
+use crate::backend::{column, column_mut};
+use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::{Scalar, Sign};
+use crate::{kernel, rows};
 
 /// Power steps after which an exact non-negative pair is taken as it is.
 const MOST_STEPS: usize = 200;
 
-/// One atom with the samples Ω that use it.
-pub(super) struct Atom<'a, T: Scalar> {
+/// Uses that are summed by one task, to a vector of their own. Fixed, so that sums do not depend on
+/// the number of threads, and small, so that an atom that most samples use is no longer chain than
+/// the others.
+const CHUNK: usize = 128;
+
+/// What the directions of a batch are made from.
+pub(super) struct Directions<'a, T: Scalar> {
     pub(super) residual: MatRef<'a, T>,
+    pub(super) dictionary: MatRef<'a, T>,
     pub(super) codes: &'a SparseCodes<T>,
-    pub(super) uses: &'a [Use],
-    /// d.
-    pub(super) direction: &'a [T],
-    /// w, the weight of earlier minibatches: E is extended by the column √w d.
-    pub(super) weight: T,
+    pub(super) index: &'a AtomIndex,
+    pub(super) weights: &'a [f64],
+    pub(super) pair: LeadingPair,
     pub(super) sign: Sign,
+}
+
+/// Where the directions of a batch go.
+pub(super) struct Found<'a, T: Scalar> {
+    /// d'_j, a column an atom.
+    pub(super) fresh: MatMut<'a, T>,
+    pub(super) products: &'a mut [Products],
+    /// Scratch memory: [`Directions::spare_columns`].
+    pub(super) spare: MatMut<'a, T>,
+}
+
+impl<T: Scalar> Directions<'_, T> {
+    /// Finds the directions of the atoms of `batch`, in parallel.
+    pub(super) fn find(&self, batch: &[u32], into: Found<'_, T>) {
+        let Found { fresh, products, spare } = into;
+        if let [j] = *batch {
+            let (j, fresh) = (j as usize, column_mut(fresh, 0));
+            let atom = Atom {
+                residual: self.residual,
+                codes: self.codes,
+                uses: self.index.uses(j),
+                direction: column(self.dictionary, j),
+                weight: T::narrow(self.weights[j]),
+                sign: self.sign,
+            };
+            atom.improve(self.pair, fresh, spare);
+            products[0] = Products::of(atom.direction, fresh);
+            return;
+        }
+        let (left, right) = batch.split_at(batch.len() / 2);
+        let (fresh, fresh_right) = fresh.split_at_col_mut(left.len());
+        let (products, products_right) = products.split_at_mut(left.len());
+        let (spare, spare_right) = spare.split_at_col_mut(self.spare_columns(left));
+        let into = Found { fresh, products, spare };
+        let into_right = Found { fresh: fresh_right, products: products_right, spare: spare_right };
+        rayon::join(|| self.find(left, into), || self.find(right, into_right));
+    }
+
+    /// Columns of scratch memory that a batch needs: partial sums, and the direction before a step.
+    pub(super) fn spare_columns(&self, batch: &[u32]) -> usize {
+        let before = usize::from(self.pair != LeadingPair::Power { iterations: 1 });
+        let partial =
+            |&j: &u32| self.index.uses(j as usize).len().div_ceil(CHUNK).saturating_sub(1);
+        batch.iter().map(partial).sum::<usize>() + batch.len() * before
+    }
+}
+
+/// One atom with the samples Ω that use it.
+struct Atom<'a, T: Scalar> {
+    residual: MatRef<'a, T>,
+    codes: &'a SparseCodes<T>,
+    uses: &'a [Use],
+    /// d.
+    direction: &'a [T],
+    /// w, the weight of earlier minibatches: E is extended by the column √w d.
+    weight: T,
+    sign: Sign,
 }
 
 impl<T: Scalar> Atom<'_, T> {
     /// Writes the improved direction, of norm 1. An atom that no sample uses, or whose E x is
     /// zero, keeps its direction.
-    pub(super) fn improve(&self, pair: LeadingPair, into: &mut [T]) {
+    fn improve(&self, pair: LeadingPair, into: &mut [T], spare: MatMut<'_, T>) {
         let improved = !self.uses.is_empty()
             && match (pair, self.sign) {
                 (LeadingPair::Exact, Sign::Signed) => self.decompose(into),
-                (LeadingPair::Exact, Sign::NonNegative) => self.iterate(MOST_STEPS, into),
-                (LeadingPair::Power { iterations }, _) => self.iterate(iterations, into),
+                (LeadingPair::Exact, Sign::NonNegative) => self.iterate(MOST_STEPS, into, spare),
+                (LeadingPair::Power { iterations }, _) => self.iterate(iterations, into, spare),
             };
         if !improved {
             into.copy_from_slice(self.direction);
@@ -42,27 +105,60 @@ impl<T: Scalar> Atom<'_, T> {
     }
 
     /// Up to `steps` power steps, the first from the coefficients at hand.
-    fn iterate(&self, steps: usize, into: &mut [T]) -> bool {
-        start(self, into);
+    fn iterate(&self, steps: usize, into: &mut [T], mut spare: MatMut<'_, T>) -> bool {
+        // u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
+        let squares = self.sum(None, self.uses, into, spare.as_mut());
+        rows::add(into, self.weight + squares, self.direction);
         if !scale_to_unit(into) {
             return false;
         }
-        let mut v = Vec::new();
+        if steps == 1 {
+            return true;
+        }
+        let (before, mut spare) = spare.split_at_col_mut(1);
+        let before = column_mut(before, 0);
         for _ in 1..steps {
-            v.clear();
-            v.extend_from_slice(into);
-            step(self, &v, into);
+            // u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
+            before.copy_from_slice(into);
+            let overlap = kernel::product(self.direction, before);
+            let along = Step { v: before, overlap };
+            let products = self.sum(Some(along), self.uses, into, spare.as_mut());
+            rows::add(into, self.weight * overlap + products, self.direction);
             if !scale_to_unit(into) {
-                into.copy_from_slice(&v);
+                into.copy_from_slice(before);
                 break;
             }
             let difference = |(a, b): (&T, &T)| (a.widen() - b.widen()).powi(2);
-            let change: f64 = v.iter().zip(&*into).map(difference).sum();
+            let change: f64 = before.iter().zip(&*into).map(difference).sum();
             if change.sqrt() < 4.0 * T::EPSILON {
                 break;
             }
         }
         true
+    }
+
+    /// u ← Σ c_i r_i, and returns Σ c_i x_i: in parallel over chunks, added in a fixed order.
+    fn sum(
+        &self,
+        step: Option<Step<'_, T>>,
+        uses: &[Use],
+        into: &mut [T],
+        spare: MatMut<'_, T>,
+    ) -> T {
+        if uses.len() <= CHUNK {
+            return sum_here(self, step, uses, into);
+        }
+        let chunks = uses.len().div_ceil(CHUNK);
+        let (left, right) = uses.split_at(chunks / 2 * CHUNK);
+        let (partial, spare) = spare.split_at_col_mut(1);
+        let (spare, spare_right) = spare.split_at_col_mut(chunks / 2 - 1);
+        let partial = column_mut(partial, 0);
+        let (a, b) = rayon::join(
+            || self.sum(step, left, into, spare),
+            || self.sum(step, right, partial, spare_right),
+        );
+        rows::add(into, T::one(), partial);
+        a + b
     }
 
     /// The leading left singular vector of [E, √w d] by a full decomposition, with the sign that
@@ -114,47 +210,72 @@ impl<T: Scalar> Atom<'_, T> {
     }
 }
 
-kernel::vectorized! {
-    /// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
-    fn start<'a, T>(atom: &'a Atom<'a, T>, u: &'a mut [T]) {
-        let mut along = atom.weight;
+/// A power step from v: c_i = r_i·v + x_i (d·v).
+#[derive(Clone, Copy)]
+struct Step<'a, T> {
+    v: &'a [T],
+    /// d·v.
+    overlap: T,
+}
+
+rows::with_simd! {
+    /// u ← Σ c_i r_i, and returns Σ c_i x_i, where c = x without a step.
+    fn sum_here<'a, T>(
+        simd;
+        atom: &'a Atom<'a, T>,
+        step: Option<Step<'a, T>>,
+        uses: &'a [Use],
+        u: &'a mut [T],
+    ) -> T {
         u.fill(T::zero());
-        let mut quads = atom.uses.chunks_exact(4);
-        for quad in &mut quads {
-            let x: [T; 4] = std::array::from_fn(|q| atom.coefficient(quad[q]));
-            for x in x {
-                along += x * x;
-            }
-            kernel::axpy4(u, x, std::array::from_fn(|q| atom.residual(quad[q])));
+        let mut along = T::zero();
+        let (eights, rest) = uses.as_chunks::<8>();
+        for uses in eights {
+            along += add_uses(simd, atom, step, uses, u);
         }
-        for &at in quads.remainder() {
-            let x = atom.coefficient(at);
-            along += x * x;
-            kernel::axpy(u, x, atom.residual(at));
+        let (fours, rest) = rest.as_chunks::<4>();
+        for uses in fours {
+            along += add_uses(simd, atom, step, uses, u);
         }
-        kernel::axpy(u, along, atom.direction);
+        for at in rest {
+            along += add_uses(simd, atom, step, std::array::from_ref(at), u);
+        }
+        along
     }
 }
 
-kernel::vectorized! {
-    /// u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
-    fn step<'a, T>(atom: &'a Atom<'a, T>, v: &'a [T], u: &'a mut [T]) {
-        let overlap = kernel::dot(atom.direction, v);
-        let mut along = atom.weight * overlap;
-        u.fill(T::zero());
-        for &at in atom.uses {
-            let (x, r) = (atom.coefficient(at), atom.residual(at));
-            let c = project(kernel::dot(r, v) + x * overlap, atom.sign);
-            along += c * x;
-            kernel::axpy(u, c, r);
-        }
-        kernel::axpy(u, along, atom.direction);
+/// u ← u + Σ c_i r_i, and returns Σ c_i x_i, over a few uses.
+#[inline(always)]
+fn add_uses<T: Scalar, S: Simd, const Q: usize>(
+    simd: S,
+    atom: &Atom<'_, T>,
+    step: Option<Step<'_, T>>,
+    uses: &[Use; Q],
+    u: &mut [T],
+) -> T {
+    let mut x = [T::zero(); Q];
+    let mut rows: [&[T]; Q] = [&[]; Q];
+    for q in 0..Q {
+        x[q] = atom.coefficient(uses[q]);
+        rows[q] = atom.residual(uses[q]);
     }
+    let mut c = x;
+    if let Some(Step { v, overlap }) = step {
+        let dots = rows::dots(simd, rows, [v]);
+        for q in 0..Q {
+            c[q] = project(dots[q][0] + x[q] * overlap, atom.sign);
+        }
+    }
+    rows::gather(simd, u, c, rows);
+    let mut along = T::zero();
+    for q in 0..Q {
+        along += c[q] * x[q];
+    }
+    along
 }
 
 /// Scales to norm 1; `false` for a vector without a direction.
-#[inline(always)]
 fn scale_to_unit<T: Scalar>(u: &mut [T]) -> bool {
-    let norm = kernel::normalize(u);
+    let norm = rows::normalize(u);
     norm.is_finite() && norm > 0.0
 }

@@ -1,195 +1,295 @@
 //! Phase (b): samples exchange the old atoms of a batch for the new ones.
 
 use faer::{MatMut, MatRef};
+use pulp::Simd;
 
 use super::{AtomRule, project};
-use crate::backend::{column, column_mut};
-use crate::codes::{CodesBlock, Use};
-use crate::kernel;
+use crate::backend::column;
+use crate::codes::{AtomIndex, CodesBlock, Use};
+use crate::rows::{self, Rows};
 use crate::{Scalar, Sign};
 
-/// Fewest uses of a batch's atoms that are worth a task of their own.
-const GRAIN: usize = 128;
-
-/// A sample that uses an atom of the batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Swap<T> {
-    pub(super) at: Use,
-    /// The atom's place in the batch.
-    pub(super) member: u32,
-    /// The coefficient before the exchange.
-    pub(super) previous: T,
+/// Inner products of an old atom d and the new one d', exact enough to be subtracted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Products {
+    /// d·d.
+    old: f64,
+    /// d'·d'.
+    new: f64,
+    /// d·d'.
+    overlap: f64,
 }
 
-/// ‖r‖², summed over the samples that use an atom of the batch.
+impl Products {
+    pub(super) fn of<T: Scalar>(old: &[T], new: &[T]) -> Self {
+        let [old, overlap, new] = rows::wide_products(old, new);
+        Self { old, new, overlap }
+    }
+}
+
+/// By how much the errors ‖r‖² of a batch's samples changed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Errors {
-    pub(super) before: f64,
-    pub(super) after: f64,
+pub(super) struct Change {
+    /// The sum of the changes.
+    pub(super) error: f64,
+    /// ‖x‖² of the coefficients exchanged, which bounds the rounding of that sum.
+    pub(super) energy: f64,
 }
 
 /// The old and the new atoms of a batch.
 pub(super) struct Exchange<'a, T: Scalar> {
-    dictionary: MatRef<'a, T>,
-    fresh: MatRef<'a, T>,
-    batch: &'a [u32],
-    /// d_j · d'_j.
-    overlaps: Vec<T>,
-    rule: AtomRule,
+    pub(super) dictionary: MatRef<'a, T>,
+    pub(super) fresh: MatRef<'a, T>,
+    pub(super) batch: &'a [u32],
+    pub(super) products: &'a [Products],
+    pub(super) index: &'a AtomIndex,
+    pub(super) rule: AtomRule,
+    pub(super) sign: Sign,
+}
+
+/// Samples of consecutive parts of the index, and what an exchange changes of them.
+pub(super) struct Samples<'a, T: Scalar> {
+    pub(super) residual: MatMut<'a, T>,
+    pub(super) codes: CodesBlock<'a, T>,
+    /// The coefficients before the exchange: by part, then atom of the batch, then use.
+    pub(super) previous: &'a mut [T],
+}
+
+impl<T: Scalar> Exchange<'_, T> {
+    /// Exchanges the atoms in the samples of the parts `first..end`.
+    pub(super) fn run(&self, first: usize, end: usize, samples: Samples<'_, T>) -> Change {
+        if end - first == 1 {
+            return match self.rule {
+                AtomRule::Refitted => refit(self, first, samples),
+                AtomRule::Shared => share(self, first, samples),
+            };
+        }
+        let middle = first.midpoint(end);
+        let (left, right) = self.split(first, middle, samples);
+        let (left, right) =
+            rayon::join(|| self.run(first, middle, left), || self.run(middle, end, right));
+        Change { error: left.error + right.error, energy: left.energy + right.energy }
+    }
+
+    /// Takes [`run`](Self::run) back: coefficients as they were, residuals up to rounding.
+    pub(super) fn undo(&self, first: usize, end: usize, samples: Samples<'_, T>) {
+        if end - first == 1 {
+            return take_back(self, first, samples);
+        }
+        let middle = first.midpoint(end);
+        let (left, right) = self.split(first, middle, samples);
+        rayon::join(|| self.undo(first, middle, left), || self.undo(middle, end, right));
+    }
+
+    /// Parts share no sample.
+    fn split<'s>(
+        &self,
+        first: usize,
+        middle: usize,
+        samples: Samples<'s, T>,
+    ) -> (Samples<'s, T>, Samples<'s, T>) {
+        let Samples { residual, codes, previous } = samples;
+        let at = self.index.start_of(middle) - self.index.start_of(first);
+        let uses = (first..middle).map(|part| self.uses_in(part)).sum();
+        let (residual, residual_right) = residual.split_at_col_mut(at);
+        let (codes, codes_right) = codes.split_at(at);
+        let (previous, previous_right) = previous.split_at_mut(uses);
+        let right =
+            Samples { residual: residual_right, codes: codes_right, previous: previous_right };
+        (Samples { residual, codes, previous }, right)
+    }
+
+    /// Uses of the batch's atoms in a part.
+    fn uses_in(&self, part: usize) -> usize {
+        self.batch.iter().map(|&j| self.index.uses_in(j as usize, part).len()).sum()
+    }
+
+    /// One atom alone cannot raise the error: its direction lies between the old one and the
+    /// best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
+    pub(super) fn can_raise_the_error(&self) -> bool {
+        self.rule == AtomRule::Refitted && self.batch.len() > 1
+    }
+
+    /// An atom of the batch, with its uses in a part.
+    #[inline(always)]
+    fn member(&self, member: usize, part: usize) -> Member<'_, T> {
+        let j = self.batch[member] as usize;
+        Member {
+            old: column(self.dictionary, j),
+            new: column(self.fresh, member),
+            products: self.products[member],
+            overlap: T::narrow(self.products[member].overlap),
+            uses: self.index.uses_in(j, part),
+            start: self.index.start_of(part),
+            sign: self.sign,
+        }
+    }
+}
+
+/// An atom with its uses in a part.
+struct Member<'a, T> {
+    /// d.
+    old: &'a [T],
+    /// d'.
+    new: &'a [T],
+    products: Products,
+    /// d·d'.
+    overlap: T,
+    uses: &'a [Use],
+    /// The first sample of the part.
+    start: usize,
     sign: Sign,
 }
 
-impl<'a, T: Scalar> Exchange<'a, T> {
-    pub(super) fn new(
-        dictionary: MatRef<'a, T>,
-        fresh: MatRef<'a, T>,
-        batch: &'a [u32],
-        rule: AtomRule,
-        sign: Sign,
-    ) -> Self {
-        let overlap = |(b, &j): (usize, &u32)| {
-            kernel::product(column(dictionary, j as usize), column(fresh, b))
-        };
-        let overlaps = batch.iter().enumerate().map(overlap).collect();
-        Self { dictionary, fresh, batch, overlaps, rule, sign }
-    }
-
-    /// Carries out `swaps`, sorted by sample, on the samples of `block` and their residuals.
-    pub(super) fn run(
-        &self,
-        swaps: &mut [Swap<T>],
-        residual: MatMut<'_, T>,
-        block: CodesBlock<'_, T>,
-    ) -> Errors {
-        let Some(cut) = cut(swaps) else {
-            return run_here(self, swaps, residual, block);
-        };
-        // Samples on either side of the cut share nothing.
-        let at = swaps[cut].at.sample as usize - block.first();
-        let (left, right) = swaps.split_at_mut(cut);
-        let (residual_left, residual_right) = residual.split_at_col_mut(at);
-        let (block_left, block_right) = block.split_at(at);
-        let (left, right) = rayon::join(
-            || self.run(left, residual_left, block_left),
-            || self.run(right, residual_right, block_right),
-        );
-        Errors { before: left.before + right.before, after: left.after + right.after }
-    }
-
-    /// Takes `swaps` back: coefficients as they were, residuals up to rounding.
-    pub(super) fn undo(
-        &self,
-        swaps: &[Swap<T>],
-        residual: MatMut<'_, T>,
-        block: CodesBlock<'_, T>,
-    ) {
-        let Some(cut) = cut(swaps) else {
-            return undo_here(self, swaps, residual, block);
-        };
-        let at = swaps[cut].at.sample as usize - block.first();
-        let (left, right) = swaps.split_at(cut);
-        let (residual_left, residual_right) = residual.split_at_col_mut(at);
-        let (block_left, block_right) = block.split_at(at);
-        rayon::join(
-            || self.undo(left, residual_left, block_left),
-            || self.undo(right, residual_right, block_right),
-        );
-    }
-
+impl<T: Scalar> Member<'_, T> {
     /// c = r·d' + x (d·d')
     #[inline(always)]
-    fn coefficient(&self, swap: &Swap<T>, r: &[T], values: &[T]) -> T {
-        let member = swap.member as usize;
-        let x = values[swap.at.slot as usize];
-        let c = kernel::dot(r, column(self.fresh, member)) + x * self.overlaps[member];
-        project(c, self.sign)
+    fn coefficient(&self, x: T, r_new: T) -> T {
+        project(r_new + x * self.overlap, self.sign)
     }
 
-    /// r ← r + x d − c d',  x ← c
+    /// The coefficient of a use.
     #[inline(always)]
-    fn swap(&self, swap: &mut Swap<T>, r: &mut [T], values: &mut [T], c: T) {
-        let (old, new) = self.atoms(swap);
-        swap.previous = std::mem::replace(&mut values[swap.at.slot as usize], c);
-        let x = swap.previous;
-        for ((r, &old), &new) in r.iter_mut().zip(old).zip(new) {
-            *r = *r + x * old - c * new;
-        }
+    fn value<'c>(&self, codes: &'c mut CodesBlock<'_, T>, at: Use) -> &'c mut T {
+        &mut codes.values_mut(at.sample as usize - self.start)[at.slot as usize]
     }
 
-    /// d and d'.
+    /// c ← r·d' + x (d·d'),  r ← r + x d − c d',  x ← c  for several uses at a time.
     #[inline(always)]
-    fn atoms(&self, swap: &Swap<T>) -> (&[T], &[T]) {
-        let member = swap.member as usize;
-        (column(self.dictionary, self.batch[member] as usize), column(self.fresh, member))
-    }
-}
-
-/// Where to cut `swaps` in two, between samples; `None` if they are not worth two tasks.
-fn cut<T>(swaps: &[Swap<T>]) -> Option<usize> {
-    if swaps.len() < 2 * GRAIN {
-        return None;
-    }
-    let middle = swaps[swaps.len() / 2].at.sample;
-    let cut = swaps.partition_point(|swap| swap.at.sample < middle);
-    (cut > 0).then_some(cut)
-}
-
-kernel::vectorized! {
-    /// Carries out `swaps` one after the other.
-    fn run_here<'a, T>(
-        exchange: &'a Exchange<'a, T>,
-        swaps: &'a mut [Swap<T>],
-        residual: MatMut<'a, T>,
-        block: CodesBlock<'a, T>,
-    ) -> Errors {
-        let (mut residual, mut block) = (residual, block);
-        let mut errors = Errors::default();
-        let mut coefficients = Vec::new();
-        for of_sample in swaps.chunk_by_mut(|a, b| a.at.sample == b.at.sample) {
-            let i = of_sample[0].at.sample as usize - block.first();
-            let (r, values) = (column_mut(residual.as_mut(), i), block.values_mut(i));
-            errors.before += kernel::dot(r, r).widen();
-            match exchange.rule {
-                AtomRule::Refitted => {
-                    for swap in of_sample {
-                        let c = exchange.coefficient(swap, r, values);
-                        exchange.swap(swap, r, values, c);
-                    }
-                }
-                AtomRule::Shared => {
-                    coefficients.clear();
-                    coefficients
-                        .extend(of_sample.iter().map(|swap| exchange.coefficient(swap, r, values)));
-                    for (swap, &c) in of_sample.iter_mut().zip(&coefficients) {
-                        exchange.swap(swap, r, values, c);
-                    }
-                }
-            }
-            errors.after += kernel::dot(r, r).widen();
-        }
-        errors
-    }
-}
-
-kernel::vectorized! {
-    /// Takes `swaps` back one after the other.
-    fn undo_here<'a, T>(
-        exchange: &'a Exchange<'a, T>,
-        swaps: &'a [Swap<T>],
-        residual: MatMut<'a, T>,
-        block: CodesBlock<'a, T>,
+    fn refit<S: Simd, const Q: usize, const MEASURED: bool>(
+        &self,
+        simd: S,
+        uses: &[Use; Q],
+        rows: [&mut [T]; Q],
+        codes: &mut CodesBlock<'_, T>,
+        previous: &mut [T],
+        change: &mut Change,
     ) {
-        let (mut residual, mut block) = (residual, block);
-        for swap in swaps {
-            let i = swap.at.sample as usize - block.first();
-            let r = column_mut(residual.as_mut(), i);
-            let c = &mut block.values_mut(i)[swap.at.slot as usize];
-            let (old, new) = exchange.atoms(swap);
-            // r ← r − x d + c d',  c ← x
-            for ((r, &old), &new) in r.iter_mut().zip(old).zip(new) {
-                *r = *r - swap.previous * old + *c * new;
+        let (mut x, mut c) = ([T::zero(); Q], [T::zero(); Q]);
+        let mut shared: [&[T]; Q] = [&[]; Q];
+        for q in 0..Q {
+            x[q] = *self.value(codes, uses[q]);
+            shared[q] = &*rows[q];
+        }
+        if MEASURED {
+            let dots = rows::dots(simd, shared, [self.new, self.old]);
+            for q in 0..Q {
+                let [with_new, with_old] = dots[q];
+                c[q] = self.coefficient(x[q], with_new);
+                let (x, c) = (x[q].widen(), c[q].widen());
+                // ‖r + x d − c d'‖² − ‖r‖²
+                let Products { old, new, overlap } = self.products;
+                let alone = x * x * old + c * c * new - 2.0 * x * c * overlap;
+                let crossed = x * with_old.widen() - c * with_new.widen();
+                change.error += alone + 2.0 * crossed;
+                change.energy += x * x;
             }
-            *c = swap.previous;
+        } else {
+            let dots = rows::dots(simd, shared, [self.new]);
+            for q in 0..Q {
+                c[q] = self.coefficient(x[q], dots[q][0]);
+            }
+        }
+        rows::exchange(simd, rows, (x, self.old), (c, self.new));
+        for q in 0..Q {
+            *self.value(codes, uses[q]) = c[q];
+        }
+        previous.copy_from_slice(&x);
+    }
+}
+
+/// Calls `$body` with every four uses and their rows and coefficients, then with the two and the
+/// one that may be left.
+macro_rules! by_fours {
+    ($member:ident, $residual:expr, $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
+        let mut rows = Rows::new($residual, $member.start);
+        let (fours, rest) = $member.uses.as_chunks::<4>();
+        let (twos, rest) = rest.as_chunks::<2>();
+        let (ones, _) = rest.as_chunks::<1>();
+        by_fours!(@ fours, rows, [a, b, c, d], $previous, |$uses, $rows, $before| $body);
+        by_fours!(@ twos, rows, [a, b], $previous, |$uses, $rows, $before| $body);
+        by_fours!(@ ones, rows, [a], $previous, |$uses, $rows, $before| $body);
+    };
+    (@ $groups:ident, $cursor:ident, [$($row:ident),*], $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
+        for $uses in $groups {
+            let mut next = $uses.iter();
+            $(
+                let sample = next.next().map_or(0, |at| at.sample as usize);
+                let ($row, after) = $cursor.take(sample);
+                $cursor = after;
+            )*
+            let $rows = [$($row),*];
+            let ($before, after) = std::mem::take(&mut $previous).split_at_mut($uses.len());
+            $previous = after;
+            $body
+        }
+    };
+}
+
+rows::with_simd! {
+    /// Each atom in turn takes its coefficients from the live residual.
+    fn refit<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> Change {
+        let Samples { mut residual, mut codes, mut previous } = samples;
+        let mut change = Change::default();
+        for member in 0..exchange.batch.len() {
+            let member = exchange.member(member, part);
+            if exchange.can_raise_the_error() {
+                by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                    member.refit::<_, _, true>(simd, uses, rows, &mut codes, before, &mut change)
+                });
+            } else {
+                by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                    member.refit::<_, _, false>(simd, uses, rows, &mut codes, before, &mut change)
+                });
+            }
+        }
+        change
+    }
+}
+
+rows::with_simd! {
+    /// All atoms take their coefficients from the residual as it was.
+    fn share<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> Change {
+        let Samples { mut residual, mut codes, previous } = samples;
+        let mut kept = previous.iter_mut();
+        for member in 0..exchange.batch.len() {
+            let member = exchange.member(member, part);
+            for (&at, previous) in member.uses.iter().zip(&mut kept) {
+                let r = column(residual.as_ref(), at.sample as usize - member.start);
+                let x = member.value(&mut codes, at);
+                *previous = *x;
+                *x = member.coefficient(*x, rows::dots(simd, [r], [member.new])[0][0]);
+            }
+        }
+        let mut previous = previous;
+        for member in 0..exchange.batch.len() {
+            let member = exchange.member(member, part);
+            by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                let mut x = uses.map(|_| T::zero());
+                x.copy_from_slice(before);
+                let c = uses.map(|at| *member.value(&mut codes, at));
+                rows::exchange(simd, rows, (x, member.old), (c, member.new));
+            });
+        }
+        Change::default()
+    }
+}
+
+rows::with_simd! {
+    /// r ← r − x d + c d',  c ← x
+    fn take_back<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> () {
+        let Samples { mut residual, mut codes, mut previous } = samples;
+        for member in 0..exchange.batch.len() {
+            let member = exchange.member(member, part);
+            by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                let mut x = uses.map(|_| T::zero());
+                x.copy_from_slice(before);
+                let c = uses.map(|at| std::mem::replace(member.value(&mut codes, at), T::zero()));
+                rows::exchange(simd, rows, (c, member.new), (x, member.old));
+                for (&at, &x) in uses.iter().zip(&x) {
+                    *member.value(&mut codes, at) = x;
+                }
+            });
         }
     }
 }

@@ -40,16 +40,23 @@ pub use renewal::Renewal;
 
 use faer::{Mat, MatMut};
 use num_traits::Float;
-use rayon::prelude::*;
 
 use super::{DictionaryUpdater, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::{HostBackend, column, column_mut};
+use crate::backend::{HostBackend, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
-use exchange::{Exchange, Swap};
+use direction::{Directions, Found};
+use exchange::{Exchange, Products, Samples};
 use renewal::Census;
+
+/// Uses of a batch's atoms that are worth a task of their own.
+const GRAIN: usize = 192;
+
+/// Most parts into which samples are cut. More would serve more threads, but the uses of an atom in
+/// a part, which are taken by fours, would be few.
+const MOST_PARTS: usize = 32;
 
 /// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
@@ -57,14 +64,24 @@ pub struct KSvdState<B: HostBackend> {
     shape: ProblemShape,
     residual: B::Matrix,
     index: AtomIndex,
-    /// New directions of the atoms of a batch.
-    fresh: Mat<B::Scalar>,
-    swaps: Vec<Swap<B::Scalar>>,
+    scratch: Scratch<B::Scalar>,
     /// w_j, the weight of earlier minibatches.
     weights: Vec<f64>,
     /// The size of batch that did not raise the error when last tried.
     batch: usize,
     census: Census,
+}
+
+/// Memory that the update of a batch works in. It grows to what the largest batch needs.
+#[derive(Debug)]
+struct Scratch<T> {
+    /// New directions of the atoms of a batch.
+    fresh: Mat<T>,
+    /// Partial sums that make them.
+    spare: Mat<T>,
+    products: Vec<Products>,
+    /// The coefficients before a batch.
+    previous: Vec<T>,
 }
 
 impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
@@ -80,8 +97,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             shape: *shape,
             residual: backend.zeros(shape.dim, 0)?,
             index: AtomIndex::default(),
-            fresh: Mat::zeros(shape.dim, self.atom_batch.min(shape.atoms)),
-            swaps: Vec::new(),
+            scratch: Scratch {
+                fresh: Mat::zeros(shape.dim, self.atom_batch.min(shape.atoms)),
+                spare: Mat::zeros(shape.dim, 0),
+                products: vec![Products::default(); self.atom_batch.min(shape.atoms)],
+                previous: Vec::new(),
+            },
             weights: vec![0.0; shape.atoms],
             batch: self.atom_batch.min(shape.atoms),
             census: Census::new(shape.atoms),
@@ -97,13 +118,17 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        backend.residual(&mut state.residual, y, dictionary, codes);
+        let parts = self.parts(codes);
+        let (residual, index) = (&mut state.residual, &mut state.index);
+        rayon::join(
+            || backend.residual(residual, y, dictionary, codes),
+            || index.rebuild_in_parts(codes, parts),
+        );
         let mut report = UpdateReport {
             error_before: backend.squared_norm(&state.residual),
-            nonzeros: codes.nnz(),
+            nonzeros: state.index.len(),
             ..UpdateReport::default()
         };
-        state.index.rebuild(codes);
         report.unused = (0..state.shape.atoms).filter(|&j| state.index.uses(j).is_empty()).count();
 
         // One entry into the pool for all the short parallel loops of the sweeps.
@@ -111,14 +136,14 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         let rounding = 64.0 * B::Scalar::EPSILON;
         let mut session = Session {
             config: self,
+            error: report.error_before,
             floor: rounding * rounding * backend.squared_norm(y),
             sign: state.shape.sign,
             residual: backend.view_mut(&mut state.residual),
             dictionary: backend.view_mut(dictionary),
             codes,
             index: &state.index,
-            fresh: &mut state.fresh,
-            swaps: &mut state.swaps,
+            scratch: &mut state.scratch,
             weights: &mut state.weights,
         };
         // Batches that were too large a minibatch ago may no longer be.
@@ -169,9 +194,21 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     }
 }
 
+impl KSvd {
+    /// Into how many parts samples are cut for phase (b): enough for several threads, unless a
+    /// batch has so few uses that tasks would be shorter than it takes to hand them out. A function
+    /// of the problem alone, since errors are summed by parts.
+    fn parts<T: Scalar>(&self, codes: &SparseCodes<T>) -> usize {
+        let uses_of_batch = codes.nnz() / codes.atoms() * self.atom_batch.min(codes.atoms());
+        (uses_of_batch / GRAIN).clamp(1, MOST_PARTS)
+    }
+}
+
 /// The matrices that the sweeps work on.
 struct Session<'a, T: Scalar> {
     config: &'a KSvd,
+    /// ‖R‖², as far as it is followed: what rounding is measured by.
+    error: f64,
     /// Errors below this are rounding of the samples themselves.
     floor: f64,
     sign: Sign,
@@ -179,8 +216,7 @@ struct Session<'a, T: Scalar> {
     dictionary: MatMut<'a, T>,
     codes: &'a mut SparseCodes<T>,
     index: &'a AtomIndex,
-    fresh: &'a mut Mat<T>,
-    swaps: &'a mut Vec<Swap<T>>,
+    scratch: &'a mut Scratch<T>,
     weights: &'a mut [f64],
 }
 
@@ -194,58 +230,81 @@ impl<T: Scalar> Session<'_, T> {
         }
         for (b, &atom) in batch.iter().enumerate() {
             column_mut(self.dictionary.as_mut(), atom as usize)
-                .copy_from_slice(self.fresh.col_as_slice(b));
+                .copy_from_slice(self.scratch.fresh.col_as_slice(b));
         }
         true
     }
 
     /// (a) d'_j ← leading left singular vector of E_j, for j ∈ J in parallel.
     fn find_directions(&mut self, batch: &[u32]) {
-        let (residual, dictionary) = (self.residual.as_ref(), self.dictionary.as_ref());
-        let (codes, index, weights) = (&*self.codes, self.index, &*self.weights);
-        let (pair, sign) = (self.config.pair, self.sign);
-        let fresh = self.fresh.as_mut().subcols_mut(0, batch.len());
-        fresh.par_col_chunks_mut(1).zip(batch).for_each(|(fresh, &atom)| {
-            let j = atom as usize;
-            let atom = direction::Atom {
-                residual,
-                codes,
-                uses: index.uses(j),
-                direction: column(dictionary, j),
-                weight: T::narrow(weights[j]),
-                sign,
-            };
-            atom.improve(pair, column_mut(fresh, 0));
-        });
+        let directions = Directions {
+            residual: self.residual.as_ref(),
+            dictionary: self.dictionary.as_ref(),
+            codes: self.codes,
+            index: self.index,
+            weights: self.weights,
+            pair: self.config.pair,
+            sign: self.sign,
+        };
+        let Scratch { fresh, spare, products, .. } = &mut *self.scratch;
+        let columns = directions.spare_columns(batch);
+        if spare.ncols() < columns {
+            spare.resize_with(spare.nrows(), columns, |_, _| T::zero());
+        }
+        let into = Found {
+            fresh: fresh.as_mut().subcols_mut(0, batch.len()),
+            products: &mut products[..batch.len()],
+            spare: spare.as_mut(),
+        };
+        directions.find(batch, into);
     }
 
     /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel. `false`, and undone, if the error rose.
     fn exchange_atoms(&mut self, batch: &[u32]) -> bool {
-        self.swaps.clear();
-        for (b, &atom) in batch.iter().enumerate() {
-            let uses = self.index.uses(atom as usize).iter();
-            let swap = |&at| Swap { at, member: b as u32, previous: T::zero() };
-            self.swaps.extend(uses.map(swap));
+        let uses: usize = batch.iter().map(|&j| self.index.uses(j as usize).len()).sum();
+        let Scratch { fresh, products, previous, .. } = &mut *self.scratch;
+        if previous.len() < uses {
+            previous.resize(uses, T::zero());
         }
-        if batch.len() > 1 {
-            self.swaps.par_sort_unstable_by_key(|swap| swap.at);
-        }
-        let exchange = Exchange::new(
-            self.dictionary.as_ref(),
-            self.fresh.as_ref(),
+        let exchange = Exchange {
+            dictionary: self.dictionary.as_ref(),
+            fresh: fresh.as_ref(),
             batch,
-            self.config.rule,
-            self.sign,
+            products: &products[..batch.len()],
+            index: self.index,
+            rule: self.config.rule,
+            sign: self.sign,
+        };
+        let change = exchange.run(
+            0,
+            self.index.parts(),
+            Samples {
+                residual: self.residual.as_mut(),
+                codes: self.codes.as_block_mut(),
+                previous: &mut previous[..uses],
+            },
         );
-        let errors = exchange.run(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
-        // One atom alone cannot raise the error: its direction lies between the old one and the
-        // best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
-        let rounding = 1.0 + 64.0 * T::EPSILON;
-        let accepted = batch.len() == 1
-            || self.config.rule == AtomRule::Shared
-            || errors.after <= errors.before * rounding + self.floor;
-        if !accepted {
-            exchange.undo(self.swaps, self.residual.as_mut(), self.codes.as_block_mut());
+        if !exchange.can_raise_the_error() {
+            return true;
+        }
+        // The share of the error that falls to the samples of this batch, to rounding; and what
+        // rounding of inner products x (r·d) may add up to, their signs being random.
+        let samples = self.codes.samples().max(1) as f64;
+        let share = self.error * (uses as f64 / samples).min(1.0);
+        let noise = T::EPSILON * (change.energy * share / uses.max(1) as f64).sqrt();
+        let accepted = change.error <= 64.0 * T::EPSILON * share + 16.0 * noise + self.floor;
+        if accepted {
+            self.error = (self.error + change.error).max(0.0);
+        } else {
+            exchange.undo(
+                0,
+                self.index.parts(),
+                Samples {
+                    residual: self.residual.as_mut(),
+                    codes: self.codes.as_block_mut(),
+                    previous: &mut previous[..uses],
+                },
+            );
         }
         accepted
     }

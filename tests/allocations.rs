@@ -1,0 +1,94 @@
+//! A warm update allocates nothing.
+//!
+//! An allocator that counts is the one place of this repository where code is `unsafe`: the trait
+//! demands it. It hands every call on to the system's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use dbksvd::backend::{Backend, Faer};
+use dbksvd::coder::{BatchOmp, SparseCoder};
+use dbksvd::synthetic::{Kind, Planted};
+use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, LeadingPair, Renewal, Step};
+use dbksvd::{ProblemShape, Sign};
+
+thread_local! {
+    /// Allocations of this thread: tests run beside each other.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of the second of two updates on samples of the same size.
+fn of_second_update(updater: KSvd) -> usize {
+    // More samples than a block of any kernel, and more uses of an atom than a task sums.
+    let shape = ProblemShape { dim: 24, atoms: 48, sparsity: 6, sign: Sign::Signed };
+    let planted = Planted::new(24, 48, 6, 1500).kind(Kind::Correlated).noise(0.1);
+    let data = planted.generate::<f32>().expect("a legal problem");
+    let (mut dictionary, y) = (data.dictionary.into_mat(), data.samples);
+    let (backend, coder) = (Faer::<f32>::default(), BatchOmp::new());
+    let mut coder_state = coder.prepare(&backend, &shape).expect("memory");
+    let mut state = updater.prepare(&backend, &shape).expect("memory");
+    let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
+    coder.set_dictionary(&backend, &mut coder_state, &dictionary);
+    coder.encode(&backend, &mut coder_state, &dictionary, &y, &mut codes);
+    let order: Vec<u32> = (0..shape.atoms as u32).rev().collect();
+    let step = Step { order: &order, progress: 0.5 };
+    // On a pool of one thread, everything happens on the thread that counts.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(|| {
+        let mut counts = [0; 2];
+        for count in &mut counts {
+            let before = COUNT.get();
+            updater
+                .update(&backend, &mut state, &y, &mut codes, &mut dictionary, &step)
+                .expect("memory");
+            *count = COUNT.get() - before;
+        }
+        assert!(counts[0] > 0, "the first update must allocate: nothing is counted");
+        counts[1]
+    })
+}
+
+/// The defaults; renewal is watched, but never due.
+fn watching() -> KSvd {
+    KSvd::new().renewal(Some(Renewal { window: 1e9, ..Renewal::default() }))
+}
+
+#[test]
+fn a_warm_update_with_the_defaults_allocates_nothing() {
+    assert_eq!(of_second_update(watching()), 0);
+}
+
+#[test]
+fn so_do_updates_of_one_atom_after_the_other() {
+    assert_eq!(of_second_update(watching().atom_batch(1)), 0);
+}
+
+#[test]
+fn so_do_several_power_steps() {
+    let pair = LeadingPair::Power { iterations: 3 };
+    assert_eq!(of_second_update(watching().leading_pair(pair)), 0);
+}
+
+#[test]
+fn so_does_the_shared_rule() {
+    assert_eq!(of_second_update(watching().atom_rule(AtomRule::Shared)), 0);
+}
