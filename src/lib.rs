@@ -84,17 +84,18 @@
 //! With n samples in a minibatch, p threads and scalars of s bytes (4 or 8), learning takes about
 //!
 //! ```text
-//! s·(3·d·n                 the minibatch: host buffer, backend matrix, residual
-//!    + m² + 2·d·m          Gram matrix, dictionary, initial dictionary
-//!    + p·((256 + k)·m + 128·d)         scratch of batch-OMP, and of renewal
-//!    + J·d)                new atoms of an atom batch J
-//! + n·(k·(s + 12) + 4)     codes and their index
-//! + 24·u                   u: uses of the atoms of a batch, at most n·k
+//! s·(3·d·n                  the minibatch: host buffer, backend matrix, residual
+//!    + 3·d·m                the dictionary: initial, current, the model's
+//!    + p·(324·m + 200·d)    scratch of batch-OMP, its Gram matrix, and renewal
+//!    + J·d)                 new atoms of an atom batch J
+//! + 2·m²                    the Gram matrix, in 16-bit numbers
+//! + n·(k·(s + 16) + 4)      codes and their index
 //! ```
 //!
-//! and nothing that grows with N but 4 bytes a sample for the shuffled order (less by the source's
-//! [run length](source::SampleSource::run_length)). Where m² does not fit, [`Omp`](coder::Omp) does
-//! without the Gram matrix.
+//! bytes, and nothing that grows with N but 4 bytes a sample for the shuffled order (less by the
+//! source's [run length](source::SampleSource::run_length)). `tests/memory.rs` holds the peak of a run
+//! against it. Where 2·m² bytes are more than [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit),
+//! the coder does without the Gram matrix, in p·128·(m + (k + 1)·d) scalars.
 //!
 //! # Complexity
 //!

@@ -1,4 +1,4 @@
-//! A warm update allocates nothing.
+//! A warm update and a warm encode allocate nothing.
 //!
 //! An allocator that counts is the one place of this repository where code is `unsafe`: the trait
 //! demands it. It hands every call on to the system's.
@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use dbksvd::backend::{Backend, Faer};
-use dbksvd::coder::{BatchOmp, SparseCoder};
+use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, LeadingPair, Renewal, Step};
 use dbksvd::{ProblemShape, Sign};
@@ -65,6 +65,39 @@ fn of_second_update(updater: KSvd) -> usize {
         assert!(counts[0] > 0, "the first update must allocate: nothing is counted");
         counts[1]
     })
+}
+
+/// Allocations of the second of two calls that code the same samples.
+fn of_second_encode(coder: impl SparseCoder<Faer<f32>>, atoms: usize) -> usize {
+    let shape = ProblemShape { dim: 24, atoms, sparsity: 6, sign: Sign::Signed };
+    let data = Planted::new(24, atoms, 6, 300).noise(0.1).generate::<f32>().expect("legal");
+    let (dictionary, y) = (data.dictionary.into_mat(), data.samples);
+    let backend = Faer::<f32>::default();
+    let mut state = coder.prepare(&backend, &shape).expect("memory");
+    let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(|| {
+        let mut counts = [0; 2];
+        for count in &mut counts {
+            let before = COUNT.get();
+            coder.set_dictionary(&backend, &mut state, &dictionary);
+            coder.encode(&backend, &mut state, &dictionary, &y, &mut codes);
+            *count = COUNT.get() - before;
+        }
+        assert!(counts[0] > 0, "the first call must allocate: nothing is counted");
+        counts[1]
+    })
+}
+
+#[test]
+fn a_warm_encode_allocates_nothing_whatever_the_kernel() {
+    for selection in [Selection::Correlation, Selection::LeastSquares] {
+        let coder = BatchOmp::new().selection(selection);
+        assert_eq!(of_second_encode(coder, 48), 0, "a small dictionary, {selection:?}");
+        assert_eq!(of_second_encode(coder, 600), 0, "a large one, {selection:?}");
+        assert_eq!(of_second_encode(coder.gram_limit(0), 48), 0, "no Gram matrix, {selection:?}");
+        assert_eq!(of_second_encode(Omp::new().selection(selection), 48), 0, "{selection:?}");
+    }
 }
 
 /// The defaults; renewal is watched, but never due.

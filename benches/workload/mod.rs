@@ -26,7 +26,8 @@ pub struct Workload {
     pub error: f64,
 }
 
-const fn workload(
+/// A workload.
+pub const fn workload(
     name: &'static str,
     (dim, atoms, sparsity): (usize, usize, usize),
     samples: usize,
