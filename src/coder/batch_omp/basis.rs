@@ -4,16 +4,17 @@ use faer::MatRef;
 use num_traits::Float;
 
 use super::gram::{QuantisedGram, products};
-use super::inverse::{Inverse, padded};
+use super::inverse::Inverse;
+use super::padded::{add_multiple, copy, dot_difference, squared_norm, subtract};
 use super::pairs::Pairs;
-use super::pass::{CHUNK, Field, OUT, Scoring};
-use super::weights::Weights;
+use super::pass::{OUT, Scoring};
+use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
 use crate::coder::pursuit::{Basis, Selection};
 use crate::kernel;
-use crate::problem::{ProblemShape, Sign};
-use crate::simd::{self, lanes};
+use crate::problem::Sign;
+use crate::simd;
 
 /// h² is found as ‖d‖² − ‖w‖² to a few ε, so near to zero that it has lost its digits, and everything
 /// divided by h with it. A pursuit loses little: such an atom's correlation is at most h‖r‖.
@@ -23,94 +24,6 @@ pub(super) const DEPENDENCE: f64 = 128.0;
 /// is more than twice that: selection by least squares adds up the errors of all rows. Measured on
 /// anisotropic data with k = 128: 5 ms instead of 78 ms a sample.
 const LONG: usize = 16;
-
-/// What a pursuit works with; reused from sample to sample.
-#[derive(Debug)]
-pub(super) struct PursuitScratch<T> {
-    field: Field<T>,
-    support: Vec<u32>,
-    excluded: Vec<u32>,
-    /// Whether an atom must not be chosen: it was, it is excluded, or it is padding.
-    taken: Vec<bool>,
-    /// Where the rows of G of the chosen atoms begin.
-    starts: Vec<usize>,
-    /// σ of these rows, and 1/σ, or zero.
-    scales: Vec<T>,
-    inverse_scales: Vec<T>,
-    inverse: Inverse<T>,
-    /// c, the sample's coordinates in the orthonormal basis.
-    coordinates: Vec<T>,
-    gamma: Vec<T>,
-    /// γ as far as α̃ takes it into account.
-    propagated: Vec<T>,
-    /// γ as far as α̃ at the chosen atoms themselves does.
-    settled: Vec<T>,
-    /// Correlations that are as exact as the product they come from, and the γ they belong to, once
-    /// they were computed anew. Until then they are α⁰ and 0.
-    fresh: Vec<T>,
-    fresh_gamma: Vec<T>,
-    weights: Weights<T>,
-    /// For what rounding `weights` has left.
-    fine: Weights<T>,
-    change: Vec<T>,
-    found: Vec<u32>,
-    candidate: Candidate<T>,
-    winner: Candidate<T>,
-    sample_residual: Vec<T>,
-}
-
-/// An atom with its exact correlation.
-#[derive(Debug)]
-struct Candidate<T> {
-    atom: Option<u32>,
-    alpha: T,
-    /// ‖(I − P) d‖².
-    height: T,
-    /// g = D_Sᵀ d.
-    products: Vec<T>,
-    /// w = L⁻¹ g.
-    overlaps: Vec<T>,
-}
-
-impl<T: Scalar> Candidate<T> {
-    fn new(sparsity: usize) -> Self {
-        let empty = vec![T::zero(); padded(sparsity)];
-        let (alpha, height) = (T::zero(), T::zero());
-        Self { atom: None, alpha, height, products: empty.clone(), overlaps: empty }
-    }
-}
-
-impl<T: Scalar> PursuitScratch<T> {
-    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
-        let (m, k) = (shape.atoms, shape.sparsity);
-        let zeros = || vec![T::zero(); padded(k)];
-        let mut taken = vec![false; m.next_multiple_of(CHUNK)];
-        taken[m..].fill(true);
-        Self {
-            field: Field::new(m, selection == Selection::LeastSquares),
-            support: Vec::with_capacity(k),
-            excluded: Vec::new(),
-            taken,
-            starts: Vec::with_capacity(k),
-            scales: zeros(),
-            inverse_scales: zeros(),
-            inverse: Inverse::new(k),
-            coordinates: Vec::with_capacity(k),
-            gamma: zeros(),
-            propagated: zeros(),
-            settled: zeros(),
-            fresh: vec![T::zero(); m],
-            fresh_gamma: zeros(),
-            weights: Weights::new(k),
-            fine: Weights::new(k),
-            change: zeros(),
-            found: Vec::with_capacity(m),
-            candidate: Candidate::new(k),
-            winner: Candidate::new(k),
-            sample_residual: vec![T::zero(); shape.dim],
-        }
-    }
-}
 
 /// The orthogonalised chosen atoms.
 pub(super) struct GramBasis<'a, T: Scalar, P> {
@@ -328,55 +241,6 @@ fn lower<T: Scalar, S: pulp::Simd>(
 ) -> T {
     inverse.apply(simd, g, w);
     norm - squared_norm(simd, count, w)
-}
-
-/// Σ w_u² for the first `count`. `w` is padded with zeros.
-#[inline(always)]
-fn squared_norm<T: Scalar, S: pulp::Simd>(simd: S, count: usize, w: &[T]) -> T {
-    let used = count.div_ceil(lanes::<T, S>());
-    let mut sum = T::splat(simd, T::zero());
-    for &w in &T::registers::<S>(w).0[..used] {
-        sum = T::fused(simd, w, w, sum);
-    }
-    T::total(simd, sum)
-}
-
-/// Σ (a_u − b_u) g_u for the first `count`. Arguments are padded; a and b with zeros.
-#[inline(always)]
-fn dot_difference<T: Scalar, S: pulp::Simd>(simd: S, count: usize, a: &[T], b: &[T], g: &[T]) -> T {
-    let used = count.div_ceil(lanes::<T, S>());
-    let (a, b, g) = (T::registers::<S>(a).0, T::registers::<S>(b).0, T::registers::<S>(g).0);
-    let mut sum = T::splat(simd, T::zero());
-    for ((&a, &b), &g) in a.iter().zip(b).zip(g).take(used) {
-        sum = T::fused(simd, T::minus(simd, a, b), g, sum);
-    }
-    T::total(simd, sum)
-}
-
-/// a ← b. Both are padded.
-#[inline(always)]
-fn copy<T: Scalar, S: pulp::Simd>(a: &mut [T], b: &[T]) {
-    for (a, &b) in T::registers_mut::<S>(a).iter_mut().zip(T::registers::<S>(b).0) {
-        *a = b;
-    }
-}
-
-/// c ← a − b. All are padded.
-#[inline(always)]
-fn subtract<T: Scalar, S: pulp::Simd>(simd: S, a: &[T], b: &[T], c: &mut [T]) {
-    let (a, b) = (T::registers::<S>(a).0, T::registers::<S>(b).0);
-    for ((c, &a), &b) in T::registers_mut::<S>(c).iter_mut().zip(a).zip(b) {
-        *c = T::minus(simd, a, b);
-    }
-}
-
-/// a ← a + c b, for as long as b is. Both are padded.
-#[inline(always)]
-fn add_multiple<T: Scalar, S: pulp::Simd>(simd: S, a: &mut [T], c: T, b: &[T]) {
-    let c = T::splat(simd, c);
-    for (a, &b) in T::registers_mut::<S>(a).iter_mut().zip(T::registers::<S>(b).0) {
-        *a = T::fused(simd, c, b, *a);
-    }
 }
 
 impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {

@@ -3,11 +3,9 @@
 use num_traits::Float;
 use pulp::Simd;
 
+use super::padded::padded;
 use crate::Scalar;
 use crate::simd::lanes;
-
-/// Rows and columns are padded to a multiple of this, which whole registers fill.
-const LANES: usize = 16;
 
 /// M = L⁻¹ of D_SᵀD_S = LLᵀ. Row t holds the coefficients of the orthonormal q_t in the chosen
 /// atoms: q_t = Σ_u M_tu d_u.
@@ -82,9 +80,4 @@ impl<T: Scalar> Inverse<T> {
         }
         self.len += 1;
     }
-}
-
-/// The length of vectors that M is applied to.
-pub(super) fn padded(order: usize) -> usize {
-    order.next_multiple_of(LANES)
 }

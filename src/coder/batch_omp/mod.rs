@@ -36,8 +36,10 @@ mod basis;
 mod gram;
 mod gram_free;
 mod inverse;
+mod padded;
 mod pairs;
 mod pass;
+mod scratch;
 mod small;
 mod weights;
 
@@ -54,10 +56,11 @@ use crate::codes::CodesBlock;
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
-use basis::{GramBasis, PursuitScratch};
+use basis::GramBasis;
 use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
 use pairs::Pairs;
+use scratch::PursuitScratch;
 use small::{FullGram, SmallScratch};
 
 /// Samples whose correlations are computed by one product.

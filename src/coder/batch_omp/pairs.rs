@@ -166,3 +166,52 @@ impl<P: Pairs, W: WithPairs> pulp::WithSimd for Vectorized<P, W> {
         self.work.run(self.pairs);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pulp::bytemuck;
+
+    use super::*;
+
+    /// Sums of two weighted rows against their definition.
+    fn check<P: Pairs>(pairs: P) {
+        let row = |seed: i32| -> Vec<i16> {
+            (0..64).map(|i: i32| ((i * i * 977 + seed * 7919) % 32_512) as i16).collect()
+        };
+        let (x, y, p, q) = (row(1), row(-2), -15_000_i16, 12_345_i16);
+        let mut stored = [vec![0_i16; 64], vec![0_i16; 64]];
+        for (stored, row) in stored.iter_mut().zip([&x, &y]) {
+            for (into, numbers) in stored.chunks_exact_mut(32).zip(row.as_chunks::<32>().0) {
+                P::store(numbers, into);
+            }
+        }
+        let rows: [&[P::Row]; 2] = [&stored[0], &stored[1]].map(|row| bytemuck::cast_slice(row));
+        let mut sums = Vec::new();
+        for (&x, &y) in rows[0].iter().zip(rows[1]) {
+            let weights = pairs.weights(packed(p, q));
+            let once = pairs.add(bytemuck::Zeroable::zeroed(), weights, x, y);
+            let twice = [pairs.add(once, weights, x, y)];
+            sums.extend_from_slice(bytemuck::cast_slice::<_, i32>(&twice));
+        }
+        for (column, &sum) in sums.iter().enumerate() {
+            let [x, y] = [x[column], y[column]].map(i32::from);
+            assert_eq!(sum, 2 * (i32::from(p) * x + i32::from(q) * y), "column {column}");
+        }
+    }
+
+    #[test]
+    fn plain_loops_sum_in_the_order_of_atoms() {
+        check(pulp::Scalar::new());
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn so_do_vectors() {
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            check(simd);
+        }
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            check(simd);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::gram::{LARGEST_WEIGHTS, UNIT};
-use super::inverse::padded;
+use super::padded::padded;
 use super::pairs::packed;
 use crate::Scalar;
 use crate::simd::lanes;
