@@ -35,7 +35,7 @@ class Settings:
     # Samples of the workloads are divided by this.
     divide: int = 1
     # Seconds of learning after which a learner makes no longer run.
-    limit: float = 6.0
+    limit: float = 8.0
 
 
 QUICK = Settings(workloads=("W1", "W2"), rounds=2, divide=4, limit=0.5)

@@ -24,7 +24,7 @@ EPOCHS = [1, 2, 4, 8, 20, 40, 80]
 def all_learners():
     """(name, family, learner) of every setting."""
     learners = [("dbksvd", "dbksvd OMP", ours("omp")), ("dbksvd", "dbksvd OLS", ours("ols"))]
-    for batch in [256, 512, 1024]:
+    for batch in [64, 256, 1024]:
         learners.append(("SPAMS", f"SPAMS online, batches of {batch}", spams_online(batch)))
     learners.append(("SPAMS", "SPAMS, full batches", spams_online(None)))
     learners.append(("dictlearn", "dictlearn AK-SVD", dictlearn_ksvd))
