@@ -75,7 +75,7 @@ impl Memory {
 /// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
 ///
 /// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
-/// minibatch), d × batch for new atoms, 8 bytes a nonzero for the index, 4 to 8 a nonzero of the
+/// minibatch), d × m for new atoms, 8 bytes a nonzero for the index, 4 to 8 a nonzero of the
 /// atoms of a batch, and d for every 128 of those. All of it is kept from update to update: one
 /// that needs no more than those before allocates nothing, but where a renewal is due.
 /// [`LeadingPair::Exact`] takes about four times d × uses of the atom, each thread, for each atom.

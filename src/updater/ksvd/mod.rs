@@ -32,6 +32,7 @@
 
 mod config;
 mod direction;
+mod duplicates;
 mod exchange;
 mod renewal;
 
@@ -40,11 +41,12 @@ pub use renewal::Renewal;
 
 use faer::{Mat, MatMut};
 use num_traits::Float;
+use rayon::prelude::*;
 
 use super::{DictionaryUpdater, Step, UpdateReport};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut};
-use crate::codes::{AtomIndex, SparseCodes};
+use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 use direction::{Directions, Found};
@@ -57,6 +59,9 @@ const GRAIN: usize = 192;
 /// Most parts into which samples are cut. More would serve more threads, but the uses of an atom in
 /// a part, which are taken by fours, would be few.
 const MOST_PARTS: usize = 32;
+
+/// Atoms that one task copies, or sums the uses of.
+const ATOMS_A_TASK: usize = 64;
 
 /// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
@@ -75,8 +80,11 @@ pub struct KSvdState<B: HostBackend> {
 /// Memory that the update of a batch works in. It grows to what the largest batch needs.
 #[derive(Debug)]
 struct Scratch<T> {
-    /// New directions of the atoms of a batch.
+    /// New directions, in the order of the sweep. The dictionary gets them at its end, when that
+    /// can be done in parallel: no atom looks at another.
     fresh: Mat<T>,
+    /// The place of each atom in the order.
+    places: Vec<u32>,
     /// Partial sums that make them.
     spare: Mat<T>,
     products: Vec<Products>,
@@ -98,7 +106,8 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             residual: backend.zeros(shape.dim, 0)?,
             index: AtomIndex::default(),
             scratch: Scratch {
-                fresh: Mat::zeros(shape.dim, self.atom_batch.min(shape.atoms)),
+                fresh: Mat::zeros(shape.dim, shape.atoms),
+                places: vec![0; shape.atoms],
                 spare: Mat::zeros(shape.dim, 0),
                 products: vec![Products::default(); self.atom_batch.min(shape.atoms)],
                 previous: Vec::new(),
@@ -149,12 +158,13 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         // Batches that were too large a minibatch ago may no longer be.
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
+            session.scratch.note_places(step.order);
             for _ in 0..self.sweeps {
-                let (mut rest, mut limit) = (step.order, size);
-                while !rest.is_empty() {
-                    let (batch, after) = rest.split_at(limit.min(rest.len()));
-                    if session.update_batch(batch) {
-                        rest = after;
+                let (mut done, mut limit) = (0, size);
+                while done < step.order.len() {
+                    let batch = &step.order[done..(done + limit).min(step.order.len())];
+                    if session.update_batch(batch, done) {
+                        done += batch.len();
                     } else {
                         limit = batch.len().div_ceil(2);
                         // A last batch that is shorter says nothing about the others.
@@ -162,6 +172,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
                         report.undone += 1;
                     }
                 }
+                session.take_new_atoms();
             }
             session.remember(retention);
         });
@@ -194,6 +205,14 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     }
 }
 
+impl<T> Scratch<T> {
+    fn note_places(&mut self, order: &[u32]) {
+        for (place, &atom) in (0..).zip(order) {
+            self.places[atom as usize] = place;
+        }
+    }
+}
+
 impl KSvd {
     /// Into how many parts samples are cut for phase (b): enough for several threads, unless a
     /// batch has so few uses that tasks would be shorter than it takes to hand them out. A function
@@ -221,22 +240,29 @@ struct Session<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Session<'_, T> {
-    /// D_J, X_J and R of one batch J of atoms. `false` if that would raise the error: everything
-    /// is then as it was.
-    fn update_batch(&mut self, batch: &[u32]) -> bool {
-        self.find_directions(batch);
-        if !self.exchange_atoms(batch) {
-            return false;
-        }
-        for (b, &atom) in batch.iter().enumerate() {
-            column_mut(self.dictionary.as_mut(), atom as usize)
-                .copy_from_slice(self.scratch.fresh.col_as_slice(b));
-        }
-        true
+    /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
+    /// raise the error: everything is then as it was.
+    fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
+        self.find_directions(batch, place);
+        self.exchange_atoms(batch, place)
+    }
+
+    /// D ← D'
+    fn take_new_atoms(&mut self) {
+        let Scratch { fresh, places, .. } = &*self.scratch;
+        self.dictionary.as_mut().par_col_chunks_mut(ATOMS_A_TASK).enumerate().for_each(
+            |(chunk, mut atoms)| {
+                let places = &places[chunk * ATOMS_A_TASK..];
+                for (j, &place) in (0..atoms.ncols()).zip(places) {
+                    column_mut(atoms.as_mut(), j)
+                        .copy_from_slice(fresh.col_as_slice(place as usize));
+                }
+            },
+        );
     }
 
     /// (a) d'_j ← leading left singular vector of E_j, for j ∈ J in parallel.
-    fn find_directions(&mut self, batch: &[u32]) {
+    fn find_directions(&mut self, batch: &[u32], place: usize) {
         let directions = Directions {
             residual: self.residual.as_ref(),
             dictionary: self.dictionary.as_ref(),
@@ -252,7 +278,7 @@ impl<T: Scalar> Session<'_, T> {
             spare.resize_with(spare.nrows(), columns, |_, _| T::zero());
         }
         let into = Found {
-            fresh: fresh.as_mut().subcols_mut(0, batch.len()),
+            fresh: fresh.as_mut().subcols_mut(place, batch.len()),
             products: &mut products[..batch.len()],
             spare: spare.as_mut(),
         };
@@ -260,7 +286,7 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel. `false`, and undone, if the error rose.
-    fn exchange_atoms(&mut self, batch: &[u32]) -> bool {
+    fn exchange_atoms(&mut self, batch: &[u32], place: usize) -> bool {
         let uses: usize = batch.iter().map(|&j| self.index.uses(j as usize).len()).sum();
         let Scratch { fresh, products, previous, .. } = &mut *self.scratch;
         if previous.len() < uses {
@@ -268,7 +294,7 @@ impl<T: Scalar> Session<'_, T> {
         }
         let exchange = Exchange {
             dictionary: self.dictionary.as_ref(),
-            fresh: fresh.as_ref(),
+            fresh: fresh.as_ref().subcols(place, batch.len()),
             batch,
             products: &products[..batch.len()],
             index: self.index,
@@ -314,18 +340,18 @@ impl<T: Scalar> Session<'_, T> {
         if self.config.memory.is_none() {
             return;
         }
-        for (j, weight) in self.weights.iter_mut().enumerate() {
-            let energy: f64 = self
-                .index
-                .uses(j)
-                .iter()
-                .map(|at| {
-                    let x = self.codes.values(at.sample as usize)[at.slot as usize].widen();
+        let (index, codes) = (self.index, &*self.codes);
+        let chunks = self.weights.par_chunks_mut(ATOMS_A_TASK).enumerate();
+        chunks.for_each(|(chunk, weights)| {
+            for (j, weight) in (chunk * ATOMS_A_TASK..).zip(weights) {
+                let squared = |at: &Use| {
+                    let x = codes.values(at.sample as usize)[at.slot as usize].widen();
                     x * x
-                })
-                .sum();
-            *weight = retention * (*weight + energy);
-        }
+                };
+                let energy: f64 = index.uses(j).iter().map(squared).sum();
+                *weight = retention * (*weight + energy);
+            }
+        });
     }
 }
 

@@ -1,20 +1,16 @@
 //! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
 //! badly represented.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
-use num_traits::One;
+use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::duplicates::{coherent_pairs, likeness};
 use super::project;
 use crate::backend::{column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::Error;
 use crate::kernel;
 use crate::{Scalar, Sign};
-
-/// Atoms whose coherences are computed by one product.
-const BLOCK: usize = 128;
 
 /// When an atom counts as dead or duplicate, and how long atoms are renewed.
 ///
@@ -227,49 +223,4 @@ impl<T: Scalar> Renewed<'_, T> {
             }
         }
     }
-}
-
-/// How far two atoms can stand in for each other. With non-negative codes opposite atoms cannot.
-fn likeness<T: Scalar>(cosine: T, sign: Sign) -> f64 {
-    match sign {
-        Sign::Signed => cosine.widen().abs(),
-        Sign::NonNegative => cosine.widen(),
-    }
-}
-
-/// All pairs i < j of likeness above `threshold`, in order, by blocks of the Gram matrix.
-fn coherent_pairs<T: Scalar>(
-    dictionary: MatRef<'_, T>,
-    threshold: f64,
-    sign: Sign,
-) -> Vec<(u32, u32)> {
-    let atoms = dictionary.ncols();
-    let mut pairs: Vec<(u32, u32)> = (0..atoms.div_ceil(BLOCK))
-        .into_par_iter()
-        .flat_map_iter(|block| {
-            // Rows 0..end of the Gram matrix suffice for columns start..end.
-            let (start, end) = (block * BLOCK, (block * BLOCK + BLOCK).min(atoms));
-            let mut gram = Mat::<T>::zeros(end, end - start);
-            matmul(
-                gram.as_mut(),
-                Accum::Replace,
-                dictionary.subcols(0, end).transpose(),
-                dictionary.subcols(start, end - start),
-                <T as One>::one(),
-                Par::Seq,
-            );
-            let mut found = Vec::new();
-            for j in start..end {
-                let cosines = &gram.col_as_slice(j - start)[..j];
-                for (i, &cosine) in cosines.iter().enumerate() {
-                    if likeness(cosine, sign) > threshold {
-                        found.push((i as u32, j as u32));
-                    }
-                }
-            }
-            found
-        })
-        .collect();
-    pairs.sort_unstable();
-    pairs
 }
