@@ -5,8 +5,8 @@
 //! ```
 //! prints a table for each kind of synthetic data, then one for the shipped embeddings. Epochs are
 //! fixed, so that on one machine errors are the same whenever it runs; they were chosen to take each
-//! setting about the seconds of the full batch. Seconds vary: every figure is the median of three
-//! seeds, of data and learner.
+//! setting about the seconds of the full batch. Every figure is the median of three seeds, of data and
+//! learner. An epoch counts the least seconds that it took with one of them, since machines are noisy.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -76,14 +76,15 @@ impl Setting {
 
 /// What is measured of one run.
 struct Outcome {
-    seconds: f64,
+    /// Seconds of each epoch.
+    seconds: Vec<f64>,
     relative_error: f64,
     fvu: f64,
-    /// NaN where there is no truth, as the seconds of milestones.
+    /// NaN where there is no truth, as the epochs below.
     recovered: f64,
-    /// Infinite for what was not reached.
+    /// The epochs that first reached them; infinite for what was not reached.
     milestones: [f64; 2],
-    /// From when the share recovered is within a point of the final one.
+    /// The first epoch at which the share recovered is within a point of the final one.
     settled: f64,
 }
 
@@ -153,14 +154,16 @@ fn row(name: &str, epochs: &str, runs: &[Outcome]) {
     let share = |value: f64| {
         if value.is_nan() { String::new() } else { format!("{:.1}%", 100.0 * value) }
     };
-    let time = |value: f64| match value {
-        _ if value.is_nan() => String::new(),
+    let seconds_of =
+        |epoch: usize| runs.iter().map(|run| run.seconds[epoch]).fold(f64::INFINITY, f64::min);
+    let time = |epoch: f64| match epoch {
+        _ if epoch.is_nan() => String::new(),
         f64::INFINITY => "never".into(),
-        _ => format!("{value:.2}"),
+        _ => format!("{:.2}", (0..epoch as usize).map(seconds_of).sum::<f64>()),
     };
     println!(
         "| {name} | {epochs} | {} | {:.5} | {:.4} | {} | {} | {} | {} |",
-        time(of(|run| run.seconds)),
+        if epochs.is_empty() { String::new() } else { time(runs[0].seconds.len() as f64) },
         of(|run| run.relative_error),
         of(|run| run.fvu),
         share(of(|run| run.recovered)),
@@ -173,13 +176,13 @@ fn row(name: &str, epochs: &str, runs: &[Outcome]) {
 /// The dictionaries at the ends of epochs, to be measured after the run.
 #[derive(Default)]
 struct Course {
-    epochs: Vec<(f64, Model<f32>)>,
+    models: Vec<Model<f32>>,
 }
 
 impl Observer<f32> for Course {
-    fn on_epoch(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, f32>) -> ControlFlow<()> {
+    fn on_epoch(&mut self, _: &EpochReport, snapshot: &Snapshot<'_, f32>) -> ControlFlow<()> {
         match snapshot.model() {
-            Ok(model) => self.epochs.push((epoch.elapsed, model)),
+            Ok(model) => self.models.push(model),
             Err(_) => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
@@ -191,20 +194,24 @@ fn learn(problem: &Problem, setting: &Setting, seed: u64) -> Result<Outcome, Box
     let learner = setting.apply(setup).build()?;
     let mut course = Course::default();
     let (model, report) = learner.fit_with(&problem.train, &mut course)?;
-    assert_eq!(course.epochs.len(), setting.epochs, "every epoch leaves its dictionary");
+    assert_eq!(course.models.len(), setting.epochs, "every epoch leaves its dictionary");
 
     let mut outcome = problem.measure(&model)?;
-    outcome.seconds = report.seconds.total;
+    let mut before = 0.0;
+    for epoch in &report.epochs {
+        outcome.seconds.push(epoch.elapsed - before);
+        before = epoch.elapsed;
+    }
     let Some(truth) = &problem.truth else { return Ok(outcome) };
     outcome.milestones = [f64::INFINITY; 2];
-    for (elapsed, model) in &course.epochs {
+    for (epoch, model) in (1..).map(f64::from).zip(&course.models) {
         let recovered = recovered(model, truth)?;
         if outcome.settled.is_nan() && recovered >= outcome.recovered - 0.01 {
-            outcome.settled = *elapsed;
+            outcome.settled = epoch;
         }
         for (first, share) in outcome.milestones.iter_mut().zip(MILESTONES) {
             if recovered >= share {
-                *first = first.min(*elapsed);
+                *first = first.min(epoch);
             }
         }
     }
@@ -226,7 +233,7 @@ impl Problem {
         let codes = model.encode(&BatchOmp::new(), samples)?;
         let errors = reconstruction(model, samples, &codes)?;
         Ok(Outcome {
-            seconds: f64::NAN,
+            seconds: Vec::new(),
             relative_error: errors.relative_error(),
             fvu: errors.fvu(),
             recovered: self.truth.as_ref().map_or(Ok(f64::NAN), |truth| recovered(model, truth))?,
