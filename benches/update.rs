@@ -1,9 +1,11 @@
 //! One dictionary update of a minibatch, in samples a second: the default, all atoms in one batch,
-//! and one atom after the other.
+//! and one atom after the other. Before that, unless a name is asked for, two tables: a sweep
+//! against the memory it moves, and two threads against one.
 
+mod sweep;
 mod workload;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use dbksvd::backend::{Backend, Faer};
 use dbksvd::updater::{DictionaryUpdater, KSvd, Step};
 use workload::WORKLOADS;
@@ -46,4 +48,11 @@ fn update(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, update);
-criterion_main!(benches);
+
+fn main() {
+    if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
+        sweep::print();
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
