@@ -86,9 +86,9 @@
 //! ```text
 //! s·(3·d·n                  the minibatch: host buffer, backend matrix, residual
 //!    + 3·d·m                the dictionary: initial, current, the model's
-//!    + p·(324·m + 200·d)    scratch of batch-OMP, its Gram matrix, and renewal
+//!    + p·((324 + 2·k)·m + 200·d)   scratch of batch-OMP, its Gram matrix, and renewal
 //!    + J·d)                 new atoms of an atom batch J
-//! + 2·m²                    the Gram matrix, in 16-bit numbers
+//! + 2·m²                    the Gram matrix, in 16-bit numbers; s·m² for up to 2,048 atoms
 //! + n·(k·(s + 16) + 4)      codes and their index
 //! ```
 //!

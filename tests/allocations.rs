@@ -94,7 +94,9 @@ fn a_warm_encode_allocates_nothing_whatever_the_kernel() {
     for selection in [Selection::Correlation, Selection::LeastSquares] {
         let coder = BatchOmp::new().selection(selection);
         assert_eq!(of_second_encode(coder, 48), 0, "a small dictionary, {selection:?}");
-        assert_eq!(of_second_encode(coder, 600), 0, "a large one, {selection:?}");
+        // Too little memory for exact numbers, enough for those of 16 bits.
+        let quantised = coder.gram_limit(2 * 600 * (640 + 32));
+        assert_eq!(of_second_encode(quantised, 600), 0, "a large one, {selection:?}");
         assert_eq!(of_second_encode(coder.gram_limit(0), 48), 0, "no Gram matrix, {selection:?}");
         assert_eq!(of_second_encode(Omp::new().selection(selection), 48), 0, "{selection:?}");
     }

@@ -82,9 +82,9 @@ const GRAM_LIMIT: usize = 4 << 30;
 /// ‖r‖² is found by subtracting from ‖y‖².
 ///
 /// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
-/// Gram matrix (for up to 512 atoms and signed codes, m² scalars) and, for each thread, at most
-/// 132·m + 129·d + 2·(k + 16)² scalars (in place of the square, 2·k·m for up to 512 atoms); without the
-/// Gram matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
+/// Gram matrix (for up to 2,048 atoms and signed codes, m² scalars) and, for each thread, at most
+/// 132·m + 129·d + 2·(k + 16)² scalars (in place of the square, 2·k·m for up to 2,048 atoms); without
+/// the Gram matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
 /// 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOmp {
