@@ -53,6 +53,12 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         Ok(Self { shape, backend, coder, state, dictionary, samples, codes })
     }
 
+    /// The coder's state: what coders tell of their work besides the codes.
+    #[must_use]
+    pub fn state(&self) -> &C::State {
+        &self.state
+    }
+
     /// The codes of `samples` (d × N, a column a sample).
     ///
     /// Works through blocks of 4,096 samples: besides the codes, memory does not grow with N.

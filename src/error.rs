@@ -188,6 +188,26 @@ pub enum FileError {
         /// Names of the tensors in the file.
         available: Vec<String>,
     },
+    /// A key of a configuration file is absent, or has a value that cannot be honoured.
+    #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// The key; a dot stands between an object's and those within.
+        key: String,
+        /// Its value, or `absent`.
+        found: String,
+        /// The values that can be honoured, in words.
+        expected: String,
+    },
+    /// A configuration file has keys that this crate does not know, and so may not ignore.
+    #[error("{}: unknown keys: {}", path.display(), keys.join(", "))]
+    UnknownKeys {
+        /// The file.
+        path: PathBuf,
+        /// The keys.
+        keys: Vec<String>,
+    },
 }
 
 /// Why a [`Backend`](crate::backend::Backend) failed: out of memory, a lost device.

@@ -110,6 +110,7 @@
 //! |---|---|
 //! | `npy` | samples from `.npy` files; dictionaries to `.npy`, codes to SciPy's `.npz` |
 //! | `safetensors` | samples from `.safetensors` files; models saved and loaded |
+//! | `sae` | sparse autoencoders as coders, from and to the files of SAELens; needs `safetensors` |
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -136,6 +137,8 @@ pub mod notation;
 mod problem;
 mod random;
 mod rows;
+#[cfg(feature = "sae")]
+pub mod sae;
 mod samples;
 mod scalar;
 mod simd;

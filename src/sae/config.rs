@@ -1,0 +1,94 @@
+//! JSON objects whose every key is accounted for: read, checked, and none left over.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::FileError;
+
+/// The keys of a configuration that have not been read yet.
+#[derive(Debug)]
+pub(super) struct Config {
+    path: PathBuf,
+    keys: Map<String, Value>,
+}
+
+impl Config {
+    pub(super) fn open(path: &Path, format: &'static str) -> Result<Self, FileError> {
+        let text = std::fs::read(path)
+            .map_err(|source| FileError::Io { path: path.to_owned(), source })?;
+        let invalid = |reason| FileError::Format { path: path.to_owned(), format, reason };
+        match serde_json::from_slice(&text) {
+            Ok(Value::Object(keys)) => Ok(Self { path: path.to_owned(), keys }),
+            Ok(_) => Err(invalid("it is no JSON object".to_owned())),
+            Err(error) => Err(invalid(error.to_string())),
+        }
+    }
+
+    /// The error that `key` is `found`.
+    pub(super) fn wrong(&self, key: &str, found: impl ToString, expected: &str) -> FileError {
+        FileError::Setting {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            found: found.to_string(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    /// The value, or the error that there is none.
+    pub(super) fn required<V>(
+        &self,
+        key: &str,
+        value: Option<V>,
+        expected: &str,
+    ) -> Result<V, FileError> {
+        value.ok_or_else(|| self.wrong(key, "absent", expected))
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, FileError> {
+        self.take(key, "a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, FileError> {
+        self.take(key, "true or false", Value::as_bool)
+    }
+
+    pub(super) fn count(&mut self, key: &str) -> Result<Option<usize>, FileError> {
+        let count = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
+        self.take(key, "a whole number, at least 0", count)
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Result<Option<f64>, FileError> {
+        self.take(key, "a number", Value::as_f64)
+    }
+
+    pub(super) fn object(&mut self, key: &str) -> Result<Option<Map<String, Value>>, FileError> {
+        self.take(key, "an object", |value| value.as_object().cloned())
+    }
+
+    /// Forgets a key that is null.
+    pub(super) fn drop_null(&mut self, key: &str) {
+        if self.keys.get(key).is_some_and(Value::is_null) {
+            self.keys.remove(key);
+        }
+    }
+
+    /// Names the keys that nobody has asked for.
+    pub(super) fn finish(self) -> Result<(), FileError> {
+        let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| key).collect();
+        if keys.is_empty() { Ok(()) } else { Err(FileError::UnknownKeys { path: self.path, keys }) }
+    }
+
+    fn take<V>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        convert: impl FnOnce(&Value) -> Option<V>,
+    ) -> Result<Option<V>, FileError> {
+        let Some(value) = self.keys.remove(key) else { return Ok(None) };
+        match convert(&value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(self.wrong(key, value, expected)),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Codes of many samples: blocks of products, then each sample's activations.
+
+use std::sync::{Mutex, PoisonError};
+
+use faer::{Mat, MatRef};
+use rayon::prelude::*;
+
+use super::activation::{Activation, Input};
+use super::pursuit::Pursuit;
+use super::types::Sae;
+use crate::Scalar;
+use crate::backend::{Faer, HostBackend, column};
+use crate::codes::SparseCodes;
+use crate::error::Error;
+use crate::kernel;
+use crate::samples::check_finite;
+
+/// Samples multiplied at a time; the last block is padded to it, since the bits of a product
+/// depend on its width.
+pub(super) const BLOCK: usize = 128;
+
+/// What a task needs to code a block of samples.
+#[derive(Debug)]
+pub(super) struct Scratch<T: Scalar> {
+    samples: Mat<T>,
+    products: Mat<T>,
+    pursuit: Pursuit<T>,
+    codes: Vec<(u32, T)>,
+}
+
+/// Scratch of tasks that have ended, for the tasks that come.
+#[derive(Debug, Default)]
+pub(super) struct Pool<T: Scalar>(Mutex<Vec<Scratch<T>>>);
+
+impl<T: Scalar> Scratch<T> {
+    fn new(sae: &Sae<T>) -> Self {
+        let products = if sae.architecture().encoder().is_some() { sae.atoms() } else { 0 };
+        Self {
+            samples: Mat::zeros(sae.dim(), BLOCK),
+            products: Mat::zeros(products, BLOCK),
+            pursuit: Pursuit::default(),
+            codes: Vec::new(),
+        }
+    }
+
+    /// Calls `take` with the number within the block, and the nonzero codes, strongest first, of
+    /// each of `samples`, at most [`BLOCK`]; `minus` is subtracted from them.
+    fn block<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        (sae, activation): (&Sae<T>, &Activation<T>),
+        samples: MatRef<'_, T>,
+        minus: Option<&[T]>,
+        mut take: impl FnMut(usize, &mut Vec<(u32, T)>),
+    ) {
+        let Self { samples: padded, products, pursuit, codes } = self;
+        let count = samples.ncols();
+        for i in 0..BLOCK {
+            let into = padded.col_as_slice_mut(i);
+            if i < count {
+                into.copy_from_slice(column(samples, i));
+                if let Some(minus) = minus {
+                    kernel::axpy(into, -<T as num_traits::One>::one(), minus);
+                }
+            } else {
+                into.fill(T::zero());
+            }
+        }
+        if let Some(encoder) = sae.architecture().encoder() {
+            backend.product_tn(products.as_mut(), encoder.weights.as_ref(), padded.as_ref());
+        }
+        for i in 0..count {
+            let sample = padded.col_as_slice(i);
+            activation.codes(sae, sample, products.col_as_slice(i), pursuit, codes);
+            take(i, codes);
+        }
+    }
+}
+
+impl<T: Scalar> Pool<T> {
+    /// [`Scratch::block`] with scratch of the pool.
+    pub(super) fn block<B: HostBackend<Scalar = T>>(
+        &self,
+        backend: &B,
+        (sae, activation): (&Sae<T>, &Activation<T>),
+        samples: MatRef<'_, T>,
+        minus: Option<&[T]>,
+        take: impl FnMut(usize, &mut Vec<(u32, T)>),
+    ) {
+        // A panic elsewhere leaves scratch in no state that matters.
+        let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let scratch = idle().pop();
+        let mut scratch = scratch.unwrap_or_else(|| Scratch::new(sae));
+        scratch.block(backend, (sae, activation), samples, minus, take);
+        idle().push(scratch);
+    }
+}
+
+impl<T: Scalar> Sae<T> {
+    /// The codes of `samples` (d × N, a column a sample) on the [`dictionary`](Self::dictionary):
+    /// every latent that fires, times the norm of its decoder row, the strongest of a sample
+    /// first. The budget of the codes is the largest number of nonzeros, at least 1.
+    ///
+    /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory besides the
+    /// codes: 128·(d + m) scalars a thread. A sample's code has the same bits encoded alone or
+    /// among others.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`].
+    pub fn encode(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
+        if samples.nrows() != self.dim() {
+            let (found, expected) = (samples.nrows(), self.dim());
+            return Err(Error::Dimension { argument: "samples", found, expected });
+        }
+        // Borrowed matrices may have any strides.
+        let samples = samples.to_owned();
+        for i in 0..samples.ncols() {
+            check_finite(samples.col_as_slice(i), self.dim(), i)?;
+        }
+        let activation = Activation::new(self, Input::AsWanted);
+        let (backend, pool) = (Faer::<T>::default(), Pool::default());
+        let minus = self.is_input_centred().then(|| self.decoder_bias());
+        let blocks: Vec<Vec<Vec<(u32, T)>>> = samples
+            .as_ref()
+            .par_col_chunks(BLOCK)
+            .map(|samples| {
+                let mut block = Vec::with_capacity(samples.ncols());
+                let take = |_, codes: &mut Vec<_>| block.push(codes.clone());
+                pool.block(&backend, (self, &activation), samples, minus, take);
+                block
+            })
+            .collect();
+        let most = blocks.iter().flatten().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut all = SparseCodes::new(self.atoms(), samples.ncols(), most);
+        all.par_blocks_mut(BLOCK).zip(&blocks).for_each(|(mut into, block)| {
+            for (i, codes) in block.iter().enumerate() {
+                into.write(i, |support, values| copy(codes, support, values));
+            }
+        });
+        Ok(all)
+    }
+}
+
+/// Copies codes into slots; as many as there are.
+pub(super) fn copy<T: Scalar>(codes: &[(u32, T)], support: &mut [u32], values: &mut [T]) -> usize {
+    for ((&(atom, value), slot), into) in codes.iter().zip(support).zip(values) {
+        (*slot, *into) = (atom, value);
+    }
+    codes.len()
+}
