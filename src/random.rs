@@ -11,6 +11,10 @@ pub(crate) enum Purpose {
     Initialisation,
     /// Planted problems.
     Synthetic,
+    /// Which samples probes are trained and tested on.
+    Split,
+    /// Which of them are left out to make classes equally large.
+    Balance,
     /// The order of samples in an epoch.
     Epoch(u64),
     /// The order of atoms in a step.
@@ -24,6 +28,8 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     generator.set_stream(match purpose {
         Purpose::Initialisation => 0,
         Purpose::Synthetic => 4,
+        Purpose::Split => 8,
+        Purpose::Balance => 12,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
     });

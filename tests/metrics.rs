@@ -1,57 +1,17 @@
 //! The measures against values computed by hand and by another implementation.
 
-use std::collections::HashMap;
-
 use approx::assert_abs_diff_eq;
 use dbksvd::faer::{Mat, MatRef, mat};
 use dbksvd::metrics::{Coherence, Pair, RECOVERED, Reconstruction, Recovery, reconstruction};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Scalar, Sign, SparseCodes};
 
-/// `tests/fixtures/metrics/case.txt`: arrays by name, row-major.
-struct Case(HashMap<&'static str, (usize, Vec<f64>)>);
-
-impl Case {
-    fn load() -> Self {
-        let lines = include_str!("fixtures/metrics/case.txt").lines().map(|line| {
-            let mut words = line.split(' ');
-            let name = words.next().expect("a name");
-            let columns = words.nth(1).expect("columns").parse().expect("a count");
-            (name, (columns, words.map(|word| word.parse().expect("a number")).collect()))
-        });
-        Self(lines.collect())
-    }
-
-    fn vector(&self, name: &str) -> &[f64] {
-        &self.0[name].1
-    }
-
-    fn number(&self, name: &str) -> f64 {
-        self.vector(name)[0]
-    }
-
-    /// The rows of the array as columns.
-    fn columns<T: Scalar>(&self, name: &str) -> Mat<T> {
-        let (dim, values) = &self.0[name];
-        Mat::from_fn(*dim, values.len() / dim, |r, i| T::narrow(values[i * dim + r]))
-    }
-
-    fn codes<T: Scalar>(&self) -> SparseCodes<T> {
-        let dense = self.columns::<T>("codes");
-        let mut codes = SparseCodes::new(dense.nrows(), dense.ncols(), 3);
-        for i in 0..dense.ncols() {
-            let column = dense.col_as_slice(i);
-            let support = (0..dense.nrows()).filter(|&j| column[j] != T::zero());
-            let support: Vec<u32> = support.map(|j| j as u32).collect();
-            let values: Vec<T> = support.iter().map(|&j| column[j as usize]).collect();
-            codes.set(i, &support, &values);
-        }
-        codes
-    }
-}
+#[path = "support/mod.rs"]
+mod support;
+use support::{Arrays, sparse};
 
 fn check_against_python<T: Scalar>() {
-    let case = Case::load();
+    let case = Arrays::parse(include_str!("fixtures/metrics/case.txt"));
     let learned = Dictionary::normalized(case.columns::<T>("learned")).unwrap();
     let truth = Dictionary::normalized(case.columns::<T>("truth")).unwrap();
     let tolerance = 100.0 * T::EPSILON;
@@ -71,7 +31,9 @@ fn check_against_python<T: Scalar>() {
     let mean = case.vector("bias").iter().map(|&x| T::narrow(x)).collect();
     let model = Model::new(learned, Some(mean), 3, Sign::Signed).unwrap();
     let samples = case.columns::<T>("samples");
-    let measured = reconstruction(&model, samples.as_ref(), &case.codes()).unwrap();
+    let codes = case.columns::<T>("codes");
+    let codes = sparse(codes.as_ref(), 3);
+    let measured = reconstruction(&model, samples.as_ref(), &codes).unwrap();
     assert_abs_diff_eq!(
         measured.explained_variance(),
         case.number("explained_variance"),

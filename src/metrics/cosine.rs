@@ -1,4 +1,4 @@
-//! Absolute cosines between atoms, a block of them at a time.
+//! Cosines between atoms, a block of them at a time.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, Par};
@@ -33,6 +33,14 @@ impl<'a, T: Scalar> Directions<'a, T> {
     /// |cos| of each of our atoms with the consecutive atoms of `other` from `first` on, as many
     /// as `out` has room for: one row of `out` for each atom of `other`. At most 1.
     pub(super) fn cosines(&self, other: &Self, first: usize, out: &mut [T]) {
+        self.signed_cosines(other, first, out);
+        for cosine in out {
+            *cosine = num_traits::Float::abs(*cosine);
+        }
+    }
+
+    /// The same with their signs: −1 to 1.
+    pub(super) fn signed_cosines(&self, other: &Self, first: usize, out: &mut [T]) {
         let width = out.len() / self.len();
         let (ours, theirs) = (self.dictionary.as_mat(), other.dictionary.as_mat());
         matmul(
@@ -45,7 +53,7 @@ impl<'a, T: Scalar> Directions<'a, T> {
         );
         for (row, norm) in out.chunks_exact_mut(self.len()).zip(&other.norms[first..]) {
             for (cosine, own) in row.iter_mut().zip(&self.norms) {
-                *cosine = T::narrow((cosine.widen().abs() / (norm * own)).min(1.0));
+                *cosine = T::narrow((cosine.widen() / (norm * own)).clamp(-1.0, 1.0));
             }
         }
     }

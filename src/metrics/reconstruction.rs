@@ -3,6 +3,7 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
+use super::batch::{BLOCK, Batch, agree};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
@@ -10,10 +11,6 @@ use crate::error::Error;
 use crate::kernel;
 use crate::model::Model;
 use crate::moments::{Moments, Sums};
-use crate::source::SampleSource;
-
-/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
-const BLOCK: usize = 256;
 
 /// Error, variance and use of atoms over any number of batches of samples and their codes.
 ///
@@ -87,15 +84,10 @@ impl Reconstruction {
         let (dim, atoms) = (self.moments.mean.len(), self.usage.len());
         agree("dictionary", dictionary.dim(), dim)?;
         agree("atoms of the dictionary", dictionary.atoms(), atoms)?;
-        agree("mean", mean.map_or(dim, <[T]>::len), dim)?;
-        agree("samples", samples.nrows(), dim)?;
-        agree("codes", codes.atoms(), atoms)?;
-        agree("samples of the codes", codes.samples(), samples.ncols())?;
-
-        let batch = Batch { dictionary, mean, samples, codes, offset: self.samples() };
+        let batch = Batch::new(dictionary, mean, samples, codes, self.samples())?;
         let blocks: Vec<Result<Moments, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
-            .map(|block| batch.moments(block * BLOCK))
+            .map(|block| moments(&batch, block * BLOCK))
             .collect();
         // In order: the first bad sample is the one reported, and sums are always the same.
         let mut moments = self.moments.clone();
@@ -188,54 +180,19 @@ impl Reconstruction {
     }
 }
 
-/// One call's arguments, checked to agree; `offset` samples came before.
-struct Batch<'a, T: Scalar> {
-    dictionary: &'a Dictionary<T>,
-    mean: Option<&'a [T]>,
-    samples: MatRef<'a, T>,
-    codes: &'a SparseCodes<T>,
-    offset: usize,
-}
-
-impl<T: Scalar> Batch<'_, T> {
-    /// The moments of the block of samples that starts at `first`.
-    fn moments(&self, first: usize) -> Result<Moments, Error> {
-        let dim = self.dictionary.dim();
-        let last = (first + BLOCK).min(self.samples.ncols());
-        let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
-        let (mut sums, mut errors) = (Sums::new(dim), vec![0.0; dim]);
-        for i in first..last {
-            self.samples.read(i..i + 1, &mut sample)?;
-            if let Some(coordinate) = kernel::first_not_finite(&sample) {
-                let value = sample[coordinate].widen();
-                return Err(Error::NotFinite { sample: self.offset + i, coordinate, value });
-            }
-            sums.add(&sample);
-            self.decode(i, &mut decoded)?;
-            add_squared_differences(&mut errors, &sample, &decoded);
-        }
-        Ok(Moments { error: errors.iter().sum(), ..sums.finish() })
+/// The moments of the block of samples of `batch` that starts at `first`.
+fn moments<T: Scalar>(batch: &Batch<'_, T>, first: usize) -> Result<Moments, Error> {
+    let dim = batch.dim();
+    let last = (first + BLOCK).min(batch.samples());
+    let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
+    let (mut sums, mut errors) = (Sums::new(dim), vec![0.0; dim]);
+    for i in first..last {
+        batch.read(i, &mut sample)?;
+        sums.add(&sample);
+        batch.decode(i, &mut decoded)?;
+        add_squared_differences(&mut errors, &sample, &decoded);
     }
-
-    /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
-    fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
-        match self.mean {
-            Some(mean) => decoded.copy_from_slice(mean),
-            None => decoded.fill(T::zero()),
-        }
-        for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
-            if !value.widen().is_finite() {
-                return Err(Error::argument("codes", value, "finite coefficients"));
-            }
-            if atom as usize >= self.dictionary.atoms() {
-                let expected = format!("atoms below {}", self.dictionary.atoms());
-                return Err(Error::argument("codes", atom, expected));
-            }
-            let atom = self.dictionary.atom(atom as usize);
-            kernel::axpy(decoded, value, atom);
-        }
-        Ok(())
-    }
+    Ok(Moments { error: errors.iter().sum(), ..sums.finish() })
 }
 
 kernel::vectorized! {
@@ -246,8 +203,4 @@ kernel::vectorized! {
             *square += difference * difference;
         }
     }
-}
-
-fn agree(argument: &'static str, found: usize, expected: usize) -> Result<(), Error> {
-    if found == expected { Ok(()) } else { Err(Error::Dimension { argument, found, expected }) }
 }

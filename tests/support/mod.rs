@@ -1,6 +1,7 @@
 //! What the integration tests share: fixtures from `.npy` files, one call to code, comparisons.
 #![allow(dead_code)] // each test binary uses its part
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -10,6 +11,40 @@ use dbksvd::coder::SparseCoder;
 use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::{Dictionary, Encoder, Model, Scalar, Sign};
+
+/// Arrays by name, from lines `name rows columns values...`, row-major.
+pub struct Arrays(HashMap<String, (usize, Vec<f64>)>);
+
+impl Arrays {
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().map(|line| {
+            let mut words = line.split(' ');
+            let name = words.next().expect("a name").to_owned();
+            let columns = words.nth(1).expect("columns").parse().expect("a count");
+            (name, (columns, words.map(|word| word.parse().expect("a number")).collect()))
+        });
+        Self(lines.collect())
+    }
+
+    pub fn vector(&self, name: &str) -> &[f64] {
+        &self.0[name].1
+    }
+
+    pub fn number(&self, name: &str) -> f64 {
+        self.vector(name)[0]
+    }
+
+    /// Whole numbers.
+    pub fn indices(&self, name: &str) -> Vec<usize> {
+        self.vector(name).iter().map(|&value| value as usize).collect()
+    }
+
+    /// The rows of the array as columns.
+    pub fn columns<T: Scalar>(&self, name: &str) -> Mat<T> {
+        let (dim, values) = &self.0[name];
+        Mat::from_fn(*dim, values.len() / dim, |r, i| T::narrow(values[i * dim + r]))
+    }
+}
 
 /// The values of a C-order `.npy` file below `tests/`, and its shape.
 pub fn array<T: npyz::Deserialize>(path: &str) -> (Vec<usize>, Vec<T>) {
@@ -34,10 +69,10 @@ pub fn narrow<T: Scalar>(matrix: MatRef<'_, f64>) -> Mat<T> {
 }
 
 /// The nonzeros of X (m × N) as codes of budget `sparsity`.
-pub fn sparse(dense: MatRef<'_, f64>, sparsity: usize) -> SparseCodes<f64> {
+pub fn sparse<T: Scalar>(dense: MatRef<'_, T>, sparsity: usize) -> SparseCodes<T> {
     let mut parts = CsrParts { indices: vec![], values: vec![], offsets: vec![0] };
     for column in dense.col_iter() {
-        let nonzeros = column.iter().enumerate().filter(|(_, value)| **value != 0.0);
+        let nonzeros = column.iter().enumerate().filter(|(_, value)| value.widen() != 0.0);
         for (atom, &value) in nonzeros {
             parts.indices.push(atom as u32);
             parts.values.push(value);

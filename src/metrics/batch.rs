@@ -1,0 +1,84 @@
+//! Samples with their codes, read and decoded one by one: what measures of errors share.
+
+use faer::MatRef;
+
+use crate::Scalar;
+use crate::codes::SparseCodes;
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::kernel;
+use crate::source::SampleSource;
+
+/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+pub(super) const BLOCK: usize = 256;
+
+/// One call's arguments, checked to agree; `offset` samples came before.
+pub(super) struct Batch<'a, T: Scalar> {
+    dictionary: &'a Dictionary<T>,
+    mean: Option<&'a [T]>,
+    samples: MatRef<'a, T>,
+    codes: &'a SparseCodes<T>,
+    offset: usize,
+}
+
+impl<'a, T: Scalar> Batch<'a, T> {
+    pub(super) fn new(
+        dictionary: &'a Dictionary<T>,
+        mean: Option<&'a [T]>,
+        samples: MatRef<'a, T>,
+        codes: &'a SparseCodes<T>,
+        offset: usize,
+    ) -> Result<Self, Error> {
+        let (dim, atoms) = (dictionary.dim(), dictionary.atoms());
+        agree("mean", mean.map_or(dim, <[T]>::len), dim)?;
+        agree("samples", samples.nrows(), dim)?;
+        agree("codes", codes.atoms(), atoms)?;
+        agree("samples of the codes", codes.samples(), samples.ncols())?;
+        Ok(Self { dictionary, mean, samples, codes, offset })
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        self.dictionary.dim()
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.samples.ncols()
+    }
+
+    /// Sample i, checked to be finite.
+    pub(super) fn read(&self, i: usize, sample: &mut [T]) -> Result<(), Error> {
+        self.samples.read(i..i + 1, sample)?;
+        match kernel::first_not_finite(sample) {
+            None => Ok(()),
+            Some(coordinate) => {
+                let value = sample[coordinate].widen();
+                Err(Error::NotFinite { sample: self.offset + i, coordinate, value })
+            }
+        }
+    }
+
+    /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
+    pub(super) fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
+        match self.mean {
+            Some(mean) => decoded.copy_from_slice(mean),
+            None => decoded.fill(T::zero()),
+        }
+        for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
+            if !value.widen().is_finite() {
+                return Err(Error::argument("codes", value, "finite coefficients"));
+            }
+            if atom as usize >= self.dictionary.atoms() {
+                let expected = format!("atoms below {}", self.dictionary.atoms());
+                return Err(Error::argument("codes", atom, expected));
+            }
+            let atom = self.dictionary.atom(atom as usize);
+            kernel::axpy(decoded, value, atom);
+        }
+        Ok(())
+    }
+}
+
+/// An error unless the sizes are the same.
+pub(super) fn agree(argument: &'static str, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::Dimension { argument, found, expected }) }
+}
