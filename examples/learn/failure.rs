@@ -29,7 +29,7 @@ impl Failure {
             Self::Run(message) => (message, 1),
             Self::Closed => return ExitCode::SUCCESS,
         };
-        let mut line = String::from("learn: ");
+        let mut line = String::from(concat!(env!("CARGO_CRATE_NAME"), ": "));
         // Names of files may hold anything.
         for character in message.chars() {
             if character.is_control() {

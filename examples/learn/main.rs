@@ -7,6 +7,7 @@
 //! | `dataset`, `texts` | rows to learn on, rows held out, and the tokens they belong to |
 //! | `start`, `learning` | the dictionary to start from, and the run |
 //! | `coding` | codes and measures of any number of rows, batch by batch |
+//! | `feature` | what atoms stand for |
 //! | `progress`, `events`, `table`, `features` | what is printed |
 //! | `outputs`, `plots` | what is written |
 
@@ -15,6 +16,7 @@ mod coding;
 mod dataset;
 mod events;
 mod failure;
+mod feature;
 mod features;
 mod help;
 mod learning;

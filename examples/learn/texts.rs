@@ -30,9 +30,9 @@ impl Texts {
         &self.groups[row]
     }
 
-    /// The words around a row's token, which stands in brackets: what comes before, from the
-    /// token on, with pieces joined. Ends where another text begins.
-    pub fn context(&self, row: usize) -> (String, String) {
+    /// The words around a row's token: what comes before, the token's letters, what comes after, with
+    /// pieces joined. Ends where another text begins.
+    pub fn context(&self, row: usize) -> (String, String, String) {
         let same = |&other: &usize| self.groups[other] == self.groups[row];
         let mut first = (0..row).rev().take_while(same).take(BEFORE).last().unwrap_or(row);
         // Half a word is hard to read.
@@ -50,9 +50,9 @@ impl Texts {
         if first < row && !is_joined(token) {
             before.push(' ');
         }
-        let mut from = format!("[{}]", piece(token));
-        (row + 1..=last).for_each(|other| append(&mut from, &self.tokens[other], false));
-        (before, from)
+        let mut after = String::new();
+        (row + 1..=last).for_each(|other| append(&mut after, &self.tokens[other], false));
+        (before, piece(token).to_owned(), after)
     }
 }
 

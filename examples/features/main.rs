@@ -1,0 +1,91 @@
+//! Writes a page to look at the features of a dictionary: one HTML file that needs nothing else.
+//! `cargo run --release --example features -- --help`.
+//!
+//! | module | |
+//! |---|---|
+//! | `arguments` | the command line |
+//! | `page` | the file: `page.html` with the data in it |
+//! | `feature`, `texts`, `failure` | those of the example `learn` |
+
+mod arguments;
+// The other example uses the rest.
+#[allow(dead_code)]
+#[path = "../learn/failure.rs"]
+mod failure;
+#[allow(dead_code)]
+#[path = "../learn/feature.rs"]
+mod feature;
+mod page;
+#[path = "../learn/texts.rs"]
+mod texts;
+
+use std::process::ExitCode;
+
+use dbksvd::coder::BatchOmp;
+use dbksvd::faer::MatRef;
+use dbksvd::metrics::reconstruction;
+use dbksvd::source::{self, SampleSource, SliceSource};
+use dbksvd::{DbKsvd, Error, Model, Sign};
+
+use arguments::{Arguments, Call};
+use failure::{Failure, say};
+use page::Subject;
+use texts::Texts;
+
+fn main() -> ExitCode {
+    match respond() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn respond() -> Result<(), Failure> {
+    match arguments::parse()? {
+        Call::Help => say(arguments::HELP),
+        Call::Page(arguments) => {
+            let mut pool = rayon::ThreadPoolBuilder::new();
+            if let Some(threads) = arguments.threads {
+                pool = pool.num_threads(threads);
+            }
+            let pool = pool.build().map_err(|error| Failure::Run(error.to_string()))?;
+            pool.install(|| run(&arguments))
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let data = source::open(&arguments.data, None)?;
+    let texts = Texts::read(&arguments.tokens, &arguments.groups, data.len())?;
+    let dim = data.dim();
+    let mut values = vec![0.0; data.len() * dim];
+    data.read(0..data.len(), &mut values)?;
+    let in_file = |error: Error| Failure::in_file(error, &arguments.data);
+
+    let model = match &arguments.model {
+        Some(path) => Model::<f32>::load(path)?,
+        None => {
+            let sign = if arguments.signed { Sign::Signed } else { Sign::NonNegative };
+            let mut builder = DbKsvd::builder(arguments.atoms, arguments.sparsity)
+                .sign(sign)
+                .center(true)
+                .seed(arguments.seed);
+            if let Some(epochs) = arguments.epochs {
+                builder = builder.epochs(epochs);
+            }
+            let samples = SliceSource::new(&values, dim).map_err(Error::from)?;
+            builder.build()?.fit(&samples).map_err(in_file)?.0
+        }
+    };
+    let samples = MatRef::from_column_major_slice(&values, dim, data.len());
+    let codes = model.encode(&BatchOmp::new(), samples).map_err(in_file)?;
+    let measured = reconstruction(&model, samples, &codes)?;
+    let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());
+    let name = name.to_string_lossy();
+    let subject = Subject { name: &name, model: &model, codes: &codes, measured: &measured };
+    let page = page::page(&subject, &texts);
+    let out = arguments.out.display();
+    std::fs::write(&arguments.out, &page)
+        .map_err(|error| Failure::Run(format!("{out}: {error}")))?;
+    let (atoms, kilobytes) = (model.atoms(), page.len() / 1000);
+    say(&format!("Wrote {out}: {atoms} atoms, {kilobytes} kB. Open it in a browser.\n"))
+}
