@@ -16,8 +16,8 @@ use crate::error::Error;
 /// | [`hungarian`](Self::hungarian) | its partner in the matching of largest total \|cos\| | MCC; Paulo & Belrose 2025 |
 /// | [`greedy`](Self::greedy) | its partner if the best pair left is matched again and again | |
 ///
-/// All are in |cos|, so that signs do not matter. The greedy mean is never above the Hungarian one
-/// and cheaper to find; the mean of maxima is never below them.
+/// All are in |cos|, so that signs do not matter. The greedy mean is never above the Hungarian one;
+/// for dictionaries of one size, the mean of maxima is never below them.
 ///
 /// References: G. Paulo & N. Belrose, *Sparse autoencoders trained on the same data learn different
 /// features*, 2025, arXiv:2501.16615; X. Song et al., *Mechanistic interpretability should

@@ -101,8 +101,8 @@ impl<T: Scalar> Sae<T> {
     /// every latent that fires, times the norm of its decoder row, the strongest of a sample
     /// first. The budget of the codes is the largest number of nonzeros, at least 1.
     ///
-    /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory besides the
-    /// codes: 128·(d + m) scalars a thread. A sample's code has the same bits encoded alone or
+    /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory: the codes
+    /// twice, and 128·(2d + m) scalars a thread. A sample's code has the same bits encoded alone or
     /// among others.
     ///
     /// # Errors
@@ -112,24 +112,27 @@ impl<T: Scalar> Sae<T> {
             let (found, expected) = (samples.nrows(), self.dim());
             return Err(Error::Dimension { argument: "samples", found, expected });
         }
-        // Borrowed matrices may have any strides.
-        let samples = samples.to_owned();
-        for i in 0..samples.ncols() {
-            check_finite(samples.col_as_slice(i), self.dim(), i)?;
-        }
         let activation = Activation::new(self, Input::AsWanted);
         let (backend, pool) = (Faer::<T>::default(), Pool::default());
         let minus = self.is_input_centred().then(|| self.decoder_bias());
-        let blocks: Vec<Vec<Vec<(u32, T)>>> = samples
-            .as_ref()
-            .par_col_chunks(BLOCK)
-            .map(|samples| {
-                let mut block = Vec::with_capacity(samples.ncols());
+        let blocks: Vec<Result<Vec<Vec<(u32, T)>>, Error>> = (0..samples.ncols().div_ceil(BLOCK))
+            .into_par_iter()
+            .map(|block| {
+                let first = block * BLOCK;
+                let width = BLOCK.min(samples.ncols() - first);
+                // Borrowed matrices may have any strides.
+                let samples = samples.subcols(first, width).to_owned();
+                for i in 0..width {
+                    check_finite(samples.col_as_slice(i), self.dim(), first + i)?;
+                }
+                let mut block = Vec::with_capacity(width);
                 let take = |_, codes: &mut Vec<_>| block.push(codes.clone());
-                pool.block(&backend, (self, &activation), samples, minus, take);
-                block
+                pool.block(&backend, (self, &activation), samples.as_ref(), minus, take);
+                Ok(block)
             })
             .collect();
+        // In order: the first bad sample is the one reported.
+        let blocks = blocks.into_iter().collect::<Result<Vec<_>, _>>()?;
         let most = blocks.iter().flatten().map(Vec::len).max().unwrap_or(0).max(1);
         let mut all = SparseCodes::new(self.atoms(), samples.ncols(), most);
         all.par_blocks_mut(BLOCK).zip(&blocks).for_each(|(mut into, block)| {
