@@ -19,13 +19,16 @@ use crate::samples::check_finite;
 /// depend on its width.
 pub(super) const BLOCK: usize = 128;
 
+/// The atoms and coefficients of one sample.
+type Nonzeros<T> = Vec<(u32, T)>;
+
 /// What a task needs to code a block of samples.
 #[derive(Debug)]
 pub(super) struct Scratch<T: Scalar> {
     samples: Mat<T>,
     products: Mat<T>,
     pursuit: Pursuit<T>,
-    codes: Vec<(u32, T)>,
+    codes: Nonzeros<T>,
 }
 
 /// Scratch of tasks that have ended, for the tasks that come.
@@ -51,7 +54,7 @@ impl<T: Scalar> Scratch<T> {
         (sae, activation): (&Sae<T>, &Activation<T>),
         samples: MatRef<'_, T>,
         minus: Option<&[T]>,
-        mut take: impl FnMut(usize, &mut Vec<(u32, T)>),
+        mut take: impl FnMut(usize, &mut Nonzeros<T>),
     ) {
         let Self { samples: padded, products, pursuit, codes } = self;
         let count = samples.ncols();
@@ -85,7 +88,7 @@ impl<T: Scalar> Pool<T> {
         (sae, activation): (&Sae<T>, &Activation<T>),
         samples: MatRef<'_, T>,
         minus: Option<&[T]>,
-        take: impl FnMut(usize, &mut Vec<(u32, T)>),
+        take: impl FnMut(usize, &mut Nonzeros<T>),
     ) {
         // A panic elsewhere leaves scratch in no state that matters.
         let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,7 +118,7 @@ impl<T: Scalar> Sae<T> {
         let activation = Activation::new(self, Input::AsWanted);
         let (backend, pool) = (Faer::<T>::default(), Pool::default());
         let minus = self.is_input_centred().then(|| self.decoder_bias());
-        let blocks: Vec<Result<Vec<Vec<(u32, T)>>, Error>> = (0..samples.ncols().div_ceil(BLOCK))
+        let blocks: Vec<Result<Vec<Nonzeros<T>>, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
             .map(|block| {
                 let first = block * BLOCK;
@@ -126,7 +129,7 @@ impl<T: Scalar> Sae<T> {
                     check_finite(samples.col_as_slice(i), self.dim(), first + i)?;
                 }
                 let mut block = Vec::with_capacity(width);
-                let take = |_, codes: &mut Vec<_>| block.push(codes.clone());
+                let take = |_, codes: &mut Nonzeros<T>| block.push(codes.clone());
                 pool.block(&backend, (self, &activation), samples.as_ref(), minus, take);
                 Ok(block)
             })
