@@ -119,6 +119,7 @@ mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
+mod compiled;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod dictionary;

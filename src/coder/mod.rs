@@ -46,6 +46,7 @@ mod factor;
 mod omp;
 mod pursuit;
 
+pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};

@@ -2,6 +2,7 @@
 
 mod ksvd;
 
+pub(crate) use ksvd::Sweep;
 pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
 
 use crate::backend::Backend;

@@ -47,6 +47,7 @@ use super::{DictionaryUpdater, Step, UpdateReport};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut};
 use crate::codes::{AtomIndex, SparseCodes, Use};
+use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 use direction::{Directions, Found};
@@ -143,7 +144,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
         let rounding = 64.0 * B::Scalar::EPSILON;
-        let mut session = Session {
+        let mut sweep = Sweep {
             config: self,
             error: report.error_before,
             floor: rounding * rounding * backend.squared_norm(y),
@@ -158,12 +159,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         // Batches that were too large a minibatch ago may no longer be.
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
-            session.scratch.note_places(step.order);
+            sweep.scratch.note_places(step.order);
             for _ in 0..self.sweeps {
                 let (mut done, mut limit) = (0, size);
                 while done < step.order.len() {
                     let batch = &step.order[done..(done + limit).min(step.order.len())];
-                    if session.update_batch(batch, done) {
+                    if B::Scalar::update_batch(&mut sweep, batch, done) {
                         done += batch.len();
                     } else {
                         limit = batch.len().div_ceil(2);
@@ -172,9 +173,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
                         report.undone += 1;
                     }
                 }
-                session.take_new_atoms();
+                sweep.take_new_atoms();
             }
-            session.remember(retention);
+            sweep.remember(retention);
         });
         state.batch = size;
 
@@ -224,7 +225,7 @@ impl KSvd {
 }
 
 /// The matrices that the sweeps work on.
-struct Session<'a, T: Scalar> {
+pub struct Sweep<'a, T: Scalar> {
     config: &'a KSvd,
     /// ‖R‖², as far as it is followed: what rounding is measured by.
     error: f64,
@@ -239,10 +240,10 @@ struct Session<'a, T: Scalar> {
     weights: &'a mut [f64],
 }
 
-impl<T: Scalar> Session<'_, T> {
+impl<T: Scalar> Sweep<'_, T> {
     /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
     /// raise the error: everything is then as it was.
-    fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
+    pub(crate) fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
         self.find_directions(batch, place);
         self.exchange_atoms(batch, place)
     }
