@@ -134,6 +134,8 @@ pub mod metrics;
 mod model;
 mod moments;
 pub mod notation;
+pub mod observe;
+mod preprocessing;
 mod problem;
 mod random;
 mod rows;
@@ -142,6 +144,8 @@ mod scalar;
 mod simd;
 pub mod source;
 pub mod synthetic;
+#[cfg(feature = "safetensors")]
+mod tensors;
 pub mod updater;
 
 pub use codes::SparseCodes;
@@ -151,6 +155,7 @@ pub use error::Error;
 pub use faer;
 pub use learn::{DbKsvd, Initialisation};
 pub use model::Model;
+pub use preprocessing::{Outliers, Preprocessing};
 pub use problem::{ProblemShape, Sign};
 pub use scalar::Scalar;
 

@@ -11,6 +11,12 @@ pub(crate) enum Purpose {
     Initialisation,
     /// Planted problems.
     Synthetic,
+    /// Which samples are held out.
+    HeldOut,
+    /// Which samples the statistics of the data are taken from.
+    Statistics,
+    /// Which samples may become atoms of a dictionary that grows.
+    Extension,
     /// The order of samples in an epoch.
     Epoch(u64),
     /// The order of atoms in a step.
@@ -24,6 +30,9 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     generator.set_stream(match purpose {
         Purpose::Initialisation => 0,
         Purpose::Synthetic => 4,
+        Purpose::HeldOut => 8,
+        Purpose::Statistics => 12,
+        Purpose::Extension => 16,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
     });

@@ -96,4 +96,8 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         y: &B::Matrix,
         codes: &mut B::Codes,
     );
+
+    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
+    /// results must show in it.
+    fn description(&self) -> String;
 }

@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::codes::SparseCodes;
-use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
 use crate::model::Model;
@@ -25,15 +24,16 @@ const BLOCK: usize = 256;
 /// ```
 /// use dbksvd::faer::mat;
 /// use dbksvd::metrics::Reconstruction;
-/// use dbksvd::{Dictionary, SparseCodes};
+/// use dbksvd::{Dictionary, Model, Sign, SparseCodes};
 ///
 /// let dictionary = Dictionary::new(mat![[1.0, 0.0], [0.0, 1.0]])?;
+/// let model = Model::new(dictionary, None, 1, Sign::Signed)?;
 /// let samples = mat![[2.0, -2.0], [1.0, 1.0]];
 /// let mut codes = SparseCodes::new(2, 2, 1);
 /// codes.set(0, &[0], &[2.0]);
 /// codes.set(1, &[0], &[-1.0]);
 /// let mut measured = Reconstruction::new(2, 2);
-/// measured.add(&dictionary, None, samples.as_ref(), &codes)?;
+/// measured.add(&model, samples.as_ref(), &codes)?;
 /// assert_eq!(measured.fvu(), 3.0 / 8.0); // ‖(0, 1)‖² + ‖(−1, 1)‖² over 2 · 2²
 /// assert_eq!(measured.dead_atoms().collect::<Vec<_>>(), [1]);
 /// # Ok::<(), dbksvd::Error>(())
@@ -58,7 +58,7 @@ pub fn reconstruction<T: Scalar>(
         return Err(Error::NoSamples { argument: "samples" });
     }
     let mut measured = Reconstruction::new(model.dim(), model.atoms());
-    measured.add(model.dictionary(), model.mean(), samples, codes)?;
+    measured.add(model, samples, codes)?;
     Ok(measured)
 }
 
@@ -69,30 +69,27 @@ impl Reconstruction {
         Self { moments: Moments::new(dim), usage: vec![0; atoms] }
     }
 
-    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) decode to, D x plus the `mean`
-    /// that a [`Model`] adds.
+    /// Adds a batch: `samples` (d × N) and what `model` decodes `codes` (m × N) to.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if dictionary, mean, samples or codes do not agree with each other in
-    /// d, m or N, or with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
+    /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N, or
+    /// with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
     /// first one ever added; [`Error::Argument`] for a coefficient that is not finite or
     /// an atom that does not exist. After an error nothing has been added.
     pub fn add<T: Scalar>(
         &mut self,
-        dictionary: &Dictionary<T>,
-        mean: Option<&[T]>,
+        model: &Model<T>,
         samples: MatRef<'_, T>,
         codes: &SparseCodes<T>,
     ) -> Result<(), Error> {
         let (dim, atoms) = (self.moments.mean.len(), self.usage.len());
-        agree("dictionary", dictionary.dim(), dim)?;
-        agree("atoms of the dictionary", dictionary.atoms(), atoms)?;
-        agree("mean", mean.map_or(dim, <[T]>::len), dim)?;
+        agree("model", model.dim(), dim)?;
+        agree("atoms of the model", model.atoms(), atoms)?;
         agree("samples", samples.nrows(), dim)?;
         agree("codes", codes.atoms(), atoms)?;
         agree("samples of the codes", codes.samples(), samples.ncols())?;
 
-        let batch = Batch { dictionary, mean, samples, codes, offset: self.samples() };
+        let batch = Batch { model, samples, codes, offset: self.samples() };
         let blocks: Vec<Result<Moments, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
             .map(|block| batch.moments(block * BLOCK))
@@ -190,8 +187,7 @@ impl Reconstruction {
 
 /// One call's arguments, checked to agree; `offset` samples came before.
 struct Batch<'a, T: Scalar> {
-    dictionary: &'a Dictionary<T>,
-    mean: Option<&'a [T]>,
+    model: &'a Model<T>,
     samples: MatRef<'a, T>,
     codes: &'a SparseCodes<T>,
     offset: usize,
@@ -200,7 +196,7 @@ struct Batch<'a, T: Scalar> {
 impl<T: Scalar> Batch<'_, T> {
     /// The moments of the block of samples that starts at `first`.
     fn moments(&self, first: usize) -> Result<Moments, Error> {
-        let dim = self.dictionary.dim();
+        let dim = self.model.dim();
         let last = (first + BLOCK).min(self.samples.ncols());
         let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
         let (mut sums, mut errors) = (Sums::new(dim), vec![0.0; dim]);
@@ -217,23 +213,21 @@ impl<T: Scalar> Batch<'_, T> {
         Ok(Moments { error: errors.iter().sum(), ..sums.finish() })
     }
 
-    /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
+    /// ŷ ← scale · D x_i + mean, in the order and precision of [`Model::decode`].
     fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
-        match self.mean {
-            Some(mean) => decoded.copy_from_slice(mean),
-            None => decoded.fill(T::zero()),
-        }
+        let dictionary = self.model.dictionary();
+        decoded.fill(T::zero());
         for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
             if !value.widen().is_finite() {
                 return Err(Error::argument("codes", value, "finite coefficients"));
             }
-            if atom as usize >= self.dictionary.atoms() {
-                let expected = format!("atoms below {}", self.dictionary.atoms());
+            if atom as usize >= dictionary.atoms() {
+                let expected = format!("atoms below {}", dictionary.atoms());
                 return Err(Error::argument("codes", atom, expected));
             }
-            let atom = self.dictionary.atom(atom as usize);
-            kernel::axpy(decoded, value, atom);
+            kernel::axpy(decoded, value, dictionary.atom(atom as usize));
         }
+        self.model.preprocessing().undo(decoded);
         Ok(())
     }
 }

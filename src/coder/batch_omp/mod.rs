@@ -229,6 +229,10 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
             idle().push(scratch);
         });
     }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 impl BatchOmp {
