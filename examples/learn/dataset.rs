@@ -61,7 +61,7 @@ impl Dataset {
             None => None,
         };
         let (learned, held_out) = match &held_out {
-            None => (vec![0..source.samples()], Vec::new()),
+            None => (std::iter::once(0..source.samples()).collect(), Vec::new()),
             Some(held_out) => {
                 let (learned, held_out) = split::<f32, _>(&source, held_out, arguments.seed)?;
                 (learned.ranges().to_vec(), held_out.ranges().to_vec())

@@ -48,9 +48,11 @@ What comes out
 
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
 to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
-relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those held out (else null). Seconds are those of learning; with --epochs 0, those of coding.
+relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those held out (else null).
+Seconds are those of learning; with --epochs 0, those of coding.
 
 Examples
   learn --data acts.npy --atoms 4096 --sparsity 32 --eval held_out.npy --out run1
+  learn --data 'acts/*.npy' --held-out 0.01 --mean --clip-norm 3 --checkpoint-every 10m --resume
   learn --data new.npy --dictionary run1/dictionary.safetensors --epochs 0 --out run2
 ";

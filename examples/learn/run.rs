@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(failure) = failure {
         // What was learned until then is worth keeping.
         if report.steps > 0 {
-            outputs.write_models(&model, best.as_ref())?;
+            // If that fails too, what failed first is the thing to know.
+            let _ = outputs.write_models(&model, best.as_ref());
         }
         return Err(failure);
     }

@@ -73,7 +73,7 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
         names(&dataset.source),
     );
     if let Some(eval) = &dataset.eval {
-        let rows = spans(&[0..eval.samples()]);
+        let rows = spans(std::slice::from_ref(&(0..eval.samples())));
         let _ = writeln!(text, "  measured on rows {rows} of {}", names(eval));
     } else if !dataset.held_out.is_empty() {
         let _ = writeln!(text, "  held out: rows {} of the same", spans(&dataset.held_out));

@@ -21,7 +21,7 @@ const OPTIONS: [&str; 15] = [
     "--sparsity",
     "3",
     "--epochs",
-    "30",
+    "8",
     "--minibatch",
     "50",
     "--mean",

@@ -1,6 +1,5 @@
 //! What must be the same for a run to go on: its configuration and its data.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Scalar;
@@ -14,9 +13,9 @@ use crate::updater::DictionaryUpdater;
 /// Samples of the data that are part of its identity.
 const PROBES: usize = 16;
 
-/// Names and values, in words.
+/// Names and values, in words: the configuration, then the data.
 pub(super) struct Identity {
-    texts: BTreeMap<&'static str, String>,
+    texts: Vec<(&'static str, String)>,
 }
 
 impl Identity {
@@ -31,7 +30,7 @@ impl Identity {
     {
         let settings = &config.settings;
         let statistics = &settings.statistics;
-        let texts = BTreeMap::from([
+        let texts = vec![
             ("scalar", B::Scalar::NAME.to_owned()),
             ("atoms", settings.atoms.to_string()),
             ("sparsity", settings.sparsity.to_string()),
@@ -53,12 +52,12 @@ impl Identity {
             ("data.run_length", source.run_length().to_string()),
             ("data.element_type", source.element_type().to_owned()),
             ("data.fingerprint", fingerprint(source)?),
-        ]);
+        ];
         Ok(Self { texts })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.texts.iter().map(|(&name, text)| (name, text.as_str()))
+        self.texts.iter().map(|(name, text)| (*name, text.as_str()))
     }
 
     /// Refuses a checkpoint that says otherwise.
