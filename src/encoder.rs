@@ -7,8 +7,9 @@ use crate::coder::SparseCoder;
 use crate::codes::SparseCodes;
 use crate::error::Error;
 use crate::model::Model;
+use crate::preprocessing::Outliers;
 use crate::problem::ProblemShape;
-use crate::samples::Upload;
+use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
 
 /// Samples uploaded and coded at a time.
@@ -21,6 +22,7 @@ pub struct Encoder<B: Backend, C: SparseCoder<B>> {
     coder: C,
     state: C::State,
     dictionary: B::Matrix,
+    host: HostSamples<B::Scalar>,
     samples: Upload<B>,
     codes: B::Codes,
 }
@@ -48,9 +50,11 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(model.dictionary().as_mat(), &mut dictionary)?;
         coder.set_dictionary(&backend, &mut state, &dictionary);
-        let samples = Upload::new(&backend, shape.dim, model.mean().map(<[_]>::to_vec))?;
+        let host = HostSamples::new(shape.dim);
+        let preprocessing = model.preprocessing().clone();
+        let samples = Upload::new(&backend, shape.dim, preprocessing, Outliers::Keep)?;
         let codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
-        Ok(Self { shape, backend, coder, state, dictionary, samples, codes })
+        Ok(Self { shape, backend, coder, state, dictionary, host, samples, codes })
     }
 
     /// The coder's state: what coders tell of their work besides the codes.
@@ -91,9 +95,10 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         let mut all = SparseCodes::new(atoms, 0, sparsity);
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
-            let Self { backend, coder, state, dictionary, samples, codes, .. } = self;
-            let y = samples.ranges(backend, source, std::iter::once(block))?;
-            coder.encode(backend, state, dictionary, y, codes);
+            let Self { backend, coder, state, dictionary, host, samples, codes, .. } = self;
+            host.read(source, std::iter::once(block))?;
+            samples.take(backend, host)?;
+            coder.encode(backend, state, dictionary, samples.matrix(), codes);
             backend.synchronize()?;
             all.extend(&backend.download_codes(codes)?);
         }

@@ -26,6 +26,29 @@ pub enum Error {
         /// The dimension it must have.
         expected: usize,
     },
+    /// A shard is of another sample dimension than the first one.
+    #[error("shard {shard} has dimension {found}, expected {expected}, that of the first")]
+    Shard {
+        /// Index of the shard.
+        shard: usize,
+        /// Its dimension.
+        found: usize,
+        /// The dimension of the first shard.
+        expected: usize,
+    },
+    /// What an updater kept, as it comes from a checkpoint, is not what it restores.
+    #[error("kept array `{name}` is {found}, expected {expected}")]
+    Kept {
+        /// The array's name.
+        name: String,
+        /// Its type and length.
+        found: String,
+        /// Those it must have.
+        expected: String,
+    },
+    /// A checkpoint cannot be written, or the run cannot go on from it.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// There is nothing to learn from or to measure: the argument holds no samples.
     #[error("`{argument}` holds no samples")]
     NoSamples {
@@ -178,6 +201,14 @@ pub enum FileError {
         /// The shape expected, in words.
         expected: String,
     },
+    /// A path or pattern stands for no file of samples.
+    #[error("{}: {reason}", path.display())]
+    NoFiles {
+        /// The path or pattern.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A tensor asked for by name is not there, or none was named and there are several.
     #[error("{}: {problem}; the file holds {}", path.display(), available.join(", "))]
     Tensor {
@@ -208,6 +239,48 @@ pub enum FileError {
         /// The keys.
         keys: Vec<String>,
     },
+}
+
+/// Why a directory of checkpoints cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// Another run, alive, writes to the directory.
+    #[error("{}: another run writes its checkpoints here", directory.display())]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory holds checkpoints of an earlier run, and this one is not to resume it.
+    #[error(
+        "{}: holds checkpoints of an earlier run: resume it, or choose another directory",
+        directory.display()
+    )]
+    Occupied {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// There is no checkpoint to resume from.
+    #[error("{}: no checkpoint to resume from", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The checkpoint belongs to another run: another configuration or other data.
+    #[error("{}: `{what}` was {found}, now it is {expected}", path.display())]
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The parameter, or the property of the data.
+        what: String,
+        /// What the checkpoint says of it.
+        found: String,
+        /// What it is in the run that is to resume.
+        expected: String,
+    },
+    /// A file could not be read, written or understood.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Why a [`Backend`](crate::backend::Backend) failed: out of memory, a lost device.

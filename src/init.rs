@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use faer::Mat;
-use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::Scalar;
@@ -11,10 +10,12 @@ use crate::backend::zeros;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
+use crate::preprocessing::{Outliers, Preprocessing};
 use crate::problem::{ProblemShape, Sign};
 use crate::random::{Purpose, generator};
 use crate::samples::check_finite;
 use crate::source::SampleSource;
+use crate::source::permutation::Permutation;
 
 /// How the first dictionary is made.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,16 +27,19 @@ pub enum Initialisation<T: Scalar> {
     Samples,
     /// Directions uniform on the sphere.
     Gaussian,
-    /// This dictionary.
+    /// This dictionary. If it has fewer atoms than are asked for, the others are samples that it
+    /// represents worst, of as many as a minibatch holds: the way to let a learned dictionary grow.
     Given(Dictionary<T>),
 }
 
 impl<T: Scalar> Initialisation<T> {
-    /// Draws a dictionary of `atoms` atoms from `source`, whose samples are centred by `mean`.
+    /// Draws a dictionary of the shape's atoms from `source`, whose samples are preprocessed so. One
+    /// that is given may have fewer.
     pub(crate) fn draw(
         &self,
-        source: &impl SampleSource<T>,
-        mean: Option<&[T]>,
+        source: &dyn SampleSource<T>,
+        preprocessing: &Preprocessing<T>,
+        outliers: Outliers,
         shape: &ProblemShape,
         seed: u64,
     ) -> Result<Dictionary<T>, Error> {
@@ -44,54 +48,77 @@ impl<T: Scalar> Initialisation<T> {
         let filled = match self {
             Self::Given(dictionary) => return Ok(dictionary.clone()),
             Self::Gaussian => 0,
-            Self::Samples => fill_with_samples(&mut matrix, source, mean, shape.sign, seed)?,
-        };
-        let mut random = generator(seed, Purpose::Initialisation);
-        for j in filled..atoms {
-            let atom = matrix.col_as_slice_mut(j);
-            while kernel::normalize(atom) == 0.0 {
-                atom.fill_with(|| T::narrow(StandardNormal.sample(&mut random)));
+            Self::Samples => {
+                let mut drawn = Drawn::new(source, preprocessing, outliers, seed);
+                let mut filled = 0;
+                let mut seen = HashSet::with_capacity(atoms);
+                while filled < atoms
+                    && let Some(sample) = drawn.next()?
+                {
+                    if seen.insert(direction_bits(sample, shape.sign)) {
+                        matrix.col_as_slice_mut(filled).copy_from_slice(sample);
+                        filled += 1;
+                    }
+                }
+                filled
             }
-        }
+        };
+        fill_with_gaussians(&mut matrix, filled, seed);
         Ok(Dictionary::trusted(matrix))
     }
 }
 
-/// Fills columns with distinct samples, as many as there are; returns how many.
-fn fill_with_samples<T: Scalar>(
-    matrix: &mut Mat<T>,
-    source: &impl SampleSource<T>,
-    mean: Option<&[T]>,
-    sign: Sign,
-    seed: u64,
-) -> Result<usize, Error> {
-    let (dim, atoms, samples) = (source.dim(), matrix.ncols(), source.len());
+/// Directions uniform on the sphere, in the columns from `first` on.
+pub(crate) fn fill_with_gaussians<T: Scalar>(matrix: &mut Mat<T>, first: usize, seed: u64) {
     let mut random = generator(seed, Purpose::Initialisation);
-    let mut seen: HashSet<Vec<u64>> = HashSet::with_capacity(atoms);
-    let mut sample = vec![T::zero(); dim];
-    let mut filled = 0;
-    // Zeros and duplicates are few in real data: one draw of twice the atoms nearly always
-    // suffices, and the whole source otherwise.
-    for amount in [samples.min(2 * atoms), samples] {
-        for i in index::sample(&mut random, samples, amount) {
-            if filled == atoms {
-                return Ok(filled);
-            }
-            source.read(i..i + 1, &mut sample)?;
-            check_finite(&sample, dim, i)?;
-            if let Some(mean) = mean {
-                kernel::axpy(&mut sample, -T::narrow(1.0), mean);
-            }
-            if kernel::normalize(&mut sample) > 0.0 && seen.insert(direction_bits(&sample, sign)) {
-                matrix.col_as_slice_mut(filled).copy_from_slice(&sample);
-                filled += 1;
-            }
-        }
-        if amount == samples {
-            break;
+    for j in first..matrix.ncols() {
+        let atom = matrix.col_as_slice_mut(j);
+        while kernel::normalize(atom) == 0.0 {
+            atom.fill_with(|| T::narrow(StandardNormal.sample(&mut random)));
         }
     }
-    Ok(filled)
+}
+
+/// Samples of a source in random order, each once, preprocessed and scaled to norm 1. Those without a
+/// direction are passed over, and those that learning drops.
+struct Drawn<'a, T: Scalar> {
+    source: &'a dyn SampleSource<T>,
+    preprocessing: &'a Preprocessing<T>,
+    outliers: Outliers,
+    order: Permutation,
+    next: usize,
+    sample: Vec<T>,
+}
+
+impl<'a, T: Scalar> Drawn<'a, T> {
+    fn new(
+        source: &'a dyn SampleSource<T>,
+        preprocessing: &'a Preprocessing<T>,
+        outliers: Outliers,
+        seed: u64,
+    ) -> Self {
+        let order = Permutation::new(source.len(), seed, Purpose::Initialisation);
+        let sample = vec![T::zero(); source.dim()];
+        Self { source, preprocessing, outliers, order, next: 0, sample }
+    }
+
+    fn next(&mut self) -> Result<Option<&[T]>, Error> {
+        let Self { source, preprocessing, outliers, order, next, sample } = self;
+        while *next < source.len() {
+            let i = order.at(*next);
+            *next += 1;
+            source.read(i..i + 1, sample)?;
+            check_finite(sample, *source, i)?;
+            preprocessing.apply(sample);
+            let norm = kernel::normalize(sample) * preprocessing.scale();
+            let dropped = matches!(outliers, Outliers::Drop(_))
+                && preprocessing.norm_limit().is_some_and(|limit| norm > limit);
+            if norm > 0.0 && !dropped {
+                return Ok(Some(&self.sample));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// A key that is equal for equal directions, to a few digits less than the scalar's; of either sign
@@ -104,22 +131,4 @@ fn direction_bits<T: Scalar>(unit: &[T], sign: Sign) -> Vec<u64> {
     };
     let scale = orientation / (64.0 * T::EPSILON);
     unit.iter().map(|x| (x.widen() * scale).round() as i64 as u64).collect()
-}
-
-/// The mean of all samples, by one pass in f64.
-pub(crate) fn mean<T: Scalar>(source: &impl SampleSource<T>) -> Result<Vec<T>, Error> {
-    const BATCH: usize = 1024;
-    let (dim, samples) = (source.dim(), source.len());
-    let mut sum = vec![0.0_f64; dim];
-    let mut buffer = vec![T::zero(); dim * BATCH.min(samples)];
-    for start in (0..samples).step_by(BATCH) {
-        let end = (start + BATCH).min(samples);
-        let batch = &mut buffer[..(end - start) * dim];
-        source.read(start..end, batch)?;
-        check_finite(batch, dim, start)?;
-        for sample in batch.chunks_exact(dim) {
-            sum.iter_mut().zip(sample).for_each(|(sum, x)| *sum += x.widen());
-        }
-    }
-    Ok(sum.into_iter().map(|sum| T::narrow(sum / samples as f64)).collect())
 }

@@ -53,13 +53,16 @@
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), and step-wise [`session`](DbKsvd::session)s |
+//! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), [`run`](DbKsvd::run)s that survive, and step-wise [`session`](DbKsvd::session)s |
+//! | [`learn`] | stop rules, observers, checkpoints, reports |
+//! | [`observe`] | observers ready made |
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
 //! | [`coder`] | [`Omp`](coder::Omp) and [`BatchOmp`](coder::BatchOmp); the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd); the trait to write another |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
-//! | [`source`] | samples in memory and in files, read by ranges |
+//! | [`source`] | samples in memory and in files, read by ranges; shards, splits |
+//! | [`Preprocessing`], [`Outliers`] | means, scales, and samples of extreme norm |
 //! | [`metrics`] | errors, coherence, recovery |
 //! | [`synthetic`] | planted problems whose answer is known |
 //! | [`notation`] | letters, names and shapes |
@@ -85,16 +88,16 @@
 //!
 //! ```text
 //! s·(3·d·n                  the minibatch: host buffer, backend matrix, residual
-//!    + 3·d·m                the dictionary: initial, current, the model's
+//!    + 3·d·m                the dictionary: initial, current, the model's; d·m more for the best
 //!    + p·((324 + 2·k)·m + 200·d)   scratch of batch-OMP, its Gram matrix, and renewal
 //!    + J·d)                 new atoms of an atom batch J
 //! + 2·m²                    the Gram matrix, in 16-bit numbers; s·m² for up to 2,048 atoms
 //! + n·(k·(s + 16) + 4)      codes and their index
 //! ```
 //!
-//! bytes, and nothing that grows with N but 4 bytes a sample for the shuffled order (less by the
-//! source's [run length](source::SampleSource::run_length)). `tests/memory.rs` holds the peak of a run
-//! against it. Where 2·m² bytes are more than [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit),
+//! bytes, and nothing that grows with N: samples are read when they are needed, ahead of time into
+//! the one host buffer, and the shuffled order is a function. Held-out samples take 3·d·4096 scalars.
+//! `tests/memory.rs` holds the peak of a run against it. Where 2·m² bytes are more than [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit),
 //! the coder does without the Gram matrix, in p·128·(m + (k + 1)·d) scalars.
 //!
 //! # Complexity
@@ -109,7 +112,10 @@
 //! | feature | adds |
 //! |---|---|
 //! | `npy` | samples from `.npy` files; dictionaries to `.npy`, codes to SciPy's `.npz` |
-//! | `safetensors` | samples from `.safetensors` files; models saved and loaded |
+//! | `safetensors` | samples from `.safetensors` files; models saved and loaded; checkpoints |
+//! | `json` | an observer that logs JSON lines |
+//! | `progress` | an observer that shows a progress bar |
+//! | `tracing` | an observer that emits `tracing` events |
 //! | `sae` | sparse autoencoders as coders, from and to the files of SAELens; needs `safetensors` |
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
@@ -120,6 +126,7 @@ mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
+mod compiled;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod dictionary;
@@ -127,6 +134,8 @@ mod encoder;
 pub mod error;
 #[cfg(feature = "npy")]
 pub mod export;
+#[cfg(feature = "safetensors")]
+mod fingerprint;
 mod init;
 mod kernel;
 pub mod learn;
@@ -134,6 +143,8 @@ pub mod metrics;
 mod model;
 mod moments;
 pub mod notation;
+pub mod observe;
+mod preprocessing;
 mod problem;
 mod random;
 mod rows;
@@ -144,6 +155,8 @@ mod scalar;
 mod simd;
 pub mod source;
 pub mod synthetic;
+#[cfg(feature = "safetensors")]
+mod tensors;
 pub mod updater;
 
 pub use codes::SparseCodes;
@@ -153,6 +166,7 @@ pub use error::Error;
 pub use faer;
 pub use learn::{DbKsvd, Initialisation};
 pub use model::Model;
+pub use preprocessing::{Outliers, Preprocessing};
 pub use problem::{ProblemShape, Sign};
 pub use scalar::Scalar;
 

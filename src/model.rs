@@ -1,4 +1,4 @@
-//! What learning gives: a dictionary, the mean it was centred by, and the shape of its codes.
+//! What learning gives: a dictionary, how samples are preprocessed, and the shape of their codes.
 
 #[cfg(feature = "safetensors")]
 mod file;
@@ -14,13 +14,14 @@ use crate::dictionary::Dictionary;
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::kernel;
+use crate::preprocessing::Preprocessing;
 use crate::problem::{ProblemShape, Sign};
 
 /// A learned dictionary with what is needed to use it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model<T: Scalar> {
     dictionary: Dictionary<T>,
-    mean: Option<Vec<T>>,
+    preprocessing: Preprocessing<T>,
     sparsity: usize,
     sign: Sign,
 }
@@ -37,22 +38,21 @@ impl<T: Scalar> Model<T> {
         sparsity: usize,
         sign: Sign,
     ) -> Result<Self, Error> {
-        let model = Self { dictionary, mean, sparsity, sign };
-        model.shape().check()?;
-        if let Some(mean) = &model.mean {
-            if mean.len() != model.dim() {
-                return Err(Error::Dimension {
-                    argument: "mean",
-                    found: mean.len(),
-                    expected: model.dim(),
-                });
-            }
-            if let Some(coordinate) = kernel::first_not_finite(mean) {
-                let found = format!("{} at coordinate {coordinate}", mean[coordinate]);
-                return Err(Error::argument("mean", found, "finite values"));
-            }
-        }
-        Ok(model)
+        let preprocessing = Preprocessing::none().with_mean(mean)?;
+        Self { dictionary, preprocessing: Preprocessing::none(), sparsity, sign }
+            .preprocessed(preprocessing)
+    }
+
+    /// The same dictionary for samples that are preprocessed so: codes are of `(sample − mean) /
+    /// scale`, and [`decode`](Self::decode) undoes it.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] for a mean that is not of dimension d.
+    pub fn preprocessed(mut self, preprocessing: Preprocessing<T>) -> Result<Self, Error> {
+        self.shape().check()?;
+        preprocessing.check(self.dim())?;
+        self.preprocessing = preprocessing;
+        Ok(self)
     }
 
     /// The dictionary D.
@@ -64,7 +64,13 @@ impl<T: Scalar> Model<T> {
     /// The mean that is subtracted before coding and added after decoding, if data were centred.
     #[must_use]
     pub fn mean(&self) -> Option<&[T]> {
-        self.mean.as_deref()
+        self.preprocessing.mean()
+    }
+
+    /// What is done to samples before coding, and undone after decoding.
+    #[must_use]
+    pub fn preprocessing(&self) -> &Preprocessing<T> {
+        &self.preprocessing
     }
 
     /// The dimension d of samples.
@@ -107,7 +113,9 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// [`Error::Argument`] for a sparsity outside 1..=min(d, m).
     pub fn with_sparsity(self, sparsity: usize) -> Result<Self, Error> {
-        Self::new(self.dictionary, self.mean, sparsity, self.sign)
+        let model = Self { sparsity, ..self };
+        model.shape().check()?;
+        Ok(model)
     }
 
     /// An [`Encoder`] of this model with its own copy of the dictionary and scratch memory: the
@@ -133,7 +141,8 @@ impl<T: Scalar> Model<T> {
         self.encoder(coder.clone())?.encode(samples)
     }
 
-    /// The samples (d × N) that `codes` stand for: D X, plus the mean. O(N·k·d), in parallel.
+    /// The samples (d × N) that `codes` stand for: D X, times the scale, plus the mean. O(N·k·d), in
+    /// parallel.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the codes are over another number of atoms.
@@ -148,10 +157,8 @@ impl<T: Scalar> Model<T> {
         let mut samples = Mat::zeros(self.dim(), codes.samples());
         samples.as_mut().par_col_chunks_mut(1).enumerate().for_each(|(i, sample)| {
             let sample = column_mut(sample, 0);
-            if let Some(mean) = &self.mean {
-                sample.copy_from_slice(mean);
-            }
             add_atoms(sample, self.dictionary.as_mat(), codes.support(i), codes.values(i));
+            self.preprocessing.undo(sample);
         });
         Ok(samples)
     }

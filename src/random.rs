@@ -11,6 +11,12 @@ pub(crate) enum Purpose {
     Initialisation,
     /// Planted problems.
     Synthetic,
+    /// Which samples are held out.
+    HeldOut,
+    /// Which samples the statistics of the data are taken from.
+    Statistics,
+    /// Which samples may become atoms of a dictionary that grows.
+    Extension,
     /// Which samples probes are trained and tested on.
     Split,
     /// Which of them are left out to make classes equally large.
@@ -28,8 +34,11 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     generator.set_stream(match purpose {
         Purpose::Initialisation => 0,
         Purpose::Synthetic => 4,
-        Purpose::Split => 8,
-        Purpose::Balance => 12,
+        Purpose::HeldOut => 8,
+        Purpose::Statistics => 12,
+        Purpose::Extension => 16,
+        Purpose::Split => 20,
+        Purpose::Balance => 24,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
     });

@@ -1,4 +1,4 @@
-//! The one gate through which samples enter: read, checked, centred, uploaded.
+//! The one gate through which samples enter: read, checked, preprocessed, uploaded.
 
 use std::ops::Range;
 
@@ -10,33 +10,100 @@ use crate::backend::Backend;
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::moments::Moments;
+use crate::preprocessing::{Outliers, Preprocessing};
 use crate::source::SampleSource;
 
-/// A host buffer and the backend matrix it is uploaded to, reused from batch to batch.
-pub(crate) struct Upload<B: Backend> {
-    mean: Option<Vec<B::Scalar>>,
+/// Samples that one task preprocesses.
+const SAMPLES_A_TASK: usize = 64;
+
+/// Samples in host memory, as a source gave them.
+#[derive(Debug)]
+pub(crate) struct HostSamples<T> {
+    values: Vec<T>,
     dim: usize,
-    host: Vec<B::Scalar>,
+}
+
+impl<T: Scalar> HostSamples<T> {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { values: Vec::new(), dim }
+    }
+
+    /// Reads the samples of `ranges`, in order, in place of those here.
+    pub(crate) fn read(
+        &mut self,
+        source: &dyn SampleSource<T>,
+        ranges: impl Iterator<Item = Range<usize>> + Clone,
+    ) -> Result<(), Error> {
+        let count: usize = ranges.clone().map(|range| range.len()).sum();
+        self.reserve(count)?;
+        self.values.resize(count * self.dim, T::default());
+        let mut rest = self.values.as_mut_slice();
+        for range in ranges {
+            let (into, after) = rest.split_at_mut(range.len() * self.dim);
+            rest = after;
+            let first = range.start;
+            source.read(range, into)?;
+            check_finite(into, source, first)?;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<(), BackendError> {
+        let missing = (count * self.dim).saturating_sub(self.values.len());
+        self.values.try_reserve_exact(missing).map_err(|error| BackendError::Allocation {
+            rows: self.dim,
+            cols: count,
+            reason: error.to_string(),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    /// ‖y‖ of a sample.
+    pub(crate) fn norm(&self, sample: usize) -> f64 {
+        kernel::energy(&self.values[sample * self.dim..(sample + 1) * self.dim]).sqrt()
+    }
+
+    /// Sums over the samples.
+    pub(crate) fn moments(&self) -> Moments {
+        Moments::of(&self.values, self.dim)
+    }
+}
+
+/// Samples that learning did not take as they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tamed {
+    /// Scaled down to the norm limit.
+    pub(crate) clipped: usize,
+    /// Left out.
+    pub(crate) dropped: usize,
+}
+
+/// A backend matrix that samples are uploaded to, reused from batch to batch.
+pub(crate) struct Upload<B: Backend> {
+    preprocessing: Preprocessing<B::Scalar>,
+    /// What to do with samples above the norm limit.
+    outliers: Outliers,
     matrix: B::Matrix,
+    samples: usize,
 }
 
 impl<B: Backend> Upload<B> {
     pub(crate) fn new(
         backend: &B,
         dim: usize,
-        mean: Option<Vec<B::Scalar>>,
+        preprocessing: Preprocessing<B::Scalar>,
+        outliers: Outliers,
     ) -> Result<Self, Error> {
-        Ok(Self { mean, dim, host: Vec::new(), matrix: backend.zeros(dim, 0)? })
+        let matrix = backend.zeros(dim, 0)?;
+        Ok(Self { preprocessing, outliers, matrix, samples: 0 })
     }
 
-    /// What is subtracted from every sample.
-    pub(crate) fn mean(&self) -> Option<&[B::Scalar]> {
-        self.mean.as_deref()
-    }
-
-    /// Sums over the samples uploaded last, as they were uploaded: centred.
-    pub(crate) fn moments(&self) -> Moments {
-        Moments::of(&self.host, self.dim)
+    /// What is done to every sample.
+    pub(crate) fn preprocessing(&self) -> &Preprocessing<B::Scalar> {
+        &self.preprocessing
     }
 
     /// The uploaded matrix.
@@ -44,43 +111,63 @@ impl<B: Backend> Upload<B> {
         &self.matrix
     }
 
-    fn reserve(&mut self, count: usize) -> Result<(), BackendError> {
-        let missing = (count * self.dim).saturating_sub(self.host.len());
-        self.host.try_reserve_exact(missing).map_err(|error| BackendError::Allocation {
-            rows: self.dim,
-            cols: count,
-            reason: error.to_string(),
-        })
+    /// Samples in it.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
     }
 
-    /// Uploads the samples of `ranges`, in order.
-    pub(crate) fn ranges(
+    /// Preprocesses `host` in place and uploads what is left of it.
+    pub(crate) fn take(
         &mut self,
         backend: &B,
-        source: &impl SampleSource<B::Scalar>,
-        ranges: impl Iterator<Item = Range<usize>> + Clone,
-    ) -> Result<&B::Matrix, Error> {
-        let count: usize = ranges.clone().map(|range| range.len()).sum();
-        self.reserve(count)?;
-        self.host.resize(count * self.dim, B::Scalar::default());
-        let mut rest = self.host.as_mut_slice();
-        for range in ranges {
-            let (into, after) = rest.split_at_mut(range.len() * self.dim);
-            rest = after;
-            let first = range.start;
-            source.read(range, into)?;
-            check_finite(into, self.dim, first)?;
+        host: &mut HostSamples<B::Scalar>,
+    ) -> Result<Tamed, Error> {
+        let dim = host.dim;
+        host.values.par_chunks_mut(SAMPLES_A_TASK * dim).for_each(|samples| {
+            samples.chunks_exact_mut(dim).for_each(|sample| self.preprocessing.apply(sample));
+        });
+        let tamed = self.tame(host);
+        let count = host.len();
+        check_size(&host.values, count)?;
+        let samples = MatRef::from_column_major_slice(&host.values, dim, count);
+        backend.upload(samples, &mut self.matrix)?;
+        self.samples = count;
+        Ok(tamed)
+    }
+
+    /// Clips or drops samples above the norm limit.
+    fn tame(&self, host: &mut HostSamples<B::Scalar>) -> Tamed {
+        let mut tamed = Tamed::default();
+        let Some(limit) = self.preprocessing.norm_limit() else { return tamed };
+        let limit = limit / self.preprocessing.scale();
+        let dim = host.dim;
+        let norm = |sample: &[B::Scalar]| kernel::energy(sample).sqrt();
+        match self.outliers {
+            Outliers::Keep => {}
+            Outliers::Clip(_) => {
+                let clip = |sample: &mut [B::Scalar]| {
+                    let norm = norm(sample);
+                    if norm > limit {
+                        let factor = B::Scalar::narrow(limit / norm);
+                        sample.iter_mut().for_each(|x| *x *= factor);
+                    }
+                    usize::from(norm > limit)
+                };
+                tamed.clipped = host.values.par_chunks_exact_mut(dim).map(clip).sum();
+            }
+            Outliers::Drop(_) => {
+                let mut kept = 0;
+                for i in 0..host.len() {
+                    if norm(&host.values[i * dim..(i + 1) * dim]) <= limit {
+                        host.values.copy_within(i * dim..(i + 1) * dim, kept * dim);
+                        kept += 1;
+                    }
+                }
+                tamed.dropped = host.len() - kept;
+                host.values.truncate(kept * dim);
+            }
         }
-        if let Some(mean) = &self.mean {
-            self.host
-                .par_chunks_exact_mut(self.dim)
-                .for_each(|sample| kernel::axpy(sample, -B::Scalar::narrow(1.0), mean));
-        }
-        check_size(&self.host, count)?;
-        let host =
-            MatRef::from_column_major_slice(&self.host, self.dim, self.host.len() / self.dim);
-        backend.upload(host, &mut self.matrix)?;
-        Ok(&self.matrix)
+        tamed
     }
 }
 
@@ -97,17 +184,18 @@ fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
     Err(Error::argument("root mean square norm of the samples", format!("{norm:e}"), expected))
 }
 
-/// Names the first sample, counted from `first`, that holds a NaN or an infinity.
+/// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN or
+/// an infinity.
 pub(crate) fn check_finite<T: Scalar>(
     samples: &[T],
-    dim: usize,
+    source: &dyn SampleSource<T>,
     first: usize,
 ) -> Result<(), Error> {
     match kernel::first_not_finite(samples) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {
-            sample: first + at / dim,
-            coordinate: at % dim,
+            sample: source.origin(first + at / source.dim()),
+            coordinate: at % source.dim(),
             value: samples[at].widen(),
         }),
     }

@@ -15,6 +15,7 @@ mod private {
 pub trait Scalar:
     private::Sealed
     + crate::simd::Vectors
+    + crate::compiled::Compiled
     + faer::traits::RealField
     + pulp::bytemuck::Pod
     + num_traits::Float

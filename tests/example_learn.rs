@@ -1,5 +1,7 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
+#[path = "learn/kill.rs"]
+mod kill;
 #[path = "learn/program.rs"]
 mod program;
 
@@ -43,7 +45,7 @@ fn json_lines_have_every_key() {
     assert!(last["dead_atoms"].is_u64());
     assert_eq!(last["stop"], "completed");
     assert!(last.as_object().unwrap().contains_key("peak_rss_bytes"));
-    assert_eq!(last.as_object().unwrap().len(), 15);
+    assert_eq!(last.as_object().unwrap().len(), 19);
 }
 
 #[test]
@@ -131,8 +133,9 @@ fn help_and_version() {
     assert!(lines.len() <= 60 && lines.iter().all(|line| line.chars().count() <= 100));
     let text = lines.join("\n");
     for option in
-        "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative center \
-         eval out quiet json dictionary selection help version"
+        "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
+         eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
+         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");
@@ -147,7 +150,7 @@ fn wrong_arguments_are_one_line_and_exit_code_2() {
     let model = model.to_str().unwrap();
     let cases: [(&[&str], &str); 15] = [
         (&["--frobnicate"], "--help"),
-        (&["surplus"], "surplus"),
+        (&["--quiet", "surplus"], "surplus"),
         (&["--quiet=yes"], "quiet"),
         (&["--sparsity"], "sparsity"),
         (&["--sparsity", "25", "--atoms", "24"], "--sparsity is 25"),
@@ -160,12 +163,107 @@ fn wrong_arguments_are_one_line_and_exit_code_2() {
         (&["--threads", "0"], "--threads is 0"),
         (&["--minibatch", "0", "--sparsity", "3"], "--minibatch is 0"),
         (&["--atom-batch", "0", "--sparsity", "3"], "--atom-batch is 0"),
-        (&["--atoms", "25", "--dictionary", model], "--dictionary"),
+        (&["--atoms", "23", "--dictionary", model], "--dictionary"),
     ];
     for (arguments, part) in cases {
         one_line(&bench.learn(arguments), 2, part);
     }
     one_line(&bench.learn(&["--selection", "best"]), 2, "omp or ols");
+    let more: [(&[&str], &str); 9] = [
+        (&["--time", "soon"], "--time is \"soon\""),
+        (&["--time", "0s"], "--time"),
+        (&["--checkpoint-every", "0"], "--checkpoint-every is 0"),
+        (&["--clip-norm", "much"], "--clip-norm is \"much\""),
+        (&["--clip-norm", "-1", "--sparsity", "3"], "--clip-norm or --drop-norm is -1"),
+        (&["--held-out", "1.5"], "--held-out is a share of 1.5"),
+        (&["--target-fvu", "-1", "--sparsity", "3"], "--target-fvu is -1"),
+        (&["--start-at", "1", "--sparsity", "3"], "--start-at is 1"),
+        (&["--steps", "0", "--sparsity", "3"], "--steps is 0"),
+    ];
+    for (arguments, part) in more {
+        one_line(&bench.learn(arguments), 2, part);
+    }
+}
+
+#[test]
+fn runs_end_resume_and_hold_out() {
+    let bench = Bench::new();
+    let options = ["--held-out", "0.2", "--minibatch", "40", "--mean", "--clip-norm", "3"];
+    let options = [&SMALL[..], &options[..]].concat();
+    let whole = result(&bench.learn(&[&options[..], &["--json", "--out", "whole"]].concat()));
+    assert_eq!((whole["samples"].as_u64(), whole["steps"].as_u64()), (Some(240), Some(18)));
+    let saved = [&options[..], &["--checkpoint-every", "4", "--out", "run"]].concat();
+    // Ended by a target that is reached at once, and gone on with without it.
+    let first = result(&bench.learn(&[&saved[..], &["--json", "--target-fvu", "2"]].concat()));
+    assert_eq!((first["stop"].as_str(), first["steps"].as_u64()), (Some("target-fvu"), Some(6)));
+    let again = bench.learn(&[&saved[..], &["--quiet"]].concat());
+    one_line(&again, 1, "resume it, or choose another directory");
+    let second = bench.learn(&[&saved[..], &["--json", "--resume"]].concat());
+    let evaluations = events(&second);
+    let evaluated = evaluations.iter().filter(|event| event["event"] == "evaluation");
+    assert!(evaluated.count() == 2, "{evaluations:?}");
+    let second = result(&second);
+    assert_eq!(second["resumed_from"].as_u64(), Some(6));
+    let [one, other] = ["whole", "run"]
+        .map(|out| std::fs::read(bench.path(out).join("dictionary.safetensors")).unwrap());
+    assert!(one == other);
+    let other_seed = [&saved[..], &["--resume", "--seed", "8"]].concat();
+    one_line(&bench.learn(&other_seed), 1, "`seed` was 7, now it is 8");
+}
+
+#[test]
+fn several_files_and_patterns_are_one_data_set() {
+    let bench = Bench::new();
+    bench.write("part1.npy", 200, program::DIM);
+    bench.write("part2.npy", 100, program::DIM);
+    let base = ["--atoms", "24", "--sparsity", "3", "--epochs", "1", "--json", "--out", "out"];
+    for data in [&["part1.npy", "part2.npy"][..], &["part*.npy"]] {
+        let run = result(&bench.call(&[&base[..], &["--data"], data].concat()));
+        assert_eq!(run["samples"].as_u64(), Some(300), "{data:?}");
+    }
+    bench.write_nan("part3.npy", 30, 2);
+    let run = bench.call(&[&base[..], &["--data", "part*.npy", "--minibatch", "50"]].concat());
+    one_line(&run, 1, "part3.npy: sample 30 is not finite: coordinate 2");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_ends_a_run_after_its_step() {
+    let bench = Bench::new();
+    let arguments =
+        ["--data", "data.npy", "--atoms", "24", "--sparsity", "3", "--json", "--epochs"];
+    let mut command = bench.command(&[&arguments[..], &["100000000", "--out", "out"]].concat());
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let kill = ["-INT", &child.id().to_string()].map(str::to_owned);
+    assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+    // Its events fill the pipe: they are read to the end.
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((last["event"].as_str(), last["stop"].as_str()), (Some("result"), Some("token")));
+    assert!(bench.path("out").join("dictionary.safetensors").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_keeps_the_checkpoints_before() {
+    let bench = Bench::new();
+    // A limit on the size of files stands for the full disk: the checkpoint, the model that is to
+    // be saved when the run has failed: nothing fits.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let learn = ["--data", "data.npy", "--epochs", "2", "--minibatch", "100", "--out", "out"];
+    let learn =
+        [&learn[..], &["--atoms", "24", "--sparsity", "3", "--checkpoint-every", "1"]].concat();
+    let command = bench.command(&learn);
+    let mut limited = std::process::Command::new("bash");
+    limited.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+    let run = limited.current_dir(bench.path("")).output().unwrap();
+    one_line(&run, 1, "checkpoint-000000000001.safetensors: ");
+    let left = std::fs::read_dir(bench.path("out").join("checkpoints")).unwrap().count();
+    assert_eq!(left, 1, "the lock alone, and nothing half written");
+    assert!(bench.call(&[&learn[..], &["--resume"]].concat()).status.success());
 }
 
 #[test]
@@ -195,7 +293,11 @@ fn bad_files_are_one_line_and_exit_code_1() {
             "--dictionary" => arguments.to_vec(),
             _ => [&small[..], arguments].concat(),
         };
-        one_line(&bench.learn(&arguments), 1, part);
+        let run = match arguments.contains(&"--data") {
+            true => bench.call(&arguments),
+            false => bench.learn(&arguments),
+        };
+        one_line(&run, 1, part);
     }
     // Tensors have names in safetensors files alone.
     one_line(&bench.learn(&["--tensor", "wrong"]), 1, "wrong");

@@ -9,7 +9,7 @@ use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
-use dbksvd::updater::{DictionaryUpdater, Step, UpdateReport};
+use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
 use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, ProblemShape, Scalar, Sign};
 use proptest::prelude::*;
 
@@ -326,6 +326,23 @@ impl DictionaryUpdater<Faer<f64>> for &Recording {
     ) -> Result<UpdateReport, BackendError> {
         self.orders.lock().unwrap().push(step.order.to_vec());
         self.updater.update(backend, state, y, codes, dictionary, step)
+    }
+
+    fn keep(&self, backend: &Faer<f64>, state: &Self::State) -> Result<Kept<f64>, BackendError> {
+        self.updater.keep(backend, state)
+    }
+
+    fn restore(
+        &self,
+        backend: &Faer<f64>,
+        state: &mut Self::State,
+        kept: &Kept<f64>,
+    ) -> Result<(), Error> {
+        self.updater.restore(backend, state, kept)
+    }
+
+    fn description(&self) -> String {
+        DictionaryUpdater::<Faer<f64>>::description(&self.updater)
     }
 }
 

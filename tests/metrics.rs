@@ -78,7 +78,8 @@ mod of_reconstruction {
     /// FVU of the columns of `samples` with empty codes.
     fn fvu_of_nothing(samples: MatRef<'_, f64>, mean: Option<&[f64]>) -> f64 {
         let mut measured = Reconstruction::new(2, 2);
-        measured.add(&identity(), mean, samples, &empty(samples.ncols())).unwrap();
+        let model = model(&identity(), mean.map(<[f64]>::to_vec));
+        measured.add(&model, samples, &empty(samples.ncols())).unwrap();
         measured.fvu()
     }
 
@@ -157,9 +158,10 @@ mod of_reconstruction {
             }
             (data.samples.as_ref().subcols(range.start, range.len()), codes)
         };
+        let model = model(&data.dictionary, None);
         let measure = |measured: &mut Reconstruction, range| {
             let (samples, codes) = part(range);
-            measured.add(&data.dictionary, None, samples, &codes).unwrap();
+            measured.add(&model, samples, &codes).unwrap();
         };
         let [mut whole, mut batches, mut rest] = [(); 3].map(|()| Reconstruction::new(8, 16));
         measure(&mut whole, 0..600);
@@ -228,19 +230,16 @@ mod of_reconstruction {
         let tall = Dictionary::normalized(Mat::from_fn(3, 2, |_, _| 1.0)).unwrap();
         let wide = Dictionary::normalized(Mat::from_fn(2, 5, |_, _| 1.0)).unwrap();
         let mut measured = Reconstruction::new(2, 2);
-        let mut add = |dictionary: &Dictionary<f64>,
-                       mean: Option<&[f64]>,
-                       samples: &Mat<f64>,
-                       codes: &SparseCodes<f64>| {
-            dimension(measured.add(dictionary, mean, samples.as_ref(), codes))
-        };
-        assert_eq!(add(&tall, None, &samples, &empty(4)), ("dictionary", 3, 2));
-        assert_eq!(add(&wide, None, &samples, &empty(4)), ("atoms of the dictionary", 5, 2));
-        assert_eq!(add(&good, Some(&[0.0]), &samples, &empty(4)), ("mean", 1, 2));
-        assert_eq!(add(&good, None, &Mat::zeros(3, 4), &empty(4)), ("samples", 3, 2));
+        let mut add =
+            |dictionary: &Dictionary<f64>, samples: &Mat<f64>, codes: &SparseCodes<f64>| {
+                dimension(measured.add(&model(dictionary, None), samples.as_ref(), codes))
+            };
+        assert_eq!(add(&tall, &samples, &empty(4)), ("model", 3, 2));
+        assert_eq!(add(&wide, &samples, &empty(4)), ("atoms of the model", 5, 2));
+        assert_eq!(add(&good, &Mat::zeros(3, 4), &empty(4)), ("samples", 3, 2));
         let codes = SparseCodes::new(7, 4, 1);
-        assert_eq!(add(&good, None, &samples, &codes), ("codes", 7, 2));
-        assert_eq!(add(&good, None, &samples, &empty(5)), ("samples of the codes", 5, 4));
+        assert_eq!(add(&good, &samples, &codes), ("codes", 7, 2));
+        assert_eq!(add(&good, &samples, &empty(5)), ("samples of the codes", 5, 4));
         assert_eq!(dimension(measured.merge(&Reconstruction::new(3, 2))), ("other", 3, 2));
         assert_eq!(dimension(measured.merge(&Reconstruction::new(2, 3))), ("atoms of other", 3, 2));
         assert_eq!(measured, Reconstruction::new(2, 2));
@@ -256,12 +255,13 @@ mod of_reconstruction {
     #[test]
     fn a_bad_sample_is_counted_from_the_first_batch_and_changes_nothing() {
         let mut measured = Reconstruction::new(2, 2);
-        measured.add(&identity(), None, Mat::zeros(2, 3).as_ref(), &empty(3)).unwrap();
+        let model = model(&identity(), None);
+        measured.add(&model, Mat::zeros(2, 3).as_ref(), &empty(3)).unwrap();
         let before = measured.clone();
         let mut samples = Mat::zeros(2, 600);
         samples[(1, 400)] = f64::NAN;
         samples[(0, 500)] = f64::INFINITY;
-        let result = measured.add(&identity(), None, samples.as_ref(), &empty(600));
+        let result = measured.add(&model, samples.as_ref(), &empty(600));
         assert!(matches!(result, Err(Error::NotFinite { sample: 403, coordinate: 1, .. })));
         assert_eq!(measured, before);
     }
@@ -276,7 +276,7 @@ mod of_reconstruction {
                 (support[0], values[0]) = (atom, value);
                 1
             });
-            let result = measured.add(&identity(), None, samples.as_ref(), &codes);
+            let result = measured.add(&model(&identity(), None), samples.as_ref(), &codes);
             assert!(matches!(result, Err(Error::Argument { argument: "codes", .. })));
         }
     }

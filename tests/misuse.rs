@@ -302,7 +302,7 @@ fn a_dictionary_without_atoms_or_coordinates() {
 
 #[test]
 fn a_given_dictionary_of_other_atoms() {
-    let builder = DbKsvd::builder(9, 2).initialisation(Initialisation::Given(dictionary()));
+    let builder = DbKsvd::builder(7, 2).initialisation(Initialisation::Given(dictionary()));
     refused(builder.build(), "initialisation", "a dictionary of 8 atoms");
 }
 

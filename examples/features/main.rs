@@ -59,7 +59,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dim = data.dim();
     let mut values = vec![0.0; data.len() * dim];
     data.read(0..data.len(), &mut values)?;
-    let in_file = |error: Error| Failure::in_file(error, &arguments.data);
+    let files = arguments.data.display().to_string();
+    let in_file =
+        |error: Error| Failure::in_files(error, &files, |row| Some((&*arguments.data, row)));
 
     let model = match &arguments.model {
         Some(path) => Model::<f32>::load(path)?,

@@ -7,10 +7,10 @@ use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Seconds;
 use dbksvd::metrics::Reconstruction;
-use dbksvd::source::SampleSource;
+use dbksvd::source::{SampleSource, Subset};
 use dbksvd::{Encoder, Error, Model, SparseCodes};
 
-use crate::dataset::Part;
+use crate::dataset::{Rows, failure};
 use crate::failure::Failure;
 
 /// Rows read and coded at a time.
@@ -40,33 +40,39 @@ impl<'a> Coding<'a> {
         SparseCodes::new(self.model.atoms(), 0, self.model.sparsity())
     }
 
-    /// Measures how well `rows` are reproduced; appends their codes to `keep`.
+    /// Measures of no rows yet.
+    pub fn nothing(&self) -> Reconstruction {
+        Reconstruction::new(self.model.dim(), self.model.atoms())
+    }
+
+    /// Adds to `measured` how well `rows` are reproduced, and to `keep` their codes.
     pub fn measure(
         &mut self,
-        rows: &Part<'_>,
+        rows: &Subset<&Rows>,
+        measured: &mut Reconstruction,
         mut keep: Option<&mut SparseCodes<f32>>,
-    ) -> Result<Reconstruction, Failure> {
+    ) -> Result<(), Failure> {
         let start = Instant::now();
-        let (model, dim) = (self.model, rows.dim());
-        let mut measured = Reconstruction::new(dim, model.atoms());
-        let mut buffer = vec![0.0; dim * BATCH.min(rows.len())];
-        for first in (0..rows.len()).step_by(BATCH) {
-            let last = (first + BATCH).min(rows.len());
+        let (model, dim) = (self.model, self.model.dim());
+        let mut buffer = vec![0.0; dim * BATCH.min(rows.samples())];
+        for first in (0..rows.samples()).step_by(BATCH) {
+            let last = (first + BATCH).min(rows.samples());
             let values = &mut buffer[..(last - first) * dim];
             rows.read(first..last, values)?;
             let samples = MatRef::from_column_major_slice(values, dim, last - first);
             let encode = Instant::now();
-            let codes = self.encoder.encode(samples).map_err(|error| {
-                Failure::in_file(counted_from(rows.first() + first, error), rows.path())
-            })?;
+            let codes = self
+                .encoder
+                .encode(samples)
+                .map_err(|error| failure(counted_from(rows, first, error), rows.source()))?;
             self.seconds.encode += encode.elapsed().as_secs_f64();
-            measured.add(model.dictionary(), model.mean(), samples, &codes)?;
+            measured.add(model, samples, &codes)?;
             if let Some(keep) = &mut keep {
                 keep.extend(&codes);
             }
         }
         self.seconds.total += start.elapsed().as_secs_f64();
-        Ok(measured)
+        Ok(())
     }
 
     /// The time it took; `other` is reading and measuring.
@@ -75,11 +81,12 @@ impl<'a> Coding<'a> {
     }
 }
 
-/// An error about a batch as one about the file that the batch begins at row `first` of.
-fn counted_from(first: usize, error: Error) -> Error {
+/// An error about a batch as one about the files that the batch begins at row `first` of.
+fn counted_from(rows: &Subset<&Rows>, first: usize, error: Error) -> Error {
     match error {
         Error::NotFinite { sample, coordinate, value } => {
-            Error::NotFinite { sample: first + sample, coordinate, value }
+            let sample = SampleSource::<f32>::origin(rows, first + sample);
+            Error::NotFinite { sample, coordinate, value }
         }
         error => error,
     }

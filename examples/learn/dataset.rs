@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use dbksvd::error::SourceError;
-use dbksvd::source::{self, FileSource, SampleSource, check_read};
+use dbksvd::Error;
+use dbksvd::source::{FileSource, HeldOut, SampleSource, Shards, Subset, open_shards, split};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -14,14 +14,18 @@ use crate::texts::Texts;
 /// random order, so the last ones are of the same books as the others; one passage is cut in two.
 const HELD_OUT: usize = 1024;
 
+/// Rows of files, one file after the other.
+pub type Rows = Shards<FileSource>;
+
 /// Samples in files.
 pub struct Dataset {
     /// The rows of `--data`.
-    pub source: FileSource,
-    /// Those of them that are learned from; the others, if any, come after and are held out.
-    pub learned: Range<usize>,
+    pub source: Rows,
+    /// Those of them that are learned from, and those that are held out: ascending, not empty.
+    pub learned: Vec<Range<usize>>,
+    pub held_out: Vec<Range<usize>>,
     /// The rows of `--eval`.
-    pub eval: Option<FileSource>,
+    pub eval: Option<Rows>,
     /// What the rows of `source` stand for, if that is known.
     pub texts: Option<Texts>,
 }
@@ -30,80 +34,90 @@ impl Dataset {
     /// Opens the files that the arguments name, or those shipped.
     pub fn open(arguments: &Arguments) -> Result<Self, Failure> {
         let tensor = arguments.tensor.as_deref();
-        let path = match &arguments.data {
-            Some(path) => path.clone(),
-            None => shipped("minilm_l3_8192_f16.safetensors"),
+        let is_shipped = arguments.data.is_empty();
+        let paths = if is_shipped {
+            vec![shipped("minilm_l3_8192_f16.safetensors")]
+        } else {
+            arguments.data.clone()
         };
-        let source = source::open(&path, tensor)?;
-        if source.is_empty() {
-            return Err(Failure::Run(format!("{}: no rows to learn from", path.display())));
+        let source = open_shards(&paths, tensor)?;
+        if source.samples() == 0 {
+            return Err(Failure::Run(format!("{}: no rows to learn from", names(&source))));
         }
-        let eval = match &arguments.eval {
+        let eval = match arguments.eval.as_slice() {
+            [] => None,
+            paths => Some(open_eval(paths, tensor, &source)?),
+        };
+        let texts = if is_shipped {
+            let (tokens, groups) = ("minilm_l3_8192_tokens.txt", "minilm_l3_8192_groups.txt");
+            Some(Texts::read(&shipped(tokens), &shipped(groups), source.samples())?)
+        } else {
+            None
+        };
+        let held_out = match arguments.held_out {
+            Some(share) => Some(HeldOut::Share(share)),
+            None if is_shipped && eval.is_none() => {
+                Some(HeldOut::Range(source.samples() - HELD_OUT..source.samples()))
+            }
             None => None,
-            Some(path) => Some(open_eval(path, tensor, &source)?),
         };
-        let texts = match arguments.data {
-            Some(_) => None,
-            None => Some(Texts::read(
-                &shipped("minilm_l3_8192_tokens.txt"),
-                &shipped("minilm_l3_8192_groups.txt"),
-                source.len(),
-            )?),
+        let (learned, held_out) = match &held_out {
+            None => (std::iter::once(0..source.samples()).collect(), Vec::new()),
+            Some(held_out) => {
+                let (learned, held_out) = split::<f32, _>(&source, held_out, arguments.seed)?;
+                (learned.ranges().to_vec(), held_out.ranges().to_vec())
+            }
         };
-        let holds_out = arguments.data.is_none() && eval.is_none();
-        let learned = 0..source.len() - if holds_out { HELD_OUT } else { 0 };
-        Ok(Self { source, learned, eval, texts })
+        Ok(Self { source, learned, held_out, eval, texts })
     }
 
     /// The rows learned from.
-    pub fn learned(&self) -> Part<'_> {
-        Part { source: &self.source, rows: self.learned.clone() }
+    pub fn learned(&self) -> Result<Subset<&Rows>, Failure> {
+        Ok(Subset::new::<f32>(&self.source, self.learned.clone())?)
     }
 
     /// The rows measured on but not learned from.
-    pub fn held_out(&self) -> Option<Part<'_>> {
+    pub fn held_out(&self) -> Result<Option<Subset<&Rows>>, Failure> {
         if let Some(eval) = &self.eval {
-            return Some(Part { source: eval, rows: 0..eval.len() });
+            let all = 0..eval.samples();
+            return Ok(Some(Subset::new::<f32>(eval, vec![all])?));
         }
-        let rows = self.learned.end..self.source.len();
-        (!rows.is_empty()).then_some(Part { source: &self.source, rows })
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Subset::new::<f32>(&self.source, self.held_out.clone())?))
+    }
+
+    /// All rows of the data in their order, cut where learned ones and held-out ones meet, each part
+    /// with whether it was held out.
+    pub fn parts(&self) -> Vec<(Range<usize>, bool)> {
+        let learned = self.learned.iter().map(|range| (range.clone(), false));
+        let mut parts: Vec<_> =
+            learned.chain(self.held_out.iter().map(|range| (range.clone(), true))).collect();
+        parts.sort_by_key(|(range, _)| range.start);
+        parts
     }
 }
 
-/// Consecutive rows of a file.
-pub struct Part<'a> {
-    source: &'a FileSource,
-    rows: Range<usize>,
+/// The file of a row, and the row's number there.
+fn file_of(rows: &Rows, row: usize) -> Option<(&Path, usize)> {
+    let (shard, row) = rows.locate(row)?;
+    Some((rows.shards()[shard].path(), row))
 }
 
-impl Part<'_> {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        self.source.path()
-    }
-
-    /// Where in the file the part begins.
-    pub fn first(&self) -> usize {
-        self.rows.start
-    }
+/// An error met while working on `rows`.
+pub fn failure(error: Error, rows: &Rows) -> Failure {
+    Failure::in_files(error, &names(rows), |row| file_of(rows, row))
 }
 
-impl SampleSource<f32> for Part<'_> {
-    fn dim(&self) -> usize {
-        self.source.dim()
-    }
-
-    fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
-        check_read(&range, into.len(), self.rows.len(), self.source.dim())?;
-        self.source.read(self.rows.start + range.start..self.rows.start + range.end, into)
-    }
-
-    fn run_length(&self) -> usize {
-        SampleSource::<f32>::run_length(self.source)
+/// What the files are called: the only one, or the first and how many more there are.
+pub fn names(rows: &Rows) -> String {
+    match rows.shards() {
+        [] => String::new(),
+        [only] => only.path().display().to_string(),
+        [first, others @ ..] => {
+            format!("{} and {} more", first.path().display(), others.len())
+        }
     }
 }
 
@@ -112,16 +126,18 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
 }
 
-fn open_eval(path: &Path, tensor: Option<&str>, data: &FileSource) -> Result<FileSource, Failure> {
+fn open_eval(paths: &[PathBuf], tensor: Option<&str>, data: &Rows) -> Result<Rows, Failure> {
     // The array of a .npy file has no name.
-    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"));
-    let eval = source::open(path, tensor.filter(|_| !named))?;
-    let name = path.display();
-    if eval.is_empty() {
+    let is_npy =
+        |path: &PathBuf| path.extension().is_some_and(|text| text.eq_ignore_ascii_case("npy"));
+    let eval = open_shards(paths, tensor.filter(|_| !paths.iter().any(is_npy)))?;
+    let name = names(&eval);
+    if eval.samples() == 0 {
         return Err(Failure::Run(format!("{name}: no rows to measure on")));
     }
-    if eval.dim() != data.dim() {
-        let (found, expected, data) = (eval.dim(), data.dim(), data.path().display());
+    let (found, expected) = (SampleSource::<f32>::dim(&eval), SampleSource::<f32>::dim(data));
+    if found != expected {
+        let data = names(data);
         return Err(Failure::Run(format!(
             "{name}: rows of dimension {found}, but those of {data} have {expected}"
         )));

@@ -1,6 +1,6 @@
 //! `--json`: an object a line. Numbers that are not finite are null.
 
-use dbksvd::learn::EpochReport;
+use dbksvd::learn::{EpochReport, Evaluation};
 use dbksvd::metrics::Reconstruction;
 use serde_json::json;
 
@@ -12,6 +12,21 @@ use crate::run::Outcome;
 pub fn epoch(report: &EpochReport) -> Result<(), Failure> {
     let EpochReport { epoch, fvu, elapsed, .. } = report;
     print(&json!({ "event": "epoch", "epoch": epoch, "fvu": fvu, "seconds": elapsed }))
+}
+
+/// The error was measured on held-out rows; that on the rows learned from comes with the epochs.
+pub fn evaluation(evaluation: &Evaluation) -> Result<(), Failure> {
+    let Evaluation { step, epoch, held_out, fvu, elapsed, .. } = evaluation;
+    if !held_out {
+        return Ok(());
+    }
+    print(&json!({
+        "event": "evaluation",
+        "step": step,
+        "epoch": epoch,
+        "eval_fvu": fvu,
+        "seconds": elapsed,
+    }))
 }
 
 /// The run is over.
@@ -38,6 +53,10 @@ pub fn result(outcome: &Outcome) -> Result<(), Failure> {
             "total": seconds.total,
         },
         "stop": report.stop.name(),
+        "steps": report.steps,
+        "resumed_from": report.resumed_from,
+        "clipped": report.epochs.last().map_or(0, |epoch| epoch.clipped),
+        "dropped": report.epochs.last().map_or(0, |epoch| epoch.dropped),
         "peak_rss_bytes": peak_rss_bytes(),
     }))
 }

@@ -2,13 +2,24 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use dbksvd::Error;
 use dbksvd::error::{FileError, SourceError};
 
 /// Parameters of the library that are options of the same name.
-const OPTIONS: [&str; 4] = ["atoms", "sparsity", "minibatch", "atom_batch"];
+const OPTIONS: [(&str, &str); 9] = [
+    ("atoms", "atoms"),
+    ("sparsity", "sparsity"),
+    ("minibatch", "minibatch"),
+    ("atom_batch", "atom-batch"),
+    ("held_out", "held-out"),
+    ("max_steps", "steps"),
+    ("target_fvu", "target-fvu"),
+    ("start_at", "start-at"),
+    ("outliers", "clip-norm or --drop-norm"),
+];
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -42,12 +53,19 @@ impl Failure {
         ExitCode::from(code)
     }
 
-    /// An error met while working on the samples of `file`.
-    pub fn in_file(error: Error, file: &std::path::Path) -> Self {
+    /// An error met while working on samples of files: `locate` gives a sample's file and its row there.
+    pub fn in_files<'a>(
+        error: Error,
+        files: &str,
+        locate: impl Fn(usize) -> Option<(&'a Path, usize)>,
+    ) -> Self {
         match error {
-            Error::NotFinite { .. } | Error::NoSamples { .. } => {
-                Self::Run(format!("{}: {error}", file.display()))
+            Error::NotFinite { sample, coordinate, value } => {
+                let (path, sample) = locate(sample).unwrap_or((Path::new(files), sample));
+                let error = Error::NotFinite { sample, coordinate, value };
+                Self::Run(format!("{}: {error}", path.display()))
             }
+            Error::NoSamples { .. } => Self::Run(format!("{files}: {error}")),
             error => error.into(),
         }
     }
@@ -56,9 +74,13 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Argument { argument, found, expected } if OPTIONS.contains(&argument) => {
-                let option = argument.replace('_', "-");
-                Self::Usage(format!("--{option} is {found}, expected {expected}"))
+            Error::Argument { argument, found, expected } => {
+                match OPTIONS.iter().find(|(parameter, _)| *parameter == argument) {
+                    Some((_, option)) => {
+                        Self::Usage(format!("--{option} is {found}, expected {expected}"))
+                    }
+                    None => Self::Run(format!("`{argument}` is {found}, expected {expected}")),
+                }
             }
             error => Self::Run(error.to_string()),
         }

@@ -9,36 +9,50 @@ Without arguments it learns one of the transformer embeddings shipped in data/, 
 Usage: learn [OPTIONS]        (cargo run --release --example learn -- [OPTIONS])
 
 What to learn from
-  --data FILE        samples, a row each: .npy or .safetensors, f16, f32 or f64 (also bf16)
-  --tensor NAME      the tensor of a .safetensors file; needed if it has several matrices
-  --eval FILE        rows to measure on that are not learned from (and the rows of codes.npz)
+  --data FILE...     samples, a row each: .npy or .safetensors, f16, f32 or f64 (also bf16); files,
+                     directories and patterns ('acts/*.npy') are taken as one, in this order
+  --tensor NAME      the tensor of .safetensors files; needed if they have several matrices
+  --eval FILE...     rows to measure on that are not learned from (and the rows of codes.npz)
+  --held-out SHARE   or this share of the rows, above 0 and below 1, in blocks spread by the seed
+  --mean             subtract the mean of the rows; the model keeps it (also --center)
+  --scale            divide by their mean norm; the model keeps it
+  --clip-norm F      scale rows down to F times the median norm, or
+  --drop-norm F      leave out rows beyond it
 What to learn
   --atoms M          size of the dictionary                                     [1024]
   --sparsity K       most atoms a row                                           [16]
   --non-negative     coefficients of at least 0, as those of sparse autoencoders
-  --center           subtract the mean of the rows; the model keeps it
-  --dictionary FILE  start from this dictionary: a model (.safetensors), whose sparsity, sign
-                     and centring hold unless said otherwise, or an (m, d) array (.npy)
-How to learn
+  --dictionary FILE  start from a model (.safetensors), whose sparsity, sign, mean and scale hold
+                     unless said otherwise, or an (m, d) array (.npy); --atoms M lets it grow
+How to learn, and how long
   --epochs E         passes over the rows; 0 only codes                         [20]
+  --steps N, --time T, --target-fvu X
+                     ends earlier: after N steps, a time (90s, 15m, 2h), at this error; so does
+                     Ctrl-C, after the current step
   --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
   --atom-batch J     most atoms updated at a time                               [32]
   --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
+  --start-at P       where schedules begin, 0 to 1    [0; 0.8 with a --dictionary of M atoms]
+  --evaluate-every N measures held-out rows after each N steps                  [each epoch]
+  --checkpoint-every N   saves the state to DIR/checkpoints after each N steps, or time (10m)
+  --resume           goes on from DIR/checkpoints, if there is one: to the same bits
   --seed S           of all randomness: the same seed gives the same bits       [0]
   --threads T        threads; changes no result                                 [all cores]
 What comes out
   --out DIR          for dictionary.safetensors, dictionary.npy (M, d), codes.npz (rows, M; CSR),
                      error.png and usage.png                                    [out]
+  --no-codes         no codes.npz; measures on the first 65,536 rows of each part alone
   --quiet            no progress bar
-  --json             one JSON object a line on stdout, nothing else: an `epoch` each, a `result`
+  --json             one JSON object a line on stdout: an `epoch`, `evaluation` each, a `result`
   --help, --version
 
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
 to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
-relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those of --eval (or the
-1024 held out; else null). Seconds are those of learning; with --epochs 0, those of coding.
+relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those held out (else null).
+Seconds are those of learning; with --epochs 0, those of coding.
 
 Examples
   learn --data acts.npy --atoms 4096 --sparsity 32 --eval held_out.npy --out run1
+  learn --data 'acts/*.npy' --held-out 0.01 --mean --clip-norm 3 --checkpoint-every 10m --resume
   learn --data new.npy --dictionary run1/dictionary.safetensors --epochs 0 --out run2
 ";

@@ -1,37 +1,72 @@
 //! The run itself.
 
+use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
-use dbksvd::learn::{Observer, Report, Seconds, StopReason};
+use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Initialisation, Model};
+use dbksvd::{DbKsvd, Error, Initialisation, Model};
 
-use crate::arguments::Arguments;
-use crate::dataset::Part;
+use crate::arguments::{Arguments, Often};
+use crate::dataset::{self, Dataset};
 use crate::failure::Failure;
-use crate::start::Start;
+use crate::start::{Given, Start};
+
+/// The progress at which a run begins that has a learned dictionary of as many atoms as it wants.
+const NEARLY_DONE: f64 = 0.8;
+
+/// What learning gave.
+pub struct Learned {
+    pub model: Model<f32>,
+    /// The model that did best on held-out rows, with its FVU, if it is another.
+    pub best: Option<(Model<f32>, f64)>,
+    pub report: Report,
+    /// What failed, if that ended the run; the models are those of the steps before.
+    pub failure: Option<Failure>,
+}
 
 /// The coder of learning and of all measures.
 pub fn coder(arguments: &Arguments) -> BatchOmp {
     BatchOmp::new().selection(arguments.selection)
 }
 
-/// Learns from `rows`, telling `observer`.
+/// Learns from the rows of `dataset`, telling `observer`.
 pub fn learn(
     arguments: &Arguments,
     start: Start,
-    rows: &Part<'_>,
-    observer: &mut impl Observer<f32>,
-) -> Result<(Model<f32>, Report), Failure> {
-    let Start { shape, given, center } = start;
-    let mut initialisation = Initialisation::Samples;
-    if let Some(given) = given {
-        let has_mean = given.mean.is_some();
-        if arguments.epochs == Some(0) && has_mean == center {
-            let model = Model::new(given.dictionary, given.mean, shape.sparsity, shape.sign)?;
-            return Ok((model, nothing_learned()));
-        }
-        initialisation = Initialisation::Given(given.dictionary);
+    dataset: &Dataset,
+    observer: &mut dyn Observer<f32>,
+) -> Result<Learned, Failure> {
+    if let (Some(0), Some(given)) = (arguments.epochs, &start.given)
+        && !given.is_preprocessed_anew
+        && given.dictionary.atoms() == start.shape.atoms
+    {
+        let model =
+            Model::new(given.dictionary.clone(), None, start.shape.sparsity, start.shape.sign)?;
+        let model = model.preprocessed(given.preprocessing.clone())?;
+        return Ok(Learned { model, best: None, report: Report::default(), failure: None });
     }
+    let learner = learner(arguments, start)?;
+    let (rows, held_out) = (dataset.learned()?, dataset.held_out()?);
+    let token = StopToken::new();
+    stop_on_interrupt(&token)?;
+    let mut run = learner.run(&rows).observer(observer).stop_token(token);
+    // Rows of another file may be many: they are measured on at the end, unless asked for.
+    if let Some(held_out) = &held_out
+        && (dataset.eval.is_none() || arguments.evaluate_every.is_some())
+    {
+        run = run.held_out(held_out);
+    }
+    if let Some(checkpoints) = checkpoints(arguments) {
+        run = run.checkpoints(checkpoints);
+    }
+    let in_rows = |error: Error| dataset::failure(error, &dataset.source);
+    let Fit { model, best, report, failure, .. } = run.finish().map_err(in_rows)?;
+    let best = best.filter(|best| best.step != report.steps).map(|best| (best.model, best.fvu));
+    Ok(Learned { model, best, report, failure: failure.map(in_rows) })
+}
+
+fn learner(arguments: &Arguments, start: Start) -> Result<DbKsvd<Faer<f32>>, Failure> {
+    let Start { shape, given } = start;
     let mut updater = KSvd::new();
     if let Some(atoms) = arguments.atom_batch {
         updater = updater.atom_batch(atoms);
@@ -39,22 +74,67 @@ pub fn learn(
     let mut builder = DbKsvd::builder(shape.atoms, shape.sparsity)
         .sign(shape.sign)
         .seed(arguments.seed)
-        .center(center)
-        .initialisation(initialisation)
+        .center(arguments.center)
+        .scale(arguments.scale)
+        .outliers(arguments.outliers)
         .coder(coder(arguments))
         .updater(updater);
+    if let Some(Given { dictionary, preprocessing, is_preprocessed_anew }) = given {
+        // New atoms need the whole schedule.
+        let is_complete = dictionary.atoms() == shape.atoms;
+        builder = builder.start_at(if is_complete { NEARLY_DONE } else { 0.0 });
+        builder = builder.initialisation(Initialisation::Given(dictionary));
+        if !is_preprocessed_anew {
+            builder = builder.preprocessing(preprocessing);
+        }
+    }
+    if let Some(progress) = arguments.start_at {
+        builder = builder.start_at(progress);
+    }
     if let Some(epochs) = arguments.epochs {
         builder = builder.epochs(epochs);
     }
     if let Some(samples) = arguments.minibatch {
         builder = builder.minibatch(samples);
     }
-    let learner = builder.build()?;
-    learner.fit_with(rows, observer).map_err(|error| Failure::in_file(error, rows.path()))
+    if let Some(steps) = arguments.steps {
+        builder = builder.max_steps(steps);
+    }
+    if let Some(time) = arguments.time {
+        builder = builder.time_budget(time);
+    }
+    if let Some(fvu) = arguments.target_fvu {
+        builder = builder.target_fvu(fvu);
+    }
+    if let Some(steps) = arguments.evaluate_every {
+        builder = builder.evaluate_every(Every::Steps(steps));
+    }
+    Ok(builder.build()?)
 }
 
-/// The report of a run that had nothing to do.
-fn nothing_learned() -> Report {
-    let (seconds, stop) = (Seconds::default(), StopReason::Completed);
-    Report { epochs: Vec::new(), steps: 0, seconds, stop }
+/// `checkpoints` in the directory of the outputs, if any are asked for.
+fn checkpoints(arguments: &Arguments) -> Option<Checkpoints> {
+    if arguments.checkpoint_every.is_none() && !arguments.resume {
+        return None;
+    }
+    let checkpoints = Checkpoints::new(arguments.out.join("checkpoints"));
+    let checkpoints = match arguments.checkpoint_every {
+        None => checkpoints,
+        Some(Often::Steps(steps)) => checkpoints.every_steps(steps).every(None),
+        Some(Often::Time(time)) => checkpoints.every(Some(time)),
+    };
+    let resume = if arguments.resume { Resume::IfPresent } else { Resume::Never };
+    Some(checkpoints.resume(resume))
+}
+
+/// Ctrl-C ends the run after its current step, and the program at once if it comes again.
+fn stop_on_interrupt(token: &StopToken) -> Result<(), Failure> {
+    let token = token.clone();
+    let stop = move || {
+        if token.is_stopped() {
+            std::process::exit(130);
+        }
+        token.stop();
+    };
+    ctrlc::set_handler(stop).map_err(|error| Failure::Run(error.to_string()))
 }

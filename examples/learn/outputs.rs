@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use dbksvd::Model;
 use dbksvd::export::{write_codes_npz, write_dictionary_npy};
 
 use crate::failure::Failure;
@@ -26,21 +27,38 @@ impl Outputs {
 
     /// Writes everything; files of these names are replaced.
     pub fn write(&mut self, outcome: &Outcome) -> Result<(), Failure> {
-        let Outcome { model, report, fitted, codes, .. } = outcome;
-        let (rows, atoms, dim) = (codes.samples(), model.atoms(), model.dim());
-        outcome.model.save(self.path("dictionary.safetensors", "the model: `Model::load`"))?;
-        let array = format!("the dictionary, ({atoms}, {dim}), for NumPy");
-        write_dictionary_npy(self.path("dictionary.npy", &array), model.dictionary())?;
-        let matrix =
-            format!("the codes of {} rows, ({rows}, {atoms}) CSR, for SciPy", thousands(rows));
-        write_codes_npz(self.path("codes.npz", &matrix), codes)?;
+        let Outcome { model, best, report, fitted, codes, .. } = outcome;
+        self.write_models(model, best.as_ref())?;
+        if let Some(codes) = codes {
+            let (rows, atoms) = (codes.samples(), model.atoms());
+            let matrix =
+                format!("the codes of {} rows, ({rows}, {atoms}) CSR, for SciPy", thousands(rows));
+            write_codes_npz(self.path("codes.npz", &matrix), codes)?;
+        }
         if !report.epochs.is_empty() {
             let held_out = outcome.held_out.as_ref().map(|measured| measured.fvu());
             let path = self.path("error.png", "the error by epoch");
-            plots::error(&path, &report.epochs, held_out)?;
+            plots::error(&path, report, held_out)?;
         }
         let path = self.path("usage.png", "how many rows use each atom");
         plots::usage(&path, fitted.usage(), fitted.samples())
+    }
+
+    /// Writes the model, and the one that did best on held-out rows if it is another.
+    pub fn write_models(
+        &mut self,
+        model: &Model<f32>,
+        best: Option<&(Model<f32>, f64)>,
+    ) -> Result<(), Failure> {
+        let (atoms, dim) = (model.atoms(), model.dim());
+        model.save(self.path("dictionary.safetensors", "the model: `Model::load`"))?;
+        let array = format!("the dictionary, ({atoms}, {dim}), for NumPy");
+        write_dictionary_npy(self.path("dictionary.npy", &array), model.dictionary())?;
+        if let Some((best, fvu)) = best {
+            let what = format!("the model that did best on held-out rows, FVU {fvu:.4}");
+            best.save(self.path("best.safetensors", &what))?;
+        }
+        Ok(())
     }
 
     /// What was written.

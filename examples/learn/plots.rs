@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Once;
 
-use dbksvd::learn::EpochReport;
+use dbksvd::learn::Report;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -21,8 +21,8 @@ const OTHER: RGBColor = RGBColor(204, 92, 18);
 const GRID: RGBColor = RGBColor(226, 228, 232);
 
 /// FVU by epoch, and that of held-out rows at the end.
-pub fn error(path: &Path, epochs: &[EpochReport], held_out: Option<f64>) -> Result<(), Failure> {
-    draw(path, || draw_error(path, epochs, held_out))
+pub fn error(path: &Path, report: &Report, held_out: Option<f64>) -> Result<(), Failure> {
+    draw(path, || draw_error(path, report, held_out))
 }
 
 /// The share of rows that use each atom, the most used first.
@@ -40,20 +40,21 @@ fn draw(path: &Path, plot: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Resul
     plot().map_err(|error| Failure::Run(format!("{}: {error}", path.display())))
 }
 
-fn draw_error(
-    path: &Path,
-    epochs: &[EpochReport],
-    held_out: Option<f64>,
-) -> Result<(), Box<dyn Error>> {
+fn draw_error(path: &Path, report: &Report, held_out: Option<f64>) -> Result<(), Box<dyn Error>> {
     let area = BitMapBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
+    let epochs = &report.epochs;
     let points: Vec<_> = epochs
         .iter()
         .map(|report| (report.epoch as f64, report.fvu))
         .filter(|(_, fvu)| fvu.is_finite())
         .collect();
     let held_out = held_out.filter(|fvu| fvu.is_finite());
-    let values = points.iter().map(|&(_, fvu)| fvu).chain(held_out);
+    // Evaluations stand where they were made, in epochs of equal numbers of steps.
+    let per_epoch = report.steps as f64 / epochs.len().max(1) as f64;
+    let evaluated = report.evaluations.iter().filter(|one| one.held_out && one.fvu.is_finite());
+    let evaluated: Vec<_> = evaluated.map(|one| (one.step as f64 / per_epoch, one.fvu)).collect();
+    let values = points.iter().chain(&evaluated).map(|&(_, fvu)| fvu).chain(held_out);
     let top = values.fold(0.0, f64::max).max(f64::MIN_POSITIVE) * 1.1;
     let last = epochs.len() as f64;
     let mut chart = chart(&area, "Error by epoch", 0.5..last + 0.5, 0.0..top)?;
@@ -77,6 +78,13 @@ fn draw_error(
         .label("rows learned from, each minibatch before its update")
         .legend(move |(x, y)| PathElement::new([(x, y), (x + 40, y)], thick));
     chart.draw_series(points.iter().map(|&point| Circle::new(point, 7, LINE.filled())))?;
+    if !evaluated.is_empty() {
+        let thin = OTHER.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new(evaluated.iter().copied(), thin))?
+            .label("held-out rows, as learning went")
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 40, y)], thin));
+    }
     if let Some(fvu) = held_out {
         let thick = OTHER.stroke_width(3);
         chart

@@ -1,15 +1,13 @@
-//! The bar on stderr, or an event for each epoch on stdout.
+//! The bar on stderr, or events on stdout.
 
 use std::ops::ControlFlow;
 
-use dbksvd::learn::{EpochReport, Observer, Progress, Snapshot};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dbksvd::learn::{EpochReport, Evaluation, Observer, Progress, Report, Snapshot};
+use dbksvd::observe::ProgressBar;
 
 use crate::arguments::Arguments;
 use crate::events;
 use crate::failure::Failure;
-
-const TEMPLATE: &str = "{prefix} [{bar:30}] FVU {msg} · {elapsed} gone, {eta} left";
 
 /// Shows how far a run is.
 pub struct Watcher {
@@ -21,41 +19,45 @@ pub struct Watcher {
 impl Watcher {
     /// The bar shows on terminals alone.
     pub fn new(arguments: &Arguments) -> Self {
-        let target = if arguments.quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        let style = ProgressStyle::with_template(TEMPLATE).expect("a template that parses");
-        let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(style.progress_chars("=> "));
+        let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new() };
         Self { bar, json: arguments.json, failure: None }
     }
 
-    /// Takes the bar away.
+    /// What went wrong in writing, if anything did.
     pub fn finish(self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
         self.failure.map_or(Ok(()), Err)
     }
-}
 
-impl Observer<f32> for Watcher {
-    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
-        let Progress { epoch, epochs, step, steps, fvu, .. } = *progress;
-        self.bar.set_length((epochs * steps) as u64);
-        self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
-        self.bar.set_message(format!("{fvu:.4}"));
-        self.bar.set_position(((epoch - 1) * steps + step) as u64);
-        ControlFlow::Continue(())
-    }
-
-    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
+    fn say(&mut self, said: impl FnOnce() -> Result<(), Failure>) -> ControlFlow<()> {
         if self.json
-            && let Err(failure) = events::epoch(epoch)
+            && let Err(failure) = said()
         {
             self.failure = Some(failure);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Observer<f32> for Watcher {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        Observer::<f32>::on_step(&mut self.bar, progress)
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
+        self.say(|| events::epoch(epoch))
+    }
+
+    fn on_evaluation(
+        &mut self,
+        evaluation: &Evaluation,
+        snapshot: &Snapshot<'_, f32>,
+    ) -> ControlFlow<()> {
+        let _ = self.bar.on_evaluation(evaluation, snapshot);
+        self.say(|| events::evaluation(evaluation))
+    }
+
+    fn on_stop(&mut self, report: &Report) {
+        Observer::<f32>::on_stop(&mut self.bar, report);
     }
 }

@@ -1,28 +1,37 @@
 //! One call of the program, from arguments to files.
 
+use std::ops::Range;
+
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
+use dbksvd::source::{SampleSource, Subset};
 use dbksvd::{Model, SparseCodes};
 
 use crate::arguments::Arguments;
 use crate::coding::Coding;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
+use crate::learning::Learned;
 use crate::outputs::Outputs;
 use crate::progress::Watcher;
 use crate::start::Start;
 use crate::{events, features, learning, table};
 
+/// Rows of each part of the data that are measured with `--no-codes`.
+const ROWS_MEASURED: usize = 65_536;
+
 /// Everything there is to say of a run.
 pub struct Outcome {
     pub model: Model<f32>,
+    /// The model that did best on held-out rows, with its FVU, if it is another.
+    pub best: Option<(Model<f32>, f64)>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
     pub fitted: Reconstruction,
     /// On rows not learned from, by the final dictionary.
     pub held_out: Option<Reconstruction>,
-    /// Of `--eval`, or else of all rows of the data in their order.
-    pub codes: SparseCodes<f32>,
+    /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
+    pub codes: Option<SparseCodes<f32>>,
     /// Of the coding after learning.
     pub coding: Seconds,
     /// Largest |cos| of two atoms.
@@ -39,23 +48,34 @@ impl Outcome {
 /// Learns, measures, writes and tells.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dataset = Dataset::open(arguments)?;
-    let start = Start::new(arguments, dataset.source.dim(), dataset.source.path())?;
+    let dim = SampleSource::<f32>::dim(&dataset.source);
+    let start = Start::new(arguments, dim, &names(&dataset.source))?;
     // Before anything takes long.
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
-    let learned = learning::learn(arguments, start, &dataset.learned(), &mut watcher);
+    let learned = learning::learn(arguments, start, &dataset, &mut watcher);
     watcher.finish()?;
-    let (model, report) = learned?;
+    let Learned { model, best, report, failure } = learned?;
+    if let Some(failure) = failure {
+        // What was learned until then is worth keeping.
+        if report.steps > 0 {
+            // If that fails too, what failed first is the thing to know.
+            let _ = outputs.write_models(&model, best.as_ref());
+        }
+        return Err(failure);
+    }
 
-    let outcome = measure(arguments, &dataset, model, report)?;
+    let outcome = measure(arguments, &dataset, model, best, report)?;
     outputs.write(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
     }
     say(&table::table(&dataset, &outcome))?;
-    let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
-    say(&features::features(&outcome.codes, texts))?;
+    if let Some(codes) = &outcome.codes {
+        let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
+        say(&features::features(codes, texts))?;
+    }
     say(&outputs.list())
 }
 
@@ -63,17 +83,31 @@ fn measure(
     arguments: &Arguments,
     dataset: &Dataset,
     model: Model<f32>,
+    best: Option<(Model<f32>, f64)>,
     report: Report,
 ) -> Result<Outcome, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
-    let mut codes = coding.none();
-    let keep = if dataset.eval.is_some() { None } else { Some(&mut codes) };
-    let fitted = coding.measure(&dataset.learned(), keep)?;
-    let held_out = match dataset.held_out() {
-        Some(rows) => Some(coding.measure(&rows, Some(&mut codes))?),
-        None => None,
-    };
+    let mut codes = arguments.codes.then(|| coding.none());
+    let (mut fitted, mut held_out) = (coding.nothing(), coding.nothing());
+    for (range, is_held_out) in dataset.parts() {
+        let measured = if is_held_out { &mut held_out } else { &mut fitted };
+        let keep = if dataset.eval.is_none() { codes.as_mut() } else { None };
+        let rows = Subset::new::<f32>(&dataset.source, vec![few(arguments, range)])?;
+        coding.measure(&rows, measured, keep)?;
+    }
+    if let (Some(_), Some(rows)) = (&dataset.eval, dataset.held_out()?) {
+        held_out = coding.nothing();
+        coding.measure(&rows, &mut held_out, codes.as_mut())?;
+    }
+    let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
     let coding = coding.seconds();
-    Ok(Outcome { model, report, fitted, held_out, codes, coding, coherence })
+    Ok(Outcome { model, best, report, fitted, held_out, codes, coding, coherence })
+}
+
+/// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each
+/// part are measured.
+fn few(arguments: &Arguments, range: Range<usize>) -> Range<usize> {
+    let most = if arguments.codes { usize::MAX } else { ROWS_MEASURED };
+    range.start..range.end.min(range.start.saturating_add(most))
 }

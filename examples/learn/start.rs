@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dbksvd::export::read_dictionary_npy;
-use dbksvd::{Dictionary, Model, ProblemShape, Sign};
+use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Sign};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -14,21 +14,21 @@ const SPARSITY: usize = 16;
 /// A given dictionary, with what its file says besides.
 pub struct Given {
     pub dictionary: Dictionary<f32>,
-    pub mean: Option<Vec<f32>>,
+    pub preprocessing: Preprocessing<f32>,
+    /// Whether the arguments ask for statistics of the data instead.
+    pub is_preprocessed_anew: bool,
 }
 
 /// What learning starts from.
 pub struct Start {
     pub shape: ProblemShape,
     pub given: Option<Given>,
-    /// Whether to centre the rows.
-    pub center: bool,
 }
 
 impl Start {
     /// What the arguments say, completed by `--dictionary` and the defaults, for rows of
     /// dimension `dim`.
-    pub fn new(arguments: &Arguments, dim: usize, data: &Path) -> Result<Self, Failure> {
+    pub fn new(arguments: &Arguments, dim: usize, data: &str) -> Result<Self, Failure> {
         let mut start = Self {
             shape: ProblemShape {
                 dim,
@@ -37,7 +37,6 @@ impl Start {
                 sign: if arguments.non_negative { Sign::NonNegative } else { Sign::Signed },
             },
             given: None,
-            center: arguments.center,
         };
         if let Some(path) = &arguments.dictionary {
             start.take_dictionary(arguments, path, data)?;
@@ -58,21 +57,20 @@ impl Start {
         &mut self,
         arguments: &Arguments,
         path: &Path,
-        data: &Path,
+        data: &str,
     ) -> Result<(), Failure> {
         let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
-        let dictionary = match extension.as_deref() {
-            Some("npy") => read_dictionary_npy(path)?,
+        let is_preprocessed_anew =
+            arguments.center || arguments.scale || arguments.outliers != Outliers::Keep;
+        let (dictionary, preprocessing) = match extension.as_deref() {
+            Some("npy") => (read_dictionary_npy(path)?, Preprocessing::none()),
             Some("safetensors") => {
                 let model = Model::<f32>::load(path)?;
                 self.shape.sparsity = arguments.sparsity.unwrap_or(model.sparsity());
                 if model.sign() == Sign::NonNegative {
                     self.shape.sign = Sign::NonNegative;
                 }
-                let mean = model.mean().map(<[f32]>::to_vec);
-                let dictionary = model.dictionary().clone();
-                self.center |= mean.is_some();
-                return self.accept(arguments, Given { dictionary, mean }, path, data);
+                (model.dictionary().clone(), model.preprocessing().clone())
             }
             _ => {
                 let name = path.display();
@@ -81,7 +79,12 @@ impl Start {
                 )));
             }
         };
-        self.accept(arguments, Given { dictionary, mean: None }, path, data)
+        self.accept(
+            arguments,
+            Given { dictionary, preprocessing, is_preprocessed_anew },
+            path,
+            data,
+        )
     }
 
     fn accept(
@@ -89,11 +92,11 @@ impl Start {
         arguments: &Arguments,
         given: Given,
         path: &Path,
-        data: &Path,
+        data: &str,
     ) -> Result<(), Failure> {
         let (atoms, dim) = (given.dictionary.atoms(), given.dictionary.dim());
-        let (path, data) = (path.display(), data.display());
-        if let Some(asked) = arguments.atoms.filter(|&asked| asked != atoms) {
+        let path = path.display();
+        if let Some(asked) = arguments.atoms.filter(|&asked| asked < atoms) {
             return Err(Failure::Usage(format!(
                 "--atoms is {asked}, but --dictionary {path} has {atoms} atoms"
             )));
@@ -104,7 +107,7 @@ impl Start {
                 "{path}: atoms of dimension {dim}, but the rows of {data} have {expected}"
             )));
         }
-        self.shape.atoms = atoms;
+        self.shape.atoms = arguments.atoms.unwrap_or(atoms);
         self.given = Some(given);
         Ok(())
     }

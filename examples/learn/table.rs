@@ -1,11 +1,13 @@
 //! The measures of a run, for people.
 
 use std::fmt::{Display, Write as _};
+use std::ops::Range;
 
 use dbksvd::Sign;
+use dbksvd::learn::StopReason;
 use dbksvd::metrics::Reconstruction;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, names};
 use crate::memory::peak_rss_bytes;
 use crate::run::Outcome;
 
@@ -52,7 +54,7 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
 }
 
 fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
-    let Outcome { model, report, fitted, .. } = outcome;
+    let Outcome { model, report, .. } = outcome;
     let sign = match model.sign() {
         Sign::Signed => "",
         Sign::NonNegative => ", non-negative",
@@ -67,20 +69,25 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     let mut text = format!(
         "{did} {atoms} atoms of dimension {dim}, at most {k} a row{sign}{centred}\n  {} {} of {}\n",
         if report.epochs.is_empty() { "rows" } else { "from rows" },
-        span(dataset.learned.start, dataset.learned.end),
-        dataset.source.path().display(),
+        spans(&dataset.learned),
+        names(&dataset.source),
     );
-    let total = dataset.source.len();
-    match &dataset.eval {
-        Some(eval) => {
-            let (rows, path) = (span(0, eval.len()), eval.path().display());
-            let _ = writeln!(text, "  measured on rows {rows} of {path}");
-        }
-        None if fitted.samples() < total => {
-            let rows = span(fitted.samples(), total);
-            let _ = writeln!(text, "  held out: rows {rows} of the same file");
-        }
-        None => {}
+    if let Some(eval) = &dataset.eval {
+        let rows = spans(std::slice::from_ref(&(0..eval.samples())));
+        let _ = writeln!(text, "  measured on rows {rows} of {}", names(eval));
+    } else if !dataset.held_out.is_empty() {
+        let _ = writeln!(text, "  held out: rows {} of the same", spans(&dataset.held_out));
+    }
+    if !report.epochs.is_empty() && report.stop != StopReason::Completed {
+        let _ = writeln!(text, "  ended after {} steps: {}", report.steps, report.stop.name());
+    }
+    if let Some(step) = report.resumed_from {
+        let _ = writeln!(text, "  resumed after step {step}");
+    }
+    if let Some(epoch) = report.epochs.last().filter(|epoch| epoch.clipped + epoch.dropped > 0) {
+        let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
+        let _ =
+            writeln!(text, "  rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch");
     }
     let (first, second) = match (report.epochs.is_empty(), &outcome.held_out) {
         (true, Some(_)) => ("--data", "held out"),
@@ -93,8 +100,15 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     text
 }
 
-fn span(start: usize, end: usize) -> String {
-    format!("{start}..{end}")
+/// Ranges in a few words.
+fn spans(ranges: &[Range<usize>]) -> String {
+    match ranges {
+        [only] => format!("{}..{}", only.start, only.end),
+        ranges => {
+            let rows = ranges.iter().map(Range::len).sum();
+            format!("{} in {} ranges", thousands(rows), ranges.len())
+        }
+    }
 }
 
 /// A number with its digits in groups of three.

@@ -46,6 +46,7 @@ mod factor;
 mod omp;
 mod pursuit;
 
+pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
@@ -95,4 +96,8 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         y: &B::Matrix,
         codes: &mut B::Codes,
     );
+
+    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
+    /// results must show in it.
+    fn description(&self) -> String;
 }

@@ -110,6 +110,10 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
             idle().push(scratch);
         });
     }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 impl From<PursuitRule> for Omp {

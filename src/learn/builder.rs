@@ -1,10 +1,14 @@
 //! The builder: everything that can be set, checked in one place.
 
-use super::{DbKsvd, Initialisation};
+use std::time::Duration;
+
+use super::{DbKsvd, Initialisation, Plateau};
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
+use crate::preprocessing::{Outliers, Preprocessing, Wanted};
 use crate::problem::{ProblemShape, Sign};
+use crate::source::HeldOut;
 use crate::updater::DictionaryUpdater;
 
 /// The scalars of a run.
@@ -16,7 +20,22 @@ pub(super) struct Settings {
     pub(super) epochs: usize,
     pub(super) minibatch: Option<usize>,
     pub(super) seed: u64,
-    pub(super) center: bool,
+    pub(super) statistics: Wanted,
+    pub(super) start_at: f64,
+    pub(super) evaluate_every: Every,
+    pub(super) max_steps: Option<u64>,
+    pub(super) time_budget: Option<Duration>,
+    pub(super) target_fvu: Option<f64>,
+    pub(super) plateau: Option<Plateau>,
+}
+
+/// How often something is done in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// At the end of each epoch.
+    Epoch,
+    /// Each time that many steps have been taken, counted from the start of the run; at least 1.
+    Steps(u64),
 }
 
 impl Settings {
@@ -28,6 +47,39 @@ impl Settings {
         let least = 20 * self.atoms / self.sparsity;
         let default = (4 * self.atoms).min(samples / 4).max(least).max(1);
         self.minibatch.unwrap_or(default).min(samples)
+    }
+
+    /// The progress of a run of which this share lies behind: from `start_at` to 1.
+    pub(super) fn progress_of(&self, share: f64) -> f64 {
+        self.start_at + (1.0 - self.start_at) * share.clamp(0.0, 1.0)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.minibatch == Some(0) {
+            return Err(Error::argument("minibatch", 0, "at least 1"));
+        }
+        self.statistics.outliers.check()?;
+        if self.statistics.samples == 0 {
+            return Err(Error::argument("statistics_samples", 0, "at least 1"));
+        }
+        if !(0.0..1.0).contains(&self.start_at) {
+            return Err(Error::argument("start_at", self.start_at, "at least 0 and below 1"));
+        }
+        if self.evaluate_every == Every::Steps(0) {
+            return Err(Error::argument("evaluate_every", 0, "at least 1 step"));
+        }
+        if self.max_steps == Some(0) {
+            return Err(Error::argument("max_steps", 0, "at least 1"));
+        }
+        if self.time_budget == Some(Duration::ZERO) {
+            return Err(Error::argument("time_budget", "0 s", "a positive duration"));
+        }
+        if let Some(target) = self.target_fvu
+            && !(target.is_finite() && target >= 0.0)
+        {
+            return Err(Error::argument("target_fvu", target, "at least 0, and finite"));
+        }
+        self.plateau.map_or(Ok(()), |plateau| plateau.check())
     }
 
     pub(super) fn shape(&self, dim: usize) -> ProblemShape {
@@ -47,7 +99,18 @@ impl Settings {
 /// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)) | ≥ 1 | samples a step |
 /// | [`seed`](Self::seed) | 0 | | all randomness |
 /// | [`initialisation`](Self::initialisation) | samples | | the first dictionary |
+/// | [`start_at`](Self::start_at) | 0 | 0 ≤ p < 1 | where schedules begin, for a learned dictionary |
 /// | [`center`](Self::center) | no | | subtract the mean of the data |
+/// | [`scale`](Self::scale) | no | | divide by the mean norm of the data |
+/// | [`outliers`](Self::outliers) | kept | factor > 0 | clip or drop samples of extreme norm |
+/// | [`statistics_samples`](Self::statistics_samples) | 262,144 | ≥ 1 | samples that these are taken from |
+/// | [`preprocessing`](Self::preprocessing) | of the data | | given instead, as of an earlier model |
+/// | [`held_out`](Self::held_out) | none | | samples measured on, never learned from |
+/// | [`evaluate_every`](Self::evaluate_every) | epoch | ≥ 1 step | how often the error is measured |
+/// | [`max_steps`](Self::max_steps) | none | ≥ 1 | ends the run |
+/// | [`time_budget`](Self::time_budget) | none | > 0 | ends the run |
+/// | [`target_fvu`](Self::target_fvu) | none | ≥ 0 | ends the run when an evaluation reaches it |
+/// | [`plateau`](Self::plateau) | none | | ends the run when evaluations no longer improve |
 /// | [`coder`](Self::coder) | [`BatchOmp`](crate::coder::BatchOmp) | | sparse coding, its stop rules |
 /// | [`updater`](Self::updater) | [`KSvd`](crate::updater::KSvd) | | dictionary update, its atom batch |
 #[derive(Clone, Debug)]
@@ -55,6 +118,8 @@ impl Settings {
 pub struct Builder<B: Backend, C, U> {
     pub(super) settings: Settings,
     pub(super) initialisation: Initialisation<B::Scalar>,
+    pub(super) preprocessing: Option<Preprocessing<B::Scalar>>,
+    pub(super) held_out: Option<HeldOut>,
     pub(super) backend: B,
     pub(super) coder: C,
     pub(super) updater: U,
@@ -69,9 +134,22 @@ impl<B: Backend, C, U> Builder<B, C, U> {
             epochs: 20,
             minibatch: None,
             seed: 0,
-            center: false,
+            statistics: Wanted {
+                center: false,
+                scale: false,
+                outliers: Outliers::Keep,
+                samples: 1 << 18,
+            },
+            start_at: 0.0,
+            evaluate_every: Every::Epoch,
+            max_steps: None,
+            time_budget: None,
+            target_fvu: None,
+            plateau: None,
         };
-        Self { settings, initialisation: Initialisation::Samples, backend, coder, updater }
+        let initialisation = Initialisation::Samples;
+        let (preprocessing, held_out) = (None, None);
+        Self { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }
 
     /// The sign that coefficients may have.
@@ -108,23 +186,99 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         self
     }
 
-    /// Whether to subtract the mean of the data, found in one pass before learning. The model
-    /// keeps it and `decode` gives it back.
+    /// Where in the schedules ([`Memory`](crate::updater::Memory), [`Renewal`](crate::updater::Renewal))
+    /// the run begins: 0 for a new dictionary. For one that was learned, 0.8 goes on as a run that is
+    /// nearly done, with the memory of the default updater in full force; 0 would let the dictionary
+    /// wander again before it settles.
+    pub fn start_at(mut self, progress: f64) -> Self {
+        self.settings.start_at = progress;
+        self
+    }
+
+    /// Whether to subtract the mean of the data. The model keeps it and `decode` gives it back.
     pub fn center(mut self, center: bool) -> Self {
-        self.settings.center = center;
+        self.settings.statistics.center = center;
+        self
+    }
+
+    /// Whether to divide samples by their mean norm, after the mean is subtracted, so that
+    /// tolerances and coefficients mean the same for all data. The model keeps the scale and `decode`
+    /// undoes it.
+    pub fn scale(mut self, scale: bool) -> Self {
+        self.settings.statistics.scale = scale;
+        self
+    }
+
+    /// What learning does with samples of extreme norm.
+    pub fn outliers(mut self, outliers: Outliers) -> Self {
+        self.settings.statistics.outliers = outliers;
+        self
+    }
+
+    /// The most samples from which mean, scale and median norm are taken: runs of them spread over
+    /// the data by the seed, or all data if there are no more. They are read up to five times.
+    pub fn statistics_samples(mut self, samples: usize) -> Self {
+        self.settings.statistics.samples = samples;
+        self
+    }
+
+    /// Takes mean, scale and norm limit from here instead of the data: those of the model that a
+    /// given dictionary comes from. [`outliers`](Self::outliers) then says only what to do beyond
+    /// the limit.
+    pub fn preprocessing(mut self, preprocessing: Preprocessing<B::Scalar>) -> Self {
+        self.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// Holds out samples: they are measured on at every evaluation and never learned from.
+    pub fn held_out(mut self, held_out: HeldOut) -> Self {
+        self.held_out = Some(held_out);
+        self
+    }
+
+    /// How often the error is measured: on held-out samples if there are any, else over the
+    /// minibatches since the last time.
+    pub fn evaluate_every(mut self, every: Every) -> Self {
+        self.settings.evaluate_every = every;
+        self
+    }
+
+    /// Ends the run after that many steps; schedules then end there.
+    pub fn max_steps(mut self, steps: u64) -> Self {
+        self.settings.max_steps = Some(steps);
+        self
+    }
+
+    /// Ends the run after the step in which this time is over, that before a resumption counted in.
+    /// Schedules follow the clock where it is ahead of the steps, so that the memory of the updater
+    /// is reached in time; such a run cannot be repeated bit by bit.
+    pub fn time_budget(mut self, time: Duration) -> Self {
+        self.settings.time_budget = Some(time);
+        self
+    }
+
+    /// Ends the run when an evaluation has an FVU of at most this.
+    pub fn target_fvu(mut self, fvu: f64) -> Self {
+        self.settings.target_fvu = Some(fvu);
+        self
+    }
+
+    /// Ends the run when evaluations no longer improve.
+    pub fn plateau(mut self, plateau: Plateau) -> Self {
+        self.settings.plateau = Some(plateau);
         self
     }
 
     /// Codes samples by another coder.
     pub fn coder<Other>(self, coder: Other) -> Builder<B, Other, U> {
-        let Self { settings, initialisation, backend, updater, .. } = self;
-        Builder { settings, initialisation, backend, coder, updater }
+        let Self { settings, initialisation, preprocessing, held_out, backend, updater, .. } = self;
+        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }
 
     /// Updates the dictionary by another updater.
     pub fn updater<Other>(self, updater: Other) -> Builder<B, C, Other> {
-        let Self { settings, initialisation, backend, coder, .. } = self;
-        Builder { settings, initialisation, backend, coder, updater }
+        let Self { settings, initialisation, preprocessing, held_out, backend, coder, .. } = self;
+        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }
 
     /// Checks every parameter.
@@ -141,16 +295,14 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         // Until data come, the dimension is only known if a dictionary was given.
         let mut dim = usize::MAX;
         if let Initialisation::Given(dictionary) = initialisation {
-            if dictionary.atoms() != settings.atoms {
+            if dictionary.atoms() > settings.atoms {
                 let found = format!("a dictionary of {} atoms", dictionary.atoms());
-                let expected = format!("{} atoms", settings.atoms);
+                let expected = format!("at most {} atoms", settings.atoms);
                 return Err(Error::argument("initialisation", found, expected));
             }
             dim = dictionary.dim();
         }
-        if settings.minibatch == Some(0) {
-            return Err(Error::argument("minibatch", 0, "at least 1"));
-        }
+        settings.check()?;
         let shape = settings.shape(dim);
         shape.check()?;
         self.coder.check(&shape)?;

@@ -1,27 +1,35 @@
 //! The learning loop: minibatches of samples outside, batches of atoms inside.
 
 mod builder;
+#[cfg(feature = "safetensors")]
+mod checkpoint;
+mod course;
+mod evaluation;
+mod extend;
 mod observer;
+mod reader;
 mod report;
+mod run;
 mod session;
+mod stop;
 
 pub use crate::init::Initialisation;
-pub use builder::Builder;
-pub use observer::{Observer, Progress, Snapshot};
-pub use report::{EpochReport, Report, Seconds, StopReason};
+pub use builder::{Builder, Every};
+#[cfg(feature = "safetensors")]
+pub use checkpoint::{Checkpoints, OnFailure, Resume};
+pub use course::Best;
+pub use observer::{Observer, Progress, Renewed, Snapshot};
+pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
+pub use run::{Fit, Run};
 pub use session::{Session, StepReport};
-
-use std::ops::ControlFlow;
-use std::time::Instant;
+pub use stop::{Plateau, StopReason, StopToken};
 
 use crate::backend::{Backend, Faer};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::error::Error;
 use crate::model::Model;
-use crate::moments::Moments;
-use crate::source::{EpochPlan, SampleSource, steps};
+use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, KSvd};
-use session::{Outcome, Trainer};
 
 /// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
 /// [`SparseCoder`] and a [`DictionaryUpdater`].
@@ -78,10 +86,10 @@ where
         &self,
         source: &impl SampleSource<B::Scalar>,
     ) -> Result<(Model<B::Scalar>, Report), Error> {
-        self.fit_with(source, &mut |_: &Progress| ControlFlow::Continue(()))
+        self.run(source).finish()?.into_result()
     }
 
-    /// As [`fit`](Self::fit), telling `observer` of every step and epoch.
+    /// As [`fit`](Self::fit), telling `observer` what happens.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -90,53 +98,14 @@ where
         source: &impl SampleSource<B::Scalar>,
         observer: &mut impl Observer<B::Scalar>,
     ) -> Result<(Model<B::Scalar>, Report), Error> {
-        let start = Instant::now();
-        let (samples, settings) = (source.len(), &self.config.settings);
-        self.check_source(source)?;
-        let minibatch = settings.minibatch_of(samples);
-        let per_epoch = steps(samples, minibatch);
-        let planned = settings.epochs as f64 * per_epoch as f64;
-        let mut trainer = Trainer::new(&self.config, source)?;
-        let (mut epochs, mut stop) = (Vec::new(), StopReason::Completed);
+        self.run(source).observer(observer).finish()?.into_result()
+    }
 
-        for epoch in 1..=settings.epochs {
-            let run_length = source.run_length().max(1);
-            let plan = EpochPlan::new(samples, minibatch, run_length, settings.seed, epoch as u64);
-            let (mut tally, mut end) = (Tally::new(source.dim()), ControlFlow::Continue(()));
-            for step in 0..plan.steps() {
-                let progress = trainer.steps as f64 / planned;
-                tally.add(&trainer.step(&self.config, source, plan.ranges(step), progress)?);
-                end = observer.on_step(&Progress {
-                    epoch,
-                    epochs: settings.epochs,
-                    step: step + 1,
-                    steps: plan.steps(),
-                    fvu: tally.moments.fvu(),
-                    elapsed: start.elapsed().as_secs_f64(),
-                });
-                if end.is_break() {
-                    break;
-                }
-            }
-            let report = tally.report(epoch, start.elapsed().as_secs_f64());
-            epochs.push(report);
-            let complete = report.samples == samples;
-            if complete {
-                let snapshot = Snapshot { fetch: &|| trainer.model(&self.config) };
-                let after = observer.on_epoch(&report, &snapshot);
-                end = if end.is_break() { end } else { after };
-            }
-            if end.is_break() && !(complete && epoch == settings.epochs) {
-                stop = StopReason::Observer;
-                break;
-            }
-        }
-
-        let model = trainer.model(&self.config)?;
-        let mut seconds = trainer.seconds;
-        seconds.total = start.elapsed().as_secs_f64();
-        seconds.other = seconds.total - seconds.encode - seconds.update;
-        Ok((model, Report { epochs, steps: trainer.steps, seconds, stop }))
+    /// Sets up a run on the samples of `source`, to which an observer, held-out samples, a stop token
+    /// and checkpoints can be added. Unlike [`fit`](Self::fit), it gives the dictionary learned so far
+    /// whatever ends it.
+    pub fn run<'a>(&'a self, source: &'a impl SampleSource<B::Scalar>) -> Run<'a, B, C, U> {
+        Run::new(self, source)
     }
 
     /// The most samples a step takes of a source of `samples`: what was set, or the default.
@@ -157,7 +126,7 @@ where
         Session::new(self, dim, planned_steps)
     }
 
-    fn check_source(&self, source: &impl SampleSource<B::Scalar>) -> Result<(), Error> {
+    fn check_source(&self, source: &dyn SampleSource<B::Scalar>) -> Result<(), Error> {
         if source.is_empty() {
             return Err(Error::NoSamples { argument: "source" });
         }
@@ -165,10 +134,6 @@ where
         let minibatch = self.config.settings.minibatch_of(source.len());
         if u32::try_from(minibatch).is_err() {
             return Err(Error::argument("minibatch", minibatch, "below 2³²"));
-        }
-        let runs = source.len().div_ceil(source.run_length().max(1));
-        if u32::try_from(runs).is_err() {
-            return Err(Error::argument("source", runs, "fewer than 2³² runs of samples"));
         }
         Ok(())
     }
@@ -181,47 +146,12 @@ where
             let (found, expected) = (dictionary.dim(), dim);
             return Err(Error::Dimension { argument: "initialisation", found, expected });
         }
+        if let Some(preprocessing) = &config.preprocessing {
+            preprocessing.check(dim)?;
+        }
         let shape = config.settings.shape(dim);
         shape.check()?;
         config.coder.check(&shape)?;
         config.updater.check(&shape)
-    }
-}
-
-/// Sums over the steps of an epoch.
-struct Tally {
-    moments: Moments,
-    nonzeros: usize,
-    replaced: usize,
-    merged: usize,
-    undone: usize,
-}
-
-impl Tally {
-    fn new(dim: usize) -> Self {
-        Self { moments: Moments::new(dim), nonzeros: 0, replaced: 0, merged: 0, undone: 0 }
-    }
-
-    fn add(&mut self, step: &Outcome) {
-        self.moments.merge(&step.moments);
-        self.nonzeros += step.update.nonzeros;
-        self.replaced += step.update.replaced;
-        self.merged += step.update.merged;
-        self.undone += step.update.undone;
-    }
-
-    fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
-        let samples = self.moments.samples;
-        EpochReport {
-            epoch,
-            samples,
-            fvu: self.moments.fvu(),
-            relative_error: self.moments.relative_error(),
-            l0: self.nonzeros as f64 / samples as f64,
-            replaced: self.replaced,
-            merged: self.merged,
-            undone: self.undone,
-            elapsed,
-        }
     }
 }

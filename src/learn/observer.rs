@@ -1,8 +1,10 @@
 //! Watching a run, and ending it.
 
+use std::any::Any;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::EpochReport;
+use super::report::{CheckpointReport, EpochReport, Evaluation, Report};
 use crate::Scalar;
 use crate::error::Error;
 use crate::model::Model;
@@ -19,10 +21,28 @@ pub struct Progress {
     pub step: usize,
     /// Steps in an epoch.
     pub steps: usize,
+    /// Steps done since the run began, those before a resumption included.
+    pub total_steps: u64,
+    /// The share of the run that lies behind, 0 to 1: of its steps or, if that is more, of its time.
+    pub done: f64,
+    /// Samples learned from in this step.
+    pub samples: usize,
     /// Fraction of variance unexplained over this epoch so far.
     pub fvu: f64,
     /// Seconds since the run began.
     pub elapsed: f64,
+}
+
+/// Atoms that were given a new direction after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// Steps done so far.
+    pub step: u64,
+    /// Dead atoms that were replaced by samples.
+    pub replaced: usize,
+    /// Duplicate atoms that were merged and replaced by samples.
+    pub merged: usize,
 }
 
 /// A run that can be asked for its model as it is now.
@@ -43,11 +63,21 @@ impl<T: Scalar> Snapshot<'_, T> {
 /// Called during a run, on the thread that runs it. [`ControlFlow::Break`] ends the run after the
 /// current step, with the dictionary learned so far.
 ///
-/// Closures `FnMut(&Progress) -> ControlFlow<()>` observe steps.
+/// Nothing that an observer does changes what is learned, but for ending it: a slow one makes the run
+/// slower, and one that panics is not called again ([`Report::observer_panic`] says so).
+///
+/// Closures `FnMut(&Progress) -> ControlFlow<()>` observe steps, and pairs of observers are one;
+/// [`observe`](crate::observe) has some ready made.
 pub trait Observer<T: Scalar> {
     /// After every step.
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         let _ = progress;
+        ControlFlow::Continue(())
+    }
+
+    /// After a step that replaced dead atoms or merged duplicates.
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        let _ = renewed;
         ControlFlow::Continue(())
     }
 
@@ -56,10 +86,114 @@ pub trait Observer<T: Scalar> {
         let _ = (epoch, snapshot);
         ControlFlow::Continue(())
     }
+
+    /// After every evaluation. The model is copied only if `snapshot` is asked for it.
+    fn on_evaluation(
+        &mut self,
+        evaluation: &Evaluation,
+        snapshot: &Snapshot<'_, T>,
+    ) -> ControlFlow<()> {
+        let _ = (evaluation, snapshot);
+        ControlFlow::Continue(())
+    }
+
+    /// After a checkpoint was written.
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        let _ = checkpoint;
+        ControlFlow::Continue(())
+    }
+
+    /// After a checkpoint could not be written, in a run that goes on all the same.
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        let _ = error;
+        ControlFlow::Continue(())
+    }
+
+    /// At the end of the run, whatever ended it.
+    fn on_stop(&mut self, report: &Report) {
+        let _ = report;
+    }
 }
 
 impl<T: Scalar, F: FnMut(&Progress) -> ControlFlow<()>> Observer<T> for F {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         self(progress)
     }
+}
+
+/// Both are told; either may end the run.
+impl<T: Scalar, A: Observer<T>, B: Observer<T>> Observer<T> for (A, B) {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        either(self.0.on_step(progress), self.1.on_step(progress))
+    }
+
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        either(self.0.on_renewal(renewed), self.1.on_renewal(renewed))
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, T>) -> ControlFlow<()> {
+        either(self.0.on_epoch(epoch, snapshot), self.1.on_epoch(epoch, snapshot))
+    }
+
+    fn on_evaluation(
+        &mut self,
+        evaluation: &Evaluation,
+        snapshot: &Snapshot<'_, T>,
+    ) -> ControlFlow<()> {
+        either(
+            self.0.on_evaluation(evaluation, snapshot),
+            self.1.on_evaluation(evaluation, snapshot),
+        )
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        either(self.0.on_checkpoint(checkpoint), self.1.on_checkpoint(checkpoint))
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        either(self.0.on_checkpoint_failure(error), self.1.on_checkpoint_failure(error))
+    }
+
+    fn on_stop(&mut self, report: &Report) {
+        self.0.on_stop(report);
+        self.1.on_stop(report);
+    }
+}
+
+fn either(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
+    if a.is_break() { a } else { b }
+}
+
+/// An observer whose panics stay here.
+pub(super) struct Guarded<'a, T: Scalar> {
+    observer: Option<&'a mut dyn Observer<T>>,
+    pub(super) panic: Option<String>,
+    /// Whether it has asked for the end.
+    pub(super) has_asked_to_stop: bool,
+}
+
+impl<'a, T: Scalar> Guarded<'a, T> {
+    pub(super) fn new(observer: Option<&'a mut dyn Observer<T>>) -> Self {
+        Self { observer, panic: None, has_asked_to_stop: false }
+    }
+
+    pub(super) fn tell(&mut self, call: impl FnOnce(&mut dyn Observer<T>) -> ControlFlow<()>) {
+        let Some(observer) = &mut self.observer else { return };
+        // A panic may leave the observer in any state, but it is not looked at again; nothing else is
+        // borrowed for writing.
+        match catch_unwind(AssertUnwindSafe(|| call(&mut **observer))) {
+            Ok(flow) => self.has_asked_to_stop |= flow.is_break(),
+            Err(payload) => {
+                self.observer = None;
+                self.panic = Some(message(&*payload));
+            }
+        }
+    }
+}
+
+/// What a panic was given to say.
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }

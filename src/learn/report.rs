@@ -1,37 +1,27 @@
 //! What a run says of itself.
 
-/// Why learning ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// All epochs were done.
-    Completed,
-    /// An observer asked for it.
-    Observer,
-}
+use std::path::PathBuf;
 
-impl StopReason {
-    /// The reason in one word, for logs: `completed` or `observer`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Observer => "observer",
-        }
-    }
-}
+use super::StopReason;
 
 /// The course of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// One entry for each epoch, the last perhaps incomplete.
     pub epochs: Vec<EpochReport>,
+    /// One entry for each evaluation.
+    pub evaluations: Vec<Evaluation>,
     /// Steps taken.
     pub steps: u64,
-    /// Where the time went.
+    /// The step of the checkpoint that the run resumed from.
+    pub resumed_from: Option<u64>,
+    /// Where the time went, that before a resumption included.
     pub seconds: Seconds,
     /// Why it ended.
     pub stop: StopReason,
+    /// What an observer panicked with; it was not called again.
+    pub observer_panic: Option<String>,
 }
 
 /// One epoch. Errors are those of each minibatch as it was coded, before the update that followed:
@@ -57,8 +47,45 @@ pub struct EpochReport {
     pub merged: usize,
     /// Batches of atoms that would have raised the error, and were taken in two.
     pub undone: usize,
+    /// Samples that were scaled down to the norm limit.
+    pub clipped: usize,
+    /// Samples that were left out for their norm; not among `samples`.
+    pub dropped: usize,
     /// Seconds since the run began.
     pub elapsed: f64,
+}
+
+/// How well the dictionary does at one moment: on held-out samples if there are any, or else on the
+/// minibatches since the evaluation before, each as it was coded before its update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// Steps taken so far.
+    pub step: u64,
+    /// The current epoch, from 1.
+    pub epoch: usize,
+    /// Whether the samples were held out.
+    pub held_out: bool,
+    /// Samples measured.
+    pub samples: usize,
+    /// Fraction of variance unexplained.
+    pub fvu: f64,
+    /// Mean number of nonzeros a sample.
+    pub l0: f64,
+    /// Seconds since the run began.
+    pub elapsed: f64,
+}
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CheckpointReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Steps taken when it was written.
+    pub step: u64,
+    /// Seconds it took.
+    pub seconds: f64,
 }
 
 /// Wall-clock seconds of a run.
@@ -68,7 +95,8 @@ pub struct Seconds {
     pub encode: f64,
     /// Dictionary updates, including residuals and renewal.
     pub update: f64,
-    /// Everything else: initialisation, reading, shuffling, transfers, observers.
+    /// Everything else: initialisation, waiting for samples, transfers, evaluations, checkpoints,
+    /// observers.
     pub other: f64,
     /// The whole run.
     pub total: f64,

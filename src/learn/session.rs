@@ -1,33 +1,34 @@
 //! Learning step by step: one minibatch at a time, from wherever samples come.
 
-use std::ops::Range;
 use std::time::Instant;
 
 use faer::MatRef;
 use rand::seq::SliceRandom;
 
 use super::builder::Builder;
+use super::extend::extend;
 use super::{DbKsvd, Seconds};
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::init;
 use crate::model::Model;
 use crate::moments::Moments;
+use crate::preprocessing::{Preprocessing, estimate};
 use crate::random::{Purpose, generator};
-use crate::samples::Upload;
+use crate::samples::{HostSamples, Tamed, Upload};
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
 /// A run that is fed one minibatch at a time (what others call `partial_fit`).
 ///
 /// [`DbKsvd::session`] starts one. The first step's samples give the initial dictionary (unless one
-/// was given) and, if centring was asked for, the mean.
+/// was given) and whatever is done to samples: mean, scale, norm limit.
 pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     learner: DbKsvd<B, C, U>,
     dim: usize,
     planned_steps: u64,
+    host: HostSamples<B::Scalar>,
     trainer: Option<Trainer<B, C, U>>,
 }
 
@@ -37,8 +38,12 @@ pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
 pub struct StepReport {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Samples in the minibatch.
+    /// Samples learned from.
     pub samples: usize,
+    /// Samples that were scaled down to the norm limit.
+    pub clipped: usize,
+    /// Samples that were left out for their norm.
+    pub dropped: usize,
     /// Fraction of the minibatch's variance that its codes left unexplained, before the update.
     pub fvu: f64,
     /// What the update did.
@@ -60,7 +65,7 @@ where
             return Err(Error::argument("planned_steps", 0, "at least 1"));
         }
         learner.check_dim(dim)?;
-        Ok(Self { learner, dim, planned_steps, trainer: None })
+        Ok(Self { learner, dim, planned_steps, host: HostSamples::new(dim), trainer: None })
     }
 
     /// Learns from one minibatch (d × n, a column a sample).
@@ -79,21 +84,25 @@ where
         if u32::try_from(samples.ncols()).is_err() {
             return Err(Error::argument("samples", samples.ncols(), "below 2³²"));
         }
+        let config = &self.learner.config;
+        self.host.read(&samples, std::iter::once(0..samples.ncols()))?;
         let mut trainer = match self.trainer.take() {
             Some(trainer) => trainer,
-            None => Trainer::new(&self.learner.config, &samples)?,
+            None => Trainer::new(config, &samples)?,
         };
-        let progress = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
-        let ranges = std::iter::once(0..samples.ncols());
-        let outcome = trainer.step(&self.learner.config, &samples, ranges, progress);
+        let share = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
+        let loaded = trainer.load(config, &mut self.host);
+        let outcome = loaded
+            .and_then(|loaded| trainer.step(config, loaded, config.settings.progress_of(share)));
         let step = trainer.steps;
         // A first minibatch that was refused is not what a dictionary should be drawn from.
         if step > 0 {
             self.trainer = Some(trainer);
         }
-        let Outcome { update, moments } = outcome?;
+        let Outcome { update, moments, tamed } = outcome?;
         let fvu = moments.fvu();
-        Ok(StepReport { step, samples: samples.ncols(), fvu, update })
+        let Tamed { clipped, dropped } = tamed;
+        Ok(StepReport { step, samples: moments.samples, clipped, dropped, fvu, update })
     }
 
     /// The model as it is now; `None` before the first step.
@@ -109,6 +118,13 @@ where
 pub(super) struct Outcome {
     pub(super) update: UpdateReport,
     pub(super) moments: Moments,
+    pub(super) tamed: Tamed,
+}
+
+/// A minibatch on the backend, not yet learned from.
+pub(super) struct Loaded {
+    moments: Moments,
+    tamed: Tamed,
 }
 
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
@@ -129,46 +145,118 @@ where
     C: SparseCoder<B>,
     U: DictionaryUpdater<B>,
 {
-    /// Finds the mean, draws the initial dictionary and allocates.
+    /// Takes the statistics of the data, makes the initial dictionary and allocates.
     pub(super) fn new(
         config: &Builder<B, C, U>,
-        source: &impl SampleSource<B::Scalar>,
+        source: &dyn SampleSource<B::Scalar>,
+    ) -> Result<Self, Error> {
+        let settings = &config.settings;
+        let shape = settings.shape(source.dim());
+        let preprocessing = match &config.preprocessing {
+            Some(given) => given.clone(),
+            None => estimate(source, &settings.statistics, settings.seed)?,
+        };
+        let outliers = settings.statistics.outliers;
+        let initial =
+            config.initialisation.draw(source, &preprocessing, outliers, &shape, settings.seed)?;
+        let initial = if initial.atoms() < shape.atoms {
+            extend(config, initial, source, &preprocessing)?
+        } else {
+            initial
+        };
+        let mut trainer = Self::of(config, &initial, preprocessing)?;
+        // A given dictionary is of unit norm to the precision of the file it may come from.
+        config.backend.normalize_columns(&mut trainer.dictionary);
+        Ok(trainer)
+    }
+
+    /// With this dictionary and nothing learned yet.
+    pub(super) fn of(
+        config: &Builder<B, C, U>,
+        initial: &Dictionary<B::Scalar>,
+        preprocessing: Preprocessing<B::Scalar>,
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
-        let shape = settings.shape(source.dim());
-        let mean = if settings.center { Some(init::mean(source)?) } else { None };
-        let initial = config.initialisation.draw(source, mean.as_deref(), &shape, settings.seed)?;
+        let shape = settings.shape(initial.dim());
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(initial.as_mat(), &mut dictionary)?;
-        // A given dictionary is of unit norm to the precision of the file it may come from.
-        backend.normalize_columns(&mut dictionary);
         Ok(Self {
             coder: config.coder.prepare(backend, &shape)?,
             updater: config.updater.prepare(backend, &shape)?,
             dictionary,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
-            upload: Upload::new(backend, shape.dim, mean)?,
+            upload: Upload::new(backend, shape.dim, preprocessing, settings.statistics.outliers)?,
             order: Vec::with_capacity(settings.atoms),
             steps: 0,
             seconds: Seconds::default(),
         })
     }
 
-    /// Codes one minibatch and updates the dictionary on it.
+    /// What is done to samples.
+    pub(super) fn preprocessing(&self) -> &Preprocessing<B::Scalar> {
+        self.upload.preprocessing()
+    }
+
+    /// The dictionary as it is now.
+    pub(super) fn dictionary(&self) -> &B::Matrix {
+        &self.dictionary
+    }
+
+    /// The updater's state.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn updater(&self) -> &U::State {
+        &self.updater
+    }
+
+    /// The updater's state, for a run that resumes.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn updater_mut(&mut self) -> &mut U::State {
+        &mut self.updater
+    }
+
+    /// Preprocesses a minibatch and takes it to the backend: `host` is then free.
+    pub(super) fn load(
+        &mut self,
+        config: &Builder<B, C, U>,
+        host: &mut HostSamples<B::Scalar>,
+    ) -> Result<Loaded, Error> {
+        let tamed = self.upload.take(&config.backend, host)?;
+        Ok(Loaded { moments: host.moments(), tamed })
+    }
+
+    /// Lets the coder take notice of the dictionary as it is now.
+    pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) {
+        config.coder.set_dictionary(&config.backend, &mut self.coder, &self.dictionary);
+    }
+
+    /// Codes samples with the dictionary that the coder knows.
+    pub(super) fn encode(
+        &mut self,
+        config: &Builder<B, C, U>,
+        samples: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let Builder { backend, coder, .. } = config;
+        coder.encode(backend, &mut self.coder, &self.dictionary, samples, codes);
+    }
+
+    /// Codes the minibatch that was loaded and updates the dictionary on it.
     pub(super) fn step(
         &mut self,
         config: &Builder<B, C, U>,
-        source: &impl SampleSource<B::Scalar>,
-        ranges: impl Iterator<Item = Range<usize>> + Clone,
+        loaded: Loaded,
         progress: f64,
     ) -> Result<Outcome, Error> {
         let Builder { backend, coder, updater, settings, .. } = config;
-        self.upload.ranges(backend, source, ranges)?;
-        let mut moments = self.upload.moments();
-        let y = self.upload.matrix();
-
+        let Loaded { mut moments, tamed } = loaded;
+        // Every sample may have been left out.
+        if self.upload.samples() == 0 {
+            self.steps += 1;
+            return Ok(Outcome { update: UpdateReport::default(), moments, tamed });
+        }
         let start = Instant::now();
-        coder.set_dictionary(backend, &mut self.coder, &self.dictionary);
+        self.refresh_coder(config);
+        let y = self.upload.matrix();
         coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
         backend.synchronize()?;
         self.seconds.encode += start.elapsed().as_secs_f64();
@@ -184,14 +272,22 @@ where
         self.seconds.update += start.elapsed().as_secs_f64();
         self.steps += 1;
         moments.error = update.error_before;
-        Ok(Outcome { update, moments })
+        Ok(Outcome { update, moments, tamed })
     }
 
     /// The model as it is now.
     pub(super) fn model(&self, config: &Builder<B, C, U>) -> Result<Model<B::Scalar>, Error> {
+        self.model_of(config, Dictionary::normalized(config.backend.download(&self.dictionary)?)?)
+    }
+
+    /// The model of a dictionary of this run.
+    pub(super) fn model_of(
+        &self,
+        config: &Builder<B, C, U>,
+        dictionary: Dictionary<B::Scalar>,
+    ) -> Result<Model<B::Scalar>, Error> {
         let settings = &config.settings;
-        let dictionary = Dictionary::normalized(config.backend.download(&self.dictionary)?)?;
-        let mean = self.upload.mean().map(<[_]>::to_vec);
-        Model::new(dictionary, mean, settings.sparsity, settings.sign)
+        Model::new(dictionary, None, settings.sparsity, settings.sign)?
+            .preprocessed(self.preprocessing().clone())
     }
 }

@@ -4,9 +4,9 @@ use faer::MatRef;
 
 use crate::Scalar;
 use crate::codes::SparseCodes;
-use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
+use crate::model::Model;
 use crate::source::SampleSource;
 
 /// Samples summed by one task; fixed, so that results do not depend on the number of threads.
@@ -14,8 +14,7 @@ pub(super) const BLOCK: usize = 256;
 
 /// One call's arguments, checked to agree; `offset` samples came before.
 pub(super) struct Batch<'a, T: Scalar> {
-    dictionary: &'a Dictionary<T>,
-    mean: Option<&'a [T]>,
+    model: &'a Model<T>,
     samples: MatRef<'a, T>,
     codes: &'a SparseCodes<T>,
     offset: usize,
@@ -23,22 +22,20 @@ pub(super) struct Batch<'a, T: Scalar> {
 
 impl<'a, T: Scalar> Batch<'a, T> {
     pub(super) fn new(
-        dictionary: &'a Dictionary<T>,
-        mean: Option<&'a [T]>,
+        model: &'a Model<T>,
         samples: MatRef<'a, T>,
         codes: &'a SparseCodes<T>,
         offset: usize,
     ) -> Result<Self, Error> {
-        let (dim, atoms) = (dictionary.dim(), dictionary.atoms());
-        agree("mean", mean.map_or(dim, <[T]>::len), dim)?;
+        let (dim, atoms) = (model.dim(), model.atoms());
         agree("samples", samples.nrows(), dim)?;
         agree("codes", codes.atoms(), atoms)?;
         agree("samples of the codes", codes.samples(), samples.ncols())?;
-        Ok(Self { dictionary, mean, samples, codes, offset })
+        Ok(Self { model, samples, codes, offset })
     }
 
     pub(super) fn dim(&self) -> usize {
-        self.dictionary.dim()
+        self.model.dim()
     }
 
     pub(super) fn samples(&self) -> usize {
@@ -57,23 +54,21 @@ impl<'a, T: Scalar> Batch<'a, T> {
         }
     }
 
-    /// ŷ ← D x_i + mean, in the order and precision of [`Model::decode`].
+    /// ŷ ← scale · D x_i + mean, in the order and precision of [`Model::decode`].
     pub(super) fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
-        match self.mean {
-            Some(mean) => decoded.copy_from_slice(mean),
-            None => decoded.fill(T::zero()),
-        }
+        let dictionary = self.model.dictionary();
+        decoded.fill(T::zero());
         for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
             if !value.widen().is_finite() {
                 return Err(Error::argument("codes", value, "finite coefficients"));
             }
-            if atom as usize >= self.dictionary.atoms() {
-                let expected = format!("atoms below {}", self.dictionary.atoms());
+            if atom as usize >= dictionary.atoms() {
+                let expected = format!("atoms below {}", dictionary.atoms());
                 return Err(Error::argument("codes", atom, expected));
             }
-            let atom = self.dictionary.atom(atom as usize);
-            kernel::axpy(decoded, value, atom);
+            kernel::axpy(decoded, value, dictionary.atom(atom as usize));
         }
+        self.model.preprocessing().undo(decoded);
         Ok(())
     }
 }

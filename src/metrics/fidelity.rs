@@ -64,7 +64,7 @@ pub fn fidelity<T: Scalar>(
     samples: MatRef<'_, T>,
     codes: &SparseCodes<T>,
 ) -> Result<Fidelity, Error> {
-    let batch = Batch::new(model.dictionary(), model.mean(), samples, codes, 0)?;
+    let batch = Batch::new(model, samples, codes, 0)?;
     if batch.samples() == 0 {
         return Err(Error::NoSamples { argument: "samples" });
     }

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use super::batch::{BLOCK, Batch, agree};
 use crate::Scalar;
 use crate::codes::SparseCodes;
-use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
 use crate::model::Model;
@@ -22,15 +21,16 @@ use crate::moments::{Moments, Sums};
 /// ```
 /// use dbksvd::faer::mat;
 /// use dbksvd::metrics::Reconstruction;
-/// use dbksvd::{Dictionary, SparseCodes};
+/// use dbksvd::{Dictionary, Model, Sign, SparseCodes};
 ///
 /// let dictionary = Dictionary::new(mat![[1.0, 0.0], [0.0, 1.0]])?;
+/// let model = Model::new(dictionary, None, 1, Sign::Signed)?;
 /// let samples = mat![[2.0, -2.0], [1.0, 1.0]];
 /// let mut codes = SparseCodes::new(2, 2, 1);
 /// codes.set(0, &[0], &[2.0]);
 /// codes.set(1, &[0], &[-1.0]);
 /// let mut measured = Reconstruction::new(2, 2);
-/// measured.add(&dictionary, None, samples.as_ref(), &codes)?;
+/// measured.add(&model, samples.as_ref(), &codes)?;
 /// assert_eq!(measured.fvu(), 3.0 / 8.0); // ‖(0, 1)‖² + ‖(−1, 1)‖² over 2 · 2²
 /// assert_eq!(measured.dead_atoms().collect::<Vec<_>>(), [1]);
 /// # Ok::<(), dbksvd::Error>(())
@@ -55,7 +55,7 @@ pub fn reconstruction<T: Scalar>(
         return Err(Error::NoSamples { argument: "samples" });
     }
     let mut measured = Reconstruction::new(model.dim(), model.atoms());
-    measured.add(model.dictionary(), model.mean(), samples, codes)?;
+    measured.add(model, samples, codes)?;
     Ok(measured)
 }
 
@@ -66,25 +66,23 @@ impl Reconstruction {
         Self { moments: Moments::new(dim), usage: vec![0; atoms] }
     }
 
-    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) decode to, D x plus the `mean`
-    /// that a [`Model`] adds.
+    /// Adds a batch: `samples` (d × N) and what `model` decodes `codes` (m × N) to.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if dictionary, mean, samples or codes do not agree with each other in
-    /// d, m or N, or with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
+    /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N, or
+    /// with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
     /// first one ever added; [`Error::Argument`] for a coefficient that is not finite or
     /// an atom that does not exist. After an error nothing has been added.
     pub fn add<T: Scalar>(
         &mut self,
-        dictionary: &Dictionary<T>,
-        mean: Option<&[T]>,
+        model: &Model<T>,
         samples: MatRef<'_, T>,
         codes: &SparseCodes<T>,
     ) -> Result<(), Error> {
         let (dim, atoms) = (self.moments.mean.len(), self.usage.len());
-        agree("dictionary", dictionary.dim(), dim)?;
-        agree("atoms of the dictionary", dictionary.atoms(), atoms)?;
-        let batch = Batch::new(dictionary, mean, samples, codes, self.samples())?;
+        agree("model", model.dim(), dim)?;
+        agree("atoms of the model", model.atoms(), atoms)?;
+        let batch = Batch::new(model, samples, codes, self.samples())?;
         let blocks: Vec<Result<Moments, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
             .map(|block| moments(&batch, block * BLOCK))

@@ -1,21 +1,20 @@
 //! Models in safetensors files.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::path::Path;
 
 use faer::Mat;
-use serde_json::json;
 
 use super::Model;
 use crate::Scalar;
-use crate::atomic::write_atomically;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
+use crate::preprocessing::Preprocessing;
 use crate::problem::{ProblemShape, Sign};
-use crate::source::element::{Element, write_values};
+use crate::source::element::Element;
 use crate::source::rows::RowFile;
 use crate::source::safetensors_header::Header;
+use crate::tensors::{Numbers, TensorFile};
 
 const FORMAT: &str = "dbksvd-model";
 const VERSION: &str = "1";
@@ -35,19 +34,28 @@ impl<T: Scalar> Model<T> {
     /// | `version` | `1` |
     /// | `sparsity` | k, in decimal |
     /// | `sign` | `signed` or `non-negative` |
+    /// | `scale` | what centred samples are divided by, only if not 1 |
+    /// | `norm_limit` | the norm at which learning clipped or dropped samples, only if it did |
     ///
     /// # Errors
     /// [`FileError::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        write_atomically(path.as_ref(), |file| {
-            let header = self.header()?;
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
-            file.write_all(&header)?;
-            for j in 0..self.atoms() {
-                write_values(file, self.dictionary.atom(j))?;
-            }
-            write_values(file, self.mean.as_deref().unwrap_or(&[]))
-        })
+        let mut file = TensorFile::new();
+        file.text("format", FORMAT);
+        file.text("version", VERSION);
+        file.text("sparsity", self.sparsity.to_string());
+        file.text("sign", sign_name(self.sign));
+        if self.preprocessing.scale() != 1.0 {
+            file.text("scale", self.preprocessing.scale().to_string());
+        }
+        if let Some(limit) = self.preprocessing.norm_limit() {
+            file.text("norm_limit", limit.to_string());
+        }
+        file.tensor("dictionary", Numbers::Columns(self.dictionary.as_mat()));
+        if let Some(mean) = self.mean() {
+            file.tensor("mean", Numbers::Scalars(mean));
+        }
+        file.write(path.as_ref())
     }
 
     /// Reads a model that [`save`](Self::save) wrote, or any file of that layout.
@@ -69,7 +77,8 @@ impl<T: Scalar> Model<T> {
         let header = Header::open(path)?;
         let invalid =
             |reason: String| FileError::Format { path: path.to_owned(), format: FORMAT, reason };
-        let (sparsity, sign) = parameters(&header).map_err(invalid)?;
+        let Parameters { sparsity, sign, scale, norm_limit } =
+            parameters(&header).map_err(invalid)?;
         let rows = tensor(path, &header, "dictionary", 2)?;
         let shape = ProblemShape { dim: rows.dim(), atoms: rows.len(), sparsity, sign };
         if shape.atoms == 0 {
@@ -85,31 +94,13 @@ impl<T: Scalar> Model<T> {
             None
         };
         let dictionary = read_dictionary(&rows)?.map_err(breaks_rule)?;
-        Self::new(dictionary, mean, sparsity, sign).map_err(breaks_rule)
-    }
-
-    /// The JSON that describes the file, padded so that the data start at a multiple of 8.
-    fn header(&self) -> io::Result<Vec<u8>> {
-        let element = Element::of::<T>();
-        let dtype = if element == Element::F64 { "F64" } else { "F32" };
-        let (d, m) = (self.dim(), self.atoms());
-        let end = m * d * element.size();
-        let mut header = json!({
-            "__metadata__": {
-                "format": FORMAT,
-                "version": VERSION,
-                "sparsity": self.sparsity.to_string(),
-                "sign": sign_name(self.sign),
-            },
-            "dictionary": { "dtype": dtype, "shape": [m, d], "data_offsets": [0, end] },
-        });
-        if self.mean.is_some() {
-            let offsets = [end, end + d * element.size()];
-            header["mean"] = json!({ "dtype": dtype, "shape": [d], "data_offsets": offsets });
-        }
-        let mut bytes = serde_json::to_vec(&header)?;
-        bytes.resize(bytes.len().next_multiple_of(8), b' ');
-        Ok(bytes)
+        let preprocessing = Preprocessing::none()
+            .with_mean(mean)
+            .and_then(|given| given.with_scale(scale.unwrap_or(1.0)))
+            .and_then(|given| given.with_norm_limit(norm_limit))
+            .map_err(breaks_rule)?;
+        let model = Self::new(dictionary, None, sparsity, sign);
+        model.and_then(|model| model.preprocessed(preprocessing)).map_err(breaks_rule)
     }
 }
 
@@ -120,13 +111,26 @@ fn sign_name(sign: Sign) -> &'static str {
     }
 }
 
-/// Sparsity and sign, from the metadata of a file of this format and version.
-fn parameters(header: &Header) -> Result<(usize, Sign), String> {
+/// What the metadata of a file say.
+struct Parameters {
+    sparsity: usize,
+    sign: Sign,
+    scale: Option<f64>,
+    norm_limit: Option<f64>,
+}
+
+/// The metadata of a file of this format and version.
+fn parameters(header: &Header) -> Result<Parameters, String> {
     let texts: HashMap<_, _> = header.texts().collect();
     let text =
         |key: &str| texts.get(key).copied().ok_or_else(|| format!("the metadata have no `{key}`"));
     let unlike = |key: &str, expected: &str| {
         text(key).map(|found| format!("`{key}` is {found:?}, expected {expected}"))
+    };
+    let number = |key: &str| match texts.get(key).map(|text| text.parse()) {
+        None => Ok(None),
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => Err(unlike(key, "a number")?),
     };
     if text("format")? != FORMAT {
         return Err(unlike("format", FORMAT)?);
@@ -139,10 +143,10 @@ fn parameters(header: &Header) -> Result<(usize, Sign), String> {
     };
     let known = [Sign::Signed, Sign::NonNegative];
     let found = text("sign")?;
-    match known.into_iter().find(|&sign| sign_name(sign) == found) {
-        Some(sign) => Ok((sparsity, sign)),
-        None => Err(unlike("sign", "signed or non-negative")?),
-    }
+    let Some(sign) = known.into_iter().find(|&sign| sign_name(sign) == found) else {
+        return Err(unlike("sign", "signed or non-negative")?);
+    };
+    Ok(Parameters { sparsity, sign, scale: number("scale")?, norm_limit: number("norm_limit")? })
 }
 
 /// A tensor in one of the two precisions that models have.

@@ -1,5 +1,6 @@
 //! The encoder of a sparse autoencoder as a [`SparseCoder`].
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +13,7 @@ use crate::Scalar;
 use crate::backend::HostBackend;
 use crate::coder::SparseCoder;
 use crate::error::{BackendError, Error};
+use crate::fingerprint::Fingerprint;
 use crate::problem::{ProblemShape, Sign};
 
 /// An SAE's encoder, to be used with the models that [`Sae::model`] makes of its decoder.
@@ -127,5 +129,13 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
             });
         });
         *cut += cuts.into_inner();
+    }
+
+    /// The architecture, and a hash of all weights.
+    fn description(&self) -> String {
+        let mut hash = Fingerprint::new();
+        // Hashing text cannot fail.
+        let _ = write!(hash, "{:?}", self.sae);
+        format!("SaeCoder({}, {hash})", self.sae.architecture().name())
     }
 }

@@ -118,6 +118,7 @@ impl<T: Scalar> Sae<T> {
         let activation = Activation::new(self, Input::AsWanted);
         let (backend, pool) = (Faer::<T>::default(), Pool::default());
         let minus = self.is_input_centred().then(|| self.decoder_bias());
+        let all_samples = samples;
         let blocks: Vec<Result<Vec<Nonzeros<T>>, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
             .map(|block| {
@@ -126,7 +127,7 @@ impl<T: Scalar> Sae<T> {
                 // Borrowed matrices may have any strides.
                 let samples = samples.subcols(first, width).to_owned();
                 for i in 0..width {
-                    check_finite(samples.col_as_slice(i), self.dim(), first + i)?;
+                    check_finite(samples.col_as_slice(i), &all_samples, first + i)?;
                 }
                 let mut block = Vec::with_capacity(width);
                 let take = |_, codes: &mut Nonzeros<T>| block.push(codes.clone());

@@ -25,8 +25,9 @@ impl<T: Scalar> Sae<T> {
     /// The SAE whose decoder is the model's dictionary: b_dec is its mean, or zero, and is
     /// subtracted from samples.
     ///
-    /// The decoder reproduces the model's own codes exactly; the encoder finds others, by the rule
-    /// of [`Tied`].
+    /// Latents are in the units of the samples: the decoder reproduces the model's own codes, times
+    /// its [scale](crate::Preprocessing::scale), exactly; the encoder finds others, by the rule of
+    /// [`Tied`].
     ///
     /// # Errors
     /// [`Error::Argument`] if 2m latents are too many to count.

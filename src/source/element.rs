@@ -28,6 +28,17 @@ impl Element {
         if T::EPSILON == f64::EPSILON { Self::F64 } else { Self::F32 }
     }
 
+    /// The name of the type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            #[cfg(feature = "safetensors")]
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
     /// Bytes of one value.
     pub(crate) fn size(self) -> usize {
         match self {

@@ -30,6 +30,15 @@ impl FileSource {
             Self::Safetensors(source) => source.rows(),
         }
     }
+
+    pub(super) fn rows_mut(&mut self) -> &mut RowFile {
+        match self {
+            #[cfg(feature = "npy")]
+            Self::Npy(source) => source.rows_mut(),
+            #[cfg(feature = "safetensors")]
+            Self::Safetensors(source) => source.rows_mut(),
+        }
+    }
 }
 
 impl_file_source!(FileSource);

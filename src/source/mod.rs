@@ -4,9 +4,12 @@
 pub(crate) mod element;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod file;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod files;
 mod memory;
 #[cfg(feature = "npy")]
 mod npy;
+pub(crate) mod permutation;
 mod plan;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod positional;
@@ -16,16 +19,22 @@ pub(crate) mod rows;
 mod safetensors;
 #[cfg(feature = "safetensors")]
 pub(crate) mod safetensors_header;
+mod shards;
+mod subset;
 
 #[cfg(feature = "safetensors")]
 pub use self::safetensors::SafetensorsSource;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub use file::{FileSource, open};
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+pub use files::open_shards;
 pub use memory::SliceSource;
 #[cfg(feature = "npy")]
 pub use npy::NpySource;
 pub use plan::EpochPlan;
 pub(crate) use plan::steps;
+pub use shards::Shards;
+pub use subset::{HeldOut, Subset, split};
 
 use std::ops::Range;
 
@@ -58,6 +67,49 @@ pub trait SampleSource<T: Scalar>: Sync {
     /// together. 1 for memory; files say more, at the price that neighbours share a minibatch.
     fn run_length(&self) -> usize {
         1
+    }
+
+    /// The type of the numbers as they are stored, such as `f16`: part of what a checkpoint
+    /// remembers of its data.
+    fn element_type(&self) -> &'static str {
+        T::NAME
+    }
+
+    /// The number by which errors name a sample: its index, but in a part of a source that in the
+    /// whole.
+    fn origin(&self, sample: usize) -> usize {
+        sample
+    }
+}
+
+/// A borrowed source.
+impl<T: Scalar, S: SampleSource<T> + ?Sized> SampleSource<T> for &S {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn is_empty(&self) -> bool {
+        (**self).is_empty()
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError> {
+        (**self).read(range, into)
+    }
+
+    fn run_length(&self) -> usize {
+        (**self).run_length()
+    }
+
+    fn element_type(&self) -> &'static str {
+        (**self).element_type()
+    }
+
+    fn origin(&self, sample: usize) -> usize {
+        (**self).origin(sample)
     }
 }
 

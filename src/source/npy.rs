@@ -76,6 +76,10 @@ impl NpySource {
         &self.rows
     }
 
+    pub(super) fn rows_mut(&mut self) -> &mut RowFile {
+        &mut self.rows
+    }
+
     pub(crate) fn into_rows(self) -> RowFile {
         self.rows
     }

@@ -2,21 +2,28 @@
 
 use std::ops::Range;
 
-use rand::seq::SliceRandom;
-
-use crate::random;
+use super::permutation::Permutation;
+use crate::random::Purpose;
 
 /// One epoch: every sample once, in minibatches of runs of consecutive samples.
 ///
-/// Samples are cut into runs of `run` (the last may be shorter), the runs are shuffled by a
-/// generator seeded with (seed, epoch), and the sequence is cut into steps whose sizes differ by at
-/// most one. Nothing else is kept, so any step of any epoch can be found again.
+/// Samples are cut into runs of `run` (the last may be shorter), the runs are permuted by a function
+/// of (seed, epoch), and the sequence is cut into steps whose sizes differ by at most one. A
+/// minibatch of n samples so comes from about n / `run` places spread over the whole source, all
+/// equally likely. Nothing is kept, whatever the number of samples, so any step of any epoch can be
+/// found again.
+///
+/// Samples of a run stay together: neighbours that resemble each other, such as the tokens of one
+/// text, then share a minibatch, which counts as fewer independent samples than it has. A minibatch
+/// should hold many runs (the default of 16 in a minibatch of 8,192 makes 512); where neighbours are
+/// all but equal, as frames of a film, shuffle the data beforehand or wrap the source in one whose
+/// [`run_length`](super::SampleSource::run_length) is 1.
 #[derive(Clone, Debug)]
 pub struct EpochPlan {
     samples: usize,
     run: usize,
     steps: usize,
-    runs: Vec<u32>,
+    runs: Permutation,
     /// Samples that the one short run lacks, and the position at which it ends.
     missing: usize,
     short_end: usize,
@@ -26,16 +33,16 @@ impl EpochPlan {
     /// The plan of `epoch` over `samples` samples in minibatches of at most `minibatch`.
     ///
     /// # Panics
-    /// If `minibatch` or `run` is 0, or there are 2³² runs or more.
+    /// If `minibatch` or `run` is 0.
     #[must_use]
     pub fn new(samples: usize, minibatch: usize, run: usize, seed: u64, epoch: u64) -> Self {
         assert!(minibatch > 0 && run > 0, "minibatch {minibatch}, run {run}");
-        let count = u32::try_from(samples.div_ceil(run)).expect("fewer than 2³² runs");
-        let mut runs: Vec<u32> = (0..count).collect();
-        runs.shuffle(&mut random::generator(seed, random::Purpose::Epoch(epoch)));
-        let missing = runs.len() * run - samples;
-        let short = runs.iter().position(|&r| r as usize + 1 == runs.len());
-        let short_end = short.map_or(usize::MAX, |s| (s + 1) * run - missing);
+        let count = samples.div_ceil(run);
+        let runs = Permutation::new(count, seed, Purpose::Epoch(epoch));
+        let missing = count * run - samples;
+        // The last run is the short one.
+        let short = count.checked_sub(1).map(|last| runs.origin(last));
+        let short_end = short.map_or(usize::MAX, |slot| (slot + 1) * run - missing);
         Self { samples, run, steps: steps(samples, minibatch), runs, missing, short_end }
     }
 
@@ -61,7 +68,7 @@ impl EpochPlan {
             // Past the short run, positions lag behind multiples of the run length.
             let shifted = if at >= self.short_end { at + self.missing } else { at };
             let (slot, offset) = (shifted / self.run, shifted % self.run);
-            let start = self.runs[slot] as usize * self.run;
+            let start = self.runs.at(slot) * self.run;
             let length = (self.samples - start).min(self.run);
             let take = (length - offset).min(last - at);
             at += take;

@@ -21,7 +21,8 @@ const BUFFER: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) struct RowFile {
     path: PathBuf,
-    file: File,
+    /// `None`: opened anew for each read.
+    file: Option<File>,
     element: Element,
     offset: u64,
     samples: usize,
@@ -61,14 +62,18 @@ impl RowFile {
         if promised > found {
             return Err(FileError::Truncated { path: path.to_owned(), promised, found });
         }
-        Ok(Self { path: path.to_owned(), file, element, offset, samples, dim })
+        Ok(Self { path: path.to_owned(), file: Some(file), element, offset, samples, dim })
+    }
+
+    /// Closes the file; each read opens it again.
+    pub(crate) fn close(&mut self) {
+        self.file = None;
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    #[cfg(feature = "safetensors")]
     pub(crate) fn element(&self) -> Element {
         self.element
     }
@@ -97,12 +102,20 @@ impl RowFile {
         row: usize,
         into: &mut [T],
     ) -> Result<(), FileError> {
+        let opened;
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                opened = open_file(&self.path)?;
+                &opened
+            }
+        };
         let size = self.element.size();
         let mut offset = self.offset + (row * self.dim * size) as u64;
         let mut buffer = [0; BUFFER];
         for values in into.chunks_mut(BUFFER / size) {
             let bytes = &mut buffer[..values.len() * size];
-            read_exact_at(&self.file, bytes, offset).map_err(|error| self.failed(error))?;
+            read_exact_at(file, bytes, offset).map_err(|error| self.failed(file, error))?;
             self.element.decode(bytes, values);
             offset += bytes.len() as u64;
         }
@@ -110,9 +123,9 @@ impl RowFile {
     }
 
     /// What went wrong; a file that ends early was cut after it was opened.
-    fn failed(&self, source: io::Error) -> FileError {
+    fn failed(&self, file: &File, source: io::Error) -> FileError {
         let path = self.path.clone();
-        match file_len(&path, &self.file) {
+        match file_len(&path, file) {
             Ok(found) if source.kind() == io::ErrorKind::UnexpectedEof => {
                 let size = self.samples * self.dim * self.element.size();
                 FileError::Truncated { path, promised: self.offset + size as u64, found }
@@ -195,6 +208,10 @@ macro_rules! impl_file_source {
 
             fn run_length(&self) -> usize {
                 $crate::source::rows::RUN_LENGTH
+            }
+
+            fn element_type(&self) -> &'static str {
+                self.rows().element().name()
             }
         }
     };

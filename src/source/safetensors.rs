@@ -56,6 +56,10 @@ impl SafetensorsSource {
     pub(super) fn rows(&self) -> &RowFile {
         &self.rows
     }
+
+    pub(super) fn rows_mut(&mut self) -> &mut RowFile {
+        &mut self.rows
+    }
 }
 
 impl_file_source!(SafetensorsSource);

@@ -96,6 +96,20 @@ impl Header {
         RowFile::new(path, file, element, self.data + info.data_offsets.0 as u64, shape)
     }
 
+    /// All bytes of tensor `name`, which must be of this type.
+    pub(crate) fn bytes(&self, name: &str, dtype: Dtype) -> Result<Vec<u8>, FileError> {
+        let info = self.info(name)?;
+        if info.dtype != dtype {
+            let (path, found) = (self.path.clone(), info.dtype.to_string());
+            let expected = if dtype == Dtype::U64 { "U64" } else { "F32 or F64, as the run" };
+            return Err(FileError::ElementType { path, found, expected });
+        }
+        let (start, end) = info.data_offsets;
+        let mut bytes = vec![0; end - start];
+        read_at(&self.path, &self.file, &mut bytes, self.data + start as u64)?;
+        Ok(bytes)
+    }
+
     pub(crate) fn no_tensor(&self, problem: String) -> FileError {
         FileError::Tensor { path: self.path.clone(), problem, available: self.names() }
     }

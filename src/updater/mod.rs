@@ -1,7 +1,10 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
 
+mod kept;
 mod ksvd;
 
+pub use kept::{Kept, KeptArray};
+pub(crate) use ksvd::Sweep;
 pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
 
 use crate::backend::Backend;
@@ -44,6 +47,29 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError>;
+
+    /// All that `state` holds for minibatches to come, for a checkpoint. Scratch memory is not part
+    /// of it: [`restore`](Self::restore)d into a fresh state, it makes every later update the same,
+    /// bit by bit.
+    ///
+    /// # Errors
+    /// [`BackendError`] if it cannot be fetched.
+    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError>;
+
+    /// Takes up in `state`, fresh from [`prepare`](Self::prepare), what [`keep`](Self::keep) gave.
+    ///
+    /// # Errors
+    /// [`Error::Kept`] for arrays that are missing or of another type or length.
+    fn restore(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        kept: &Kept<B::Scalar>,
+    ) -> Result<(), Error>;
+
+    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
+    /// results must show in it.
+    fn description(&self) -> String;
 }
 
 /// Where in the run an update happens.

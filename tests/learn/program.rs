@@ -49,9 +49,16 @@ impl Bench {
         self.0.path().join(name)
     }
 
+    /// The program with these arguments, in the directory.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.0.path());
+        command
+    }
+
     /// Calls the program in the directory.
     pub fn call(&self, arguments: &[&str]) -> Output {
-        Command::new(binary()).args(arguments).current_dir(self.0.path()).output().unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// Calls the program on `data.npy`, unless the arguments name other data.

@@ -7,7 +7,7 @@ use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
-use dbksvd::updater::{DictionaryUpdater, Step, UpdateReport};
+use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
 use dbksvd::{Error, ProblemShape, Sign, SparseCodes};
 
 /// A device with memory of its own. Clones are the same device.
@@ -284,6 +284,10 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
         }
         device.set_codes(codes, content);
     }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 /// This crate's coder on a backend of another crate: the implementations for host backends and
@@ -311,6 +315,10 @@ impl SparseCoder<MockDevice> for BatchOmp {
         codes: &mut DeviceCodes,
     ) {
         MatchingPursuit.encode(device, shape, dictionary, y, codes);
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
     }
 }
 
@@ -393,5 +401,18 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         device.set_codes(codes, x);
         let error_after = device.squared_norm(residual);
         Ok(UpdateReport { error_before, error_after, nonzeros, unused, ..UpdateReport::default() })
+    }
+
+    /// It keeps nothing.
+    fn keep(&self, _: &MockDevice, _: &Self::State) -> Result<Kept<f32>, BackendError> {
+        Ok(Kept::new())
+    }
+
+    fn restore(&self, _: &MockDevice, _: &mut Self::State, _: &Kept<f32>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
     }
 }

@@ -53,6 +53,7 @@ use super::{Omp, OmpState, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
+use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
@@ -213,7 +214,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
                         padded.as_ref()
                     };
                     backend.product_tn(correlations.as_mut(), dictionary, full);
-                    pairs::with_fastest(Pursuits {
+                    B::Scalar::pursue(Pursuits {
                         rule: &self.rule,
                         shape,
                         gram,
@@ -227,6 +228,10 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
             }
             idle().push(scratch);
         });
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
     }
 }
 
@@ -250,7 +255,7 @@ impl BatchOmp {
 }
 
 /// The pursuits of a block of samples whose correlations are known.
-struct Pursuits<'a, T: Scalar> {
+pub struct Pursuits<'a, T: Scalar> {
     rule: &'a PursuitRule,
     shape: &'a ProblemShape,
     gram: &'a Gram<T>,
@@ -259,6 +264,13 @@ struct Pursuits<'a, T: Scalar> {
     correlations: MatRef<'a, T>,
     block: CodesBlock<'a, T>,
     pursuits: &'a mut PursuitsScratch<T>,
+}
+
+impl<T: Scalar> Pursuits<'_, T> {
+    /// Writes the codes of the block, with the best instructions of this processor.
+    pub(crate) fn run_fastest(self) {
+        pairs::with_fastest(self);
+    }
 }
 
 impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {

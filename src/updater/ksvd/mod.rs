@@ -43,10 +43,11 @@ use faer::{Mat, MatMut};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, Step, UpdateReport};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut};
 use crate::codes::{AtomIndex, SparseCodes, Use};
+use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 use direction::{Directions, Found};
@@ -75,6 +76,8 @@ pub struct KSvdState<B: HostBackend> {
     /// The size of batch that did not raise the error when last tried.
     batch: usize,
     census: Census,
+    /// Whether no update has been made yet.
+    is_fresh: bool,
 }
 
 /// Memory that the update of a batch works in. It grows to what the largest batch needs.
@@ -115,6 +118,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             weights: vec![0.0; shape.atoms],
             batch: self.atom_batch.min(shape.atoms),
             census: Census::new(shape.atoms),
+            is_fresh: true,
         })
     }
 
@@ -143,7 +147,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
         let rounding = 64.0 * B::Scalar::EPSILON;
-        let mut session = Session {
+        let mut sweep = Sweep {
             config: self,
             error: report.error_before,
             floor: rounding * rounding * backend.squared_norm(y),
@@ -158,12 +162,15 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         // Batches that were too large a minibatch ago may no longer be.
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
-            session.scratch.note_places(step.order);
+            sweep.scratch.note_places(step.order);
+            if state.is_fresh {
+                sweep.remember_the_start(retention);
+            }
             for _ in 0..self.sweeps {
                 let (mut done, mut limit) = (0, size);
                 while done < step.order.len() {
                     let batch = &step.order[done..(done + limit).min(step.order.len())];
-                    if session.update_batch(batch, done) {
+                    if B::Scalar::update_batch(&mut sweep, batch, done) {
                         done += batch.len();
                     } else {
                         limit = batch.len().div_ceil(2);
@@ -172,11 +179,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
                         report.undone += 1;
                     }
                 }
-                session.take_new_atoms();
+                sweep.take_new_atoms();
             }
-            session.remember(retention);
+            sweep.remember(retention);
         });
         state.batch = size;
+        state.is_fresh = false;
 
         if let Some(renewal) = &self.renewal {
             state.census.count(&state.index);
@@ -203,6 +211,29 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         report.error_after = backend.squared_norm(&state.residual);
         Ok(report)
     }
+
+    fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
+        let mut kept = Kept::new();
+        kept.insert("weights", KeptArray::F64(state.weights.clone()));
+        kept.insert("uses", KeptArray::U64(state.census.uses().to_vec()));
+        let scalars = vec![state.batch as u64, u64::from(state.is_fresh)];
+        kept.insert("batch and freshness", KeptArray::U64(scalars));
+        Ok(kept)
+    }
+
+    fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
+        let atoms = state.shape.atoms;
+        state.weights.copy_from_slice(kept.f64s("weights", atoms)?);
+        state.census = Census::of(kept.u64s("uses", atoms)?);
+        let scalars = kept.u64s("batch and freshness", 2)?;
+        state.batch = (scalars[0] as usize).clamp(1, self.atom_batch.min(atoms));
+        state.is_fresh = scalars[1] != 0;
+        Ok(())
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 impl<T> Scratch<T> {
@@ -224,7 +255,7 @@ impl KSvd {
 }
 
 /// The matrices that the sweeps work on.
-struct Session<'a, T: Scalar> {
+pub struct Sweep<'a, T: Scalar> {
     config: &'a KSvd,
     /// ‖R‖², as far as it is followed: what rounding is measured by.
     error: f64,
@@ -239,10 +270,10 @@ struct Session<'a, T: Scalar> {
     weights: &'a mut [f64],
 }
 
-impl<T: Scalar> Session<'_, T> {
+impl<T: Scalar> Sweep<'_, T> {
     /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
     /// raise the error: everything is then as it was.
-    fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
+    pub(crate) fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
         self.find_directions(batch, place);
         self.exchange_atoms(batch, place)
     }
@@ -337,6 +368,19 @@ impl<T: Scalar> Session<'_, T> {
 
     /// w_j ← ρ (w_j + ‖x_j‖²).
     fn remember(&mut self, retention: f64) {
+        self.change_weights(|weight, energy| retention * (weight + energy));
+    }
+
+    /// w_j ← ρ ‖x_j‖² / (1 − ρ), where w_j settles if every minibatch is as this one: a run that begins
+    /// where memory is in force has a learned dictionary, and would forget it by its first minibatch.
+    fn remember_the_start(&mut self, retention: f64) {
+        if retention > 0.0 {
+            self.change_weights(|_, energy| retention / (1.0 - retention) * energy);
+        }
+    }
+
+    /// w_j ← `change`(w_j, ‖x_j‖²) for every atom, in parallel.
+    fn change_weights(&mut self, change: impl Fn(f64, f64) -> f64 + Sync) {
         if self.config.memory.is_none() {
             return;
         }
@@ -349,7 +393,7 @@ impl<T: Scalar> Session<'_, T> {
                     x * x
                 };
                 let energy: f64 = index.uses(j).iter().map(squared).sum();
-                *weight = retention * (*weight + energy);
+                *weight = change(*weight, energy);
             }
         });
     }

@@ -68,6 +68,15 @@ impl Census {
         Self { uses: vec![0; atoms], total: 0 }
     }
 
+    /// The census as its counts say.
+    pub(super) fn of(uses: &[u64]) -> Self {
+        Self { uses: uses.to_vec(), total: uses.iter().sum() }
+    }
+
+    pub(super) fn uses(&self) -> &[u64] {
+        &self.uses
+    }
+
     pub(super) fn count(&mut self, index: &AtomIndex) {
         for (j, uses) in self.uses.iter_mut().enumerate() {
             *uses += index.uses(j).len() as u64;

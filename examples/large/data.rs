@@ -1,0 +1,55 @@
+//! The file: planted samples with noise and a mean, written block by block.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use dbksvd::synthetic::Planted;
+use half::f16;
+
+/// Samples planted at a time, all of one dictionary.
+const BLOCK: usize = 50_000;
+
+/// Writes the file unless it is there in the right size; returns the bytes written.
+pub fn write(
+    path: &Path,
+    samples: usize,
+    dim: usize,
+    atoms: usize,
+    sparsity: usize,
+) -> Result<u64, Box<dyn std::error::Error>> {
+    let text = format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({samples}, {dim}), }}");
+    // NumPy wants the data at a multiple of 64.
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    let size = (10 + length) as u64 + 2 * (samples as u64) * (dim as u64);
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == size) {
+        return Ok(0);
+    }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    file.write_all(b"\x93NUMPY\x01\x00")?;
+    file.write_all(&(length as u16).to_le_bytes())?;
+    write!(file, "{text:<width$}", width = length - 1)?;
+    file.write_all(b"\n")?;
+    // Blocks repeat, each time with its coordinates rotated: other rows at the speed of writing.
+    let planted = Planted::new(dim, atoms, sparsity, BLOCK.min(samples)).noise(0.05);
+    let block = planted.generate::<f32>()?.samples;
+    for row in 0..samples {
+        let (turn, i) = (row / BLOCK, row % BLOCK);
+        write_row(&mut file, block.col_as_slice(i), turn)?;
+    }
+    file.flush()?;
+    Ok(size)
+}
+
+fn write_row(file: &mut impl Write, sample: &[f32], turn: usize) -> io::Result<()> {
+    let (end, start) = sample.split_at(turn % sample.len());
+    let values = start.iter().chain(end);
+    values.map(|&x| f16::from_f32(x + 0.1)).try_for_each(|x| file.write_all(&x.to_le_bytes()))
+}
+
+/// The most memory that the process has held, where the system says so (Linux), in MiB.
+pub fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1024.0)
+}

@@ -1,0 +1,83 @@
+//! The error of the current dictionary on samples that are never learned from.
+
+use super::builder::Builder;
+use super::session::Trainer;
+use crate::backend::Backend;
+use crate::coder::SparseCoder;
+use crate::error::Error;
+use crate::moments::Moments;
+use crate::preprocessing::Outliers;
+use crate::samples::{HostSamples, Upload};
+use crate::source::SampleSource;
+use crate::updater::DictionaryUpdater;
+
+/// Samples coded at a time.
+const BLOCK: usize = 4096;
+
+/// Held-out samples, and the memory in which blocks of them are coded.
+pub(super) struct Examiner<'a, B: Backend> {
+    source: &'a dyn SampleSource<B::Scalar>,
+    host: HostSamples<B::Scalar>,
+    upload: Upload<B>,
+    codes: B::Codes,
+    residual: B::Matrix,
+}
+
+/// What was measured.
+pub(super) struct Examination {
+    pub(super) moments: Moments,
+    pub(super) nonzeros: usize,
+}
+
+impl<'a, B: Backend> Examiner<'a, B> {
+    pub(super) fn new<C, U>(
+        config: &Builder<B, C, U>,
+        source: &'a dyn SampleSource<B::Scalar>,
+        trainer: &Trainer<B, C, U>,
+    ) -> Result<Self, Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        let (backend, dim) = (&config.backend, source.dim());
+        let shape = config.settings.shape(dim);
+        let preprocessing = trainer.preprocessing().clone();
+        // Whatever their norm, these are samples that a model will meet.
+        Ok(Self {
+            source,
+            host: HostSamples::new(dim),
+            upload: Upload::new(backend, dim, preprocessing, Outliers::Keep)?,
+            codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
+            residual: backend.zeros(dim, 0)?,
+        })
+    }
+
+    /// Codes all samples with the trainer's dictionary.
+    pub(super) fn examine<C, U>(
+        &mut self,
+        config: &Builder<B, C, U>,
+        trainer: &mut Trainer<B, C, U>,
+    ) -> Result<Examination, Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        let Self { source, host, upload, codes, residual } = self;
+        let backend = &config.backend;
+        let mut measured = Examination { moments: Moments::new(source.dim()), nonzeros: 0 };
+        trainer.refresh_coder(config);
+        for start in (0..source.len()).step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(source.len());
+            host.read(*source, std::iter::once(block))?;
+            upload.take(backend, host)?;
+            trainer.encode(config, upload.matrix(), codes);
+            backend.residual(residual, upload.matrix(), trainer.dictionary(), codes);
+            backend.synchronize()?;
+            let mut moments = host.moments();
+            moments.error = backend.squared_norm(residual);
+            measured.moments.merge(&moments);
+            measured.nonzeros += backend.download_codes(codes)?.nnz();
+        }
+        Ok(measured)
+    }
+}

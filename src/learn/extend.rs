@@ -1,0 +1,123 @@
+//! More atoms for a learned dictionary: the samples that it represents worst.
+
+use faer::Mat;
+
+use super::builder::Builder;
+use crate::backend::{Backend, zeros};
+use crate::coder::SparseCoder;
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::kernel;
+use crate::preprocessing::Preprocessing;
+use crate::problem::{ProblemShape, Sign};
+use crate::random::Purpose;
+use crate::samples::{HostSamples, Upload};
+use crate::source::SampleSource;
+use crate::source::permutation::Permutation;
+use crate::updater::DictionaryUpdater;
+
+/// Samples coded at a time.
+const BLOCK: usize = 4096;
+
+/// Directions closer than this to a new atom are not taken again: as for atoms that learning renews.
+const MOST_ALIKE: f64 = 0.98;
+
+/// `dictionary` with as many atoms as `config` asks for. The new ones are distinct samples, scaled to
+/// norm 1, that the old ones represent worst, of a minibatch's number drawn by the seed; Gaussian
+/// directions if those run out.
+pub(super) fn extend<B, C, U>(
+    config: &Builder<B, C, U>,
+    dictionary: Dictionary<B::Scalar>,
+    source: &dyn SampleSource<B::Scalar>,
+    preprocessing: &Preprocessing<B::Scalar>,
+) -> Result<Dictionary<B::Scalar>, Error>
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    let settings = &config.settings;
+    let shape = settings.shape(source.dim());
+    let old = dictionary.atoms();
+    let mut atoms = zeros::<B::Scalar>(shape.dim, shape.atoms)?;
+    atoms.as_mut().subcols_mut(0, old).copy_from(dictionary.as_mat());
+
+    let count = settings.minibatch_of(source.len()).max(4 * (shape.atoms - old)).min(source.len());
+    let candidates = worst_represented(config, &dictionary, source, preprocessing, count)?;
+    let mut filled = old;
+    let mut host = vec![<B::Scalar as Default>::default(); shape.dim];
+    for (_, index) in candidates {
+        if filled == shape.atoms {
+            break;
+        }
+        source.read(index..index + 1, &mut host)?;
+        preprocessing.apply(&mut host);
+        if kernel::normalize(&mut host) == 0.0 {
+            continue;
+        }
+        let alike = |j: usize| {
+            let cosine = crate::Scalar::widen(kernel::product(atoms.col_as_slice(j), &host));
+            (if settings.sign == Sign::Signed { cosine.abs() } else { cosine }) > MOST_ALIKE
+        };
+        if !(old..filled).any(alike) {
+            atoms.col_as_slice_mut(filled).copy_from_slice(&host);
+            filled += 1;
+        }
+    }
+    crate::init::fill_with_gaussians(&mut atoms, filled, settings.seed);
+    Ok(Dictionary::trusted(atoms))
+}
+
+/// Errors and indices of `count` samples, by falling error.
+fn worst_represented<B, C, U>(
+    config: &Builder<B, C, U>,
+    dictionary: &Dictionary<B::Scalar>,
+    source: &dyn SampleSource<B::Scalar>,
+    preprocessing: &Preprocessing<B::Scalar>,
+    count: usize,
+) -> Result<Vec<(f64, usize)>, Error>
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    let (backend, coder, settings) = (&config.backend, &config.coder, &config.settings);
+    let atoms = dictionary.atoms();
+    let sparsity = settings.sparsity.min(atoms);
+    let shape = ProblemShape { atoms, sparsity, ..settings.shape(source.dim()) };
+    coder.check(&shape)?;
+    let mut state = coder.prepare(backend, &shape)?;
+    let mut matrix = backend.zeros(shape.dim, atoms)?;
+    backend.upload(dictionary.as_mat(), &mut matrix)?;
+    coder.set_dictionary(backend, &mut state, &matrix);
+    let mut codes = backend.codes(atoms, 0, sparsity)?;
+    let mut residual = backend.zeros(shape.dim, 0)?;
+    let mut host = HostSamples::new(shape.dim);
+    let outliers = settings.statistics.outliers;
+    // Dropping would shift the columns of a block: candidates of too large a norm are left out here.
+    let keep = crate::Outliers::Keep;
+    let mut upload = Upload::new(backend, shape.dim, preprocessing.clone(), keep)?;
+    let limit = preprocessing.norm_limit().filter(|_| outliers != keep);
+    let limit = limit.map_or(f64::INFINITY, |limit| limit / preprocessing.scale());
+
+    let order = Permutation::new(source.len(), settings.seed, Purpose::Extension);
+    let drawn: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
+    let mut errors = Vec::with_capacity(count);
+    for block in drawn.chunks(BLOCK) {
+        host.read(source, block.iter().map(|&i| i..i + 1))?;
+        upload.take(backend, &mut host)?;
+        coder.encode(backend, &mut state, &matrix, upload.matrix(), &mut codes);
+        backend.residual(&mut residual, upload.matrix(), &matrix, &codes);
+        backend.synchronize()?;
+        let left: Mat<B::Scalar> = backend.download(&residual)?;
+        for (column, &index) in block.iter().enumerate() {
+            let error = kernel::energy(left.col_as_slice(column));
+            let norm = host.norm(column);
+            if error > 0.0 && norm <= limit {
+                errors.push((error, index));
+            }
+        }
+    }
+    errors.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    Ok(errors)
+}

@@ -1,0 +1,104 @@
+//! When a run ends, and why it did.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::report::Evaluation;
+use crate::error::Error;
+
+/// Why learning ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All epochs were done.
+    #[default]
+    Completed,
+    /// As many steps were taken as were allowed.
+    Steps,
+    /// The time was up.
+    Time,
+    /// The FVU aimed at was reached.
+    TargetFvu,
+    /// The FVU no longer improved.
+    Plateau,
+    /// An observer asked for it.
+    Observer,
+    /// A [`StopToken`] asked for it.
+    Token,
+    /// Something failed: reading, the samples read, the backend, a checkpoint.
+    Failed,
+}
+
+impl StopReason {
+    /// The reason in a word or two, for logs: `completed`, `steps`, `time`, `target-fvu`, `plateau`,
+    /// `observer`, `token` or `failed`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Steps => "steps",
+            Self::Time => "time",
+            Self::TargetFvu => "target-fvu",
+            Self::Plateau => "plateau",
+            Self::Observer => "observer",
+            Self::Token => "token",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A flag that asks a run to end after its current step. Clones are the same flag: one goes to the
+/// run, another to whoever may ask, such as a handler of Ctrl-C.
+#[derive(Clone, Debug, Default)]
+pub struct StopToken(Arc<AtomicBool>);
+
+impl StopToken {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for the end. Callable from any thread, and more than once.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// No improvement worth going on: the best FVU of the last `window` evaluations is not below the
+/// best one before them by more than `least` of it.
+///
+/// The memory of the default updater brings a drop of its own in the second half of a run: a plateau
+/// before that is not the last word.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    /// Evaluations that are looked at; at least 1.
+    pub window: usize,
+    /// The relative improvement that is worth going on for; in `0.0..1.0`.
+    pub least: f64,
+}
+
+impl Plateau {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.window == 0 {
+            return Err(Error::argument("plateau.window", 0, "at least 1 evaluation"));
+        }
+        if !(0.0..1.0).contains(&self.least) {
+            return Err(Error::argument("plateau.least", self.least, "at least 0 and below 1"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_reached(&self, evaluations: &[Evaluation]) -> bool {
+        let Some(split) = evaluations.len().checked_sub(self.window) else { return false };
+        let best = |of: &[Evaluation]| of.iter().map(|e| e.fvu).fold(f64::INFINITY, f64::min);
+        let (before, recent) = evaluations.split_at(split);
+        !before.is_empty() && best(recent) >= best(before) * (1.0 - self.least)
+    }
+}

@@ -1,0 +1,143 @@
+//! A log of one JSON object a line.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use serde_json::{Value, json};
+
+use crate::Scalar;
+use crate::error::Error;
+use crate::learn::{
+    CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Report, Snapshot,
+};
+
+/// Writes what happens as JSON, an object a line, each with its `event`: `step`, `renewal`, `epoch`,
+/// `evaluation`, `checkpoint`, `checkpoint-failure`, `stop` (feature `json`). Keys are the fields of the
+/// structures that observers are told; numbers that are not finite are null. A line is flushed when
+/// it is complete, so a run that is killed leaves whole lines.
+#[derive(Debug)]
+pub struct JsonLines<W> {
+    writer: W,
+    every_steps: u64,
+    failure: Option<io::Error>,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// A log of every step.
+    pub fn new(writer: W) -> Self {
+        Self { writer, every_steps: 1, failure: None }
+    }
+
+    /// Logs each so many steps only (0 is none of them); all other events are logged as ever.
+    #[must_use]
+    pub fn every_steps(mut self, steps: u64) -> Self {
+        self.every_steps = steps;
+        self
+    }
+
+    /// The writer back.
+    ///
+    /// # Errors
+    /// The first error in writing; nothing was written after it.
+    pub fn finish(self) -> io::Result<W> {
+        match self.failure {
+            None => Ok(self.writer),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, object: &Value) -> ControlFlow<()> {
+        if self.failure.is_none() {
+            let written = writeln!(self.writer, "{object}").and_then(|()| self.writer.flush());
+            self.failure = written.err();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl<T: Scalar, W: Write> Observer<T> for JsonLines<W> {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if self.every_steps == 0 || !progress.total_steps.is_multiple_of(self.every_steps) {
+            return ControlFlow::Continue(());
+        }
+        self.write(&json!({
+            "event": "step",
+            "epoch": progress.epoch,
+            "epochs": progress.epochs,
+            "step": progress.step,
+            "steps": progress.steps,
+            "total_steps": progress.total_steps,
+            "done": progress.done,
+            "samples": progress.samples,
+            "fvu": progress.fvu,
+            "elapsed": progress.elapsed,
+        }))
+    }
+
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        self.write(&json!({
+            "event": "renewal",
+            "step": renewed.step,
+            "replaced": renewed.replaced,
+            "merged": renewed.merged,
+        }))
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        self.write(&json!({
+            "event": "epoch",
+            "epoch": epoch.epoch,
+            "samples": epoch.samples,
+            "fvu": epoch.fvu,
+            "relative_error": epoch.relative_error,
+            "l0": epoch.l0,
+            "replaced": epoch.replaced,
+            "merged": epoch.merged,
+            "undone": epoch.undone,
+            "clipped": epoch.clipped,
+            "dropped": epoch.dropped,
+            "elapsed": epoch.elapsed,
+        }))
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        self.write(&json!({
+            "event": "evaluation",
+            "step": evaluation.step,
+            "epoch": evaluation.epoch,
+            "held_out": evaluation.held_out,
+            "samples": evaluation.samples,
+            "fvu": evaluation.fvu,
+            "l0": evaluation.l0,
+            "elapsed": evaluation.elapsed,
+        }))
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        self.write(&json!({
+            "event": "checkpoint",
+            "path": checkpoint.path.to_string_lossy(),
+            "step": checkpoint.step,
+            "seconds": checkpoint.seconds,
+        }))
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        self.write(&json!({ "event": "checkpoint-failure", "error": error.to_string() }))
+    }
+
+    fn on_stop(&mut self, report: &Report) {
+        let _ = self.write(&json!({
+            "event": "stop",
+            "reason": report.stop.name(),
+            "steps": report.steps,
+            "resumed_from": report.resumed_from,
+            "seconds": {
+                "encode": report.seconds.encode,
+                "update": report.seconds.update,
+                "other": report.seconds.other,
+                "total": report.seconds.total,
+            },
+        }));
+    }
+}

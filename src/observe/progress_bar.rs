@@ -1,0 +1,74 @@
+//! A progress bar on a terminal.
+
+use std::ops::ControlFlow;
+
+use indicatif::{ProgressDrawTarget, ProgressStyle};
+
+use crate::Scalar;
+use crate::learn::{Evaluation, Observer, Progress, Report, Snapshot};
+
+/// Parts of a run that the bar tells apart.
+const PARTS: u64 = 10_000;
+
+const TEMPLATE: &str = "{prefix} [{bar:30}] {msg} · {elapsed} gone, {eta} left";
+
+/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples, time
+/// gone and left (feature `progress`). Where stderr is not a terminal it shows nothing. It goes away
+/// at the end of the run.
+#[derive(Debug)]
+pub struct ProgressBar {
+    bar: indicatif::ProgressBar,
+    held_out: Option<f64>,
+}
+
+impl Default for ProgressBar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProgressBar {
+    /// A bar on stderr.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::on(ProgressDrawTarget::stderr())
+    }
+
+    /// A bar that shows nothing, for programs in which showing it is an option.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self::on(ProgressDrawTarget::hidden())
+    }
+
+    fn on(target: ProgressDrawTarget) -> Self {
+        let bar = indicatif::ProgressBar::with_draw_target(Some(PARTS), target);
+        // The template is ours and parses; a bar in the default style is no reason to fail.
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { bar, held_out: None }
+    }
+}
+
+impl<T: Scalar> Observer<T> for ProgressBar {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        self.bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
+        self.bar.set_message(match self.held_out {
+            None => format!("FVU {:.4}", progress.fvu),
+            Some(held_out) => format!("FVU {:.4}, held out {held_out:.4}", progress.fvu),
+        });
+        self.bar.set_position((progress.done * PARTS as f64) as u64);
+        ControlFlow::Continue(())
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        if evaluation.held_out {
+            self.held_out = Some(evaluation.fvu);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_stop(&mut self, _: &Report) {
+        self.bar.finish_and_clear();
+    }
+}

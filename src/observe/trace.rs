@@ -1,0 +1,61 @@
+//! Events for `tracing`.
+
+use std::ops::ControlFlow;
+
+use tracing::{debug, info, warn};
+
+use crate::Scalar;
+use crate::error::Error;
+use crate::learn::{
+    CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Report, Snapshot,
+};
+
+/// Emits `tracing` events with the numbers as fields, under the target `dbksvd::observe` (feature
+/// `tracing`): steps and renewals at debug level, the others at info, checkpoints that could not be
+/// written at warn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace;
+
+const TARGET: &str = "dbksvd::observe";
+
+impl<T: Scalar> Observer<T> for Trace {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        let Progress { epoch, total_steps, samples, fvu, done, .. } = *progress;
+        debug!(target: TARGET, epoch, total_steps, samples, fvu, done, "step");
+        ControlFlow::Continue(())
+    }
+
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        let Renewed { step, replaced, merged } = *renewed;
+        debug!(target: TARGET, step, replaced, merged, "renewal");
+        ControlFlow::Continue(())
+    }
+
+    fn on_epoch(&mut self, report: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        let EpochReport { epoch, samples, fvu, l0, clipped, dropped, elapsed, .. } = *report;
+        info!(target: TARGET, epoch, samples, fvu, l0, clipped, dropped, elapsed, "epoch");
+        ControlFlow::Continue(())
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        let Evaluation { step, held_out, samples, fvu, l0, .. } = *evaluation;
+        info!(target: TARGET, step, held_out, samples, fvu, l0, "evaluation");
+        ControlFlow::Continue(())
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        let CheckpointReport { path, step, seconds } = checkpoint;
+        info!(target: TARGET, path = %path.display(), step, seconds, "checkpoint");
+        ControlFlow::Continue(())
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        warn!(target: TARGET, %error, "checkpoint not written");
+        ControlFlow::Continue(())
+    }
+
+    fn on_stop(&mut self, report: &Report) {
+        let (reason, steps, seconds) = (report.stop.name(), report.steps, report.seconds.total);
+        info!(target: TARGET, reason, steps, seconds, "stop");
+    }
+}

@@ -1,0 +1,175 @@
+//! What is done to samples before they are coded, and undone after decoding.
+
+mod estimate;
+
+pub(crate) use estimate::estimate;
+
+use crate::Scalar;
+use crate::error::Error;
+use crate::kernel;
+
+/// What becomes of samples whose norm, after the mean is subtracted, is above a multiple of the
+/// median norm. Real activations have a few tokens of a hundred times the usual norm; squared, they
+/// would be most of what a dictionary minimises.
+///
+/// This concerns learning alone: codes of a model are of whole samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Outliers {
+    /// They are samples like others.
+    #[default]
+    Keep,
+    /// They are scaled down to this multiple of the median norm.
+    Clip(f64),
+    /// They are left out.
+    Drop(f64),
+}
+
+impl Outliers {
+    pub(crate) fn factor(self) -> Option<f64> {
+        match self {
+            Self::Keep => None,
+            Self::Clip(factor) | Self::Drop(factor) => Some(factor),
+        }
+    }
+
+    pub(crate) fn check(self) -> Result<(), Error> {
+        match self.factor() {
+            Some(factor) if !(factor.is_finite() && factor > 0.0) => {
+                let expected = "a positive, finite multiple of the median norm";
+                Err(Error::argument("outliers", factor, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which statistics of the data are taken before learning, and from how many samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) center: bool,
+    pub(crate) scale: bool,
+    pub(crate) outliers: Outliers,
+    pub(crate) samples: usize,
+}
+
+impl Wanted {
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.center && !self.scale && self.outliers == Outliers::Keep
+    }
+}
+
+/// y ↦ (y − mean) / scale, as coding takes samples and decoding gives them back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocessing<T> {
+    mean: Option<Vec<T>>,
+    scale: f64,
+    norm_limit: Option<f64>,
+}
+
+impl<T> Default for Preprocessing<T> {
+    /// Samples as they are.
+    fn default() -> Self {
+        Self { mean: None, scale: 1.0, norm_limit: None }
+    }
+}
+
+impl<T: Scalar> Preprocessing<T> {
+    /// Samples as they are.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Subtracts `mean`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is not finite.
+    pub fn with_mean(mut self, mean: Option<Vec<T>>) -> Result<Self, Error> {
+        if let Some(mean) = &mean
+            && let Some(coordinate) = kernel::first_not_finite(mean)
+        {
+            let found = format!("{} at coordinate {coordinate}", mean[coordinate]);
+            return Err(Error::argument("mean", found, "finite values"));
+        }
+        self.mean = mean;
+        Ok(self)
+    }
+
+    /// Divides what is left by `scale`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless it is positive and normal in `T`.
+    pub fn with_scale(mut self, scale: f64) -> Result<Self, Error> {
+        let rounded = T::narrow(scale).widen();
+        if !(rounded.is_normal() && rounded > 0.0) {
+            let expected = format!("a positive, normal {}", T::NAME);
+            return Err(Error::argument("scale", scale, expected));
+        }
+        self.scale = rounded;
+        Ok(self)
+    }
+
+    /// Remembers the norm ‖y − mean‖ at which samples were clipped or dropped in learning.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless it is positive and finite.
+    pub fn with_norm_limit(mut self, limit: Option<f64>) -> Result<Self, Error> {
+        if let Some(limit) = limit
+            && !(limit.is_finite() && limit > 0.0)
+        {
+            return Err(Error::argument("norm_limit", limit, "positive and finite"));
+        }
+        self.norm_limit = limit;
+        Ok(self)
+    }
+
+    /// What is subtracted from samples, of length d.
+    #[must_use]
+    pub fn mean(&self) -> Option<&[T]> {
+        self.mean.as_deref()
+    }
+
+    /// What centred samples are divided by; 1 if nothing.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The norm ‖y − mean‖ above which samples were clipped or dropped in learning.
+    #[must_use]
+    pub fn norm_limit(&self) -> Option<f64> {
+        self.norm_limit
+    }
+
+    /// Refuses a mean that is not of dimension `dim`.
+    pub(crate) fn check(&self, dim: usize) -> Result<(), Error> {
+        match &self.mean {
+            Some(mean) if mean.len() != dim => {
+                Err(Error::Dimension { argument: "mean", found: mean.len(), expected: dim })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// y ← (y − mean) / scale.
+    pub(crate) fn apply(&self, sample: &mut [T]) {
+        if let Some(mean) = &self.mean {
+            kernel::axpy(sample, -T::narrow(1.0), mean);
+        }
+        if self.scale != 1.0 {
+            let scale = T::narrow(self.scale);
+            sample.iter_mut().for_each(|x| *x /= scale);
+        }
+    }
+
+    /// y ← scale · y + mean.
+    pub(crate) fn undo(&self, sample: &mut [T]) {
+        if self.scale != 1.0 {
+            let scale = T::narrow(self.scale);
+            sample.iter_mut().for_each(|x| *x *= scale);
+        }
+        if let Some(mean) = &self.mean {
+            kernel::axpy(sample, T::narrow(1.0), mean);
+        }
+    }
+}

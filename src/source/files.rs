@@ -1,0 +1,122 @@
+//! Sets of sample files: shards by name, by directory, by pattern.
+
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::file::{FileSource, open};
+use super::shards::Shards;
+use crate::error::{Error, FileError};
+
+/// Files kept open. Beyond them, a file is opened anew for each read, so that thousands of shards
+/// do not exhaust the file descriptors of a process.
+const MOST_OPEN: usize = 256;
+
+/// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a directory
+/// (all such files in it, not those of its directories), or a pattern with `*`, `**`, `?` or `[…]`.
+/// Files of a directory or pattern are taken in natural order (`part2` before `part10`), those of
+/// several paths in the order of the paths; `tensor` names the tensor of `.safetensors` files.
+///
+/// Headers are read and held against the lengths of the files here, before anything is learned. Up
+/// to 256 files stay open; others are opened anew for each read.
+///
+/// # Errors
+/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file, and
+/// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] without paths.
+pub fn open_shards<P: AsRef<Path>>(
+    paths: impl IntoIterator<Item = P>,
+    tensor: Option<&str>,
+) -> Result<Shards<FileSource>, Error> {
+    let mut sources = Vec::new();
+    for path in paths {
+        for file in files(path.as_ref())? {
+            let mut source = open(file, tensor)?;
+            if sources.len() >= MOST_OPEN {
+                source.rows_mut().close();
+            }
+            sources.push(source);
+        }
+    }
+    Shards::new::<f32>(sources)
+}
+
+/// The files that a path stands for.
+fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let none = |reason: &str| FileError::NoFiles { path: path.to_owned(), reason: reason.into() };
+    let text = path.to_str();
+    let is_pattern = text.is_some_and(|text| text.contains(['*', '?', '[']));
+    // A file of that very name comes first, whatever characters it has.
+    let mut found = if path.is_dir() {
+        let failed = |source| FileError::Io { path: path.to_owned(), source };
+        let entries = std::fs::read_dir(path).map_err(failed)?;
+        let entries: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.path())).collect();
+        entries.map_err(failed)?
+    } else if !is_pattern || path.exists() {
+        return Ok(vec![path.to_owned()]);
+    } else {
+        let matches = glob::glob(text.unwrap_or_default());
+        let matches = matches.map_err(|error| none(&error.to_string()))?;
+        let matches: Result<Vec<_>, _> = matches.collect();
+        matches.map_err(|error| FileError::Io {
+            path: error.path().to_owned(),
+            source: error.into(),
+        })?
+    };
+    found.retain(|file| is_sample_file(file));
+    if found.is_empty() {
+        return Err(none("no .npy or .safetensors file is there"));
+    }
+    found.sort_by(|a, b| natural_order(a.as_os_str(), b.as_os_str()));
+    Ok(found)
+}
+
+fn is_sample_file(path: &Path) -> bool {
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
+    let known = extension.is_some_and(|text| text == "npy" || text == "safetensors");
+    known && path.is_file()
+}
+
+/// Digits compare as numbers, everything else as bytes; of equals, by bytes alone.
+fn natural_order(a: &OsStr, b: &OsStr) -> Ordering {
+    let (whole_a, whole_b) = (a.as_encoded_bytes(), b.as_encoded_bytes());
+    let (mut a, mut b) = (whole_a, whole_b);
+    while let (Some(first_a), Some(first_b)) = (a.first(), b.first()) {
+        let order = if first_a.is_ascii_digit() && first_b.is_ascii_digit() {
+            let (number_a, number_b) = (take_number(&mut a), take_number(&mut b));
+            number_a.len().cmp(&number_b.len()).then(number_a.cmp(number_b))
+        } else {
+            let order = first_a.cmp(first_b);
+            (a, b) = (&a[1..], &b[1..]);
+            order
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len()).then(whole_a.cmp(whole_b))
+}
+
+/// Takes the digits that `text` begins with; they are returned without leading zeros.
+fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    *text = rest;
+    let zeros = digits.iter().take_while(|&&byte| byte == b'0').count();
+    &digits[zeros..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names_compare_as_numbers() {
+        let sorted = ["a", "a01", "a1", "a2.npy", "a10.npy", "a10b", "b", "b3x2", "b3x10"];
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                let found = natural_order(OsStr::new(a), OsStr::new(b));
+                assert_eq!(found, i.cmp(&j), "{a} and {b}");
+            }
+        }
+    }
+}

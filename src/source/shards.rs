@@ -1,0 +1,100 @@
+//! Several sources as one.
+
+use std::ops::Range;
+
+use super::{SampleSource, check_read};
+use crate::Scalar;
+use crate::error::{Error, SourceError};
+
+/// Sources one after the other, such as the shards of a data set: sample i of the whole is found in
+/// the shard whose range holds i. Shards may differ in length and be empty.
+#[derive(Clone, Debug)]
+pub struct Shards<S> {
+    shards: Vec<S>,
+    /// The first sample of each shard, and one past the last of all.
+    starts: Vec<usize>,
+    dim: usize,
+}
+
+impl<S> Shards<S> {
+    /// The concatenation of `shards`, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] without shards or for more samples than can be counted,
+    /// [`Error::Shard`] for one that is of another dimension than the first.
+    pub fn new<T: Scalar>(shards: Vec<S>) -> Result<Self, Error>
+    where
+        S: SampleSource<T>,
+    {
+        let Some(first) = shards.first() else {
+            return Err(Error::argument("shards", 0, "at least 1"));
+        };
+        let dim = first.dim();
+        let mut starts = vec![0_usize];
+        for (shard, source) in shards.iter().enumerate() {
+            if source.dim() != dim {
+                return Err(Error::Shard { shard, found: source.dim(), expected: dim });
+            }
+            let end = starts[shard].checked_add(source.len()).ok_or_else(|| {
+                Error::argument("shards", "more than 2⁶⁴", "samples that can be counted")
+            })?;
+            starts.push(end);
+        }
+        Ok(Self { shards, starts, dim })
+    }
+
+    /// The shards.
+    #[must_use]
+    pub fn shards(&self) -> &[S] {
+        &self.shards
+    }
+
+    /// The shard that holds sample `index` of the whole, and its index there; `None` beyond the end.
+    #[must_use]
+    pub fn locate(&self, index: usize) -> Option<(usize, usize)> {
+        // Empty shards start where the next one does: the last of equals is the one.
+        let shard = self.starts.partition_point(|&start| start <= index) - 1;
+        (shard < self.shards.len()).then(|| (shard, index - self.starts[shard]))
+    }
+
+    /// The number of samples N of all shards.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.starts[self.shards.len()]
+    }
+}
+
+impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Shards<S> {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn len(&self) -> usize {
+        self.samples()
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError> {
+        check_read(&range, into.len(), self.samples(), self.dim)?;
+        let (mut at, mut rest) = (range.start, into);
+        while at < range.end {
+            let Some((shard, first)) = self.locate(at) else { break };
+            let count = (range.end - at).min(self.starts[shard + 1] - at);
+            let (into, after) = rest.split_at_mut(count * self.dim);
+            self.shards[shard].read(first..first + count, into)?;
+            (at, rest) = (at + count, after);
+        }
+        Ok(())
+    }
+
+    /// The longest of the shards'.
+    fn run_length(&self) -> usize {
+        self.shards.iter().map(SampleSource::run_length).max().unwrap_or(1)
+    }
+
+    /// That of the shards, or `mixed`.
+    fn element_type(&self) -> &'static str {
+        let mut types = self.shards.iter().map(SampleSource::element_type);
+        let first = types.next().unwrap_or(T::NAME);
+        if types.all(|other| other == first) { first } else { "mixed" }
+    }
+}

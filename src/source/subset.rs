@@ -1,0 +1,171 @@
+//! Parts of a source: what is learned from, and what is held out.
+
+use std::ops::Range;
+
+use super::permutation::Permutation;
+use super::{SampleSource, check_read};
+use crate::Scalar;
+use crate::error::{Error, SourceError};
+use crate::random::Purpose;
+
+/// Most samples that are held out together. Neighbours of a long run resemble those inside it more
+/// than those learned from.
+const LONGEST_BLOCK: usize = 1024;
+
+/// Which samples are held out: measured on, never learned from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeldOut {
+    /// These.
+    Range(Range<usize>),
+    /// This share of all, above 0 and below 1: blocks of up to 1,024 consecutive samples (fewer where
+    /// that would be fewer than 16 blocks), spread by the seed. The number of samples is rounded to
+    /// whole blocks.
+    Share(f64),
+}
+
+/// Some of the samples of a source, as ranges of it in ascending order.
+#[derive(Clone, Debug)]
+pub struct Subset<S> {
+    source: S,
+    /// Disjoint, not empty, ascending.
+    ranges: Vec<Range<usize>>,
+    /// The index of the first sample of each range, and the number of samples.
+    starts: Vec<usize>,
+}
+
+impl<S> Subset<S> {
+    /// The samples of `ranges`, which are sorted.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a range beyond the source or one that overlaps another.
+    pub fn new<T: Scalar>(source: S, mut ranges: Vec<Range<usize>>) -> Result<Self, Error>
+    where
+        S: SampleSource<T>,
+    {
+        ranges.retain(|range| !range.is_empty());
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut end = 0;
+        let mut starts = vec![0_usize];
+        for range in &ranges {
+            if range.end > source.len() || range.start < end {
+                let expected = format!("disjoint ranges below {}", source.len());
+                return Err(Error::argument("ranges", format!("{range:?}"), expected));
+            }
+            end = range.end;
+            starts.push(starts[starts.len() - 1] + range.len());
+        }
+        Ok(Self { source, ranges, starts })
+    }
+
+    /// The source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The ranges, ascending.
+    #[must_use]
+    pub fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
+    /// The number of samples.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.starts[self.ranges.len()]
+    }
+
+    /// The index in the source of this subset's sample `index`; `None` beyond the end.
+    #[must_use]
+    pub fn index_in_source(&self, index: usize) -> Option<usize> {
+        let at = self.starts.partition_point(|&start| start <= index) - 1;
+        Some(self.ranges.get(at)?.start + index - self.starts[at])
+    }
+}
+
+impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
+    fn dim(&self) -> usize {
+        self.source.dim()
+    }
+
+    fn len(&self) -> usize {
+        self.samples()
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError> {
+        let dim = self.source.dim();
+        check_read(&range, into.len(), self.samples(), dim)?;
+        let (mut at, mut rest) = (range.start, into);
+        while at < range.end {
+            let Some(first) = self.index_in_source(at) else { break };
+            let part = self.starts.partition_point(|&start| start <= at);
+            let count = (range.end - at).min(self.starts[part] - at);
+            let (into, after) = rest.split_at_mut(count * dim);
+            self.source.read(first..first + count, into)?;
+            (at, rest) = (at + count, after);
+        }
+        Ok(())
+    }
+
+    fn run_length(&self) -> usize {
+        self.source.run_length()
+    }
+
+    fn element_type(&self) -> &'static str {
+        self.source.element_type()
+    }
+
+    fn origin(&self, sample: usize) -> usize {
+        self.source.origin(self.index_in_source(sample).unwrap_or(sample))
+    }
+}
+
+/// Splits `source` into the samples to learn from and those held out, by a function of its length
+/// and the seed.
+///
+/// # Errors
+/// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share outside 0 to 1, or
+/// a split that leaves either part empty.
+pub fn split<T: Scalar, S: SampleSource<T> + Copy>(
+    source: S,
+    held_out: &HeldOut,
+    seed: u64,
+) -> Result<(Subset<S>, Subset<S>), Error> {
+    let samples = source.len();
+    let held = match held_out {
+        HeldOut::Range(range) => {
+            if range.is_empty() || range.end > samples || range.len() == samples {
+                let expected = format!("a part of 0..{samples}, neither empty nor all");
+                return Err(Error::argument("held_out", format!("{range:?}"), expected));
+            }
+            vec![range.clone()]
+        }
+        HeldOut::Share(share) => blocks(samples, *share, seed)?,
+    };
+    let mut learned = Vec::with_capacity(held.len() + 1);
+    let mut end = 0;
+    for range in &held {
+        learned.push(end..range.start);
+        end = range.end;
+    }
+    learned.push(end..samples);
+    Ok((Subset::new(source, learned)?, Subset::new(source, held)?))
+}
+
+/// Blocks that make up `share` of `samples`, ascending.
+fn blocks(samples: usize, share: f64, seed: u64) -> Result<Vec<Range<usize>>, Error> {
+    let refuse =
+        |expected: &str| Err(Error::argument("held_out", format!("a share of {share}"), expected));
+    if !(share > 0.0 && share < 1.0) {
+        return refuse("a share above 0 and below 1");
+    }
+    let length = ((samples as f64 * share / 16.0) as usize).clamp(1, LONGEST_BLOCK);
+    let blocks = samples.div_ceil(length);
+    let count = (samples as f64 * share / length as f64).round() as usize;
+    if count == 0 || count >= blocks {
+        return refuse("a share that leaves samples in both parts");
+    }
+    let order = Permutation::new(blocks, seed, Purpose::HeldOut);
+    let mut chosen: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
+    chosen.sort_unstable();
+    Ok(chosen.into_iter().map(|b| b * length..((b + 1) * length).min(samples)).collect())
+}

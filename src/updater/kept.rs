@@ -1,0 +1,95 @@
+//! What updaters keep between minibatches, as plain arrays that a checkpoint can hold.
+
+use std::collections::BTreeMap;
+
+use crate::Scalar;
+use crate::error::Error;
+
+/// An array of one of the types that updaters keep.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeptArray<T> {
+    /// Sums and weights.
+    F64(Vec<f64>),
+    /// Counts.
+    U64(Vec<u64>),
+    /// Matrices in the scalar of the backend, column by column.
+    Scalars(Vec<T>),
+}
+
+/// Named arrays: all that an updater keeps from one minibatch to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept<T> {
+    arrays: BTreeMap<String, KeptArray<T>>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { arrays: BTreeMap::new() }
+    }
+}
+
+impl<T: Scalar> Kept<T> {
+    /// Nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an array, in place of one of that name.
+    pub fn insert(&mut self, name: impl Into<String>, array: KeptArray<T>) {
+        self.arrays.insert(name.into(), array);
+    }
+
+    /// The arrays, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &KeptArray<T>)> {
+        self.arrays.iter().map(|(name, array)| (name.as_str(), array))
+    }
+
+    /// An array of numbers in f64.
+    ///
+    /// # Errors
+    /// [`Error::Kept`] if it is not there, or of another type or length.
+    pub fn f64s(&self, name: &str, len: usize) -> Result<&[f64], Error> {
+        match self.arrays.get(name) {
+            Some(KeptArray::F64(values)) if values.len() == len => Ok(values),
+            other => Err(unlike(name, other, "f64", len)),
+        }
+    }
+
+    /// An array of counts.
+    ///
+    /// # Errors
+    /// As [`f64s`](Self::f64s).
+    pub fn u64s(&self, name: &str, len: usize) -> Result<&[u64], Error> {
+        match self.arrays.get(name) {
+            Some(KeptArray::U64(values)) if values.len() == len => Ok(values),
+            other => Err(unlike(name, other, "u64", len)),
+        }
+    }
+
+    /// An array of scalars.
+    ///
+    /// # Errors
+    /// As [`f64s`](Self::f64s).
+    pub fn scalars(&self, name: &str, len: usize) -> Result<&[T], Error> {
+        match self.arrays.get(name) {
+            Some(KeptArray::Scalars(values)) if values.len() == len => Ok(values),
+            other => Err(unlike(name, other, T::NAME, len)),
+        }
+    }
+}
+
+fn unlike<T: Scalar>(
+    name: &str,
+    found: Option<&KeptArray<T>>,
+    scalar: &'static str,
+    len: usize,
+) -> Error {
+    let found = match found {
+        None => "missing".to_owned(),
+        Some(KeptArray::F64(values)) => format!("{} f64", values.len()),
+        Some(KeptArray::U64(values)) => format!("{} u64", values.len()),
+        Some(KeptArray::Scalars(values)) => format!("{} {}", values.len(), T::NAME),
+    };
+    Error::Kept { name: name.to_owned(), found, expected: format!("{len} {scalar}") }
+}

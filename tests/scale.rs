@@ -1,0 +1,9 @@
+//! Data larger than memory, and runs that end, survive and go on.
+
+mod scale {
+    mod checkpoints;
+    mod preprocessing;
+    mod runs;
+    mod sources;
+    mod warm_starts;
+}

@@ -1,0 +1,292 @@
+//! Runs that end and go on: bit by bit the run that did not end.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use dbksvd::error::CheckpointError;
+use dbksvd::faer::Mat;
+use dbksvd::learn::{
+    CheckpointReport, Checkpoints, Every, Fit, Observer, OnFailure, Progress, Report, Resume,
+    StopReason,
+};
+use dbksvd::source::HeldOut;
+use dbksvd::synthetic::Planted;
+use dbksvd::updater::KSvd;
+use dbksvd::{DbKsvd, Error, Outliers, Scalar};
+use tempfile::TempDir;
+
+fn data<T: Scalar>() -> Mat<T> {
+    Planted::new(16, 24, 3, 900).noise(0.05).seed(3).generate::<T>().unwrap().samples
+}
+
+type Learner<T> = DbKsvd<dbksvd::backend::Faer<T>>;
+
+/// Everything that a checkpoint must hold is in use: statistics, held-out samples, memory, renewal.
+fn learner<T: Scalar>() -> Learner<T> {
+    DbKsvd::builder_on(dbksvd::backend::Faer::<T>::default(), 24, 3)
+        .epochs(4)
+        .minibatch(100)
+        .seed(9)
+        .center(true)
+        .scale(true)
+        .outliers(Outliers::Clip(1.5))
+        .held_out(HeldOut::Share(0.1))
+        .evaluate_every(Every::Steps(5))
+        .build()
+        .unwrap()
+}
+
+fn end_at(last: u64) -> impl FnMut(&Progress) -> ControlFlow<()> {
+    move |progress: &Progress| match progress.total_steps {
+        step if step >= last => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// All that the two runs must have in common: everything but times.
+#[track_caller]
+fn assert_same<T: Scalar>(one: &Fit<T>, other: &Fit<T>) {
+    assert_eq!(one.model, other.model);
+    assert_eq!(one.best, other.best);
+    let timeless = |report: &Report| {
+        let mut report = report.clone();
+        report.epochs.iter_mut().for_each(|epoch| epoch.elapsed = 0.0);
+        report.evaluations.iter_mut().for_each(|evaluation| evaluation.elapsed = 0.0);
+        (report.epochs, report.evaluations, report.steps, report.stop)
+    };
+    assert_eq!(timeless(&one.report), timeless(&other.report));
+}
+
+fn resumed_anywhere<T: Scalar>() {
+    let (data, learner) = (data::<T>(), learner::<T>());
+    let whole = learner.run(&data).finish().unwrap();
+    assert_eq!((whole.report.stop, whole.report.steps), (StopReason::Completed, 36));
+    assert!(whole.best.is_some());
+    // Within an epoch, at its end, at an evaluation, before and after the memory sets in.
+    for last in [1, 5, 8, 9, 17, 20, 31, 35] {
+        let directory = TempDir::new().unwrap();
+        let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+        let mut end = end_at(last);
+        let first = learner.run(&data).observer(&mut end).checkpoints(checkpoints.clone());
+        let first = first.finish().unwrap();
+        assert_eq!((first.report.stop, first.report.steps), (StopReason::Observer, last));
+        let second = learner.run(&data).checkpoints(checkpoints.clone()).finish().unwrap();
+        assert_eq!(second.report.resumed_from, Some(last));
+        assert_same(&whole, &second);
+        // A run that is complete stays so.
+        let third = learner.run(&data).checkpoints(checkpoints).finish().unwrap();
+        assert_eq!(third.report.resumed_from, Some(36));
+        assert_same(&whole, &third);
+    }
+}
+
+#[test]
+fn a_resumed_run_is_the_run_bit_by_bit() {
+    resumed_anywhere::<f32>();
+    resumed_anywhere::<f64>();
+}
+
+#[test]
+fn the_last_few_are_kept() {
+    let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
+    let checkpoints = Checkpoints::new(directory.path()).every_steps(5).every(None).keep(3);
+    let mut told = Told::default();
+    let fit = learner().run(&data).observer(&mut told).checkpoints(checkpoints).finish().unwrap();
+    assert_eq!(fit.report.steps, 36);
+    // The last one is written when the run has ended.
+    assert_eq!(told.steps, [5, 10, 15, 20, 25, 30, 35, 36]);
+    assert_eq!(files(directory.path()), [30, 35, 36]);
+}
+
+#[derive(Default)]
+struct Told {
+    steps: Vec<u64>,
+    failures: usize,
+}
+
+impl Observer<f32> for Told {
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        assert!(checkpoint.path.exists());
+        self.steps.push(checkpoint.step);
+        ControlFlow::Continue(())
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        assert!(matches!(error, Error::File(_)), "{error}");
+        self.failures += 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Steps of the checkpoints in a directory, in which there is nothing else but the lock.
+fn files(directory: &Path) -> Vec<u64> {
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut steps: Vec<u64> = names
+        .map(|name| name.into_string().unwrap())
+        .filter(|name| name != "lock")
+        .map(|name| name.replace("checkpoint-", "").replace(".safetensors", "").parse().unwrap())
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[track_caller]
+fn checkpoint_error<T: std::fmt::Debug>(result: Result<T, Error>) -> CheckpointError {
+    match result {
+        Err(Error::Checkpoint(error)) => error,
+        other => panic!("expected a checkpoint error, got {other:?}"),
+    }
+}
+
+#[test]
+fn directories_that_cannot_be_used_are_errors_before_learning() {
+    let (directory, data, learner) = (TempDir::new().unwrap(), data::<f32>(), learner::<f32>());
+    let at = |path: &Path, resume| {
+        learner.run(&data).checkpoints(Checkpoints::new(path).resume(resume)).finish()
+    };
+    let missing = checkpoint_error(at(directory.path(), Resume::Always));
+    assert!(matches!(missing, CheckpointError::Missing { .. }), "{missing}");
+    at(directory.path(), Resume::Never).unwrap();
+    let occupied = checkpoint_error(at(directory.path(), Resume::Never));
+    assert!(matches!(occupied, CheckpointError::Occupied { .. }), "{occupied}");
+    let lock = fs::File::options().write(true).open(directory.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let in_use = checkpoint_error(at(directory.path(), Resume::Always));
+    assert!(matches!(in_use, CheckpointError::InUse { .. }), "{in_use}");
+    let file = directory.path().join("lock");
+    let no_directory = checkpoint_error(at(&file, Resume::Never));
+    assert!(matches!(no_directory, CheckpointError::File(_)), "{no_directory}");
+    for (checkpoints, name) in [
+        (Checkpoints::new(directory.path()).every_steps(0), "every_steps"),
+        (Checkpoints::new(directory.path()).keep(0), "keep"),
+    ] {
+        match learner.run(&data).checkpoints(checkpoints).finish() {
+            Err(Error::Argument { argument, .. }) => assert_eq!(argument, name),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn another_configuration_or_other_data_are_named() {
+    let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
+    let base = || DbKsvd::builder(24, 3).epochs(2).minibatch(100);
+    let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    let resume = |learner: Result<DbKsvd, Error>, data: &Mat<f32>| {
+        let learner = learner.unwrap();
+        learner.run(data).checkpoints(checkpoints.clone()).finish()
+    };
+    resume(base().build(), &data).unwrap();
+    let shorter = data.as_ref().subcols(0, 899).to_owned();
+    let mut other = data.clone();
+    other[(3, 0)] += 1.0;
+    let cases = [
+        (base().seed(1).build(), &data, "seed"),
+        (base().epochs(3).build(), &data, "epochs"),
+        (base().minibatch(90).build(), &data, "minibatch"),
+        (base().center(true).build(), &data, "center"),
+        (base().updater(KSvd::new().sweeps(1)).build(), &data, "updater"),
+        (base().build(), &shorter, "data.samples"),
+        (base().build(), &other, "data.fingerprint"),
+    ];
+    for (learner, data, name) in cases {
+        match checkpoint_error(resume(learner, data)) {
+            // Several properties may differ; each case names its own or one that follows from it.
+            CheckpointError::Mismatch { what, .. } => {
+                let follows = name == "data.samples" && what == "data.fingerprint";
+                assert!(what == name || follows, "{name}: {what}");
+            }
+            error => panic!("{name}: {error}"),
+        }
+    }
+    // What may change: when to stop, and how often to save.
+    let patient = base().target_fvu(0.0).time_budget(Duration::from_secs(3600));
+    assert_eq!(resume(patient.build(), &data).unwrap().report.stop, StopReason::Completed);
+}
+
+#[test]
+fn a_spoilt_file_is_refused() {
+    let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
+    let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    learner().run(&data).checkpoints(checkpoints.clone()).finish().unwrap();
+    let path = directory.path().join("checkpoint-000000000036.safetensors");
+    let content = fs::read(&path).unwrap();
+    for cut in [0, 7, 100, content.len() / 2, content.len() - 1] {
+        fs::write(&path, &content[..cut]).unwrap();
+        let result = learner::<f32>().run(&data).checkpoints(checkpoints.clone()).finish();
+        assert!(matches!(result, Err(Error::File(_))), "{cut}: {result:?}");
+    }
+    let foreign = dbksvd::Model::<f32>::new(
+        dbksvd::Dictionary::new(Mat::identity(16, 16)).unwrap(),
+        None,
+        1,
+        dbksvd::Sign::Signed,
+    );
+    foreign.unwrap().save(&path).unwrap();
+    let result = learner::<f32>().run(&data).checkpoints(checkpoints).finish();
+    assert!(matches!(result, Err(Error::File(_))), "{result:?}");
+}
+
+/// Takes the directory away after some steps, and brings it back later: what a disk that is full, or
+/// gone for a while, looks like.
+struct Away<'a> {
+    directory: &'a Path,
+    elsewhere: &'a Path,
+    gone: std::ops::Range<u64>,
+    told: Told,
+}
+
+impl Observer<f32> for Away<'_> {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if progress.total_steps == self.gone.start {
+            fs::rename(self.directory, self.elsewhere).unwrap();
+        }
+        if progress.total_steps == self.gone.end {
+            fs::rename(self.elsewhere, self.directory).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        self.told.on_checkpoint(checkpoint)
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        self.told.on_checkpoint_failure(error)
+    }
+}
+
+#[test]
+fn a_failed_save_leaves_the_one_before_and_learning_may_go_on() {
+    let (base, data, learner) = (TempDir::new().unwrap(), data::<f32>(), learner::<f32>());
+    let whole = learner.run(&data).finish().unwrap();
+    let (directory, elsewhere) = (base.path().join("here"), base.path().join("there"));
+    let checkpoints = Checkpoints::new(&directory).every_steps(4).every(None).keep(100);
+    let away =
+        |gone| Away { directory: &directory, elsewhere: &elsewhere, gone, told: Told::default() };
+
+    // By default the run ends, with the dictionary of the last step and the error.
+    let mut forever = away(11..1000);
+    let run = learner.run(&data).observer(&mut forever).checkpoints(checkpoints.clone());
+    let fit = run.finish().unwrap();
+    assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Failed, 12));
+    assert!(matches!(fit.failure, Some(Error::File(_))));
+    assert_eq!(files(&elsewhere), [4, 8]);
+    // Those before are intact: the run goes on from them.
+    fs::rename(&elsewhere, &directory).unwrap();
+    let resumed = learner.run(&data).checkpoints(checkpoints.clone().resume(Resume::Always));
+    let resumed = resumed.finish().unwrap();
+    assert_eq!(resumed.report.resumed_from, Some(8));
+    assert_same(&whole, &resumed);
+
+    fs::remove_dir_all(&directory).unwrap();
+    let mut for_a_while = away(11..21);
+    let on_failure = checkpoints.on_failure(OnFailure::GoOn);
+    let run = learner.run(&data).observer(&mut for_a_while).checkpoints(on_failure);
+    let fit = run.finish().unwrap();
+    assert_same(&whole, &fit);
+    assert_eq!(for_a_while.told.failures, 3, "at 12, 16 and 20");
+    assert_eq!(for_a_while.told.steps, [4, 8, 24, 28, 32, 36]);
+}

@@ -1,0 +1,210 @@
+//! Sources made of other sources, and splits of them.
+
+use std::fs;
+use std::ops::Range;
+
+use dbksvd::Error;
+use dbksvd::error::{FileError, SourceError};
+use dbksvd::faer::Mat;
+use dbksvd::source::{
+    FileSource, HeldOut, SampleSource, Shards, Subset, check_read, open_shards, split,
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// Sample i is (i, −i).
+struct Counted(usize);
+
+impl SampleSource<f32> for Counted {
+    fn dim(&self) -> usize {
+        2
+    }
+
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+        check_read(&range, into.len(), self.0, 2)?;
+        for (i, sample) in range.zip(into.chunks_exact_mut(2)) {
+            sample.copy_from_slice(&[i as f32, -(i as f32)]);
+        }
+        Ok(())
+    }
+}
+
+fn read(source: &impl SampleSource<f32>, range: Range<usize>) -> Vec<f32> {
+    let mut values = vec![f32::NAN; range.len() * source.dim()];
+    source.read(range, &mut values).unwrap();
+    values
+}
+
+proptest! {
+    #[test]
+    fn shards_read_as_their_concatenation(
+        lengths in prop::collection::vec(0_usize..9, 1..7), a: prop::sample::Index, b: prop::sample::Index,
+    ) {
+        let mut all = Vec::new();
+        let mut shards = Vec::new();
+        for (shard, &length) in lengths.iter().enumerate() {
+            let matrix = Mat::from_fn(3, length, |r, c| (100 * shard + 10 * c + r) as f32);
+            for c in 0..length {
+                all.extend_from_slice(matrix.col_as_slice(c));
+            }
+            shards.push(matrix);
+        }
+        let shards = Shards::new::<f32>(shards).unwrap();
+        let samples = all.len() / 3;
+        prop_assert_eq!(shards.samples(), samples);
+        let (a, b) = (a.index(samples + 1), b.index(samples + 1));
+        let range = a.min(b)..a.max(b);
+        prop_assert_eq!(read(&shards, range.clone()), &all[3 * range.start..3 * range.end]);
+        prop_assert!(shards.locate(samples).is_none());
+    }
+
+    #[test]
+    fn splits_are_disjoint_and_complete(samples in 2_usize..3000, share in 0.02_f64..0.9, seed: u64) {
+        let source = Counted(samples);
+        match split(&source, &HeldOut::Share(share), seed) {
+            Ok((learned, held_out)) => {
+                let mut seen = vec![false; samples];
+                for part in [&learned, &held_out] {
+                    for (at, sample) in read(part, 0..part.samples()).chunks_exact(2).enumerate() {
+                        let index = sample[0] as usize;
+                        prop_assert!(!std::mem::replace(&mut seen[index], true));
+                        prop_assert_eq!(part.index_in_source(at), Some(index));
+                        prop_assert_eq!(SampleSource::<f32>::origin(part, at), index);
+                    }
+                }
+                prop_assert!(seen.into_iter().all(|seen| seen));
+                let asked = share * samples as f64;
+                // Rounded to whole blocks, of which the last may be short.
+                prop_assert!((held_out.samples() as f64 - asked).abs() <= 1.0 + 1.5 * asked / 16.0);
+            }
+            Err(error) => {
+                prop_assert!(share * (samples as f64) < 1.0, "{} of {samples}: {error}", share);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_split_depends_on_the_seed_alone() {
+    let source = Counted(10_000);
+    let ranges = |seed| split(&source, &HeldOut::Share(0.1), seed).unwrap().1.ranges().to_vec();
+    assert_eq!(ranges(1), ranges(1));
+    assert_ne!(ranges(1), ranges(2));
+    let (learned, held_out) = split(&source, &HeldOut::Range(10..30), 0).unwrap();
+    assert_eq!(learned.ranges(), [0..10, 30..10_000]);
+    assert_eq!(held_out.ranges(), std::slice::from_ref(&(10..30)));
+}
+
+#[test]
+fn impossible_splits_and_subsets_are_refused() {
+    let source = Counted(100);
+    let all = [
+        HeldOut::Range(0..100),
+        HeldOut::Range(5..5),
+        HeldOut::Range(90..101),
+        HeldOut::Share(0.0),
+        HeldOut::Share(1.0),
+        HeldOut::Share(f64::NAN),
+        HeldOut::Share(0.001),
+        HeldOut::Share(0.999),
+    ];
+    for held_out in all {
+        let result = split(&source, &held_out, 0);
+        let is_refused = matches!(result, Err(Error::Argument { argument: "held_out", .. }));
+        assert!(is_refused, "{held_out:?}");
+    }
+    for ranges in [vec![0..5, 4..6], vec![1..2, 99..101]] {
+        let result = Subset::new::<f32>(&source, ranges);
+        assert!(matches!(result, Err(Error::Argument { argument: "ranges", .. })));
+    }
+    let none: Vec<Mat<f32>> = Vec::new();
+    assert!(matches!(Shards::new::<f32>(none), Err(Error::Argument { argument: "shards", .. })));
+    let unlike = vec![Mat::<f32>::zeros(3, 2), Mat::zeros(3, 1), Mat::zeros(4, 1)];
+    let result = Shards::new::<f32>(unlike);
+    assert!(matches!(result, Err(Error::Shard { shard: 2, found: 4, expected: 3 })));
+}
+
+/// A `.npy` file of `rows` rows (value, value) in f16, all below 2,048 and so exact.
+fn write_npy(path: &std::path::Path, rows: Range<usize>) {
+    let header =
+        format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({}, 2), }}\n", rows.len());
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    for row in rows {
+        let value = half::f16::from_f32(row as f32).to_le_bytes();
+        bytes.extend([value, value].concat());
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn directories_and_patterns_in_natural_order() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut start = 0;
+    for (shard, rows) in [3, 1, 0, 4, 2, 5, 1, 2, 2, 3, 6].into_iter().enumerate() {
+        write_npy(&path(&format!("part{shard}.npy")), start..start + rows);
+        start += rows;
+    }
+    fs::write(path("notes.txt"), "not a shard").unwrap();
+    fs::create_dir(path("deeper.npy")).unwrap();
+    let expected: Vec<f32> = (0..start).flat_map(|row| [row as f32; 2]).collect();
+    for name in [".", "*.npy", "part*"] {
+        let shards = open_shards([path(name)], None).unwrap();
+        assert_eq!(shards.shards().len(), 11, "{name}");
+        assert_eq!(read(&shards, 0..start), expected, "{name}");
+        assert_eq!(SampleSource::<f32>::element_type(&shards), "f16");
+    }
+    let two = open_shards([path("part1.npy"), path("part0.npy")], None).unwrap();
+    assert_eq!(read(&two, 0..4), [3.0, 3.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
+    assert_eq!(two.locate(2).unwrap(), (1, 1));
+}
+
+#[test]
+fn files_beyond_those_kept_open_are_read_too() {
+    let directory = TempDir::new().unwrap();
+    for shard in 0..300 {
+        write_npy(&directory.path().join(format!("{shard}.npy")), shard..shard + 1);
+    }
+    let shards = open_shards([directory.path()], None).unwrap();
+    assert_eq!(read(&shards, 250..300), (250..300).flat_map(|i| [i as f32; 2]).collect::<Vec<_>>());
+    // One that is not kept open, cut meanwhile.
+    let last = directory.path().join("299.npy");
+    let content = fs::read(&last).unwrap();
+    fs::write(&last, &content[..content.len() - 1]).unwrap();
+    let mut values = [0.0_f32; 2];
+    let result = shards.read(299..300, &mut values);
+    assert!(matches!(result, Err(SourceError::File(FileError::Truncated { .. }))));
+}
+
+#[test]
+fn lying_and_missing_files_are_errors_before_anything_is_read() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let file_error = |result: Result<Shards<FileSource>, Error>| match result {
+        Err(Error::File(error)) => error,
+        other => panic!("expected a file error, got {other:?}"),
+    };
+    let none = file_error(open_shards([directory.path()], None));
+    assert!(matches!(none, FileError::NoFiles { .. }), "{none}");
+    let none = file_error(open_shards([path("*.npy")], None));
+    assert!(none.to_string().contains("*.npy"), "{none}");
+    let none = file_error(open_shards([path("[.npy")], None));
+    assert!(matches!(none, FileError::NoFiles { .. }), "{none}");
+    let absent = file_error(open_shards([path("absent.npy")], None));
+    assert!(matches!(absent, FileError::Io { .. }), "{absent}");
+    write_npy(&path("a.npy"), 0..5);
+    write_npy(&path("b.npy"), 5..9);
+    let content = fs::read(path("b.npy")).unwrap();
+    fs::write(path("b.npy"), &content[..content.len() - 2]).unwrap();
+    let lie = file_error(open_shards([directory.path()], None));
+    assert!(matches!(&lie, FileError::Truncated { path, .. } if path.ends_with("b.npy")), "{lie}");
+    let nothing: [&str; 0] = [];
+    let result = open_shards(nothing, None);
+    assert!(matches!(result, Err(Error::Argument { argument: "shards", .. })));
+}
