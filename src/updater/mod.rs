@@ -1,12 +1,17 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
 
 mod ksvd;
+mod renewal;
 
-pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
+pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
+pub use renewal::Renewal;
 
+use num_traits::Float;
+
+use crate::Scalar;
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 
 /// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
 ///
@@ -72,4 +77,13 @@ pub struct UpdateReport {
     pub replaced: usize,
     /// Atoms that duplicated another, were merged with it, and replaced by samples.
     pub merged: usize,
+}
+
+/// max(c, 0) for non-negative codes.
+#[inline(always)]
+fn project<T: Scalar>(coefficient: T, sign: Sign) -> T {
+    match sign {
+        Sign::Signed => coefficient,
+        Sign::NonNegative => Float::max(coefficient, T::zero()),
+    }
 }
