@@ -20,6 +20,7 @@
 //! | Babel μ₁(k) | max over j of the k largest \|cos(d_i, d_j)\|, summed | 0 … k | 0 | [`Coherence::babel`] |
 //! | recovery bound | largest k with k < (1 + 1/μ)/2 | 0 … m | m | [`Coherence::sparsity_bound`] |
 //! | Babel bound | largest k with μ₁(k − 1) + μ₁(k) < 1 | 0 … m | m | [`Coherence::babel_sparsity_bound`] |
+//! | recovery coefficient | max over j ∉ S of ‖D_S⁺ d_j‖₁, for the support S of a sample | ≥ 0 | 0 | [`SampleGuarantee::recovery_coefficient`] |
 //!
 //! FVU and relative error are different numbers whenever the samples are not centred: say which.
 //! MCC, uniqueness, explained variance and L0 are those of SynthSAEBench (D. Chanin & A.
@@ -33,9 +34,11 @@
 mod assignment;
 mod coherence;
 mod cosine;
+mod guarantees;
 mod reconstruction;
 mod recovery;
 
 pub use coherence::Coherence;
+pub use guarantees::{Guarantees, SampleGuarantee};
 pub use reconstruction::{Reconstruction, reconstruction};
 pub use recovery::{Alike, Pair, RECOVERED, Recovery};
