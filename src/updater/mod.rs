@@ -1,9 +1,12 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
 
 mod ksvd;
+mod method_of_directions;
 mod renewal;
+mod sums;
 
 pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
+pub use method_of_directions::{Mod, ModState};
 pub use renewal::Renewal;
 
 use num_traits::Float;
