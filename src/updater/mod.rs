@@ -2,11 +2,13 @@
 
 mod ksvd;
 mod method_of_directions;
+mod online;
 mod renewal;
 mod sums;
 
 pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
 pub use method_of_directions::{Mod, ModState};
+pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;
 
 use num_traits::Float;
