@@ -1,11 +1,13 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
 
+mod incoherent;
 mod ksvd;
 mod method_of_directions;
 mod online;
 mod renewal;
 mod sums;
 
+pub use incoherent::{Incoherent, IncoherentState};
 pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
