@@ -1,4 +1,18 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
+//!
+//! | updater | what it does | choose it |
+//! |---|---|---|
+//! | [`KSvd::new`] | approximate K-SVD (one power step an atom, Rubinstein 2008) in batches of atoms, with a memory of earlier minibatches and renewal | unless there is a reason not to |
+//! | [`KSvd`] with [`LeadingPair::Power`] of 3 | the same with a more precise pair | where an epoch's time matters less than its progress |
+//! | [`KSvd::textbook`] with one power step | approximate K-SVD as published, one atom at a time | to compare with it, on all samples at once |
+//! | [`KSvd::textbook`] | K-SVD as published (Aharon 2006): the exact pair | to compare with it on small problems: the exact pair is slow |
+//! | [`KSvd`] with [`AtomRule::Shared`] | the updates of KSVD.jl | to compare with it |
+//! | [`Online`] | statistics of all minibatches, descent on atoms (Mairal 2009) | for small minibatches and streams, with memory for m² numbers |
+//! | [`Mod`] | the best dictionary for the codes, by least squares (Engan 1999) | for few atoms and all samples at once; never for minibatches |
+//! | [`Incoherent`] around any of these | moves atoms apart that are too much alike | where the codes must be identifiable, at some cost of error |
+//!
+//! All are measured against each other in `docs/updaters.md` and `docs/study/phase` of the
+//! repository.
 
 mod incoherent;
 mod ksvd;
