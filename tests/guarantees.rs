@@ -24,7 +24,8 @@ fn codes<T: Scalar>(atoms: usize, supports: &[&[u32]]) -> SparseCodes<T> {
 /// 16 spikes and the 16 Walsh functions of norm 1: |cos| = 1/4 between a spike and a function, 0
 /// within either basis.
 fn spikes_and_functions<T: Scalar>() -> Dictionary<T> {
-    let walsh = |row: usize, j: usize| if (row & j).count_ones() % 2 == 0 { 0.25 } else { -0.25 };
+    let walsh =
+        |row: usize, j: usize| if (row & j).count_ones().is_multiple_of(2) { 0.25 } else { -0.25 };
     Dictionary::new(Mat::from_fn(16, 32, |row, j| {
         T::narrow(if j < 16 { f64::from(u8::from(row == j)) } else { walsh(row, j - 16) })
     }))

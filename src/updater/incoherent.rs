@@ -47,6 +47,9 @@ const BLOCK: usize = 128;
 /// Samples refitted by one task.
 const SAMPLES_A_TASK: usize = 64;
 
+/// Where fewer than one in so many entries of E are nonzero, a product is not worth its while.
+const RARE: usize = 16;
+
 /// Passes of the refit over the atoms of a sample.
 const PASSES: usize = 2;
 
@@ -67,8 +70,8 @@ const AIM: f64 = 0.99;
 /// done. The bound holds for |cos| with codes of either sign, as the guarantees of pursuit do that it
 /// is wanted for ([`Coherence`](crate::metrics::Coherence)).
 ///
-/// Complexity: 2·d·m² multiplications an iteration, and one time d·m² if no pair is beyond the bound;
-/// else 2·d for each nonzero and pass of the refit. Memory: 2·d·m and p·128·m scalars on p threads,
+/// Complexity: d·m² multiplications an iteration, twice that where more than one pair in sixteen is
+/// beyond the bound; then 2·d for each nonzero and each of two passes of the refit. Memory: 2·d·m and p·128·m scalars on p threads,
 /// and the residual (d × N of the minibatch).
 ///
 /// ```
@@ -193,14 +196,15 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
                 let mut excess = Mat::<B::Scalar>::zeros(dictionary.ncols(), width);
                 let atoms = dictionary.subcols(first, width);
                 backend.product_tn(excess.as_mut(), dictionary, atoms);
-                let mut beyond = false;
+                let (mut beyond, mut pairs) = (false, 0);
                 for (within, sum) in sums.iter_mut().enumerate() {
                     let column = column_mut(excess.as_mut(), within);
                     column[first + within] = B::Scalar::zero();
-                    beyond |= clip(column, limit, aim, sum);
+                    let clipped = clip(column, limit, aim, sum);
+                    beyond |= clipped.beyond;
+                    pairs += clipped.count;
                 }
-                let one = <B::Scalar as One>::one();
-                matmul(change, Accum::Replace, dictionary, excess.as_ref(), one, Par::Seq);
+                multiply(change, dictionary, excess.as_ref(), pairs);
                 beyond
             })
             .reduce(|| false, |a, b| a | b)
@@ -221,20 +225,50 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
     }
 }
 
+/// D E, for E with `count` nonzeros: where these are few, column by column.
+fn multiply<T: Scalar>(
+    mut change: MatMut<'_, T>,
+    dictionary: MatRef<'_, T>,
+    excess: MatRef<'_, T>,
+    count: usize,
+) {
+    if RARE * count > excess.nrows() * excess.ncols() {
+        matmul(change, Accum::Replace, dictionary, excess, <T as One>::one(), Par::Seq);
+        return;
+    }
+    for j in 0..excess.ncols() {
+        let change = column_mut(change.as_mut(), j);
+        change.fill(T::zero());
+        for (i, &e) in column(excess, j).iter().enumerate() {
+            if e != T::zero() {
+                rows::add(change, e, column(dictionary, i));
+            }
+        }
+    }
+}
+
+/// What a column of cosines was before it was clipped.
+struct Clipped {
+    /// Whether any was beyond ± the limit.
+    beyond: bool,
+    /// How many were beyond ± the aim.
+    count: usize,
+}
+
 kernel::vectorized! {
-    /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values. Whether
-    /// any cosine was beyond ±`limit`.
-    fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> bool {
-        let (mut largest, mut total) = (T::zero(), 0.0_f64);
+    /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values.
+    fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
+        let (mut largest, mut total, mut count) = (T::zero(), 0.0_f64, 0);
         for cosine in cosines.iter_mut() {
             let size = Float::abs(*cosine);
             let excess = Float::max(size - aim, T::zero());
             largest = Float::max(largest, size);
             total += excess.widen();
+            count += usize::from(size > aim);
             *cosine = if *cosine < T::zero() { -excess } else { excess };
         }
         *sum = total;
-        largest > limit
+        Clipped { beyond: largest > limit, count }
     }
 }
 
