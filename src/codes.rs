@@ -342,6 +342,12 @@ impl<T: Scalar> CodesBlock<'_, T> {
         &mut self.values[i * self.sparsity..][..self.lengths[i] as usize]
     }
 
+    /// The atoms of the block's sample `i`, with its coefficients to be changed in place.
+    pub(crate) fn code_mut(&mut self, i: usize) -> (&[u32], &mut [T]) {
+        let slots = i * self.sparsity..i * self.sparsity + self.lengths[i] as usize;
+        (&self.support[slots.clone()], &mut self.values[slots])
+    }
+
     /// The first `samples` samples and the rest.
     ///
     /// # Panics

@@ -59,11 +59,11 @@
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
 //! | [`coder`] | [`Omp`](coder::Omp) and [`BatchOmp`](coder::BatchOmp); the trait to write another |
-//! | [`updater`] | [`KSvd`](updater::KSvd); the trait to write another |
+//! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`source`] | samples in memory and in files, read by ranges; shards, splits |
 //! | [`Preprocessing`], [`Outliers`] | means, scales, and samples of extreme norm |
-//! | [`metrics`] | errors, coherence, recovery |
+//! | [`metrics`] | errors, coherence, recovery and its guarantees |
 //! | [`synthetic`] | planted problems whose answer is known |
 //! | [`notation`] | letters, names and shapes |
 //!

@@ -24,5 +24,7 @@
 //! | W | L⁻¹ D_SᵀD | ≤ k × m | rows |
 //! | P | projection onto the span of the chosen atoms | | |
 //! | w_j, ρ | weight of atom j's past, and how much of it is kept | | |
+//! | A, B | statistics Σ x xᵀ and Σ y xᵀ of online learning | m × m, d × m | column-major |
+//! | β | how much of them is kept from one minibatch to the next | | |
 //! | μ, μ₁ | coherence and Babel function of a dictionary | | |
 //! | FVU | fraction of variance unexplained | | |

@@ -3,7 +3,8 @@
 use dbksvd::backend::{Faer, Reference};
 use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
 use dbksvd::conformance;
-use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
+use dbksvd::updater::{AtomRule, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair};
+use dbksvd::updater::{Memory, Mod, Online, Renewal};
 
 fn single() -> Faer<f32> {
     Faer::default()
@@ -72,7 +73,7 @@ fn coder_batch_omp_with_thresholds() {
 }
 
 /// The updater on every backend, with a coder that passes its suite.
-fn updater(updater: KSvd) {
+fn updater(updater: impl DictionaryUpdater<Faer<f32>> + DictionaryUpdater<Faer<f64>>) {
     conformance::updater(&single(), &BatchOmp::new(), &updater);
     conformance::updater(&double(), &BatchOmp::new(), &updater);
 }
@@ -116,4 +117,32 @@ fn updater_with_eager_renewal() {
     let renewal = Renewal { min_usage: 0.5, max_coherence: 0.7, window: 0.1, until: 1.0 };
     updater(KSvd::new().renewal(Some(renewal)));
     updater(KSvd::textbook().renewal(Some(renewal)));
+    updater(Mod::new().renewal(Some(renewal)));
+    updater(Online::new().renewal(Some(renewal)));
+}
+
+#[test]
+fn updater_mod() {
+    updater(Mod::new());
+    updater(Mod::textbook());
+    updater(Mod::new().ridge(0.1));
+    conformance::updater(&reference(), &Omp::new(), &Mod::textbook());
+}
+
+#[test]
+fn updater_online() {
+    updater(Online::new());
+    updater(Online::new().sweeps(3).forgetting(Forgetting::Power { exponent: 0.0 }));
+    updater(Online::new().forgetting(Forgetting::Retention { retention: 0.0 }));
+    conformance::updater(&reference(), &Omp::new(), &Online::new());
+}
+
+/// The least coherence of 24 atoms in 8 dimensions is 0.3, of 40 in 17 it is 0.18: a bound that is
+/// reached and one that is not.
+#[test]
+fn updater_incoherent() {
+    updater(Incoherent::new(KSvd::new(), 0.7));
+    updater(Incoherent::new(Mod::new(), 0.31).iterations(3));
+    updater(Incoherent::new(Incoherent::new(Online::new(), 0.6), 0.5));
+    conformance::updater(&reference(), &Omp::new(), &Incoherent::new(KSvd::new(), 0.6));
 }

@@ -9,7 +9,8 @@ use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::learn::Report;
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::updater::{KSvd, LeadingPair, Memory, Renewal};
+use dbksvd::updater::Renewal;
+use dbksvd::updater::{DictionaryUpdater, Incoherent, KSvd, LeadingPair, Memory, Mod, Online};
 use dbksvd::{DbKsvd, Model, Sign};
 
 fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
@@ -69,6 +70,40 @@ fn exact_pairs_have_the_same_bits_on_any_number_of_threads() {
     for threads in [2, 3, 4, 8] {
         assert!(on_threads(threads, learn) == expected, "{threads} threads");
     }
+}
+
+/// Learns with more atoms, samples and dimensions than one task takes.
+fn learn_with<U: DictionaryUpdater<Faer<f32>>>(updater: U) -> (Model<f32>, Vec<[u64; 5]>) {
+    let planted = Planted::new(40, 150, 3, 1200).kind(Kind::Correlated).noise(0.1).seed(1);
+    let samples = planted.generate::<f32>().unwrap().samples;
+    let builder = DbKsvd::builder(150, 3).epochs(2).minibatch(600);
+    without_times(builder.updater(updater).build().unwrap().fit(&samples).unwrap())
+}
+
+#[track_caller]
+fn same_on_any_number_of_threads<U>(updater: U)
+where
+    U: DictionaryUpdater<Faer<f32>> + Copy,
+{
+    let expected = on_threads(1, || learn_with(updater));
+    for threads in [2, 3, 4, 8] {
+        assert!(on_threads(threads, || learn_with(updater)) == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn mod_has_the_same_bits_on_any_number_of_threads() {
+    same_on_any_number_of_threads(Mod::new());
+}
+
+#[test]
+fn online_learning_has_the_same_bits_on_any_number_of_threads() {
+    same_on_any_number_of_threads(Online::new());
+}
+
+#[test]
+fn parting_atoms_has_the_same_bits_on_any_number_of_threads() {
+    same_on_any_number_of_threads(Incoherent::new(KSvd::new(), 0.5));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use dbksvd::error::SourceError;
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Builder, Report};
 use dbksvd::source::{SampleSource, SliceSource};
-use dbksvd::updater::{DictionaryUpdater, KSvd, LeadingPair, Memory, Renewal};
+use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Memory, Mod};
+use dbksvd::updater::{Online, Renewal};
 use dbksvd::{DbKsvd, Dictionary, Encoder, Error, Initialisation, Model, Sign};
 use dbksvd::{backend::Faer, synthetic::Planted};
 
@@ -374,6 +375,70 @@ fn renewal_out_of_range() {
     renewal_refused(Renewal { until: f64::NAN, ..good }, "until", "NaN");
 }
 
+/// Fails unless the builder refuses the updater.
+#[track_caller]
+fn updater_refused(updater: impl DictionaryUpdater<Faer<f32>>, name: &str, value: &str) {
+    refused(builder().updater(updater).build().map(|_| ()), name, value);
+}
+
+#[test]
+fn a_ridge_out_of_range() {
+    updater_refused(Mod::new().ridge(-0.1), "ridge", "-0.1");
+    updater_refused(Mod::new().ridge(f64::NAN), "ridge", "NaN");
+    updater_refused(Mod::new().ridge(f64::INFINITY), "ridge", "inf");
+}
+
+#[test]
+fn renewal_out_of_range_in_other_updaters() {
+    let renewal = Some(Renewal { window: -1.0, ..Renewal::default() });
+    updater_refused(Mod::new().renewal(renewal), "window", "-1");
+    updater_refused(Online::new().renewal(renewal), "window", "-1");
+}
+
+#[test]
+fn forgetting_out_of_range() {
+    for (value, printed) in [(-0.1, "-0.1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let power = Forgetting::Power { exponent: value };
+        updater_refused(Online::new().forgetting(power), "exponent", printed);
+        let constant = Forgetting::Retention { retention: value };
+        updater_refused(Online::new().forgetting(constant), "retention", printed);
+    }
+    let constant = Forgetting::Retention { retention: 1.1 };
+    updater_refused(Online::new().forgetting(constant), "retention", "1.1");
+}
+
+#[test]
+fn no_sweeps_of_online_learning() {
+    updater_refused(Online::new().sweeps(0), "sweeps", "0");
+}
+
+#[test]
+fn a_bound_on_coherence_out_of_range() {
+    for (value, printed) in [(0.0, "0"), (-0.5, "-0.5"), (1.1, "1.1"), (f64::NAN, "NaN")] {
+        updater_refused(Incoherent::new(KSvd::new(), value), "max_coherence", printed);
+    }
+}
+
+/// Eight atoms in six dimensions are at a coherence of √(2/42) = 0.218 at least, which is known once
+/// the dimension is.
+#[test]
+fn a_bound_on_coherence_below_welchs() {
+    let learner = builder().updater(Incoherent::new(KSvd::new(), 0.2)).build().unwrap();
+    refused(learner.fit(&samples()).map(|_| ()), "max_coherence", "0.2");
+    let learner = builder().updater(Incoherent::new(KSvd::new(), 0.25)).build().unwrap();
+    learner.fit(&samples()).unwrap();
+}
+
+#[test]
+fn no_steps_apart() {
+    updater_refused(Incoherent::new(KSvd::new(), 0.9).iterations(0), "iterations", "0");
+}
+
+#[test]
+fn an_incoherent_updater_that_is_refused_itself() {
+    updater_refused(Incoherent::new(KSvd::new().sweeps(0), 0.9), "sweeps", "0");
+}
+
 /// Both coders, in the builder and in `encode`, refuse the rule.
 #[track_caller]
 fn rule_refused(omp: Omp, batch: BatchOmp, name: &str, value: &str) {
@@ -409,6 +474,8 @@ fn shapes_are_checked_by_coders_and_updaters_themselves() {
     refused(SparseCoder::<Faer<f32>>::check(&Omp::new(), &shape), "sparsity", "5");
     refused(SparseCoder::<Faer<f32>>::check(&BatchOmp::new(), &shape), "sparsity", "5");
     refused(DictionaryUpdater::<Faer<f32>>::check(&KSvd::new(), &shape), "sparsity", "5");
+    refused(DictionaryUpdater::<Faer<f32>>::check(&Mod::new(), &shape), "sparsity", "5");
+    refused(DictionaryUpdater::<Faer<f32>>::check(&Online::new(), &shape), "sparsity", "5");
 }
 
 // Codes from compressed rows.

@@ -27,7 +27,7 @@ const STEPS: usize = 4;
 /// Checks `updater` on `backend` against the contract of [`DictionaryUpdater`], over steps of
 /// coding and updating: finite atoms of norm 1, codes within budget that use an atom once and obey
 /// the sign, a report whose numbers are those of Y, D and X, samples left alone, and the same bits
-/// again and on any number of threads.
+/// again, on any number of threads, and by a state restored before each step.
 ///
 /// Codes cannot be uploaded to every backend, so `coder` makes them; let it be one that passes
 /// [`coder`](super::coder()).
@@ -84,18 +84,21 @@ struct Updated<T: Scalar> {
 
 impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> {
     fn run(&self) {
-        let run = on_threads(1, || self.learn());
+        let run = on_threads(1, || self.learn(false));
         for updated in &run {
             self.atoms_are_of_unit_norm(updated.dictionary.as_ref());
             self.codes_are_sound(updated);
             self.report_is_true(updated);
         }
-        let again = on_threads(3, || self.learn());
+        let again = on_threads(3, || self.learn(false));
         assert!(again == run, "the result on three threads is not that on one: {:?}", self.shape);
+        let restored = self.learn(true);
+        assert!(restored == run, "what `keep` gave does not restore the state: {:?}", self.shape);
     }
 
-    /// A few steps of coding and updating, all with one state.
-    fn learn(&self) -> Vec<Updated<B::Scalar>> {
+    /// A few steps of coding and updating, all with one state, or each with a fresh one that takes up
+    /// what the one before kept.
+    fn learn(&self, is_restored: bool) -> Vec<Updated<B::Scalar>> {
         let Self { backend, coder, updater, shape, .. } = *self;
         let mut coder_state = coder.prepare(backend, &shape).expect("memory");
         let mut state = updater.prepare(backend, &shape).expect("memory");
@@ -105,6 +108,12 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         let mut order: Vec<u32> = (0..shape.atoms as u32).collect();
         let steps = 0..STEPS;
         let run = steps.map(|number| {
+            if is_restored {
+                let kept = updater.keep(backend, &state).expect("memory for small states");
+                state = updater.prepare(backend, &shape).expect("memory");
+                let restored = updater.restore(backend, &mut state, &kept);
+                restored.expect("`restore` takes what `keep` gave");
+            }
             order.reverse();
             let rotation = number % order.len();
             order.rotate_left(rotation);

@@ -21,6 +21,7 @@
 //! | recovery bound | largest k with k < (1 + 1/μ)/2 | 0 … m | m | [`Coherence::sparsity_bound`] |
 //! | max decoder cosine | max over i ≠ j of cos(d_i, d_j), for each j | −1 … 1 | | [`Neighbours::max_cosines`] |
 //! | Babel bound | largest k with μ₁(k − 1) + μ₁(k) < 1 | 0 … m | m | [`Coherence::babel_sparsity_bound`] |
+//! | recovery coefficient | max over j ∉ S of ‖D_S⁺ d_j‖₁, for the support S of a sample | ≥ 0 | 0 | [`SampleGuarantee::recovery_coefficient`] |
 //!
 //! Measures of the tools around sparse autoencoders, whose variants are named at each:
 //!
@@ -53,6 +54,7 @@ mod coherence;
 mod cosine;
 mod detection;
 mod fidelity;
+mod guarantees;
 mod logistic;
 mod neighbours;
 mod probing;
@@ -64,6 +66,7 @@ mod usage;
 pub use coherence::Coherence;
 pub use detection::Detection;
 pub use fidelity::{Fidelity, fidelity};
+pub use guarantees::{Guarantees, SampleGuarantee};
 pub use neighbours::{Likeness, Neighbour, Neighbours};
 pub use probing::{Features, Probe, Probes, Probing, Split};
 pub use reconstruction::{Reconstruction, reconstruction};

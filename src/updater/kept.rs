@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use faer::{MatMut, MatRef};
+
 use crate::Scalar;
 use crate::error::Error;
 
@@ -38,6 +40,23 @@ impl<T: Scalar> Kept<T> {
     /// Adds an array, in place of one of that name.
     pub fn insert(&mut self, name: impl Into<String>, array: KeptArray<T>) {
         self.arrays.insert(name.into(), array);
+    }
+
+    /// Adds a matrix, column by column.
+    pub fn insert_matrix(&mut self, name: impl Into<String>, matrix: MatRef<'_, T>) {
+        let columns = (0..matrix.ncols()).flat_map(|j| matrix.col(j).iter().copied());
+        self.insert(name, KeptArray::Scalars(columns.collect()));
+    }
+
+    /// Fills `matrix` with one of its shape that was added.
+    ///
+    /// # Errors
+    /// As [`f64s`](Self::f64s).
+    pub fn restore_matrix(&self, name: &str, mut matrix: MatMut<'_, T>) -> Result<(), Error> {
+        let (rows, columns) = (matrix.nrows(), matrix.ncols());
+        let values = self.scalars(name, rows * columns)?;
+        matrix.copy_from(MatRef::from_column_major_slice(values, rows, columns));
+        Ok(())
     }
 
     /// The arrays, by name.

@@ -1,15 +1,41 @@
 //! Dictionary updates: given Y and X, improve D, and the coefficients with it.
+//!
+//! | updater | what it does | choose it |
+//! |---|---|---|
+//! | [`KSvd::new`] | approximate K-SVD (one power step an atom, Rubinstein 2008) in batches of atoms, with a memory of earlier minibatches and renewal | unless there is a reason not to |
+//! | [`KSvd`] with [`LeadingPair::Power`] of 3 | the same with a more precise pair | where an epoch's time matters less than its progress |
+//! | [`KSvd::textbook`] with one power step | approximate K-SVD as published, one atom at a time | to compare with it, on all samples at once |
+//! | [`KSvd::textbook`] | K-SVD as published (Aharon 2006): the exact pair | to compare with it on small problems: the exact pair is slow |
+//! | [`KSvd`] with [`AtomRule::Shared`] | the updates of KSVD.jl | to compare with it |
+//! | [`Online`] | statistics of all minibatches, descent on atoms (Mairal 2009) | for small minibatches and streams, with memory for m² numbers |
+//! | [`Mod`] | the best dictionary for the codes, by least squares (Engan 1999) | for few atoms and all samples at once; never for minibatches |
+//! | [`Incoherent`] around any of these | moves atoms apart that are too much alike | where the codes must be identifiable, at some cost of error |
+//!
+//! All are measured against each other in `docs/updaters.md` and `docs/study/phase` of the
+//! repository.
 
+mod incoherent;
 mod kept;
 mod ksvd;
+mod method_of_directions;
+mod online;
+mod renewal;
+mod sums;
 
+pub use incoherent::{Incoherent, IncoherentState};
 pub use kept::{Kept, KeptArray};
 pub(crate) use ksvd::Sweep;
-pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
+pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
+pub use method_of_directions::{Mod, ModState};
+pub use online::{Forgetting, Online, OnlineState};
+pub use renewal::Renewal;
 
+use num_traits::Float;
+
+use crate::Scalar;
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 
 /// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
 ///
@@ -98,4 +124,13 @@ pub struct UpdateReport {
     pub replaced: usize,
     /// Atoms that duplicated another, were merged with it, and replaced by samples.
     pub merged: usize,
+}
+
+/// max(c, 0) for non-negative codes.
+#[inline(always)]
+fn project<T: Scalar>(coefficient: T, sign: Sign) -> T {
+    match sign {
+        Sign::Signed => coefficient,
+        Sign::NonNegative => Float::max(coefficient, T::zero()),
+    }
 }

@@ -1,7 +1,7 @@
 //! What can be set: the updater itself is its configuration.
 
-use super::Renewal;
 use crate::error::Error;
+use crate::updater::Renewal;
 
 /// How the leading singular pair of E_Ω is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

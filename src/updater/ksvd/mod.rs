@@ -26,24 +26,21 @@
 //!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
 //!    Elad's (2008) approximate K-SVD.
 //! 3. The batch is a parameter, never the number of threads: results do not depend on the machine.
-//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`] replaces dead and
+//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`](super::Renewal) replaces dead and
 //!    duplicate atoms by badly represented samples, since those, not the pair's precision, are what
 //!    stops K-SVD.
 
 mod config;
 mod direction;
-mod duplicates;
 mod exchange;
-mod renewal;
 
 pub use config::{AtomRule, KSvd, LeadingPair, Memory};
-pub use renewal::Renewal;
 
 use faer::{Mat, MatMut};
-use num_traits::Float;
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport};
+use super::renewal::{Census, Renewed};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, project};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut};
 use crate::codes::{AtomIndex, SparseCodes, Use};
@@ -52,7 +49,6 @@ use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 use direction::{Directions, Found};
 use exchange::{Exchange, Products, Samples};
-use renewal::Census;
 
 /// Uses of a batch's atoms that are worth a task of their own.
 const GRAIN: usize = 192;
@@ -186,28 +182,19 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         state.batch = size;
         state.is_fresh = false;
 
-        if let Some(renewal) = &self.renewal {
-            state.census.count(&state.index);
-            if state.census.is_due(renewal, step.progress) {
-                let samples = backend.view(y);
-                let residual = backend.view_mut(&mut state.residual);
-                let dictionary = backend.view_mut(dictionary);
-                let mut renewed = renewal::Renewed {
-                    samples,
-                    residual,
-                    dictionary,
-                    codes,
-                    index: &state.index,
-                    sign: state.shape.sign,
-                };
-                let outcome = renewed.renew(renewal, &state.census);
-                for &atom in &outcome.atoms {
-                    state.weights[atom as usize] = 0.0;
-                }
-                (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
-                state.census.restart();
-            }
+        let renewed = Renewed {
+            samples: backend.view(y),
+            residual: backend.view_mut(&mut state.residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index: &state.index,
+            sign: state.shape.sign,
+        };
+        let outcome = state.census.care(self.renewal.as_ref(), step.progress, renewed);
+        for &atom in &outcome.atoms {
+            state.weights[atom as usize] = 0.0;
         }
+        (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
         report.error_after = backend.squared_norm(&state.residual);
         Ok(report)
     }
@@ -396,14 +383,5 @@ impl<T: Scalar> Sweep<'_, T> {
                 *weight = change(*weight, energy);
             }
         });
-    }
-}
-
-/// max(c, 0) for non-negative codes.
-#[inline(always)]
-fn project<T: Scalar>(coefficient: T, sign: Sign) -> T {
-    match sign {
-        Sign::Signed => coefficient,
-        Sign::NonNegative => Float::max(coefficient, T::zero()),
     }
 }

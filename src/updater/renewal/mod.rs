@@ -1,16 +1,18 @@
 //! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
 //! badly represented.
 
+mod duplicates;
+
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::duplicates::{coherent_pairs, likeness};
 use super::project;
 use crate::backend::{column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::Error;
 use crate::kernel;
 use crate::{Scalar, Sign};
+use duplicates::{coherent_pairs, likeness};
 
 /// When an atom counts as dead or duplicate, and how long atoms are renewed.
 ///
@@ -77,14 +79,14 @@ impl Census {
         &self.uses
     }
 
-    pub(super) fn count(&mut self, index: &AtomIndex) {
+    fn count(&mut self, index: &AtomIndex) {
         for (j, uses) in self.uses.iter_mut().enumerate() {
             *uses += index.uses(j).len() as u64;
             self.total += index.uses(j).len() as u64;
         }
     }
 
-    pub(super) fn restart(&mut self) {
+    fn restart(&mut self) {
         self.uses.fill(0);
         self.total = 0;
     }
@@ -93,8 +95,25 @@ impl Census {
         self.total as f64 / self.uses.len() as f64
     }
 
-    pub(super) fn is_due(&self, renewal: &Renewal, progress: f64) -> bool {
+    fn is_due(&self, renewal: &Renewal, progress: f64) -> bool {
         progress < renewal.until && self.mean() >= renewal.window
+    }
+
+    /// Counts the uses of a minibatch, and renews if that is due.
+    pub(super) fn care<T: Scalar>(
+        &mut self,
+        renewal: Option<&Renewal>,
+        progress: f64,
+        mut renewed: Renewed<'_, T>,
+    ) -> Outcome<T> {
+        let Some(renewal) = renewal else { return Outcome::default() };
+        self.count(renewed.index);
+        if !self.is_due(renewal, progress) {
+            return Outcome::default();
+        }
+        let outcome = renewed.renew(renewal, self);
+        self.restart();
+        outcome
     }
 
     fn is_dead(&self, renewal: &Renewal, atom: usize) -> bool {
@@ -103,12 +122,20 @@ impl Census {
 }
 
 /// What a renewal did.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
+#[derive(Debug)]
+pub(super) struct Outcome<T> {
     /// The atoms that have a new direction.
     pub(super) atoms: Vec<u32>,
+    /// The directions that they had.
+    pub(super) former: Vec<Vec<T>>,
     pub(super) replaced: usize,
     pub(super) merged: usize,
+}
+
+impl<T> Default for Outcome<T> {
+    fn default() -> Self {
+        Self { atoms: Vec::new(), former: Vec::new(), replaced: 0, merged: 0 }
+    }
 }
 
 /// An atom to be renewed, and the one that takes over its codes if it is a duplicate.
@@ -132,7 +159,7 @@ impl<T: Scalar> Renewed<'_, T> {
     /// Gives each dead or duplicate atom the direction of a sample, the worst represented first.
     /// Atoms for which no sample is left that is badly represented, and unlike those already
     /// taken, stay.
-    pub(super) fn renew(&mut self, renewal: &Renewal, census: &Census) -> Outcome {
+    fn renew(&mut self, renewal: &Renewal, census: &Census) -> Outcome<T> {
         let vacancies = self.vacancies(renewal, census);
         let mut outcome = Outcome::default();
         if vacancies.is_empty() {
@@ -153,7 +180,9 @@ impl<T: Scalar> Renewed<'_, T> {
             });
             let Some(fresh) = fresh else { break };
             self.vacate(vacancy);
-            column_mut(self.dictionary.as_mut(), vacancy.atom as usize).copy_from_slice(&fresh);
+            let atom = column_mut(self.dictionary.as_mut(), vacancy.atom as usize);
+            outcome.former.push(atom.to_vec());
+            atom.copy_from_slice(&fresh);
             taken.push(fresh);
             outcome.atoms.push(vacancy.atom);
             match vacancy.heir {

@@ -1,0 +1,77 @@
+//! The phase diagram of recovery: which share of a planted dictionary is found, by how many samples
+//! there are and how many atoms each is made of, for K-SVD in double batches and, in equal time, for
+//! full-batch K-SVD, the method of optimal directions and online learning.
+//!
+//! ```text
+//! cargo run --release --example phase
+//! ```
+//! prints a table with 95% intervals and writes it with a picture. `docs/study/phase/` has a run of it.
+
+mod arguments;
+mod experiment;
+mod picture;
+mod statistics;
+mod table;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use arguments::Arguments;
+use experiment::{Cell, Certainty, METHODS};
+
+/// What can go wrong is printed.
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    match arguments::parse().and_then(|parsed| parsed.map_or_else(arguments::help, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Outcome<()> {
+    // A folder that cannot be had is said before the work, not after it.
+    std::fs::create_dir_all(&arguments.out)
+        .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let start = Instant::now();
+    let cells = pool.install(|| measure(&arguments))?;
+    let certainties: Vec<Certainty> = pool.install(|| {
+        let sparsities = arguments.sparsities.iter();
+        sparsities
+            .map(|&sparsity| experiment::certainty(&arguments, sparsity))
+            .collect::<Outcome<_>>()
+    })?;
+    let text = table::text(&arguments, &cells, &certainties, pool.current_num_threads());
+    println!("{text}");
+    let (table, picture) = (arguments.out.join("phase.md"), arguments.out.join("phase.png"));
+    std::fs::write(&table, text).map_err(|error| format!("{}: {error}", table.display()))?;
+    picture::draw(&picture, &arguments, &cells)?;
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("{seconds:.0} s; {} and {}", table.display(), picture.display());
+    Ok(())
+}
+
+/// Every cell of the grid, by sparsity, then number of samples.
+fn measure(arguments: &Arguments) -> Outcome<Vec<Cell>> {
+    let mut cells = Vec::new();
+    for &sparsity in &arguments.sparsities {
+        for &samples in &arguments.samples {
+            let cell = experiment::measure(arguments, sparsity, samples)?;
+            let shares: Vec<String> = METHODS
+                .iter()
+                .zip(&cell.shares)
+                .map(|(method, shares)| {
+                    format!("{} {:.0}%", method.name, 100.0 * statistics::mean(shares))
+                })
+                .collect();
+            eprintln!("k {sparsity}, N {samples}: {}", shares.join(", "));
+            cells.push(cell);
+        }
+    }
+    Ok(cells)
+}

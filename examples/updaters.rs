@@ -1,0 +1,260 @@
+//! The updaters at equal time, on the shipped embeddings.
+//!
+//! ```text
+//! cargo run --release --example updaters
+//! ```
+//! learns 1,024 atoms with k = 16 from the first 7,168 rows of `data/minilm_l3_8192_f16.safetensors`
+//! by every updater, and prints the error on the last 1,024. Each gets the seconds that K-SVD with
+//! the defaults takes for its epochs: the seconds of an epoch are measured, and as many epochs planned
+//! as fit, so that schedules run to their end. A second table has bounds on coherence in equal epochs.
+//! `docs/updaters.md` has a run of it.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use dbksvd::backend::Faer;
+use dbksvd::coder::BatchOmp;
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::learn::Builder;
+use dbksvd::metrics::{Coherence, reconstruction};
+use dbksvd::source::{SafetensorsSource, SampleSource};
+use dbksvd::updater::{DictionaryUpdater, Incoherent, KSvd, LeadingPair, Mod, Online};
+use dbksvd::{DbKsvd, Model};
+use lexopt::{Arg, Parser, ValueExt};
+
+const HELP: &str = "\
+Learns the shipped embeddings by every updater, in equal time, and prints a table.
+
+Usage: cargo run --release --example updaters -- [OPTIONS]
+
+  --atoms M           size of the dictionary [1024]
+  --sparsity K        most atoms a row [16]
+  --epochs E          epochs of K-SVD with the defaults, whose seconds all others get [20]
+  --seeds S           runs of each, by the seeds 0 to S - 1 [3]
+  --threads T         threads [all cores]
+  --help              this text
+";
+
+/// Rows that are not learned from.
+const HELD_OUT: usize = 1024;
+
+/// Epochs by which the seconds of one are judged, and how often.
+const EPOCHS_OF_TRIAL: usize = 2;
+const TRIALS: u64 = 3;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type Setup<U> = Builder<Faer<f32>, BatchOmp, U>;
+
+struct Arguments {
+    atoms: usize,
+    sparsity: usize,
+    epochs: usize,
+    seeds: u64,
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| arguments.map_or_else(help, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> Outcome<()> {
+    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
+}
+
+fn run(arguments: Arguments) -> Outcome<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    pool.install(|| compare(&arguments))
+}
+
+/// What updaters have in equal measure.
+#[derive(PartialEq)]
+enum Equal {
+    Time,
+    Epochs,
+}
+
+/// What is learned from, and what the results are measured on.
+struct Comparison<'a> {
+    arguments: &'a Arguments,
+    train: MatRef<'a, f32>,
+    held_out: MatRef<'a, f32>,
+    equal: Equal,
+    /// Seconds that every updater gets: those that the epochs of the first should take.
+    seconds: Option<f64>,
+}
+
+fn compare(arguments: &Arguments) -> Outcome<()> {
+    let samples = embeddings()?;
+    let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
+    let Arguments { atoms, sparsity, seeds, .. } = arguments;
+    println!("MiniLM: d {}, m {atoms}, k {sparsity}, N {}", train.nrows(), train.ncols());
+    println!("means of {seeds} seeds, least to most; {} threads\n", rayon::current_num_threads());
+    Comparison::head();
+    let all = Some(train.ncols());
+    let one_step = KSvd::textbook().leading_pair(LeadingPair::Power { iterations: 1 });
+    let mut table = Comparison { arguments, train, held_out, seconds: None, equal: Equal::Time };
+    table.row("`KSvd::new()`", None, KSvd::new())?;
+    table.row("`KSvd::new()`, pair by 3 power steps", None, three_steps())?;
+    table.row("`KSvd::textbook()`, pair by 1 power step", all, one_step)?;
+    table.row("`KSvd::textbook()`: the exact pair", all, KSvd::textbook())?;
+    table.row("`Mod::textbook()`", all, Mod::textbook())?;
+    table.row("`Mod::new()`", all, Mod::new())?;
+    table.row("`Mod::new().ridge(0.01)`", all, Mod::new().ridge(0.01))?;
+    table.row("`Mod::new()`", None, Mod::new())?;
+    table.row("`Online::new()`", None, Online::new())?;
+    table.row("`Online::new()`", Some(896), Online::new())?;
+    table.row("`Online::new()`", Some(256), Online::new())?;
+    for bound in [0.8, 0.6, 0.4] {
+        table.bounded(bound)?;
+    }
+    println!("\nThe same in equal epochs:\n");
+    Comparison::head();
+    table.equal = Equal::Epochs;
+    table.row("`KSvd::new()`", None, KSvd::new())?;
+    for bound in [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] {
+        table.bounded(bound)?;
+    }
+    Ok(())
+}
+
+fn three_steps() -> KSvd {
+    KSvd::new().leading_pair(LeadingPair::Power { iterations: 3 })
+}
+
+impl Comparison<'_> {
+    fn head() {
+        println!(
+            "| updater | samples a step | epochs | seconds (least) | held-out FVU | learned-from FVU | coherence |"
+        );
+        println!("|---|---|---|---|---|---|---|");
+    }
+
+    /// Learns with every seed, and prints a row.
+    fn row<U>(&mut self, name: &str, minibatch: Option<usize>, updater: U) -> Outcome<()>
+    where
+        U: DictionaryUpdater<Faer<f32>> + Copy,
+    {
+        let Arguments { atoms, sparsity, epochs, seeds, .. } = *self.arguments;
+        let setup = move |seed: u64, epochs: usize| {
+            let builder = DbKsvd::builder(atoms, sparsity).updater(updater);
+            let builder = builder.seed(seed).epochs(epochs);
+            minibatch.map_or(builder.clone(), |samples| builder.minibatch(samples))
+        };
+        let epochs = match self.equal {
+            Equal::Epochs => epochs,
+            Equal::Time => {
+                let an_epoch = self.seconds_an_epoch(setup)?;
+                let planned = *self.seconds.get_or_insert(epochs as f64 * an_epoch);
+                ((planned / an_epoch).round() as usize).max(1)
+            }
+        };
+        let (mut took, mut held_out, mut learned, mut coherence) = (vec![], vec![], vec![], vec![]);
+        for seed in 0..seeds {
+            let (model, seconds) = self.learn(setup(seed, epochs))?;
+            took.push(seconds);
+            held_out.push(error(&model, self.held_out)?);
+            learned.push(error(&model, self.train)?);
+            coherence.push(Coherence::new(model.dictionary()).coherence());
+        }
+        let seconds = took.iter().copied().fold(f64::INFINITY, f64::min);
+        let step = setup(0, 1).build()?.minibatch(self.train.ncols());
+        println!(
+            "| {name} | {step} | {epochs} | {seconds:.1} | {} | {:.4} | {:.2} |",
+            with_range(&held_out),
+            mean(&learned),
+            mean(&coherence)
+        );
+        Ok(())
+    }
+
+    /// K-SVD with a bound on coherence.
+    fn bounded(&mut self, bound: f64) -> Outcome<()> {
+        let name = format!("`Incoherent::new(KSvd::new(), {bound})`");
+        self.row(&name, None, Incoherent::new(KSvd::new(), bound))
+    }
+
+    /// The least that an epoch takes in a few trials: other work on the machine only adds to it.
+    fn seconds_an_epoch<U>(&self, setup: impl Fn(u64, usize) -> Setup<U>) -> Outcome<f64>
+    where
+        U: DictionaryUpdater<Faer<f32>>,
+    {
+        let mut least = f64::INFINITY;
+        for seed in 0..TRIALS {
+            let (_, seconds) = self.learn(setup(seed, EPOCHS_OF_TRIAL))?;
+            least = least.min(seconds / EPOCHS_OF_TRIAL as f64);
+        }
+        Ok(least)
+    }
+
+    /// The model, and the seconds it took.
+    fn learn<U>(&self, setup: Setup<U>) -> Outcome<(Model<f32>, f64)>
+    where
+        U: DictionaryUpdater<Faer<f32>>,
+    {
+        let (model, report) = setup.build()?.fit(&self.train)?;
+        Ok((model, report.seconds.total))
+    }
+}
+
+/// The error of `samples`, coded by OMP.
+fn error(model: &Model<f32>, samples: MatRef<'_, f32>) -> Outcome<f64> {
+    let codes = model.encode(&BatchOmp::new(), samples)?;
+    Ok(reconstruction(model, samples, &codes)?.fvu())
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn with_range(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{:.4} ({least:.4} to {most:.4})", mean(values))
+}
+
+fn embeddings() -> Outcome<Mat<f32>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
+    let source = SafetensorsSource::open(path, None)?;
+    let (dim, samples) = (source.dim(), source.len());
+    let mut values = vec![0.0; dim * samples];
+    source.read(0..samples, &mut values)?;
+    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+/// The command line; `None` if it asks for help.
+fn arguments() -> Outcome<Option<Arguments>> {
+    let mut arguments = Arguments { atoms: 1024, sparsity: 16, epochs: 20, seeds: 3, threads: 0 };
+    let mut parser = Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
+            Arg::Long("sparsity") => arguments.sparsity = value(&mut parser, "sparsity")?,
+            Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
+            Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
+            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
+            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+        }
+    }
+    for (option, value) in [("epochs", arguments.epochs as u64), ("seeds", arguments.seeds)] {
+        if value == 0 {
+            return Err(format!("--{option} 0: at least 1").into());
+        }
+    }
+    Ok(Some(arguments))
+}
+
+/// The value of an option, or an error that names the option.
+fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
+    let text = parser.value()?.string()?;
+    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
+}

@@ -1,0 +1,329 @@
+//! A bound on the coherence of the dictionary, after any updater.
+//!
+//! ```text
+//! D, X ← the inner updater
+//! repeat at most `iterations` times, while some |d_i·d_j| > μ:
+//!     G ← DᵀD
+//!     E ← G − clip(G to ±0.99 μ) off the diagonal, 0 on it
+//!     η ← 1 / (2 max(1, max_j Σ_i |E_ij|))
+//!     D ← normalise(D − η D E)
+//! R ← Y − DX
+//! twice, for each sample, each atom j it uses:
+//!     c ← r·d_j + x_j,  r ← r + (x_j − c) d_j,  x_j ← c          refit at its support
+//! ```
+//! G − E is the projection of the Gram matrix on those of coherence 0.99 μ, the structural step of
+//! Barchiesi & Plumbley. A dictionary of this Gram matrix would have to be found among those of rank
+//! d; their spectral step cuts an eigendecomposition, and leaves D up to a rotation, which a third
+//! step fits to the samples. Here D itself moves towards G − E: D (I − E/2) has the Gram matrix
+//! G − E to first order, and D E is the gradient of the penalty ¼ Σ max(|d_i·d_j| − 0.99 μ, 0)². Only
+//! the atoms of pairs that are too much alike move, so that there is nothing to be rotated back; a
+//! pair by itself goes to the bound in two or three steps, and where the excess of many atoms adds
+//! up, η keeps the step within what is to be removed. The hundredth by which it aims lower lets it
+//! arrive.
+//!
+//! References: D. Barchiesi & M. D. Plumbley, *Learning incoherent dictionaries for sparse
+//! approximation using iterative projections and rotations*, IEEE Trans. Signal Processing 61, 2013;
+//! B. Mailhé, D. Barchiesi & M. D. Plumbley, *INK-SVD: learning incoherent dictionaries for sparse
+//! representations*, ICASSP 2012 (pairs moved apart within an otherwise unchanged dictionary).
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use num_traits::{Float, One, Zero};
+use rayon::prelude::*;
+
+use super::{DictionaryUpdater, Kept, Step, UpdateReport, project};
+use crate::Scalar;
+use crate::backend::{HostBackend, column, column_mut, zeros};
+use crate::codes::SparseCodes;
+use crate::error::{BackendError, Error};
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+use crate::rows;
+
+/// Atoms whose excess is computed by one task; fixed, so that results do not depend on the number
+/// of threads.
+const BLOCK: usize = 128;
+
+/// Samples refitted by one task.
+const SAMPLES_A_TASK: usize = 64;
+
+/// Where fewer than one in so many entries of E are nonzero, a product is not worth its while.
+const RARE: usize = 16;
+
+/// Passes of the refit over the atoms of a sample.
+const PASSES: usize = 2;
+
+/// What is aimed at, as a share of what is asked for.
+const AIM: f64 = 0.99;
+
+/// An updater followed by steps that move atoms apart until none has |cos| above a bound with
+/// another.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | updater | given | | the updater proper |
+/// | `max_coherence` μ | given | above Welch's bound, ≤ 1 | largest \|cos\| of two atoms |
+/// | [`iterations`](Self::iterations) | 20 | ≥ 1 | most steps a minibatch |
+///
+/// Below √((m − d) / (d (m − 1))), Welch's bound (1974), m > d atoms cannot be; close above it the
+/// steps do not arrive, and the last ones leave some pairs beyond the bound. With μ = 1 nothing is
+/// done. The bound holds for |cos| with codes of either sign, as the guarantees of pursuit do that it
+/// is wanted for ([`Coherence`](crate::metrics::Coherence)).
+///
+/// Complexity: d·m² multiplications an iteration, twice that where more than one pair in sixteen is
+/// beyond the bound; then 2·d for each nonzero and each of two passes of the refit. Memory: 2·d·m and p·128·m scalars on p threads,
+/// and the residual (d × N of the minibatch).
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::metrics::Coherence;
+/// use dbksvd::synthetic::{Kind, Planted};
+/// use dbksvd::updater::{Incoherent, KSvd};
+///
+/// let data = Planted::new(16, 24, 2, 600).kind(Kind::Correlated).generate::<f32>()?;
+/// let updater = Incoherent::new(KSvd::new(), 0.6).iterations(50);
+/// let learner = DbKsvd::builder(24, 2).epochs(5).updater(updater).build()?;
+/// let (model, _) = learner.fit(&data.samples)?;
+/// assert!(Coherence::new(model.dictionary()).coherence() < 0.601);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Incoherent<U> {
+    updater: U,
+    max_coherence: f64,
+    iterations: usize,
+}
+
+impl<U> Incoherent<U> {
+    /// `updater`, and after it steps towards a dictionary of coherence `max_coherence`.
+    #[must_use]
+    pub fn new(updater: U, max_coherence: f64) -> Self {
+        Self { updater, max_coherence, iterations: 20 }
+    }
+
+    /// The most steps a minibatch.
+    #[must_use]
+    pub fn iterations(mut self, iterations: usize) -> Self {
+        self.iterations = iterations;
+        self
+    }
+}
+
+/// The state of the inner updater, and scratch memory.
+#[derive(Debug)]
+pub struct IncoherentState<B: HostBackend, S> {
+    shape: ProblemShape,
+    /// All that one minibatch leaves for the next.
+    inner: S,
+    residual: B::Matrix,
+    /// D E.
+    change: Mat<B::Scalar>,
+    /// Σ_i |E_ij| for each atom j.
+    excess: Vec<f64>,
+}
+
+impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoherent<U> {
+    type State = IncoherentState<B, U::State>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        self.updater.check(shape)?;
+        if self.iterations == 0 {
+            return Err(Error::argument("iterations", 0, "at least 1"));
+        }
+        let least = welch_bound(shape);
+        if !(self.max_coherence > 0.0 && (least..=1.0).contains(&self.max_coherence)) {
+            let expected = format!("above 0, at least Welch's bound {least:.4}, at most 1");
+            return Err(Error::argument("max_coherence", self.max_coherence, expected));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        Ok(IncoherentState {
+            shape: *shape,
+            inner: self.updater.prepare(backend, shape)?,
+            residual: backend.zeros(shape.dim, 0)?,
+            change: zeros(shape.dim, shape.atoms)?,
+            excess: vec![0.0; shape.atoms],
+        })
+    }
+
+    fn update(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+        dictionary: &mut B::Matrix,
+        step: &Step<'_>,
+    ) -> Result<UpdateReport, BackendError> {
+        let mut report =
+            self.updater.update(backend, &mut state.inner, y, codes, dictionary, step)?;
+        let mut steps = 0;
+        while steps < self.iterations && state.measure(backend, dictionary, self.max_coherence) {
+            state.step(backend.view_mut(dictionary));
+            steps += 1;
+        }
+        if steps > 0 {
+            backend.residual(&mut state.residual, y, dictionary, codes);
+            let (d, r) = (backend.view(dictionary), backend.view_mut(&mut state.residual));
+            refit(d, r, codes, state.shape.sign);
+            backend.residual(&mut state.residual, y, dictionary, codes);
+            report.error_after = backend.squared_norm(&state.residual);
+        }
+        Ok(report)
+    }
+
+    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
+        self.updater.keep(backend, &state.inner)
+    }
+
+    fn restore(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        kept: &Kept<B::Scalar>,
+    ) -> Result<(), Error> {
+        self.updater.restore(backend, &mut state.inner, kept)
+    }
+
+    fn description(&self) -> String {
+        let Self { updater, max_coherence, iterations } = self;
+        let updater = updater.description();
+        format!("Incoherent({updater}, max_coherence: {max_coherence}, iterations: {iterations})")
+    }
+}
+
+/// The least coherence that m atoms of dimension d can have: √((m − d) / (d (m − 1))) for m > d.
+fn welch_bound(shape: &ProblemShape) -> f64 {
+    let (dim, atoms) = (shape.dim as f64, shape.atoms as f64);
+    if atoms <= dim { 0.0 } else { ((atoms - dim) / (dim * (atoms - 1.0))).sqrt() }
+}
+
+impl<B: HostBackend, S> IncoherentState<B, S> {
+    /// D E and the sums of |E|, in parallel over blocks of columns. `false` if no pair of atoms has
+    /// |cos| above `bound`: neither is then complete.
+    fn measure(&mut self, backend: &B, dictionary: &B::Matrix, bound: f64) -> bool {
+        let dictionary = backend.view(dictionary);
+        let (limit, aim) = (B::Scalar::narrow(bound), B::Scalar::narrow(AIM * bound));
+        let blocks = self.change.par_col_chunks_mut(BLOCK).zip(self.excess.par_chunks_mut(BLOCK));
+        // Whether any block is beyond the bound does not depend on the order of blocks.
+        blocks
+            .enumerate()
+            .map(|(block, (change, sums))| {
+                let (first, width) = (block * BLOCK, sums.len());
+                let mut excess = Mat::<B::Scalar>::zeros(dictionary.ncols(), width);
+                let atoms = dictionary.subcols(first, width);
+                backend.product_tn(excess.as_mut(), dictionary, atoms);
+                let (mut beyond, mut pairs) = (false, 0);
+                for (within, sum) in sums.iter_mut().enumerate() {
+                    let column = column_mut(excess.as_mut(), within);
+                    column[first + within] = B::Scalar::zero();
+                    let clipped = clip(column, limit, aim, sum);
+                    beyond |= clipped.beyond;
+                    pairs += clipped.count;
+                }
+                multiply(change, dictionary, excess.as_ref(), pairs);
+                beyond
+            })
+            .reduce(|| false, |a, b| a | b)
+    }
+
+    /// D ← normalise(D − η D E).
+    fn step(&self, dictionary: MatMut<'_, B::Scalar>) {
+        let most = self.excess.iter().copied().fold(1.0, f64::max);
+        let factor = B::Scalar::narrow(-0.5 / most);
+        let changes = self.change.par_col_chunks(1).zip(&self.excess);
+        dictionary.par_col_chunks_mut(1).zip(changes).for_each(|(atom, (change, &excess))| {
+            if excess > 0.0 {
+                let atom = column_mut(atom, 0);
+                rows::add(atom, factor, column(change, 0));
+                rows::normalize(atom);
+            }
+        });
+    }
+}
+
+/// D E, for E with `count` nonzeros: where these are few, column by column.
+fn multiply<T: Scalar>(
+    mut change: MatMut<'_, T>,
+    dictionary: MatRef<'_, T>,
+    excess: MatRef<'_, T>,
+    count: usize,
+) {
+    if RARE * count > excess.nrows() * excess.ncols() {
+        matmul(change, Accum::Replace, dictionary, excess, <T as One>::one(), Par::Seq);
+        return;
+    }
+    for j in 0..excess.ncols() {
+        let change = column_mut(change.as_mut(), j);
+        change.fill(T::zero());
+        for (i, &e) in column(excess, j).iter().enumerate() {
+            if e != T::zero() {
+                rows::add(change, e, column(dictionary, i));
+            }
+        }
+    }
+}
+
+/// What a column of cosines was before it was clipped.
+struct Clipped {
+    /// Whether any was beyond ± the limit.
+    beyond: bool,
+    /// How many were beyond ± the aim.
+    count: usize,
+}
+
+kernel::vectorized! {
+    /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values.
+    fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
+        let (mut largest, mut total, mut count) = (T::zero(), 0.0_f64, 0);
+        for cosine in cosines.iter_mut() {
+            let size = Float::abs(*cosine);
+            let excess = Float::max(size - aim, T::zero());
+            largest = Float::max(largest, size);
+            total += excess.widen();
+            count += usize::from(size > aim);
+            *cosine = if *cosine < T::zero() { -excess } else { excess };
+        }
+        *sum = total;
+        Clipped { beyond: largest > limit, count }
+    }
+}
+
+/// Descends on the coefficients of each sample, one by one, at its support: c ← E_jᵀ d_j on the live
+/// residual, so that no error rises.
+fn refit<T: Scalar>(
+    dictionary: MatRef<'_, T>,
+    residual: MatMut<'_, T>,
+    codes: &mut SparseCodes<T>,
+    sign: Sign,
+) {
+    codes.par_blocks_mut(SAMPLES_A_TASK).zip(residual.par_col_chunks_mut(SAMPLES_A_TASK)).for_each(
+        |(mut codes, mut residual)| {
+            for i in 0..codes.len() {
+                let (support, values) = codes.code_mut(i);
+                refit_one(dictionary, column_mut(residual.as_mut(), i), support, values, sign);
+            }
+        },
+    );
+}
+
+kernel::vectorized! {
+    fn refit_one<'a, T>(
+        dictionary: MatRef<'a, T>,
+        r: &'a mut [T],
+        support: &'a [u32],
+        values: &'a mut [T],
+        sign: Sign,
+    ) {
+        for _ in 0..PASSES {
+            for (x, &j) in values.iter_mut().zip(support) {
+                let atom = column(dictionary, j as usize);
+                let c = project(kernel::dot(r, atom) + *x, sign);
+                kernel::axpy(r, *x - c, atom);
+                *x = c;
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The method of optimal directions: all atoms at once, by least squares.
+//!
+//! ```text
+//! R ← Y − DX
+//! A ← X Xᵀ                                     m × m, in f64, from the sparse codes
+//! λ ← ridge · tr(A)/m
+//! D' ← D + R Xᵀ (A + λI)⁻¹                      by Cholesky, LLᵀ = A + λI
+//! for each atom j:  s ← ‖d'_j‖,  d_j ← d'_j / s,  x_j ← s x_j
+//! renew atoms that died, and merge those that duplicate another
+//! ```
+//!
+//! Departures from the paper, whose formula is D' = Y Xᵀ (X Xᵀ)⁻¹, and why:
+//! 1. With λ = 0 the two are the same, since Y = DX + R. With the residual on the right, D' is the
+//!    minimiser of ‖Y − D'X‖² + λ‖D' − D‖²: the ridge pulls towards the atoms at hand, not towards
+//!    zero. So the error at fixed supports never rises, whatever the ridge is; an atom that no
+//!    sample uses stays as it is; and what is solved for is small where the dictionary is good,
+//!    which keeps digits.
+//! 2. Where A is singular (atoms that are unused, or only used together in fixed proportions) the
+//!    factorisation decides: while it fails, the ridge is raised a hundredfold.
+//! 3. Coefficients are scaled by the norms that atoms had, so that D'X is unchanged by normalising.
+//!    Coefficients of an atom that was solved to zero become zero, and it keeps its direction.
+//! 4. [`Renewal`], as in [`KSvd`](super::KSvd).
+//!
+//! Reference: K. Engan, S. O. Aase & J. H. Husøy, *Method of optimal directions for frame design*,
+//! ICASSP 1999.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
+use faer::{Mat, MatMut, Par};
+use rayon::prelude::*;
+
+use super::renewal::{Census, Renewal, Renewed};
+use super::sums::{add_code_products, add_sample_products};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport};
+use crate::Scalar;
+use crate::backend::{HostBackend, column_mut, zeros};
+use crate::codes::{AtomIndex, SparseCodes};
+use crate::error::{BackendError, Error};
+use crate::problem::ProblemShape;
+use crate::rows;
+
+/// Rows of D' that are solved for by one task; fixed, so that results do not depend on the number
+/// of threads.
+const ROWS_A_TASK: usize = 32;
+
+/// Samples whose coefficients are scaled by one task.
+const SAMPLES_A_TASK: usize = 256;
+
+/// The ridge that a singular system is tried with, if that asked for is smaller.
+const LEAST_RIDGE: f64 = 1e-14;
+
+/// The method of optimal directions (MOD): the dictionary that is best for the codes at hand.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | [`ridge`](Self::ridge) | 10⁻⁸ | ≥ 0 | weight of the old atoms, in mean squares ‖x_j‖² |
+/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+///
+/// It keeps nothing of earlier minibatches but the count of uses: it is for the full batch, or
+/// for minibatches many times the size of the dictionary. A pseudo-inverse fits atoms that few
+/// samples use to these samples.
+///
+/// Complexity: O(k · nonzeros) for X Xᵀ, O(d · nonzeros) for R Xᵀ, m³/3 multiplications on one
+/// thread for the factor, and d·m² in parallel for the solution. Memory: m² and d·m numbers of 8
+/// bytes, the residual (d × N of the minibatch) and d·m scalars, kept from update to update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mod {
+    ridge: f64,
+    renewal: Option<Renewal>,
+}
+
+impl Default for Mod {
+    fn default() -> Self {
+        Self { ridge: 1e-8, renewal: Some(Renewal::default()) }
+    }
+}
+
+impl Mod {
+    /// The defaults in the table above.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The method as published, but for singular systems: no ridge, no renewal.
+    #[must_use]
+    pub fn textbook() -> Self {
+        Self { ridge: 0.0, renewal: None }
+    }
+
+    /// How much the atoms at hand weigh: the squared distance to them counts this many times the
+    /// mean of ‖x_j‖² over all atoms. Raised where the system is singular.
+    #[must_use]
+    pub fn ridge(mut self, ridge: f64) -> Self {
+        self.ridge = ridge;
+        self
+    }
+
+    /// The care for dead and duplicate atoms; `None` for none.
+    #[must_use]
+    pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
+        self.renewal = renewal;
+        self
+    }
+}
+
+/// What [`Mod`] keeps from minibatch to minibatch, and its scratch memory.
+#[derive(Debug)]
+pub struct ModState<B: HostBackend> {
+    shape: ProblemShape,
+    /// All that one minibatch leaves for the next.
+    census: Census,
+    residual: B::Matrix,
+    index: AtomIndex,
+    /// R Xᵀ, d × m; then D'.
+    directions: Mat<B::Scalar>,
+    system: System,
+}
+
+/// Normal equations Z (A + λI) = R Xᵀ, in f64.
+#[derive(Debug)]
+struct System {
+    /// A = X Xᵀ, m × m.
+    matrix: Mat<f64>,
+    /// L, in the lower triangle.
+    factor: Mat<f64>,
+    /// (R Xᵀ)ᵀ, m × d; then Zᵀ.
+    solution: Mat<f64>,
+}
+
+impl<B: HostBackend> DictionaryUpdater<B> for Mod {
+    type State = ModState<B>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        if !(self.ridge >= 0.0 && self.ridge.is_finite()) {
+            return Err(Error::argument("ridge", self.ridge, "a finite number, at least 0"));
+        }
+        self.renewal.map_or(Ok(()), |renewal| renewal.check())
+    }
+
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let ProblemShape { dim, atoms, .. } = *shape;
+        Ok(ModState {
+            shape: *shape,
+            census: Census::new(atoms),
+            residual: backend.zeros(dim, 0)?,
+            index: AtomIndex::default(),
+            directions: zeros(dim, atoms)?,
+            system: System {
+                matrix: zeros(atoms, atoms)?,
+                factor: zeros(atoms, atoms)?,
+                solution: zeros(atoms, dim)?,
+            },
+        })
+    }
+
+    fn update(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+        dictionary: &mut B::Matrix,
+        step: &Step<'_>,
+    ) -> Result<UpdateReport, BackendError> {
+        let ModState { shape, census, residual, index, directions, system } = state;
+        rayon::join(|| backend.residual(residual, y, dictionary, codes), || index.rebuild(codes));
+        let mut report = UpdateReport {
+            error_before: backend.squared_norm(residual),
+            nonzeros: index.len(),
+            unused: (0..shape.atoms).filter(|&j| index.uses(j).is_empty()).count(),
+            ..UpdateReport::default()
+        };
+
+        rayon::join(
+            || add_code_products(system.matrix.as_mut(), 0.0, codes, index),
+            || {
+                let r = backend.view(residual);
+                add_sample_products(directions.as_mut(), 0.0, r, codes, index);
+            },
+        );
+        if system.factorise(self.ridge) {
+            system.solve(directions);
+            let norms = take_directions(backend.view_mut(dictionary), directions);
+            scale_coefficients(codes, &norms);
+        }
+
+        backend.residual(residual, y, dictionary, codes);
+        let renewed = Renewed {
+            samples: backend.view(y),
+            residual: backend.view_mut(residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index,
+            sign: shape.sign,
+        };
+        let outcome = census.care(self.renewal.as_ref(), step.progress, renewed);
+        (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
+        report.error_after = backend.squared_norm(residual);
+        Ok(report)
+    }
+
+    fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
+        let mut kept = Kept::new();
+        kept.insert("uses", KeptArray::U64(state.census.uses().to_vec()));
+        Ok(kept)
+    }
+
+    fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
+        state.census = Census::of(kept.u64s("uses", state.shape.atoms)?);
+        Ok(())
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl System {
+    /// LLᵀ ← A + λI, with the least λ of `ridge` tr(A)/m, a hundred times that, and so on, for which
+    /// it succeeds. `false` if A is zero.
+    fn factorise(&mut self, ridge: f64) -> bool {
+        let Self { matrix, factor, .. } = self;
+        let atoms = matrix.nrows();
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(
+            atoms,
+            Par::Seq,
+            faer::prelude::default(),
+        );
+        let mut workspace = MemBuffer::new(scratch);
+        let mean = (0..atoms).map(|j| matrix[(j, j)]).sum::<f64>() / atoms as f64;
+        if !(mean > 0.0 && mean.is_finite()) {
+            return false;
+        }
+        let mut ridge = ridge;
+        // At a ridge of 1 the matrix is far from singular.
+        while ridge <= 1e4 {
+            factor.copy_from(&*matrix);
+            for j in 0..atoms {
+                factor[(j, j)] += ridge * mean;
+            }
+            let factored = llt::factor::cholesky_in_place(
+                factor.as_mut(),
+                llt::factor::LltRegularization::default(),
+                Par::Seq,
+                MemStack::new(&mut workspace),
+                faer::prelude::default(),
+            );
+            // A pivot of rounding alone is no pivot.
+            let sound = |j: usize| {
+                let square = factor[(j, j)] * factor[(j, j)];
+                square > atoms as f64 * f64::EPSILON * (matrix[(j, j)] + ridge * mean)
+            };
+            if factored.is_ok() && (0..atoms).all(sound) {
+                return true;
+            }
+            ridge = (100.0 * ridge).max(LEAST_RIDGE);
+        }
+        false
+    }
+
+    /// `directions` ← R Xᵀ (A + λI)⁻¹, in parallel over its rows.
+    fn solve<T: Scalar>(&mut self, directions: &mut Mat<T>) {
+        let factor = self.factor.as_ref();
+        let statistics = directions.as_ref();
+        self.solution.par_col_chunks_mut(ROWS_A_TASK).enumerate().for_each(
+            |(chunk, mut solution)| {
+                for within in 0..solution.ncols() {
+                    let row = chunk * ROWS_A_TASK + within;
+                    for (j, value) in column_mut(solution.as_mut(), within).iter_mut().enumerate() {
+                        *value = statistics[(row, j)].widen();
+                    }
+                }
+                let workspace = &mut [];
+                llt::solve::solve_in_place(factor, solution, Par::Seq, MemStack::new(workspace));
+            },
+        );
+        let solution = self.solution.as_ref();
+        directions.par_col_chunks_mut(1).enumerate().for_each(|(j, direction)| {
+            for (row, value) in column_mut(direction, 0).iter_mut().enumerate() {
+                *value = T::narrow(solution[(j, row)]);
+            }
+        });
+    }
+}
+
+/// D ← D + Z with columns of norm 1, by the norms s that are returned. A column without a direction
+/// stays as it was, and its s is 0.
+fn take_directions<T: Scalar>(dictionary: MatMut<'_, T>, increments: &mut Mat<T>) -> Vec<T> {
+    let mut norms = vec![T::zero(); increments.ncols()];
+    dictionary
+        .par_col_chunks_mut(1)
+        .zip(increments.par_col_chunks_mut(1))
+        .zip(&mut norms)
+        .for_each(|((atom, increment), norm)| {
+            let (atom, increment) = (column_mut(atom, 0), column_mut(increment, 0));
+            if increment.iter().all(|&z| z == T::zero()) {
+                *norm = <T as num_traits::One>::one();
+                return;
+            }
+            rows::add(increment, <T as num_traits::One>::one(), atom);
+            let length = rows::normalize(increment);
+            if length.is_finite() && length > 0.0 {
+                atom.copy_from_slice(increment);
+                *norm = T::narrow(length);
+            }
+        });
+    norms
+}
+
+/// x_j ← s_j x_j.
+fn scale_coefficients<T: Scalar>(codes: &mut SparseCodes<T>, norms: &[T]) {
+    codes.par_blocks_mut(SAMPLES_A_TASK).for_each(|mut block| {
+        for i in 0..block.len() {
+            let (support, values) = block.code_mut(i);
+            for (value, &atom) in values.iter_mut().zip(support) {
+                *value *= norms[atom as usize];
+            }
+        }
+    });
+}

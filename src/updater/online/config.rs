@@ -1,0 +1,112 @@
+//! What can be set: the updater itself is its configuration.
+
+use crate::error::Error;
+use crate::updater::Renewal;
+
+/// How much of the statistics of earlier minibatches is kept when a new one comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Forgetting {
+    /// β = (1 − 1/t)^exponent at minibatch t, as Mairal et al. (2009, section 3.4) have it: about
+    /// the last 1/exponent of the run counts, however long it is. 0 forgets nothing.
+    Power {
+        /// At least 0, finite.
+        exponent: f64,
+    },
+    /// The same β always: about the last 1/(1 − β) minibatches count. 0 forgets all, 1 nothing.
+    Retention {
+        /// β, in `0.0..=1.0`.
+        retention: f64,
+    },
+}
+
+impl Default for Forgetting {
+    /// The power law with exponent 24.
+    fn default() -> Self {
+        Self::Power { exponent: 24.0 }
+    }
+}
+
+impl Forgetting {
+    /// β at minibatch `number`, from 1.
+    pub(super) fn retention_at(self, number: u64) -> f64 {
+        match self {
+            Self::Power { exponent } => (1.0 - 1.0 / number as f64).powf(exponent),
+            Self::Retention { retention } => retention,
+        }
+    }
+
+    fn check(self) -> Result<(), Error> {
+        match self {
+            Self::Power { exponent } if !(exponent >= 0.0 && exponent.is_finite()) => {
+                Err(Error::argument("exponent", exponent, "a finite number, at least 0"))
+            }
+            Self::Retention { retention } if !(0.0..=1.0).contains(&retention) => {
+                Err(Error::argument("retention", retention, "0 to 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Online dictionary learning: statistics of all minibatches so far, and a descent on atoms.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | [`forgetting`](Self::forgetting) | power 24 | | weight of earlier minibatches |
+/// | [`sweeps`](Self::sweeps) | 1 | ≥ 1 | passes over all atoms per minibatch |
+/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+///
+/// Complexity: O((d + k) · nonzeros) for the statistics, d·m² multiplications a sweep, most of
+/// them in parallel products; the number of samples matters little. Memory: m² + d·m scalars of
+/// statistics, 64·(d + m) of scratch, the residual (d × N of the minibatch) and its index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Online {
+    pub(super) forgetting: Forgetting,
+    pub(super) sweeps: usize,
+    pub(super) renewal: Option<Renewal>,
+}
+
+impl Default for Online {
+    fn default() -> Self {
+        let renewal = Some(Renewal::default());
+        Self { forgetting: Forgetting::default(), sweeps: 1, renewal }
+    }
+}
+
+impl Online {
+    /// The defaults in the table above.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The weight of earlier minibatches.
+    #[must_use]
+    pub fn forgetting(mut self, forgetting: Forgetting) -> Self {
+        self.forgetting = forgetting;
+        self
+    }
+
+    /// Passes over all atoms per minibatch.
+    #[must_use]
+    pub fn sweeps(mut self, sweeps: usize) -> Self {
+        self.sweeps = sweeps;
+        self
+    }
+
+    /// The care for dead and duplicate atoms; `None` for none.
+    #[must_use]
+    pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// Checks every field.
+    pub(super) fn check_fields(&self) -> Result<(), Error> {
+        if self.sweeps == 0 {
+            return Err(Error::argument("sweeps", 0, "at least 1"));
+        }
+        self.forgetting.check()?;
+        self.renewal.map_or(Ok(()), |renewal| renewal.check())
+    }
+}

@@ -1,0 +1,124 @@
+//! Block coordinate descent on the atoms, in matrix products.
+//!
+//! ```text
+//! for each batch J of atoms in the given order:
+//!     P ← D A_J                                 d × |J|, in parallel over columns
+//!     for each j ∈ J in order, with p its column of P:
+//!         d' ← normalise(b_j − p + A_jj d_j)
+//!         P_l ← P_l + A_jl (d' − d_j)           for the l ∈ J that come after
+//!         d_j ← d'
+//! ```
+//! So p is D a_j for the dictionary as it is when the turn comes to j, as if atoms were taken one
+//! by one; but of the d·m² multiplications all but d·m·|J|/2 are done by a product.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use num_traits::One;
+use rayon::prelude::*;
+
+use crate::Scalar;
+use crate::backend::{column, column_mut, zeros};
+use crate::error::BackendError;
+use crate::rows;
+
+/// Atoms of a batch.
+const BATCH: usize = 64;
+
+/// Columns of P computed by one task; fixed, so that results do not depend on the number of
+/// threads.
+const COLUMNS_A_TASK: usize = 16;
+
+/// Scratch memory of a descent.
+#[derive(Debug)]
+pub(super) struct Descent<T> {
+    /// A_J, m × |J|.
+    codes: Mat<T>,
+    /// P, d × |J|.
+    products: Mat<T>,
+    /// d', then d' − d.
+    fresh: Vec<T>,
+}
+
+impl<T: Scalar> Descent<T> {
+    pub(super) fn new(dim: usize, atoms: usize) -> Result<Self, BackendError> {
+        let batch = BATCH.min(atoms);
+        Ok(Self {
+            codes: zeros(atoms, batch)?,
+            products: zeros(dim, batch)?,
+            fresh: vec![T::zero(); dim],
+        })
+    }
+
+    /// One step on every atom, in the order given: D (d × m) by A (m × m) and B (d × m).
+    pub(super) fn sweep(
+        &mut self,
+        mut dictionary: MatMut<'_, T>,
+        a: MatRef<'_, T>,
+        b: MatRef<'_, T>,
+        order: &[u32],
+    ) {
+        // What is left of an atom's energy by rounding, or by forgetting, is not worth a step.
+        let atoms = a.ncols().max(1) as f64;
+        let mean = (0..a.ncols()).map(|j| a[(j, j)].widen()).sum::<f64>() / atoms;
+        let least = T::narrow(T::EPSILON * mean);
+        for batch in order.chunks(BATCH) {
+            self.multiply(dictionary.as_ref(), a, batch);
+            for (place, &j) in batch.iter().enumerate() {
+                let j = j as usize;
+                if a[(j, j)] > least {
+                    let later = &batch[place + 1..];
+                    self.step(column_mut(dictionary.as_mut(), j), a, b, j, place, later);
+                }
+            }
+        }
+    }
+
+    /// P ← D A_J.
+    fn multiply(&mut self, dictionary: MatRef<'_, T>, a: MatRef<'_, T>, batch: &[u32]) {
+        let products = self.products.as_mut().subcols_mut(0, batch.len());
+        let codes = self.codes.as_mut().subcols_mut(0, batch.len());
+        products
+            .par_col_chunks_mut(COLUMNS_A_TASK)
+            .zip(codes.par_col_chunks_mut(COLUMNS_A_TASK))
+            .zip(batch.par_chunks(COLUMNS_A_TASK))
+            .for_each(|((products, mut codes), atoms)| {
+                for (within, &j) in atoms.iter().enumerate() {
+                    column_mut(codes.as_mut(), within).copy_from_slice(column(a, j as usize));
+                }
+                let one = <T as One>::one();
+                matmul(products, Accum::Replace, dictionary, codes.as_ref(), one, Par::Seq);
+            });
+    }
+
+    /// The step on atom j, which stands at `place` in its batch, before the atoms `later`.
+    fn step(
+        &mut self,
+        atom: &mut [T],
+        a: MatRef<'_, T>,
+        b: MatRef<'_, T>,
+        j: usize,
+        place: usize,
+        later: &[u32],
+    ) {
+        let Self { products, fresh, .. } = self;
+        // u ← b_j − D a_j + A_jj d_j
+        fresh.copy_from_slice(column(b, j));
+        rows::add(fresh, -<T as One>::one(), products.col_as_slice(place));
+        rows::add(fresh, a[(j, j)], atom);
+        let norm = rows::normalize(fresh);
+        if !(norm.is_finite() && norm > 0.0) {
+            return;
+        }
+        for (new, old) in fresh.iter_mut().zip(atom) {
+            let difference = *new - *old;
+            *old = *new;
+            *new = difference;
+        }
+        for (place, &l) in (place + 1..).zip(later) {
+            let product = a[(l as usize, j)];
+            if product != T::zero() {
+                rows::add(products.col_as_slice_mut(place), product, fresh);
+            }
+        }
+    }
+}
