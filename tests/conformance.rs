@@ -3,7 +3,7 @@
 use dbksvd::Scalar;
 use dbksvd::backend::{Faer, Reference};
 use dbksvd::coder::{
-    BatchOmp, Coefficients, LinearEncoder, MatchingPursuit, Omp, Selection, Tolerance, TopK,
+    BatchOmp, Coefficients, LinearEncoder, MatchingPursuit, Omp, Selection, Swaps, Tolerance, TopK,
 };
 use dbksvd::conformance;
 use dbksvd::faer::Mat;
@@ -134,6 +134,26 @@ fn coder_top_k_by_an_encoder_refitted() {
     let refitted = Coefficients::Refitted;
     conformance::coder(&single(), &TopK::by_encoder(encoder()).coefficients(refitted));
     conformance::coder(&double(), &TopK::by_encoder(encoder()).coefficients(refitted));
+}
+
+#[test]
+fn coder_swaps() {
+    conformance::coder(&single(), &Swaps::new());
+    conformance::coder(&double(), &Swaps::new());
+    conformance::coder(&reference(), &Swaps::new());
+}
+
+#[test]
+fn coder_swaps_without_a_gram_matrix() {
+    conformance::coder(&single(), &Swaps::new().gram_limit(0));
+    conformance::coder(&double(), &Swaps::new().gram_limit(0));
+}
+
+#[test]
+fn coder_swaps_after_other_coders() {
+    conformance::coder(&single(), &Swaps::after(TopK::new()));
+    conformance::coder(&double(), &Swaps::after(Omp::new().tolerance(Tolerance::Relative(0.3))));
+    conformance::coder(&double(), &Swaps::after(MatchingPursuit::new()).max_swaps(1));
 }
 
 /// The updater on every backend, with a coder that passes its suite.

@@ -50,12 +50,14 @@ mod least_squares;
 mod matching_pursuit;
 mod omp;
 mod pursuit;
+mod swaps;
 mod top_k;
 
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
+pub use swaps::{Swaps, SwapsState};
 pub use top_k::{LinearEncoder, TopK, TopKState};
 
 use crate::backend::Backend;
