@@ -3,7 +3,8 @@
 use dbksvd::Scalar;
 use dbksvd::backend::{Faer, Reference};
 use dbksvd::coder::{
-    BatchOmp, Coefficients, LinearEncoder, MatchingPursuit, Omp, Selection, Swaps, Tolerance, TopK,
+    BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Omp, Selection, Swaps,
+    Tolerance, TopK,
 };
 use dbksvd::conformance;
 use dbksvd::faer::Mat;
@@ -154,6 +155,14 @@ fn coder_swaps_after_other_coders() {
     conformance::coder(&single(), &Swaps::after(TopK::new()));
     conformance::coder(&double(), &Swaps::after(Omp::new().tolerance(Tolerance::Relative(0.3))));
     conformance::coder(&double(), &Swaps::after(MatchingPursuit::new()).max_swaps(1));
+}
+
+/// On the suite's problems within its limits.
+#[test]
+fn coder_exact() {
+    conformance::coder(&single(), &Exact);
+    conformance::coder(&double(), &Exact);
+    conformance::coder(&reference(), &Exact);
 }
 
 /// The updater on every backend, with a coder that passes its suite.

@@ -78,6 +78,47 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
+        self.load::<T>(sign, count, gram, initial, energy);
+        let Self { basis, gamma, work } = self;
+        gamma.clear();
+        match sign {
+            Sign::Signed => {
+                for place in 0..count as u32 {
+                    basis.push(place);
+                }
+                basis.coefficients(gamma);
+            }
+            Sign::NonNegative => {
+                let rule = PursuitRule::default();
+                gamma.extend_from_slice(pursue(basis, &rule, sign, count, work));
+            }
+        }
+    }
+
+    /// OMP with at most `budget` of `count` atoms.
+    pub(super) fn pursue<T: Scalar>(
+        &mut self,
+        sign: Sign,
+        budget: usize,
+        count: usize,
+        gram: impl Fn(usize, usize) -> f64,
+        initial: impl Fn(usize) -> f64,
+        energy: f64,
+    ) {
+        self.load::<T>(sign, count, gram, initial, energy);
+        let rule = PursuitRule::default();
+        self.gamma.clear();
+        self.gamma.extend_from_slice(pursue(&mut self.basis, &rule, sign, budget, &mut self.work));
+    }
+
+    fn load<T: Scalar>(
+        &mut self,
+        sign: Sign,
+        count: usize,
+        gram: impl Fn(usize, usize) -> f64,
+        initial: impl Fn(usize) -> f64,
+        energy: f64,
+    ) {
         let basis = &mut self.basis;
         (basis.count, basis.energy, basis.sign) = (count, energy, sign);
         basis.dependence = DEPENDENCE * T::EPSILON;
@@ -88,20 +129,6 @@ impl LeastSquares {
         basis.initial.clear();
         basis.initial.extend((0..count).map(initial));
         basis.restart();
-        self.gamma.clear();
-        match sign {
-            Sign::Signed => {
-                for place in 0..count as u32 {
-                    basis.push(place);
-                }
-                basis.coefficients(&mut self.gamma);
-            }
-            Sign::NonNegative => {
-                let rule = PursuitRule::default();
-                let gamma = pursue(basis, &rule, sign, count, &mut self.work);
-                self.gamma.extend_from_slice(gamma);
-            }
-        }
     }
 
     /// Solves for the atoms `chosen`, by products of these atoms: O((k + |y|) k d).

@@ -43,6 +43,7 @@ macro_rules! pursuit_setters {
 mod argmax;
 mod batch_omp;
 mod correlations;
+mod exact;
 mod factor;
 mod full_gram;
 mod idle;
@@ -54,6 +55,7 @@ mod swaps;
 mod top_k;
 
 pub use batch_omp::{BatchOmp, BatchOmpState};
+pub use exact::{Certificate, Exact, ExactState};
 pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};

@@ -68,12 +68,12 @@ pub(super) struct Swap {
 
 /// What a sample brings: α⁰ = Dᵀy, and the dictionary it belongs to.
 #[derive(Clone, Copy)]
-pub(super) struct Sample<'a, T: Scalar> {
-    pub(super) gram: &'a GramRows<T>,
-    pub(super) dictionary: MatRef<'a, T>,
-    pub(super) initial: &'a [T],
+pub(in crate::coder) struct Sample<'a, T: Scalar> {
+    pub(in crate::coder) gram: &'a GramRows<T>,
+    pub(in crate::coder) dictionary: MatRef<'a, T>,
+    pub(in crate::coder) initial: &'a [T],
     /// ‖y‖².
-    pub(super) energy: f64,
+    pub(in crate::coder) energy: f64,
 }
 
 impl<T: Scalar> Exchange<T> {

@@ -33,10 +33,11 @@ use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
-use exchange::{Exchange, Sample};
+use exchange::Exchange;
+pub(super) use exchange::Sample;
 
 /// Default most exchanges of a sample, in k.
-const SWAPS_PER_ATOM: usize = 4;
+pub(super) const SWAPS_PER_ATOM: usize = 4;
 
 /// Drop of ‖r‖², in ε‖y‖², that is not told from rounding.
 const ROUNDING: f64 = 32.0;
@@ -101,7 +102,7 @@ pub struct SwapsState<S, T> {
     start: S,
     shape: ProblemShape,
     gram: GramRows<T>,
-    idle: Idle<(Correlations<T>, Search<T>)>,
+    idle: Idle<(Correlations<T>, LocalSearch<T>)>,
 }
 
 impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
@@ -145,7 +146,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
             let new = || {
-                let search = Search::new(shape.atoms, shape.sparsity);
+                let search = LocalSearch::new(shape.atoms, shape.sparsity);
                 (Correlations::new(shape.dim, shape.atoms), search)
             };
             idle.with(new, |(correlations, search)| {
@@ -166,15 +167,15 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
 
 /// The search of one sample after the other.
 #[derive(Debug)]
-pub(super) struct Search<T> {
+pub(super) struct LocalSearch<T> {
     exchange: Exchange<T>,
     squares: LeastSquares,
     /// The support that `squares` has solved for.
     chosen: Vec<u32>,
 }
 
-impl<T: Scalar> Search<T> {
-    fn new(atoms: usize, sparsity: usize) -> Self {
+impl<T: Scalar> LocalSearch<T> {
+    pub(super) fn new(atoms: usize, sparsity: usize) -> Self {
         Self {
             exchange: Exchange::new(atoms, sparsity),
             squares: LeastSquares::new(sparsity),
@@ -193,13 +194,26 @@ impl<T: Scalar> Search<T> {
         if support.is_empty() {
             return false;
         }
-        let rounding = ROUNDING * T::EPSILON * sample.energy;
         let start = error_of(sample, support, values);
+        let error = self.run(sample, support, support.len(), max_swaps);
+        error < start - rounding(sample)
+    }
+
+    /// Searches from a support, filled up to `count` atoms. Returns the error of
+    /// [`chosen`](Self::chosen).
+    pub(super) fn run(
+        &mut self,
+        sample: Sample<'_, T>,
+        support: &[u32],
+        count: usize,
+        max_swaps: usize,
+    ) -> f64 {
+        let rounding = rounding(sample);
         self.exchange.restart(sample);
         for &atom in support {
             self.exchange.add(sample, atom);
         }
-        self.exchange.grow(sample, support.len());
+        self.exchange.grow(sample, count);
         let mut error = self.solve(sample, None);
         let mut rebuilt = true;
         for _ in 0..max_swaps {
@@ -217,7 +231,12 @@ impl<T: Scalar> Search<T> {
             self.rebuild(sample);
             rebuilt = true;
         }
-        error < start - rounding
+        error
+    }
+
+    /// The support found.
+    pub(super) fn chosen(&self) -> &[u32] {
+        &self.chosen
     }
 
     /// ‖y − D_S γ‖² by least squares on the support, with `atom` in the place given. An atom that
@@ -250,6 +269,11 @@ impl<T: Scalar> Search<T> {
     fn write(&self, support: &mut [u32], values: &mut [T]) -> usize {
         self.squares.write(&self.chosen, support, values)
     }
+}
+
+/// A drop of the error that is not told from rounding.
+fn rounding<T: Scalar>(sample: Sample<'_, T>) -> f64 {
+    ROUNDING * T::EPSILON * sample.energy
 }
 
 /// ‖y − Dx‖² = ‖y‖² − 2 xᵀα⁰ + xᵀG x.
