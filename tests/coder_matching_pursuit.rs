@@ -29,7 +29,7 @@ fn planted(
 fn by_the_book(d: &Mat<f64>, y: &[f64], k: usize, sign: Sign) -> Option<Vec<(u32, f64)>> {
     let mut residual = y.to_vec();
     let mut code: Vec<(u32, f64)> = Vec::new();
-    let norm = dot(y, y).sqrt();
+    let (norm, mut first) = (dot(y, y).sqrt(), 0.0);
     for _ in 0..4 * k {
         let score = |j: &usize| {
             let alpha = dot(d.col_as_slice(*j), &residual);
@@ -38,8 +38,14 @@ fn by_the_book(d: &Mat<f64>, y: &[f64], k: usize, sign: Sign) -> Option<Vec<(u32
         let mut order: Vec<usize> = (0..d.ncols()).collect();
         order.sort_by(|i, j| score(j).total_cmp(&score(i)));
         let (best, second) = (score(&order[0]), order.get(1).map_or(0.0, score));
-        if best <= 1e-10 * norm {
+        if code.is_empty() {
+            first = best;
+        }
+        if best <= 1e-14 * first {
             break;
+        }
+        if best <= 1e-10 * norm {
+            return None; // where rounding begins is the coder's choice
         }
         if best - second < 1e-9 * norm {
             return None;

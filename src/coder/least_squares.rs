@@ -68,7 +68,7 @@ impl LeastSquares {
         }
     }
 
-    /// Solves for `count` atoms, given D_SᵀD_S, D_Sᵀy and ‖y‖² in the precision of `T`. Atoms that
+    /// Solves for `count` atoms, given the lower triangle of D_SᵀD_S, D_Sᵀy and ‖y‖² in the precision of `T`. Atoms that
     /// depend linearly on those before them are left out.
     pub(super) fn solve<T: Scalar>(
         &mut self,
@@ -123,7 +123,14 @@ impl LeastSquares {
         (basis.count, basis.energy, basis.sign) = (count, energy, sign);
         basis.dependence = DEPENDENCE * T::EPSILON;
         basis.gram.clear();
-        basis.gram.extend((0..count * count).map(|at| gram(at / count, at % count)));
+        basis.gram.resize(count * count, 0.0);
+        for u in 0..count {
+            for v in 0..=u {
+                let entry = gram(u, v);
+                basis.gram[u * count + v] = entry;
+                basis.gram[v * count + u] = entry;
+            }
+        }
         basis.norms.clear();
         basis.norms.extend((0..count).map(|u| basis.gram[u * count + u]));
         basis.initial.clear();
@@ -140,7 +147,7 @@ impl LeastSquares {
         chosen: &[u32],
     ) {
         let atom = |place: usize| column(dictionary, chosen[place] as usize);
-        let gram = |u: usize, v: usize| kernel::product(atom(u.min(v)), atom(u.max(v))).widen();
+        let gram = |u: usize, v: usize| kernel::product(atom(u), atom(v)).widen();
         let initial = |u| kernel::product(atom(u), sample).widen();
         self.solve::<T>(sign, chosen.len(), gram, initial, kernel::energy(sample));
     }

@@ -53,7 +53,7 @@ const STEPS_PER_ATOM: usize = 4;
 ///
 /// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖².
 ///
-/// Complexity per sample: O(dm + km), and O(k²d) for a refit; without the Gram matrix, O(kdm).
+/// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
 /// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MatchingPursuit {
@@ -181,14 +181,20 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
                     let Scratch { correlations, alpha, row, support, values, squares } = scratch;
                     let initial = correlations.compute(backend, dictionary, samples);
                     for i in 0..block.len() {
-                        let sample = column(samples, i);
+                        let energy = kernel::energy(column(samples, i));
                         alpha[..shape.atoms].copy_from_slice(column(initial, i));
                         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
-                        pursuit.run(&self.rule, shape, kernel::energy(sample));
+                        pursuit.run(&self.rule, shape, energy);
                         block.write(i, |slots, into| match self.coefficients {
                             Coefficients::AsChosen => write(support, values, slots, into),
                             Coefficients::Refitted => {
-                                squares.fit(shape.sign, dictionary, sample, support);
+                                squares.solve::<B::Scalar>(
+                                    shape.sign,
+                                    support.len(),
+                                    |u, v| gram.entry(dictionary, support[u], support[v]).widen(),
+                                    |u| initial[(support[u] as usize, i)].widen(),
+                                    energy,
+                                );
                                 squares.write(support, slots, into)
                             }
                         });

@@ -76,7 +76,8 @@ pub enum Coefficients {
     #[default]
     AsChosen,
     /// Those of least squares on the chosen atoms; non-negative least squares where the sign of codes
-    /// asks for it. Never a larger error, for O(k²d) more a sample.
+    /// asks for it. Never a larger error, for O(k³) more a sample, or O(k²d)
+    /// without a Gram matrix.
     Refitted,
 }
 

@@ -15,7 +15,7 @@
 //! ```text
 //! b_j ← (G_j − Σ_t g_t b_t + (Σ_t g_t f_t) b_u) / h,     b_t ← b_t − f_t b_u − c_t b_j
 //! ```
-//! An atom is added in the same way: it takes the place of a row of zeros. All of order k is done in
+//! A new support begins with B = H G_S, one small product a block of columns. All of order k is done in
 //! double precision.
 
 use faer::MatRef;
@@ -27,6 +27,11 @@ use crate::coder::full_gram::{CHUNK, GramRows};
 use crate::coder::pursuit::Selection;
 use crate::kernel;
 use crate::problem::Sign;
+use crate::rows;
+use crate::simd::lanes;
+
+/// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of as many.
+const STEPS: usize = 4;
 
 /// A growing or changing support, orthogonalised.
 #[derive(Debug)]
@@ -49,6 +54,9 @@ pub(super) struct Exchange<T> {
     fall: Vec<f64>,
     share: Vec<f64>,
     weights: Weights<T>,
+    /// H in the precision of T, and a block of columns of G_S.
+    narrow_inverse: Vec<T>,
+    tile: Vec<T>,
 }
 
 /// The factors of one pass, for each row of B.
@@ -98,33 +106,63 @@ impl<T: Scalar> Exchange<T> {
                 fall: zeros(capacity),
                 share: zeros(capacity),
             },
+            narrow_inverse: zeros(capacity * capacity),
+            tile: zeros(CHUNK * capacity),
         }
     }
 
-    /// No atoms: r = y.
-    pub(super) fn restart(&mut self, sample: Sample<'_, T>) {
-        let atoms = sample.initial.len();
-        self.support.clear();
+    /// Begins with a support; atoms that depend linearly on those before them are left out.
+    pub(super) fn begin(&mut self, sample: Sample<'_, T>, support: &[u32]) {
+        let (atoms, width) = (sample.initial.len(), self.alpha.len());
         self.alpha[..atoms].copy_from_slice(sample.initial);
         self.heights[..atoms].copy_from_slice(sample.gram.norms());
+        self.support.clear();
+        for &atom in support {
+            let place = self.support.len();
+            let row = sample.gram.row(sample.dictionary, atom as usize, &mut self.row);
+            self.duals[place * width..][..width].copy_from_slice(row);
+            self.reserve(atom);
+            if self.enter(sample, Swap { place, atom }).is_none() {
+                self.support.pop();
+            }
+        }
+        let (count, capacity) = (self.support.len(), self.capacity);
+        self.narrow_inverse.clear();
+        for t in 0..count {
+            let row = &self.inverse[t * capacity..][..count];
+            self.narrow_inverse.extend(row.iter().map(|&h| T::narrow(h)));
+        }
+        let gamma = &mut self.weights.products;
+        gamma.clear();
+        gamma.extend(self.gamma[..count].iter().map(|&gamma| T::narrow(gamma)));
+        let (alpha, heights) = (&mut self.alpha, &mut self.heights);
+        duals(&mut self.duals, &self.narrow_inverse, gamma, &mut self.tile, alpha, heights);
+        self.settle();
     }
 
     pub(super) fn support(&self) -> &[u32] {
         &self.support
     }
 
-    /// Adds an atom; `false` if it depends linearly on those chosen.
-    pub(super) fn add(&mut self, sample: Sample<'_, T>, atom: u32) -> bool {
-        let (place, width) = (self.support.len(), self.alpha.len());
+    /// A place for another atom, without influence yet.
+    fn reserve(&mut self, atom: u32) {
+        let place = self.support.len();
         self.support.push(atom);
-        self.duals[place * width..][..width].fill(T::zero());
         self.inverse[place * self.capacity..][..place + 1].fill(0.0);
         for t in 0..place {
             self.inverse[t * self.capacity + place] = 0.0;
         }
         self.gamma[place] = 0.0;
         self.fall[..=place].fill(0.0);
-        let added = self.put(sample, Swap { place, atom }, 0.0);
+    }
+
+    /// Adds an atom: it takes the place of a row of zeros. `false` if it depends linearly on those
+    /// chosen.
+    fn add(&mut self, sample: Sample<'_, T>, atom: u32) -> bool {
+        let (place, width) = (self.support.len(), self.alpha.len());
+        self.reserve(atom);
+        self.duals[place * width..][..width].fill(T::zero());
+        let added = self.put(sample, Swap { place, atom }, 0.0, 0.0);
         if !added {
             self.support.pop();
         }
@@ -188,53 +226,23 @@ impl<T: Scalar> Exchange<T> {
             self.inverse[t * capacity + u] = 0.0;
             self.inverse[u * capacity + t] = 0.0;
         }
-        self.gamma[u] = gamma * eta;
+        self.gamma[u] = 0.0;
         let old = std::mem::replace(&mut self.support[u], swap.atom);
-        let made = self.put(sample, swap, eta);
+        let made = self.put(sample, swap, gamma * eta, eta);
         if !made {
             self.support[u] = old;
         }
         made
     }
 
-    /// Puts an atom in a place that was left: H and γ are those without it, but for γ at this place,
-    /// which is γ_u/H_uu of the atom that was there, and `eta` its 1/H_uu; both are zero if none was.
-    fn put(&mut self, sample: Sample<'_, T>, swap: Swap, eta: f64) -> bool {
-        let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
-        let atom = swap.atom as usize;
-        let step = std::mem::take(&mut self.gamma[u]);
-        let row = sample.gram.row(sample.dictionary, atom, &mut self.row);
-        for (product, &other) in self.products.iter_mut().zip(&self.support) {
-            *product = row[other as usize].widen();
-        }
-        self.products[u] = 0.0;
-        let (g, f) = (&mut self.products[..count], &self.fall[..count]);
-        let (mut height, mut alpha) =
-            (sample.gram.norms()[atom].widen(), sample.initial[atom].widen());
-        for t in 0..count {
-            let inverse = &self.inverse[t * capacity..][..count];
-            self.share[t] = inverse.iter().zip(&*g).map(|(h, g)| h * g).sum();
-            height -= g[t] * self.share[t];
-            alpha -= g[t] * self.gamma[t];
-        }
-        if height <= DEPENDENCE * T::EPSILON {
-            return false;
-        }
+    /// Puts an atom in a place whose atom has left: H and γ are those without it, `step` and `eta` are
+    /// its γ_u/H_uu and 1/H_uu, or zero if there was none.
+    fn put(&mut self, sample: Sample<'_, T>, swap: Swap, step: f64, eta: f64) -> bool {
+        let Some((height, alpha)) = self.enter(sample, swap) else { return false };
+        let (count, u) = (self.support.len(), swap.place);
         // Hence −Σ g_t f_t is the weight of b_u.
-        g[u] = -g.iter().zip(f).map(|(g, f)| g * f).sum::<f64>();
-        let coefficient = alpha / height;
-        for t in 0..count {
-            let share = self.share[t];
-            self.gamma[t] -= share * coefficient;
-            for s in 0..count {
-                self.inverse[t * capacity + s] += share * self.share[s] / height;
-            }
-        }
-        for t in 0..count {
-            self.inverse[t * capacity + u] = -self.share[t] / height;
-            self.inverse[u * capacity + t] = -self.share[t] / height;
-        }
-        (self.gamma[u], self.inverse[u * capacity + u]) = (coefficient, height.recip());
+        let products = self.products[..count].iter().zip(&self.fall);
+        self.products[u] = -products.map(|(g, f)| g * f).sum::<f64>();
         for (into, from) in [
             (&mut self.weights.products, &self.products),
             (&mut self.weights.fall, &self.fall),
@@ -243,17 +251,49 @@ impl<T: Scalar> Exchange<T> {
             into.clear();
             into.extend(from[..count].iter().map(|&value| T::narrow(value)));
         }
-        pass(
-            &mut self.duals,
-            &self.weights,
-            u,
-            row,
-            [height.recip(), height, alpha, step, eta].map(T::narrow),
-            &mut self.alpha,
-            &mut self.heights,
-        );
+        let row = sample.gram.row(sample.dictionary, swap.atom as usize, &mut self.row);
+        let factors = [height.recip(), height, alpha, step, eta].map(T::narrow);
+        let (alpha, heights) = (&mut self.alpha, &mut self.heights);
+        pass(&mut self.duals, &self.weights, u, row, factors, alpha, heights);
         self.settle();
         true
+    }
+
+    /// H and γ with an atom in a place that was left. Returns its height and its correlation with the
+    /// residual without it, and leaves g and c; `None` if it depends linearly on the others.
+    fn enter(&mut self, sample: Sample<'_, T>, swap: Swap) -> Option<(f64, f64)> {
+        let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
+        for (product, &other) in self.products.iter_mut().zip(&self.support) {
+            *product = sample.gram.entry(sample.dictionary, swap.atom, other).widen();
+        }
+        self.products[u] = 0.0;
+        let (g, atom) = (&self.products[..count], swap.atom as usize);
+        let (mut height, mut alpha) =
+            (sample.gram.norms()[atom].widen(), sample.initial[atom].widen());
+        for t in 0..count {
+            let inverse = &self.inverse[t * capacity..][..count];
+            self.share[t] = inverse.iter().zip(g).map(|(h, g)| h * g).sum();
+            height -= g[t] * self.share[t];
+            alpha -= g[t] * self.gamma[t];
+        }
+        if height <= DEPENDENCE * T::EPSILON {
+            return None;
+        }
+        let coefficient = alpha / height;
+        for t in 0..count {
+            let share = self.share[t];
+            self.gamma[t] -= share * coefficient;
+            let inverse = &mut self.inverse[t * capacity..][..count];
+            for (inverse, other) in inverse.iter_mut().zip(&self.share) {
+                *inverse += share * other / height;
+            }
+        }
+        for t in 0..count {
+            self.inverse[t * capacity + u] = -self.share[t] / height;
+            self.inverse[u * capacity + t] = -self.share[t] / height;
+        }
+        (self.gamma[u], self.inverse[u * capacity + u]) = (coefficient, height.recip());
+        Some((height, alpha))
     }
 
     /// What is known exactly at the chosen atoms: α_s = 0, h_s = 0, b_t at s is 1 for t = s, else 0.
@@ -280,10 +320,54 @@ fn dependence<T: Scalar>() -> T {
     T::narrow(DEPENDENCE * T::EPSILON)
 }
 
-kernel::vectorized! {
+rows::with_simd! {
+    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns at a
+    /// time.
+    fn duals<'a, T>(
+        simd;
+        duals: &'a mut [T],
+        inverse: &'a [T],
+        gamma: &'a [T],
+        tile: &'a mut [T],
+        alpha: &'a mut [T],
+        heights: &'a mut [T],
+    ) -> () {
+        let (stride, count) = (alpha.len() / (STEPS * lanes::<T, S>()), gamma.len());
+        let duals = T::registers_mut::<S>(duals).as_chunks_mut::<STEPS>().0;
+        let tile = T::registers_mut::<S>(tile).as_chunks_mut::<STEPS>().0;
+        let alphas = T::registers_mut::<S>(alpha).as_chunks_mut::<STEPS>().0;
+        let heights = T::registers_mut::<S>(heights).as_chunks_mut::<STEPS>().0;
+        for (c, (alpha, heights)) in alphas.iter_mut().zip(heights).enumerate() {
+            for (s, (tile, &gamma)) in tile.iter_mut().zip(gamma).enumerate() {
+                *tile = duals[s * stride + c];
+                let gamma = T::splat(simd, -gamma);
+                for r in 0..STEPS {
+                    alpha[r] = T::fused(simd, gamma, tile[r], alpha[r]);
+                }
+            }
+            for t in 0..count {
+                let mut sum = [T::splat(simd, T::zero()); STEPS];
+                for (tile, &h) in tile.iter().zip(&inverse[t * count..][..count]) {
+                    let h = T::splat(simd, h);
+                    for r in 0..STEPS {
+                        sum[r] = T::fused(simd, h, tile[r], sum[r]);
+                    }
+                }
+                for r in 0..STEPS {
+                    let product = T::times(simd, tile[t][r], sum[r]);
+                    heights[r] = T::minus(simd, heights[r], product);
+                }
+                duals[t * stride + c] = sum;
+            }
+        }
+    }
+}
+
+rows::with_simd! {
     /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of the new
     /// atom, and γ_u/H_uu and 1/H_uu of the old one.
     fn pass<'a, T>(
+        simd;
         duals: &'a mut [T],
         weights: &'a Weights<T>,
         u: usize,
@@ -291,32 +375,40 @@ kernel::vectorized! {
         factors: [T; 5],
         alpha: &'a mut [T],
         heights: &'a mut [T],
-    ) {
+    ) -> () {
         let [inverse, height, correlation, step, eta] = factors;
-        let (stride, count) = (alpha.len() / CHUNK, weights.products.len());
-        let (duals, _) = duals.as_chunks_mut::<CHUNK>();
-        let (rows, _) = row.as_chunks::<CHUNK>();
-        let (alphas, _) = alpha.as_chunks_mut::<CHUNK>();
-        let (heights, _) = heights.as_chunks_mut::<CHUNK>();
+        let (inverse, step, eta) =
+            (T::splat(simd, inverse), T::splat(simd, step), T::splat(simd, eta));
+        let (height, correlation) = (T::splat(simd, -height), T::splat(simd, -correlation));
+        let stride = alpha.len() / (STEPS * lanes::<T, S>());
+        let duals = T::registers_mut::<S>(duals).as_chunks_mut::<STEPS>().0;
+        let rows = T::registers::<S>(row).0.as_chunks::<STEPS>().0;
+        let alphas = T::registers_mut::<S>(alpha).as_chunks_mut::<STEPS>().0;
+        let heights = T::registers_mut::<S>(heights).as_chunks_mut::<STEPS>().0;
         for (c, ((row, alpha), heights)) in rows.iter().zip(alphas).zip(heights).enumerate() {
             let old = duals[u * stride + c];
             let mut new = *row;
-            for t in 0..count {
-                let (dual, weight) = (&duals[t * stride + c], weights.products[t]);
-                for l in 0..CHUNK {
-                    new[l] -= weight * dual[l];
+            for (t, &weight) in weights.products.iter().enumerate() {
+                let (dual, weight) = (&duals[t * stride + c], T::splat(simd, -weight));
+                for r in 0..STEPS {
+                    new[r] = T::fused(simd, weight, dual[r], new[r]);
                 }
             }
-            for l in 0..CHUNK {
-                new[l] *= inverse;
-                alpha[l] += step * old[l] - correlation * new[l];
-                heights[l] += eta * (old[l] * old[l]) - height * (new[l] * new[l]);
+            for r in 0..STEPS {
+                new[r] = T::times(simd, new[r], inverse);
+                alpha[r] = T::fused(simd, step, old[r], alpha[r]);
+                alpha[r] = T::fused(simd, correlation, new[r], alpha[r]);
+                let (square, new_square) =
+                    (T::times(simd, old[r], old[r]), T::times(simd, new[r], new[r]));
+                heights[r] = T::fused(simd, eta, square, heights[r]);
+                heights[r] = T::fused(simd, height, new_square, heights[r]);
             }
-            for t in 0..count {
+            for (t, (&fall, &share)) in weights.fall.iter().zip(&weights.share).enumerate() {
                 let dual = &mut duals[t * stride + c];
-                let (fall, share) = (weights.fall[t], weights.share[t]);
-                for l in 0..CHUNK {
-                    dual[l] -= fall * old[l] + share * new[l];
+                let (fall, share) = (T::splat(simd, -fall), T::splat(simd, -share));
+                for r in 0..STEPS {
+                    dual[r] = T::fused(simd, fall, old[r], dual[r]);
+                    dual[r] = T::fused(simd, share, new[r], dual[r]);
                 }
             }
             duals[u * stride + c] = new;
@@ -403,19 +495,14 @@ mod tests {
             energy: kernel::squared_norm(y),
         };
         let mut walked = Exchange::new(atoms, sparsity);
-        walked.restart(sample);
-        for atom in [3, 69, 20, 41] {
-            assert!(walked.add(sample, atom));
-        }
+        walked.begin(sample, &[3, 69, 20]);
+        assert!(walked.add(sample, 41));
         for (place, atom) in [(1, 7), (3, 64), (0, 69), (1, 3), (1, 12)] {
             assert!(walked.exchange(sample, Swap { place, atom }));
         }
         assert_eq!(walked.support(), [69, 12, 20, 64]);
         let mut fresh = Exchange::new(atoms, sparsity);
-        fresh.restart(sample);
-        for &atom in walked.support() {
-            assert!(fresh.add(sample, atom));
-        }
+        fresh.begin(sample, walked.support());
         let near = |a: &[f64], b: &[f64]| {
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
         };

@@ -209,10 +209,7 @@ impl<T: Scalar> LocalSearch<T> {
         max_swaps: usize,
     ) -> f64 {
         let rounding = rounding(sample);
-        self.exchange.restart(sample);
-        for &atom in support {
-            self.exchange.add(sample, atom);
-        }
+        self.exchange.begin(sample, support);
         self.exchange.grow(sample, count);
         let mut error = self.solve(sample, None);
         let mut rebuilt = true;
@@ -228,7 +225,7 @@ impl<T: Scalar> LocalSearch<T> {
             if rebuilt {
                 break;
             }
-            self.rebuild(sample);
+            self.exchange.begin(sample, &self.chosen);
             rebuilt = true;
         }
         error
@@ -256,14 +253,6 @@ impl<T: Scalar> LocalSearch<T> {
             sample.energy,
         );
         squares.error()
-    }
-
-    /// The same support from scratch.
-    fn rebuild(&mut self, sample: Sample<'_, T>) {
-        self.exchange.restart(sample);
-        for &atom in &self.chosen {
-            self.exchange.add(sample, atom);
-        }
     }
 
     fn write(&self, support: &mut [u32], values: &mut [T]) -> usize {
