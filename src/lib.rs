@@ -134,7 +134,6 @@ mod encoder;
 pub mod error;
 #[cfg(feature = "npy")]
 pub mod export;
-#[cfg(feature = "safetensors")]
 mod fingerprint;
 mod init;
 mod kernel;

@@ -7,7 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use dbksvd::backend::{Backend, Faer};
-use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
+use dbksvd::coder::{
+    BatchOmp, Coefficients, Exact, MatchingPursuit, Omp, Selection, SparseCoder, Swaps, TopK,
+};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, LeadingPair, Renewal, Step};
 use dbksvd::{ProblemShape, Sign};
@@ -69,8 +71,16 @@ fn of_second_update(updater: KSvd) -> usize {
 
 /// Allocations of the second of two calls that code the same samples.
 fn of_second_encode(coder: impl SparseCoder<Faer<f32>>, atoms: usize) -> usize {
-    let shape = ProblemShape { dim: 24, atoms, sparsity: 6, sign: Sign::Signed };
-    let data = Planted::new(24, atoms, 6, 300).noise(0.1).generate::<f32>().expect("legal");
+    of_second_encode_with(coder, atoms, 6)
+}
+
+fn of_second_encode_with(
+    coder: impl SparseCoder<Faer<f32>>,
+    atoms: usize,
+    sparsity: usize,
+) -> usize {
+    let shape = ProblemShape { dim: 24, atoms, sparsity, sign: Sign::Signed };
+    let data = Planted::new(24, atoms, sparsity, 300).noise(0.1).generate::<f32>().expect("legal");
     let (dictionary, y) = (data.dictionary.into_mat(), data.samples);
     let backend = Faer::<f32>::default();
     let mut state = coder.prepare(&backend, &shape).expect("memory");
@@ -100,6 +110,20 @@ fn a_warm_encode_allocates_nothing_whatever_the_kernel() {
         assert_eq!(of_second_encode(coder.gram_limit(0), 48), 0, "no Gram matrix, {selection:?}");
         assert_eq!(of_second_encode(Omp::new().selection(selection), 48), 0, "{selection:?}");
     }
+}
+
+#[test]
+fn nor_does_that_of_another_coder() {
+    let refitted = Coefficients::Refitted;
+    for coder in [MatchingPursuit::new(), MatchingPursuit::new().coefficients(refitted)] {
+        assert_eq!(of_second_encode(coder, 48), 0, "{coder:?}");
+        assert_eq!(of_second_encode(coder.gram_limit(0), 48), 0, "{coder:?}");
+    }
+    assert_eq!(of_second_encode(Swaps::new(), 48), 0);
+    assert_eq!(of_second_encode(Swaps::new().gram_limit(0), 48), 0);
+    assert_eq!(of_second_encode(TopK::new(), 48), 0);
+    assert_eq!(of_second_encode(TopK::new().coefficients(refitted), 48), 0);
+    assert_eq!(of_second_encode_with(Exact, 24, 3), 0);
 }
 
 /// The defaults; renewal is watched, but never due.

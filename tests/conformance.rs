@@ -1,8 +1,13 @@
 //! The public suites, run on everything in this crate that they are for.
 
+use dbksvd::Scalar;
 use dbksvd::backend::{Faer, Reference};
-use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
+use dbksvd::coder::{
+    BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Omp, Selection, Swaps,
+    Tolerance, TopK,
+};
 use dbksvd::conformance;
+use dbksvd::faer::Mat;
 use dbksvd::updater::{AtomRule, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair};
 use dbksvd::updater::{Memory, Mod, Online, Renewal};
 
@@ -70,6 +75,95 @@ fn coder_batch_omp_with_thresholds() {
     let coder = BatchOmp::new().tolerance(Tolerance::Relative(0.3));
     conformance::coder(&single(), &coder);
     conformance::coder(&double(), &coder.tolerance(Tolerance::Absolute(0.5)).min_correlation(0.1));
+}
+
+#[test]
+fn coder_matching_pursuit() {
+    conformance::coder(&single(), &MatchingPursuit::new());
+    conformance::coder(&double(), &MatchingPursuit::new());
+    conformance::coder(&reference(), &MatchingPursuit::new());
+}
+
+#[test]
+fn coder_matching_pursuit_refitted() {
+    let coder = MatchingPursuit::new().coefficients(Coefficients::Refitted);
+    conformance::coder(&single(), &coder);
+    conformance::coder(&double(), &coder);
+}
+
+#[test]
+fn coder_matching_pursuit_without_a_gram_matrix() {
+    conformance::coder(&single(), &MatchingPursuit::new().gram_limit(0));
+    conformance::coder(&double(), &MatchingPursuit::new().gram_limit(0));
+}
+
+#[test]
+fn coder_matching_pursuit_with_thresholds() {
+    let coder = MatchingPursuit::new().tolerance(Tolerance::Relative(0.3));
+    conformance::coder(&single(), &coder);
+    conformance::coder(&double(), &coder.tolerance(Tolerance::Absolute(0.5)).min_correlation(0.1));
+}
+
+/// Projections on coherent atoms are not fitted to the sample.
+#[test]
+fn coder_top_k() {
+    conformance::unfitted_coder(&single(), &TopK::new());
+    conformance::unfitted_coder(&double(), &TopK::new());
+    conformance::unfitted_coder(&reference(), &TopK::new());
+}
+
+#[test]
+fn coder_top_k_refitted() {
+    conformance::coder(&single(), &TopK::new().coefficients(Coefficients::Refitted));
+    conformance::coder(&double(), &TopK::new().coefficients(Coefficients::Refitted));
+}
+
+/// For one of the suite's shapes; others are refused.
+fn encoder<T: Scalar>() -> LinearEncoder<T> {
+    let weights = Mat::from_fn(8, 24, |i, j| T::narrow((i as f64 * 1.7 + j as f64).sin()));
+    let bias = (0..24).map(|j| T::narrow(0.1 * f64::from(j - 12))).collect();
+    LinearEncoder::new(weights, Some(bias)).expect("finite weights")
+}
+
+#[test]
+fn coder_top_k_by_an_encoder() {
+    conformance::unfitted_coder(&single(), &TopK::by_encoder(encoder()));
+    conformance::unfitted_coder(&double(), &TopK::by_encoder(encoder()));
+}
+
+#[test]
+fn coder_top_k_by_an_encoder_refitted() {
+    let refitted = Coefficients::Refitted;
+    conformance::coder(&single(), &TopK::by_encoder(encoder()).coefficients(refitted));
+    conformance::coder(&double(), &TopK::by_encoder(encoder()).coefficients(refitted));
+}
+
+#[test]
+fn coder_swaps() {
+    conformance::coder(&single(), &Swaps::new());
+    conformance::coder(&double(), &Swaps::new());
+    conformance::coder(&reference(), &Swaps::new());
+}
+
+#[test]
+fn coder_swaps_without_a_gram_matrix() {
+    conformance::coder(&single(), &Swaps::new().gram_limit(0));
+    conformance::coder(&double(), &Swaps::new().gram_limit(0));
+}
+
+#[test]
+fn coder_swaps_after_other_coders() {
+    conformance::coder(&single(), &Swaps::after(TopK::new()));
+    conformance::coder(&double(), &Swaps::after(Omp::new().tolerance(Tolerance::Relative(0.3))));
+    conformance::coder(&double(), &Swaps::after(MatchingPursuit::new()).max_swaps(1));
+}
+
+/// On the suite's problems within its limits.
+#[test]
+fn coder_exact() {
+    conformance::coder(&single(), &Exact);
+    conformance::coder(&double(), &Exact);
+    conformance::coder(&reference(), &Exact);
 }
 
 /// The updater on every backend, with a coder that passes its suite.

@@ -1,6 +1,6 @@
 //! One good call, then one thing broken a test: every misuse is a typed error that names it.
 
-use dbksvd::coder::{BatchOmp, Omp, SparseCoder, Tolerance};
+use dbksvd::coder::{BatchOmp, MatchingPursuit, Omp, SparseCoder, Swaps, Tolerance};
 use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::error::SourceError;
 use dbksvd::faer::Mat;
@@ -466,6 +466,26 @@ fn a_least_correlation_out_of_range() {
             (Omp::new().min_correlation(value), BatchOmp::new().min_correlation(value));
         rule_refused(omp, batch, "min_correlation", printed);
     }
+}
+
+#[test]
+fn thresholds_of_matching_pursuit_out_of_range() {
+    let coder = MatchingPursuit::new().tolerance(Tolerance::Absolute(-0.1));
+    refused(builder().coder(coder).build(), "tolerance", "-0.1");
+    let coder = MatchingPursuit::new().min_correlation(f64::NAN);
+    refused(builder().coder(coder).build(), "min_correlation", "NaN");
+}
+
+#[test]
+fn swaps_of_non_negative_codes() {
+    let nonnegative = builder().sign(Sign::NonNegative);
+    refused(nonnegative.coder(Swaps::new()).build(), "sign", "non-negative");
+}
+
+#[test]
+fn the_start_of_swaps_is_checked() {
+    let coder = Swaps::after(Omp::new().min_correlation(-1.0));
+    refused(builder().coder(coder).build(), "min_correlation", "-1");
 }
 
 #[test]

@@ -2,6 +2,12 @@
 
 use crate::Scalar;
 
+/// ‖(I − P) d‖², in ε, up to which an atom is taken for a combination of the chosen ones, where it is
+/// found from the Gram matrix as h² = ‖d‖² − ‖w‖² to a few ε: so near to zero that it has lost its
+/// digits, and everything divided by h with it. A pursuit loses little: such an atom's correlation is
+/// at most h‖r‖.
+pub(super) const DEPENDENCE: f64 = 128.0;
+
 /// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
 #[derive(Debug)]
 pub(super) struct Factor<T> {
@@ -52,6 +58,31 @@ impl<T: Scalar> Factor<T> {
         for &atom in self.support.iter().chain(&self.excluded) {
             alpha[atom as usize] = T::zero();
         }
+    }
+
+    /// Makes a new atom orthogonal to the chosen ones: l ← L⁻¹ D_Sᵀd, given ‖d‖², dᵀy and d's products
+    /// with the chosen atoms. Returns ‖(I − P) d‖² and dᵀ(I − P) y.
+    pub(super) fn lower(
+        &self,
+        norm: T,
+        correlation: T,
+        product: impl Fn(u32) -> T,
+        l: &mut Vec<T>,
+    ) -> (T, T) {
+        l.clear();
+        let (mut height, mut alpha) = (norm, correlation);
+        for (i, &atom) in self.support.iter().enumerate() {
+            let row = &self.rows[i * (i + 1) / 2..][..i + 1];
+            let mut value = product(atom);
+            for (&l, &entry) in l.iter().zip(row) {
+                value -= l * entry;
+            }
+            value /= row[i];
+            l.push(value);
+            height -= value * value;
+            alpha -= value * self.coordinates[i];
+        }
+        (height, alpha)
     }
 
     /// γ ← L⁻ᵀ c, the least-squares coefficients of the chosen atoms.

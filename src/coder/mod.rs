@@ -42,18 +42,45 @@ macro_rules! pursuit_setters {
 
 mod argmax;
 mod batch_omp;
+mod correlations;
+mod exact;
 mod factor;
+mod full_gram;
+mod idle;
+mod least_squares;
+mod matching_pursuit;
 mod omp;
 mod pursuit;
+mod swaps;
+mod top_k;
 
 pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
+pub use exact::{Certificate, Exact, ExactState};
+pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
+pub use swaps::{Swaps, SwapsState};
+pub use top_k::{LinearEncoder, TopK, TopKState};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
 use crate::problem::ProblemShape;
+
+/// Default bytes that a Gram matrix may take.
+const GRAM_LIMIT: usize = 4 << 30;
+
+/// Which coefficients the chosen atoms get, where choosing them does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Coefficients {
+    /// Those they were chosen by.
+    #[default]
+    AsChosen,
+    /// Those of least squares on the chosen atoms; non-negative least squares where the sign of codes
+    /// asks for it. Never a larger error, for O(k³) more a sample, or O(k²d)
+    /// without a Gram matrix.
+    Refitted,
+}
 
 /// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
 ///

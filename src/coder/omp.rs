@@ -8,8 +8,6 @@
 //! c ← qᵀ r,    r ← r − c q,            α ← Dᵀ r
 //! ```
 
-use std::sync::{Mutex, PoisonError};
-
 use faer::MatRef;
 use num_traits::One;
 use rayon::prelude::*;
@@ -17,6 +15,7 @@ use rayon::prelude::*;
 use super::SparseCoder;
 use super::argmax::select;
 use super::factor::Factor;
+use super::idle::Idle;
 use super::pursuit::{Basis, PursuitRule, Selection, Tolerance, Workspace, pursue, write};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -45,8 +44,7 @@ pursuit_setters!(Omp);
 #[derive(Debug)]
 pub struct OmpState<T> {
     shape: ProblemShape,
-    /// Scratch of tasks that have ended, for the tasks that come.
-    idle: Mutex<Vec<Scratch<T>>>,
+    idle: Idle<Scratch<T>>,
 }
 
 #[derive(Debug)]
@@ -94,20 +92,22 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
-            // A panic elsewhere leaves scratch in no state that matters.
-            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let scratch = idle().pop();
-            let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape));
-            let Scratch { pursuit, work } = &mut scratch;
-            for i in 0..block.len() {
-                let sample = column(y, block.first() + i);
-                let sign = shape.sign;
-                let mut basis = ResidualBasis { dictionary, sample, sign, scratch: pursuit };
-                basis.restart();
-                let gamma = pursue(&mut basis, &self.rule, sign, shape.sparsity, work);
-                block.write(i, |support, values| write(basis.support(), gamma, support, values));
-            }
-            idle().push(scratch);
+            idle.with(
+                || self.scratch(shape),
+                |Scratch { pursuit, work }| {
+                    for i in 0..block.len() {
+                        let sample = column(y, block.first() + i);
+                        let sign = shape.sign;
+                        let mut basis =
+                            ResidualBasis { dictionary, sample, sign, scratch: pursuit };
+                        basis.restart();
+                        let gamma = pursue(&mut basis, &self.rule, sign, shape.sparsity, work);
+                        block.write(i, |support, values| {
+                            write(basis.support(), gamma, support, values)
+                        });
+                    }
+                },
+            );
         });
     }
 
@@ -124,7 +124,7 @@ impl From<PursuitRule> for Omp {
 
 impl<T> OmpState<T> {
     pub(super) fn new(shape: &ProblemShape) -> Self {
-        Self { shape: *shape, idle: Mutex::default() }
+        Self { shape: *shape, idle: Idle::default() }
     }
 }
 
@@ -245,7 +245,7 @@ kernel::vectorized! {
 
 kernel::vectorized! {
     /// α ← Dᵀr.
-    fn correlate<'a, T>(dictionary: MatRef<'a, T>, residual: &'a [T], alpha: &'a mut [T]) {
+    pub(super) fn correlate<'a, T>(dictionary: MatRef<'a, T>, residual: &'a [T], alpha: &'a mut [T]) {
         for (j, alpha) in alpha.iter_mut().enumerate() {
             *alpha = kernel::dot(column(dictionary, j), residual);
         }

@@ -25,7 +25,7 @@ mod coder;
 mod updater;
 
 pub use backend::backend;
-pub use coder::coder;
+pub use coder::{coder, unfitted_coder};
 pub use updater::updater;
 
 use faer::{Mat, MatRef};

@@ -11,14 +11,11 @@ use super::pass::{OUT, Scoring};
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
+use crate::coder::factor::DEPENDENCE;
 use crate::coder::pursuit::{Basis, Selection};
 use crate::kernel;
 use crate::problem::Sign;
 use crate::simd;
-
-/// h² is found as ‖d‖² − ‖w‖² to a few ε, so near to zero that it has lost its digits, and everything
-/// divided by h with it. A pursuit loses little: such an atom's correlation is at most h‖r‖.
-pub(super) const DEPENDENCE: f64 = 128.0;
 
 /// From this row of W on, the weights of rows of G are rounded to 32 bits instead of 16, if the budget
 /// is more than twice that: selection by least squares adds up the errors of all rows. Measured on

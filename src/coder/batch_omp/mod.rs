@@ -43,13 +43,14 @@ mod scratch;
 mod small;
 mod weights;
 
-use std::sync::{Mutex, PoisonError};
-
-use faer::{Mat, MatRef};
+use faer::MatRef;
 use rayon::prelude::*;
 
+use super::correlations::{BLOCK, Correlations};
+use super::full_gram::FullGram;
+use super::idle::Idle;
 use super::pursuit::{Basis, PursuitRule, Selection, Tolerance, Workspace, pursue, write};
-use super::{Omp, OmpState, SparseCoder};
+use super::{GRAM_LIMIT, Omp, OmpState, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
@@ -62,13 +63,7 @@ use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
 use pairs::Pairs;
 use scratch::PursuitScratch;
-use small::{FullGram, SmallScratch};
-
-/// Samples whose correlations are computed by one product.
-const BLOCK: usize = 128;
-
-/// Default bytes that the Gram matrix may take.
-const GRAM_LIMIT: usize = 4 << 30;
+use small::SmallScratch;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
@@ -116,8 +111,7 @@ impl BatchOmp {
 pub struct BatchOmpState<T> {
     shape: ProblemShape,
     gram: Gram<T>,
-    /// Scratch of tasks that have ended, for the tasks that come.
-    idle: Mutex<Vec<Scratch<T>>>,
+    idle: Idle<Scratch<T>>,
 }
 
 /// The Gram matrix in the form that serves the problem best.
@@ -135,7 +129,7 @@ impl<T: Scalar> Gram<T> {
         // Non-negative pursuits may drop atoms, and do not go in step.
         let small = shape.atoms <= small::MOST_ATOMS && shape.sign == Sign::Signed;
         Ok(if small && FullGram::<T>::bytes(shape.atoms) <= limit {
-            Self::Full(FullGram::new(shape.atoms))
+            Self::Full(FullGram::new(shape.atoms)?)
         } else if QuantisedGram::<T>::bytes(shape.atoms) <= limit {
             Self::Quantised(QuantisedGram::new(shape.atoms)?)
         } else {
@@ -147,7 +141,7 @@ impl<T: Scalar> Gram<T> {
 /// What one task works with.
 #[derive(Debug)]
 enum Scratch<T> {
-    WithGram { padded: Mat<T>, correlations: Mat<T>, pursuits: PursuitsScratch<T> },
+    WithGram { correlations: Correlations<T>, pursuits: PursuitsScratch<T> },
     GramFree(GramFreeScratch<T>),
 }
 
@@ -167,7 +161,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = Gram::new(shape, self.gram_limit)?;
-        Ok(BatchOmpState { shape: *shape, gram, idle: Mutex::default() })
+        Ok(BatchOmpState { shape: *shape, gram, idle: Idle::default() })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
@@ -196,37 +190,28 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
-            // A panic elsewhere leaves scratch in no state that matters.
-            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let scratch = idle().pop();
-            let mut scratch = scratch.unwrap_or_else(|| self.scratch(shape, gram));
             let samples = y.subcols(block.first(), block.len());
-            match &mut scratch {
-                Scratch::GramFree(pursuits) => {
-                    pursuits.encode(backend, &self.rule, shape, dictionary, samples, &mut block);
-                }
-                Scratch::WithGram { padded, correlations, pursuits } => {
-                    // Stale columns beyond the block's length are harmless: columns do not mix.
-                    let full = if samples.ncols() == BLOCK {
-                        samples
-                    } else {
-                        padded.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
-                        padded.as_ref()
-                    };
-                    backend.product_tn(correlations.as_mut(), dictionary, full);
-                    B::Scalar::pursue(Pursuits {
-                        rule: &self.rule,
-                        shape,
-                        gram,
-                        dictionary,
-                        samples,
-                        correlations: correlations.as_ref(),
-                        block,
-                        pursuits,
-                    });
-                }
-            }
-            idle().push(scratch);
+            idle.with(
+                || self.scratch(shape, gram),
+                |scratch| match scratch {
+                    Scratch::GramFree(pursuits) => {
+                        pursuits
+                            .encode(backend, &self.rule, shape, dictionary, samples, &mut block);
+                    }
+                    Scratch::WithGram { correlations, pursuits } => {
+                        B::Scalar::pursue(Pursuits {
+                            rule: &self.rule,
+                            shape,
+                            gram,
+                            dictionary,
+                            samples,
+                            correlations: correlations.compute(backend, dictionary, samples),
+                            block,
+                            pursuits,
+                        });
+                    }
+                },
+            );
         });
     }
 
@@ -248,9 +233,7 @@ impl BatchOmp {
                 return Scratch::GramFree(GramFreeScratch::new(shape, selection, BLOCK));
             }
         };
-        let padded = Mat::zeros(shape.dim, BLOCK);
-        let correlations = Mat::zeros(shape.atoms, BLOCK);
-        Scratch::WithGram { padded, correlations, pursuits }
+        Scratch::WithGram { correlations: Correlations::new(shape.dim, shape.atoms), pursuits }
     }
 }
 

@@ -17,10 +17,11 @@ use faer::MatRef;
 use num_traits::{Float, One};
 use pulp::Simd;
 
-use super::basis::{DEPENDENCE, overshoots};
+use super::basis::overshoots;
 use super::pass::OUT;
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::coder::factor::DEPENDENCE;
+use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
 use crate::problem::ProblemShape;
@@ -34,56 +35,8 @@ pub(super) const MOST_ATOMS: usize = 2048;
 /// Samples whose pursuits go in step.
 const SAMPLES: usize = 2;
 
-/// Registers that one iteration of the pass fills.
+/// Registers that one iteration of the pass fills; [`CHUNK`] is a multiple of as many.
 const STEPS: usize = 4;
-
-/// Rows are padded to a multiple of this, which is one of `STEPS` registers.
-const CHUNK: usize = 64;
-
-/// The Gram matrix in full precision.
-#[derive(Debug)]
-pub(super) struct FullGram<T> {
-    /// Rows, `stride` apart, padded with zeros.
-    values: Vec<T>,
-    stride: usize,
-    norms: Vec<T>,
-}
-
-impl<T: Scalar> FullGram<T> {
-    pub(super) fn new(atoms: usize) -> Self {
-        let stride = atoms.next_multiple_of(CHUNK);
-        Self { values: vec![T::zero(); stride * atoms], stride, norms: vec![T::zero(); atoms] }
-    }
-
-    /// Bytes that the matrix takes.
-    pub(super) fn bytes(atoms: usize) -> usize {
-        atoms * atoms.next_multiple_of(CHUNK) * size_of::<T>()
-    }
-
-    /// Takes a new dictionary. O(dm²).
-    pub(super) fn compute<B: HostBackend<Scalar = T>>(
-        &mut self,
-        backend: &B,
-        dictionary: MatRef<'_, T>,
-    ) {
-        let atoms = dictionary.ncols();
-        let rows = faer::MatMut::from_column_major_slice_with_stride_mut(
-            &mut self.values,
-            atoms,
-            atoms,
-            self.stride,
-        );
-        backend.product_tn(rows, dictionary, dictionary);
-        for (s, norm) in self.norms.iter_mut().enumerate() {
-            *norm = self.values[s * self.stride + s];
-        }
-    }
-
-    #[inline(always)]
-    fn row(&self, s: usize) -> &[T] {
-        &self.values[s * self.stride..][..self.stride]
-    }
-}
 
 /// Scratch memory of [`SAMPLES`] pursuits.
 #[derive(Debug)]

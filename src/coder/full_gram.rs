@@ -1,0 +1,139 @@
+//! The Gram matrix of a dictionary in full precision, row by row.
+
+use faer::MatRef;
+use rayon::prelude::*;
+
+use super::omp::correlate;
+use crate::Scalar;
+use crate::backend::{HostBackend, column};
+use crate::error::BackendError;
+
+/// Rows are padded with zeros to a multiple of this.
+pub(super) const CHUNK: usize = 64;
+
+/// Rows of G that one task computes at a time.
+const BLOCK: usize = 128;
+
+/// G = DᵀD.
+#[derive(Debug)]
+pub(super) struct FullGram<T> {
+    /// Rows, `stride` apart, padded with zeros.
+    values: Vec<T>,
+    pub(super) stride: usize,
+    pub(super) norms: Vec<T>,
+}
+
+impl<T: Scalar> FullGram<T> {
+    /// Room for the Gram matrix of `atoms` atoms.
+    pub(super) fn new(atoms: usize) -> Result<Self, BackendError> {
+        let stride = atoms.next_multiple_of(CHUNK);
+        let mut values = Vec::new();
+        values.try_reserve_exact(atoms.saturating_mul(stride)).map_err(|error| {
+            let reason = error.to_string();
+            BackendError::Allocation { rows: atoms, cols: atoms, reason }
+        })?;
+        values.resize(stride * atoms, T::zero());
+        Ok(Self { values, stride, norms: vec![T::zero(); atoms] })
+    }
+
+    /// Bytes that the matrix takes.
+    pub(super) fn bytes(atoms: usize) -> usize {
+        atoms.saturating_mul(atoms.next_multiple_of(CHUNK)).saturating_mul(size_of::<T>())
+    }
+
+    /// Takes a new dictionary. O(dm²).
+    pub(super) fn compute<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+    ) {
+        let (atoms, stride) = (dictionary.ncols(), self.stride);
+        self.values.par_chunks_mut(stride * BLOCK).enumerate().for_each(|(b, rows)| {
+            let count = rows.len() / stride;
+            let rows =
+                faer::MatMut::from_column_major_slice_with_stride_mut(rows, atoms, count, stride);
+            backend.product_tn(rows, dictionary, dictionary.subcols(b * BLOCK, count));
+        });
+        for (s, norm) in self.norms.iter_mut().enumerate() {
+            *norm = self.values[s * stride + s];
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn row(&self, s: usize) -> &[T] {
+        &self.values[s * self.stride..][..self.stride]
+    }
+}
+
+/// Rows of G for coders that ask for few of them: kept if they fit into memory, else computed anew.
+#[derive(Debug)]
+pub(super) enum GramRows<T> {
+    Kept(FullGram<T>),
+    /// The squared norms of atoms alone.
+    Computed(Vec<T>),
+}
+
+impl<T: Scalar> GramRows<T> {
+    /// For `atoms` atoms, in at most `limit` bytes.
+    pub(super) fn new(atoms: usize, limit: usize) -> Result<Self, BackendError> {
+        Ok(if FullGram::<T>::bytes(atoms) <= limit {
+            Self::Kept(FullGram::new(atoms)?)
+        } else {
+            Self::Computed(vec![T::zero(); atoms])
+        })
+    }
+
+    /// Takes a new dictionary. O(dm²) if rows are kept, else O(dm).
+    pub(super) fn compute<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+    ) {
+        match self {
+            Self::Kept(gram) => gram.compute(backend, dictionary),
+            Self::Computed(norms) => {
+                for (j, norm) in norms.iter_mut().enumerate() {
+                    let atom = column(dictionary, j);
+                    *norm = crate::kernel::product(atom, atom);
+                }
+            }
+        }
+    }
+
+    /// ‖d_j‖² of all atoms.
+    pub(super) fn norms(&self) -> &[T] {
+        match self {
+            Self::Kept(gram) => &gram.norms,
+            Self::Computed(norms) => norms,
+        }
+    }
+
+    /// d_sᵀd_t. O(d) if rows are not kept.
+    pub(super) fn entry(&self, dictionary: MatRef<'_, T>, s: u32, t: u32) -> T {
+        match self {
+            Self::Kept(gram) => gram.row(s as usize)[t as usize],
+            Self::Computed(_) => {
+                let (s, t) = (column(dictionary, s as usize), column(dictionary, t as usize));
+                crate::kernel::product(s, t)
+            }
+        }
+    }
+
+    /// Row s of G, padded with zeros to a multiple of [`CHUNK`]. `into` is as long, and may be used.
+    pub(super) fn row<'a>(
+        &'a self,
+        dictionary: MatRef<'_, T>,
+        s: usize,
+        into: &'a mut [T],
+    ) -> &'a [T] {
+        match self {
+            Self::Kept(gram) => gram.row(s),
+            Self::Computed(norms) => {
+                let (products, padding) = into.split_at_mut(norms.len());
+                correlate(dictionary, column(dictionary, s), products);
+                padding.fill(T::zero());
+                into
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Matching pursuit: one coefficient a step, and no least squares in between.
+//!
+//! ```text
+//! x ← 0, r ← y
+//! repeat until ‖r‖ ≤ tolerance, or no correlation is left, at most 4k times:
+//!     α ← Dᵀr,  s ← argmax_j |α_j|                 an atom may be chosen again
+//!     x_s ← x_s + α_s,  r ← r − α_s d_s
+//!     if x has k + 1 nonzeros: the smallest is dropped; end
+//! refit, if asked for: x ← argmin ‖y − D_S x‖
+//! ```
+//! α is kept up to date by rows of the Gram matrix: α ← α − α_s G_s. Non-negative codes select by
+//! α_s > 0, so that coefficients only grow.
+//!
+//! The rule is that of KSVD.jl, which goes on with k atoms until a (k + 1)-th is the best one: the
+//! atoms at hand get a few steps more that way. Departures from it, and why:
+//! 1. KSVD.jl can return k + 1 nonzeros where the last step meets the tolerance. Here there are never
+//!    more than k.
+//! 2. To drop an older atom than the newest can raise the error, without refit, even above ‖y‖², if
+//!    atoms are coherent. Where it would leave more than ‖y‖², the newest atom goes instead.
+//! 3. Atoms may be off unit norm by rounding: the step is α_s / ‖d_s‖².
+//!
+//! S. Mallat, Z. Zhang, "Matching pursuits with time-frequency dictionaries", IEEE Trans. Signal
+//! Processing 41(12), 1993. KSVD.jl: <https://github.com/sisl/KSVD.jl>, `MatchingPursuit`.
+
+use faer::MatRef;
+use num_traits::Float;
+use rayon::prelude::*;
+
+use super::argmax::select;
+use super::correlations::{BLOCK, Correlations};
+use super::full_gram::{CHUNK, GramRows};
+use super::idle::Idle;
+use super::least_squares::LeastSquares;
+use super::pursuit::{PursuitRule, Selection, Tolerance, write};
+use super::{Coefficients, GRAM_LIMIT, SparseCoder};
+use crate::Scalar;
+use crate::backend::{HostBackend, column};
+use crate::error::{BackendError, Error};
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+
+/// Most steps of a sample, in k.
+const STEPS_PER_ATOM: usize = 4;
+
+/// Matching pursuit (MP), with or without a refit of the coefficients at the end.
+///
+/// The cheapest pursuit: a step is one pass over m numbers. Its error is above that of
+/// [`BatchOmp`](super::BatchOmp) at the same k, since coefficients once given are not corrected; a
+/// refit ([`Coefficients::Refitted`]) takes back part of it.
+///
+/// A sample takes at most 4k steps, mostly little more than k. Where a step chooses a (k + 1)-th atom,
+/// the smallest coefficient is dropped and the pursuit ends.
+///
+/// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖².
+///
+/// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
+/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MatchingPursuit {
+    /// Its selection is by correlation, always.
+    rule: PursuitRule,
+    coefficients: Coefficients,
+    gram_limit: usize,
+}
+
+impl Default for MatchingPursuit {
+    fn default() -> Self {
+        Self {
+            rule: PursuitRule::default(),
+            coefficients: Coefficients::AsChosen,
+            gram_limit: GRAM_LIMIT,
+        }
+    }
+}
+
+impl MatchingPursuit {
+    /// No refit, and no stop but the budget.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether coefficients are refitted at the end. Default: [`Coefficients::AsChosen`].
+    #[must_use]
+    pub fn coefficients(mut self, coefficients: Coefficients) -> Self {
+        self.coefficients = coefficients;
+        self
+    }
+
+    /// Stops a sample once its residual is this small. Default: never.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
+        self.rule.tolerance = Some(tolerance);
+        self
+    }
+
+    /// Stops a sample once the best atom's |dᵀr| is below this. Default: 0.
+    #[must_use]
+    pub fn min_correlation(mut self, least: f64) -> Self {
+        self.rule.min_correlation = Some(least);
+        self
+    }
+
+    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed as
+    /// they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    #[must_use]
+    pub fn gram_limit(mut self, bytes: usize) -> Self {
+        self.gram_limit = bytes;
+        self
+    }
+}
+
+/// The Gram matrix and scratch memory of [`MatchingPursuit`].
+#[derive(Debug)]
+pub struct MatchingPursuitState<T> {
+    shape: ProblemShape,
+    gram: GramRows<T>,
+    idle: Idle<Scratch<T>>,
+}
+
+#[derive(Debug)]
+struct Scratch<T> {
+    correlations: Correlations<T>,
+    alpha: Vec<T>,
+    row: Vec<T>,
+    /// The chosen atoms and their coefficients.
+    support: Vec<u32>,
+    values: Vec<T>,
+    squares: LeastSquares,
+}
+
+impl<T: Scalar> Scratch<T> {
+    fn new(shape: &ProblemShape) -> Self {
+        let (width, k) = (shape.atoms.next_multiple_of(CHUNK), shape.sparsity);
+        Self {
+            correlations: Correlations::new(shape.dim, shape.atoms),
+            alpha: vec![T::zero(); width],
+            row: vec![T::zero(); width],
+            support: Vec::with_capacity(k + 1),
+            values: Vec::with_capacity(k + 1),
+            squares: LeastSquares::new(k),
+        }
+    }
+}
+
+impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
+    type State = MatchingPursuitState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        self.rule.check()
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let gram = GramRows::new(shape.atoms, self.gram_limit)?;
+        Ok(MatchingPursuitState { shape: *shape, gram, idle: Idle::default() })
+    }
+
+    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+        state.gram.compute(backend, backend.view(dictionary));
+    }
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let MatchingPursuitState { shape, gram, idle } = &*state;
+        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
+        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
+        codes.reset(y.ncols());
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            let samples = y.subcols(block.first(), block.len());
+            idle.with(
+                || Scratch::new(shape),
+                |scratch| {
+                    let Scratch { correlations, alpha, row, support, values, squares } = scratch;
+                    let initial = correlations.compute(backend, dictionary, samples);
+                    for i in 0..block.len() {
+                        let energy = kernel::energy(column(samples, i));
+                        alpha[..shape.atoms].copy_from_slice(column(initial, i));
+                        let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
+                        pursuit.run(&self.rule, shape, energy);
+                        block.write(i, |slots, into| match self.coefficients {
+                            Coefficients::AsChosen => write(support, values, slots, into),
+                            Coefficients::Refitted => {
+                                squares.solve::<B::Scalar>(
+                                    shape.sign,
+                                    support.len(),
+                                    |u, v| gram.entry(dictionary, support[u], support[v]).widen(),
+                                    |u| initial[(support[u] as usize, i)].widen(),
+                                    energy,
+                                );
+                                squares.write(support, slots, into)
+                            }
+                        });
+                    }
+                },
+            );
+        });
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// The pursuit of one sample, whose correlations α⁰ are given.
+struct Pursuit<'a, T: Scalar> {
+    gram: &'a GramRows<T>,
+    dictionary: MatRef<'a, T>,
+    alpha: &'a mut [T],
+    row: &'a mut [T],
+    support: &'a mut Vec<u32>,
+    values: &'a mut Vec<T>,
+}
+
+impl<T: Scalar> Pursuit<'_, T> {
+    /// Fills `support` and `values`.
+    fn run(&mut self, rule: &PursuitRule, shape: &ProblemShape, energy: f64) {
+        let ProblemShape { sparsity, sign, .. } = *shape;
+        self.support.clear();
+        self.values.clear();
+        let done = rule.squared_tolerance(energy);
+        let mut least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+        let mut residual = energy;
+        for step in 0..STEPS_PER_ATOM * sparsity {
+            if residual <= done {
+                break;
+            }
+            let Some(s) = select(self.alpha, &[], T::zero(), Selection::Correlation, sign) else {
+                break;
+            };
+            let correlation = self.alpha[s];
+            if step == 0 {
+                // What is left of the correlations by rounding is not worth an atom.
+                let rounding = Float::abs(correlation) * T::narrow(100.0 * T::EPSILON);
+                least = Float::max(least, rounding);
+            }
+            if Float::abs(correlation) < least {
+                break;
+            }
+            let value = correlation / self.gram.norms()[s];
+            residual = (residual - correlation.widen() * value.widen()).max(0.0);
+            let atom = s as u32;
+            match self.support.iter().position(|&chosen| chosen == atom) {
+                Some(place) => self.values[place] += value,
+                None => {
+                    self.support.push(atom);
+                    self.values.push(value);
+                }
+            }
+            let row = self.gram.row(self.dictionary, s, self.row);
+            if self.support.len() > sparsity {
+                drop_one(self.support, self.values, self.alpha, row, residual, energy);
+                break;
+            }
+            subtract(self.alpha, value, row);
+        }
+        if sign == Sign::Signed {
+            // Steps back and forth can cancel.
+            let mut values = self.values.iter();
+            self.support.retain(|_| values.next().is_some_and(|value| !value.is_zero()));
+            self.values.retain(|value| !value.is_zero());
+        }
+    }
+}
+
+/// Drops the smallest coefficient, the earliest of equals; or the newest atom, where the error would
+/// be above ‖y‖². `alpha` are the correlations before the last step, `row` is the newest atom's of G.
+fn drop_one<T: Scalar>(
+    support: &mut Vec<u32>,
+    values: &mut Vec<T>,
+    alpha: &[T],
+    row: &[T],
+    residual: f64,
+    energy: f64,
+) {
+    let newest = support.len() - 1;
+    let mut smallest = 0;
+    for (place, value) in values.iter().enumerate() {
+        if Float::abs(*value) < Float::abs(values[smallest]) {
+            smallest = place;
+        }
+    }
+    if smallest < newest {
+        // ‖r + x d‖² = ‖r‖² + 2 x dᵀr + x²
+        let atom = support[smallest] as usize;
+        let value = values[smallest].widen();
+        let correlation = (alpha[atom] - values[newest] * row[atom]).widen();
+        let raised = residual + 2.0 * value * correlation + value * value;
+        if raised > energy {
+            smallest = newest;
+        }
+    }
+    support.remove(smallest);
+    values.remove(smallest);
+}
+
+kernel::vectorized! {
+    /// α ← α − x g.
+    fn subtract<'a, T>(alpha: &'a mut [T], value: T, row: &'a [T]) {
+        kernel::axpy(alpha, -value, row);
+    }
+}

@@ -1,0 +1,533 @@
+//! The support of one sample, and what an exchange of one of its atoms would gain.
+//!
+//! With H = (D_SᵀD_S)⁻¹, every chosen atom u has a dual direction q_u = Σ_t H_ut d_t: it is orthogonal to
+//! the other chosen atoms, and d_uᵀq_u = 1. Taking u out of S turns
+//!
+//! ```text
+//! r   into  r + (γ_u/H_uu) q_u                  ‖r‖² rises by γ_u²/H_uu
+//! α_j into  α_j + (γ_u/H_uu) b_uj               b_u = Dᵀq_u, a row of B = H G_S
+//! h_j into  h_j + b_uj²/H_uu                    h_j = ‖(I − P_S) d_j‖²
+//! ```
+//! so that with B, α and h at hand, the best atom to take u's place is the best of m quotients: the one
+//! that orthogonal least squares would choose. An exchange of u for j, with f_t = H_tu/H_uu and, after u
+//! has left, c = H' g, g = D_S'ᵀd_j and the height h of j, is one pass over B:
+//!
+//! ```text
+//! b_j ← (G_j − Σ_t g_t b_t + (Σ_t g_t f_t) b_u) / h,     b_t ← b_t − f_t b_u − c_t b_j
+//! ```
+//! A new support begins with B = H G_S, one small product a block of columns. All of order k is done in
+//! double precision.
+
+use faer::MatRef;
+
+use crate::Scalar;
+use crate::coder::argmax::select;
+use crate::coder::factor::DEPENDENCE;
+use crate::coder::full_gram::{CHUNK, GramRows};
+use crate::coder::pursuit::Selection;
+use crate::kernel;
+use crate::problem::Sign;
+use crate::rows;
+use crate::simd::lanes;
+
+/// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of as many.
+const STEPS: usize = 4;
+
+/// A growing or changing support, orthogonalised.
+#[derive(Debug)]
+pub(super) struct Exchange<T> {
+    capacity: usize,
+    support: Vec<u32>,
+    /// α = Dᵀr; zero at the chosen atoms.
+    alpha: Vec<T>,
+    /// h_j; zero at the chosen atoms.
+    heights: Vec<T>,
+    /// The rows of B, as long as α each.
+    duals: Vec<T>,
+    /// H, in rows of `capacity`.
+    inverse: Vec<f64>,
+    gamma: Vec<f64>,
+    /// A row of the Gram matrix, where it is not kept.
+    row: Vec<T>,
+    /// g, f and c.
+    products: Vec<f64>,
+    fall: Vec<f64>,
+    share: Vec<f64>,
+    weights: Weights<T>,
+    /// H in the precision of T, and a block of columns of G_S.
+    narrow_inverse: Vec<T>,
+    tile: Vec<T>,
+}
+
+/// The factors of one pass, for each row of B.
+#[derive(Debug, Default)]
+struct Weights<T> {
+    products: Vec<T>,
+    fall: Vec<T>,
+    share: Vec<T>,
+}
+
+/// An atom that may take the place of a chosen one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Swap {
+    pub(super) place: usize,
+    pub(super) atom: u32,
+}
+
+/// What a sample brings: α⁰ = Dᵀy, and the dictionary it belongs to.
+#[derive(Clone, Copy)]
+pub(in crate::coder) struct Sample<'a, T: Scalar> {
+    pub(in crate::coder) gram: &'a GramRows<T>,
+    pub(in crate::coder) dictionary: MatRef<'a, T>,
+    pub(in crate::coder) initial: &'a [T],
+    /// ‖y‖².
+    pub(in crate::coder) energy: f64,
+}
+
+impl<T: Scalar> Exchange<T> {
+    /// Room for supports of `capacity` of `atoms` atoms.
+    pub(super) fn new(atoms: usize, capacity: usize) -> Self {
+        let width = atoms.next_multiple_of(CHUNK);
+        let (zeros, small) = (|length| vec![T::zero(); length], || vec![0.0; capacity]);
+        Self {
+            capacity,
+            support: Vec::with_capacity(capacity),
+            alpha: zeros(width),
+            heights: zeros(width),
+            duals: zeros(width * capacity),
+            inverse: vec![0.0; capacity * capacity],
+            gamma: small(),
+            row: zeros(width),
+            products: small(),
+            fall: small(),
+            share: small(),
+            weights: Weights {
+                products: zeros(capacity),
+                fall: zeros(capacity),
+                share: zeros(capacity),
+            },
+            narrow_inverse: zeros(capacity * capacity),
+            tile: zeros(CHUNK * capacity),
+        }
+    }
+
+    /// Begins with a support; atoms that depend linearly on those before them are left out.
+    pub(super) fn begin(&mut self, sample: Sample<'_, T>, support: &[u32]) {
+        let (atoms, width) = (sample.initial.len(), self.alpha.len());
+        self.alpha[..atoms].copy_from_slice(sample.initial);
+        self.heights[..atoms].copy_from_slice(sample.gram.norms());
+        self.support.clear();
+        for &atom in support {
+            let place = self.support.len();
+            let row = sample.gram.row(sample.dictionary, atom as usize, &mut self.row);
+            self.duals[place * width..][..width].copy_from_slice(row);
+            self.reserve(atom);
+            if self.enter(sample, Swap { place, atom }).is_none() {
+                self.support.pop();
+            }
+        }
+        let (count, capacity) = (self.support.len(), self.capacity);
+        self.narrow_inverse.clear();
+        for t in 0..count {
+            let row = &self.inverse[t * capacity..][..count];
+            self.narrow_inverse.extend(row.iter().map(|&h| T::narrow(h)));
+        }
+        let gamma = &mut self.weights.products;
+        gamma.clear();
+        gamma.extend(self.gamma[..count].iter().map(|&gamma| T::narrow(gamma)));
+        let (alpha, heights) = (&mut self.alpha, &mut self.heights);
+        duals(&mut self.duals, &self.narrow_inverse, gamma, &mut self.tile, alpha, heights);
+        self.settle();
+    }
+
+    pub(super) fn support(&self) -> &[u32] {
+        &self.support
+    }
+
+    /// A place for another atom, without influence yet.
+    fn reserve(&mut self, atom: u32) {
+        let place = self.support.len();
+        self.support.push(atom);
+        self.inverse[place * self.capacity..][..place + 1].fill(0.0);
+        for t in 0..place {
+            self.inverse[t * self.capacity + place] = 0.0;
+        }
+        self.gamma[place] = 0.0;
+        self.fall[..=place].fill(0.0);
+    }
+
+    /// Adds an atom: it takes the place of a row of zeros. `false` if it depends linearly on those
+    /// chosen.
+    fn add(&mut self, sample: Sample<'_, T>, atom: u32) -> bool {
+        let (place, width) = (self.support.len(), self.alpha.len());
+        self.reserve(atom);
+        self.duals[place * width..][..width].fill(T::zero());
+        let added = self.put(sample, Swap { place, atom }, 0.0, 0.0);
+        if !added {
+            self.support.pop();
+        }
+        added
+    }
+
+    /// Fills the support up to `count` atoms by orthogonal least squares, as long as anything is left.
+    pub(super) fn grow(&mut self, sample: Sample<'_, T>, count: usize) {
+        while self.support.len() < count {
+            let by_drop = Selection::LeastSquares;
+            let Some(best) =
+                select(&self.alpha, &self.heights, dependence(), by_drop, Sign::Signed)
+            else {
+                return;
+            };
+            if !self.add(sample, best as u32) {
+                return;
+            }
+        }
+    }
+
+    /// The exchange that lowers the error most, if there is one that lowers it by more than `least`.
+    /// O(km).
+    pub(super) fn best(&self, least: f64) -> Option<Swap> {
+        let (mut best, mut gain) = (None, least);
+        for place in 0..self.support.len() {
+            let eta = self.inverse[place * self.capacity + place].recip();
+            let step = self.gamma[place] * eta;
+            let loss = self.gamma[place] * step;
+            let (step, eta) = (T::narrow(step), T::narrow(eta));
+            let floor = T::narrow(loss + gain);
+            let dual = self.dual(place);
+            let found = best_without(&self.alpha, &self.heights, dual, step, eta, floor);
+            if let Some((atom, drop)) = found {
+                gain = drop.widen() - loss;
+                best = Some(Swap { place, atom: atom as u32 });
+            }
+        }
+        best
+    }
+
+    /// Makes an exchange; `false` if the atom depends linearly on those that stay. The support is then
+    /// as it was, but must be built anew.
+    pub(super) fn exchange(&mut self, sample: Sample<'_, T>, swap: Swap) -> bool {
+        let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
+        let eta = self.inverse[u * capacity + u].recip();
+        for t in 0..count {
+            self.fall[t] = self.inverse[t * capacity + u] * eta;
+        }
+        self.fall[u] = 0.0;
+        // H and γ without u.
+        for t in 0..count {
+            let fall = self.fall[t];
+            for s in 0..count {
+                self.inverse[t * capacity + s] -= fall * self.inverse[u * capacity + s];
+            }
+        }
+        let gamma = self.gamma[u];
+        for t in 0..count {
+            self.gamma[t] -= self.fall[t] * gamma;
+            self.inverse[t * capacity + u] = 0.0;
+            self.inverse[u * capacity + t] = 0.0;
+        }
+        self.gamma[u] = 0.0;
+        let old = std::mem::replace(&mut self.support[u], swap.atom);
+        let made = self.put(sample, swap, gamma * eta, eta);
+        if !made {
+            self.support[u] = old;
+        }
+        made
+    }
+
+    /// Puts an atom in a place whose atom has left: H and γ are those without it, `step` and `eta` are
+    /// its γ_u/H_uu and 1/H_uu, or zero if there was none.
+    fn put(&mut self, sample: Sample<'_, T>, swap: Swap, step: f64, eta: f64) -> bool {
+        let Some((height, alpha)) = self.enter(sample, swap) else { return false };
+        let (count, u) = (self.support.len(), swap.place);
+        // Hence −Σ g_t f_t is the weight of b_u.
+        let products = self.products[..count].iter().zip(&self.fall);
+        self.products[u] = -products.map(|(g, f)| g * f).sum::<f64>();
+        for (into, from) in [
+            (&mut self.weights.products, &self.products),
+            (&mut self.weights.fall, &self.fall),
+            (&mut self.weights.share, &self.share),
+        ] {
+            into.clear();
+            into.extend(from[..count].iter().map(|&value| T::narrow(value)));
+        }
+        let row = sample.gram.row(sample.dictionary, swap.atom as usize, &mut self.row);
+        let factors = [height.recip(), height, alpha, step, eta].map(T::narrow);
+        let (alpha, heights) = (&mut self.alpha, &mut self.heights);
+        pass(&mut self.duals, &self.weights, u, row, factors, alpha, heights);
+        self.settle();
+        true
+    }
+
+    /// H and γ with an atom in a place that was left. Returns its height and its correlation with the
+    /// residual without it, and leaves g and c; `None` if it depends linearly on the others.
+    fn enter(&mut self, sample: Sample<'_, T>, swap: Swap) -> Option<(f64, f64)> {
+        let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
+        for (product, &other) in self.products.iter_mut().zip(&self.support) {
+            *product = sample.gram.entry(sample.dictionary, swap.atom, other).widen();
+        }
+        self.products[u] = 0.0;
+        let (g, atom) = (&self.products[..count], swap.atom as usize);
+        let (mut height, mut alpha) =
+            (sample.gram.norms()[atom].widen(), sample.initial[atom].widen());
+        for t in 0..count {
+            let inverse = &self.inverse[t * capacity..][..count];
+            self.share[t] = inverse.iter().zip(g).map(|(h, g)| h * g).sum();
+            height -= g[t] * self.share[t];
+            alpha -= g[t] * self.gamma[t];
+        }
+        if height <= DEPENDENCE * T::EPSILON {
+            return None;
+        }
+        let coefficient = alpha / height;
+        for t in 0..count {
+            let share = self.share[t];
+            self.gamma[t] -= share * coefficient;
+            let inverse = &mut self.inverse[t * capacity..][..count];
+            for (inverse, other) in inverse.iter_mut().zip(&self.share) {
+                *inverse += share * other / height;
+            }
+        }
+        for t in 0..count {
+            self.inverse[t * capacity + u] = -self.share[t] / height;
+            self.inverse[u * capacity + t] = -self.share[t] / height;
+        }
+        (self.gamma[u], self.inverse[u * capacity + u]) = (coefficient, height.recip());
+        Some((height, alpha))
+    }
+
+    /// What is known exactly at the chosen atoms: α_s = 0, h_s = 0, b_t at s is 1 for t = s, else 0.
+    fn settle(&mut self) {
+        let width = self.alpha.len();
+        for (t, &atom) in self.support.iter().enumerate() {
+            let atom = atom as usize;
+            (self.alpha[atom], self.heights[atom]) = (T::zero(), T::zero());
+            for s in 0..self.support.len() {
+                self.duals[s * width + atom] = T::narrow(if s == t { 1.0 } else { 0.0 });
+            }
+        }
+    }
+
+    fn dual(&self, place: usize) -> &[T] {
+        let width = self.alpha.len();
+        &self.duals[place * width..][..width]
+    }
+}
+
+/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones.
+#[inline(always)]
+fn dependence<T: Scalar>() -> T {
+    T::narrow(DEPENDENCE * T::EPSILON)
+}
+
+rows::with_simd! {
+    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns at a
+    /// time.
+    fn duals<'a, T>(
+        simd;
+        duals: &'a mut [T],
+        inverse: &'a [T],
+        gamma: &'a [T],
+        tile: &'a mut [T],
+        alpha: &'a mut [T],
+        heights: &'a mut [T],
+    ) -> () {
+        let (stride, count) = (alpha.len() / (STEPS * lanes::<T, S>()), gamma.len());
+        let duals = T::registers_mut::<S>(duals).as_chunks_mut::<STEPS>().0;
+        let tile = T::registers_mut::<S>(tile).as_chunks_mut::<STEPS>().0;
+        let alphas = T::registers_mut::<S>(alpha).as_chunks_mut::<STEPS>().0;
+        let heights = T::registers_mut::<S>(heights).as_chunks_mut::<STEPS>().0;
+        for (c, (alpha, heights)) in alphas.iter_mut().zip(heights).enumerate() {
+            for (s, (tile, &gamma)) in tile.iter_mut().zip(gamma).enumerate() {
+                *tile = duals[s * stride + c];
+                let gamma = T::splat(simd, -gamma);
+                for r in 0..STEPS {
+                    alpha[r] = T::fused(simd, gamma, tile[r], alpha[r]);
+                }
+            }
+            for t in 0..count {
+                let mut sum = [T::splat(simd, T::zero()); STEPS];
+                for (tile, &h) in tile.iter().zip(&inverse[t * count..][..count]) {
+                    let h = T::splat(simd, h);
+                    for r in 0..STEPS {
+                        sum[r] = T::fused(simd, h, tile[r], sum[r]);
+                    }
+                }
+                for r in 0..STEPS {
+                    let product = T::times(simd, tile[t][r], sum[r]);
+                    heights[r] = T::minus(simd, heights[r], product);
+                }
+                duals[t * stride + c] = sum;
+            }
+        }
+    }
+}
+
+rows::with_simd! {
+    /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of the new
+    /// atom, and γ_u/H_uu and 1/H_uu of the old one.
+    fn pass<'a, T>(
+        simd;
+        duals: &'a mut [T],
+        weights: &'a Weights<T>,
+        u: usize,
+        row: &'a [T],
+        factors: [T; 5],
+        alpha: &'a mut [T],
+        heights: &'a mut [T],
+    ) -> () {
+        let [inverse, height, correlation, step, eta] = factors;
+        let (inverse, step, eta) =
+            (T::splat(simd, inverse), T::splat(simd, step), T::splat(simd, eta));
+        let (height, correlation) = (T::splat(simd, -height), T::splat(simd, -correlation));
+        let stride = alpha.len() / (STEPS * lanes::<T, S>());
+        let duals = T::registers_mut::<S>(duals).as_chunks_mut::<STEPS>().0;
+        let rows = T::registers::<S>(row).0.as_chunks::<STEPS>().0;
+        let alphas = T::registers_mut::<S>(alpha).as_chunks_mut::<STEPS>().0;
+        let heights = T::registers_mut::<S>(heights).as_chunks_mut::<STEPS>().0;
+        for (c, ((row, alpha), heights)) in rows.iter().zip(alphas).zip(heights).enumerate() {
+            let old = duals[u * stride + c];
+            let mut new = *row;
+            for (t, &weight) in weights.products.iter().enumerate() {
+                let (dual, weight) = (&duals[t * stride + c], T::splat(simd, -weight));
+                for r in 0..STEPS {
+                    new[r] = T::fused(simd, weight, dual[r], new[r]);
+                }
+            }
+            for r in 0..STEPS {
+                new[r] = T::times(simd, new[r], inverse);
+                alpha[r] = T::fused(simd, step, old[r], alpha[r]);
+                alpha[r] = T::fused(simd, correlation, new[r], alpha[r]);
+                let (square, new_square) =
+                    (T::times(simd, old[r], old[r]), T::times(simd, new[r], new[r]));
+                heights[r] = T::fused(simd, eta, square, heights[r]);
+                heights[r] = T::fused(simd, height, new_square, heights[r]);
+            }
+            for (t, (&fall, &share)) in weights.fall.iter().zip(&weights.share).enumerate() {
+                let dual = &mut duals[t * stride + c];
+                let (fall, share) = (T::splat(simd, -fall), T::splat(simd, -share));
+                for r in 0..STEPS {
+                    dual[r] = T::fused(simd, fall, old[r], dual[r]);
+                    dual[r] = T::fused(simd, share, new[r], dual[r]);
+                }
+            }
+            duals[u * stride + c] = new;
+        }
+    }
+}
+
+kernel::vectorized! {
+    /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is above
+    /// `floor`: α + step · b and h + η b² are then the correlations and heights.
+    fn best_without<'a, T>(
+        alpha: &'a [T],
+        heights: &'a [T],
+        dual: &'a [T],
+        step: T,
+        eta: T,
+        floor: T,
+    ) -> Option<(usize, T)> {
+        let (alphas, _) = alpha.as_chunks::<CHUNK>();
+        let (heights, _) = heights.as_chunks::<CHUNK>();
+        let (duals, _) = dual.as_chunks::<CHUNK>();
+        let chunks = || alphas.iter().zip(heights).zip(duals);
+        let mut lanes = [T::zero(); CHUNK];
+        for ((alpha, heights), dual) in chunks() {
+            for l in 0..CHUNK {
+                let s = drop(alpha[l], heights[l], dual[l], step, eta);
+                lanes[l] = if s > lanes[l] { s } else { lanes[l] };
+            }
+        }
+        let mut best = floor;
+        for s in lanes {
+            best = if s > best { s } else { best };
+        }
+        if best <= floor {
+            return None;
+        }
+        for (c, ((alpha, heights), dual)) in chunks().enumerate() {
+            let place = (0..CHUNK).find(|&l| drop(alpha[l], heights[l], dual[l], step, eta) == best);
+            if let Some(l) = place {
+                return Some((c * CHUNK + l, best));
+            }
+        }
+        None
+    }
+}
+
+/// (α + step · b)² / (h + η b²), and zero for atoms in the span of those that stay.
+#[inline(always)]
+fn drop<T: Scalar>(alpha: T, height: T, dual: T, step: T, eta: T) -> T {
+    let alpha = alpha + step * dual;
+    let height = height + eta * (dual * dual);
+    let drop = alpha * alpha / height;
+    if height > dependence() { drop } else { T::zero() }
+}
+
+#[cfg(test)]
+mod tests {
+    use faer::Mat;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::backend::{Faer, column};
+    use crate::coder::least_squares::LeastSquares;
+
+    /// α, h, γ and the gains of exchanges after a walk are those of supports built anew.
+    #[test]
+    fn exchanges_leave_what_a_new_start_gives() {
+        let (dim, atoms, sparsity) = (11, 70, 4);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut draw = |cols| Mat::from_fn(dim, cols, |_, _| rng.random_range(-1.0..1.0_f64));
+        let (mut dictionary, samples) = (draw(atoms), draw(1));
+        for j in 0..atoms {
+            kernel::normalize(dictionary.col_as_slice_mut(j));
+        }
+        let mut gram = GramRows::new(atoms, usize::MAX).expect("memory");
+        gram.compute(&Faer::<f64>::default(), dictionary.as_ref());
+        let y = samples.col_as_slice(0);
+        let initial: Vec<f64> =
+            (0..atoms).map(|j| kernel::dot(column(dictionary.as_ref(), j), y)).collect();
+        let sample = Sample {
+            gram: &gram,
+            dictionary: dictionary.as_ref(),
+            initial: &initial,
+            energy: kernel::squared_norm(y),
+        };
+        let mut walked = Exchange::new(atoms, sparsity);
+        walked.begin(sample, &[3, 69, 20]);
+        assert!(walked.add(sample, 41));
+        for (place, atom) in [(1, 7), (3, 64), (0, 69), (1, 3), (1, 12)] {
+            assert!(walked.exchange(sample, Swap { place, atom }));
+        }
+        assert_eq!(walked.support(), [69, 12, 20, 64]);
+        let mut fresh = Exchange::new(atoms, sparsity);
+        fresh.begin(sample, walked.support());
+        let near = |a: &[f64], b: &[f64]| {
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
+        };
+        near(&walked.alpha, &fresh.alpha);
+        near(&walked.heights, &fresh.heights);
+        near(&walked.duals, &fresh.duals);
+        near(&walked.gamma, &fresh.gamma);
+        near(&walked.inverse, &fresh.inverse);
+        // The best exchange lowers the error by what least squares says.
+        let mut squares = LeastSquares::new(sparsity);
+        let mut error = |support: &[u32]| {
+            squares.fit(Sign::Signed, dictionary.as_ref(), y, support);
+            squares.error()
+        };
+        let before = error(walked.support());
+        let mut least = f64::INFINITY;
+        for place in 0..sparsity {
+            for atom in (0..atoms as u32).filter(|atom| !walked.support().contains(atom)) {
+                let mut support = walked.support().to_vec();
+                support[place] = atom;
+                least = least.min(error(&support));
+            }
+        }
+        let swap = walked.best(0.0).expect("a random support can be improved");
+        assert!(walked.exchange(sample, swap));
+        assert!(least < before && (error(walked.support()) - least).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,287 @@
+//! Local search: a support is improved until no exchange of one atom for another helps.
+//!
+//! ```text
+//! S ← the support of another coder, filled up by OLS if some of its atoms depend on others
+//! repeat, at most `max_swaps` times:
+//!     (u, j) ← the exchange of u ∈ S for j ∉ S that leaves the least error
+//!     if it lowers ‖y − D_S γ‖² by no more than rounding: end
+//!     S ← S ∖ {u} ∪ {j}
+//! γ ← argmin ‖y − D_S γ‖
+//! ```
+//! The best j for every u is an OLS step on the support without u. [`exchange`] keeps what all of
+//! these steps need: finding the best of all k(m − k) exchanges takes O(km), and so does making it.
+//! An exchange is made only if least squares in double precision confirms it, so the error falls with
+//! each and the search ends. Where S can be exchanged no more, it is a local optimum of the
+//! ℓ0 problem that OMP, OLS and K-SVD's coding step are greedy heuristics of: every global optimum is one.
+//!
+//! A. J. Miller, "Subset Selection in Regression", 2nd ed. 2002, ch. 3 (sequential replacement).
+//! H. Hazimeh, R. Mazumder, "Fast best subset selection: coordinate descent and local combinatorial
+//! optimization algorithms", Operations Research 68(5), 2020 (swap-inescapable minima, for k = 1).
+//! P. Jain, A. Tewari, I. Dhillon, "Orthogonal matching pursuit with replacement", NIPS 2011.
+
+mod exchange;
+
+use rayon::prelude::*;
+
+use super::correlations::{BLOCK, Correlations};
+use super::full_gram::GramRows;
+use super::idle::Idle;
+use super::least_squares::LeastSquares;
+use super::{BatchOmp, GRAM_LIMIT, SparseCoder};
+use crate::Scalar;
+use crate::backend::{HostBackend, column};
+use crate::error::{BackendError, Error};
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+use exchange::Exchange;
+pub(super) use exchange::Sample;
+
+/// Default most exchanges of a sample, in k.
+pub(super) const SWAPS_PER_ATOM: usize = 4;
+
+/// Drop of ‖r‖², in ε‖y‖², that is not told from rounding.
+const ROUNDING: f64 = 32.0;
+
+/// Improves the supports of another coder by exchanges of single atoms, until none helps.
+///
+/// Errors are never above those of the coder it starts from, to rounding, with the same number of atoms
+/// a sample. Signed codes only: under a sign constraint the best replacement is no closed form.
+///
+/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than k.
+/// Memory, besides that of the start: m² scalars for the Gram matrix and, for each thread, (k + 131)·m +
+/// 128·d scalars.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Swaps<C = BatchOmp> {
+    start: C,
+    max_swaps: Option<usize>,
+    gram_limit: usize,
+}
+
+impl Default for Swaps {
+    fn default() -> Self {
+        Self::after(BatchOmp::new())
+    }
+}
+
+impl Swaps {
+    /// Starts from OMP ([`BatchOmp`]).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<C> Swaps<C> {
+    /// Starts from the codes of `start`: they say how many atoms a sample gets, so that stop rules are
+    /// the start's.
+    #[must_use]
+    pub fn after(start: C) -> Self {
+        Self { start, max_swaps: None, gram_limit: GRAM_LIMIT }
+    }
+
+    /// The most exchanges of a sample; 0 refits the start's coefficients. Default: 4k, which few
+    /// samples reach.
+    #[must_use]
+    pub fn max_swaps(mut self, swaps: usize) -> Self {
+        self.max_swaps = Some(swaps);
+        self
+    }
+
+    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed as
+    /// they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    #[must_use]
+    pub fn gram_limit(mut self, bytes: usize) -> Self {
+        self.gram_limit = bytes;
+        self
+    }
+}
+
+/// The state of the start, the Gram matrix and scratch memory of [`Swaps`].
+#[derive(Debug)]
+pub struct SwapsState<S, T> {
+    start: S,
+    shape: ProblemShape,
+    gram: GramRows<T>,
+    idle: Idle<(Correlations<T>, LocalSearch<T>)>,
+}
+
+impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
+    type State = SwapsState<C::State, B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        if shape.sign == Sign::NonNegative {
+            let expected = "signed codes: exchanges are not scored under a constraint";
+            return Err(Error::argument("sign", "non-negative", expected));
+        }
+        self.start.check(shape)
+    }
+
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        Ok(SwapsState {
+            start: self.start.prepare(backend, shape)?,
+            shape: *shape,
+            gram: GramRows::new(shape.atoms, self.gram_limit)?,
+            idle: Idle::default(),
+        })
+    }
+
+    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+        self.start.set_dictionary(backend, &mut state.start, dictionary);
+        state.gram.compute(backend, backend.view(dictionary));
+    }
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        self.start.encode(backend, &mut state.start, dictionary, y, codes);
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let SwapsState { shape, gram, idle, .. } = &*state;
+        let max_swaps = self.max_swaps.unwrap_or(SWAPS_PER_ATOM * shape.sparsity);
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            let samples = y.subcols(block.first(), block.len());
+            let new = || {
+                let search = LocalSearch::new(shape.atoms, shape.sparsity);
+                (Correlations::new(shape.dim, shape.atoms), search)
+            };
+            idle.with(new, |(correlations, search)| {
+                let initial = correlations.compute(backend, dictionary, samples);
+                for i in 0..block.len() {
+                    let energy = kernel::energy(column(samples, i));
+                    let initial = column(initial, i);
+                    let sample = Sample { gram, dictionary, initial, energy };
+                    let (support, values) = block.code(i);
+                    if search.improve(sample, support, values, max_swaps) {
+                        block.write(i, |support, values| search.write(support, values));
+                    }
+                }
+            });
+        });
+    }
+
+    fn description(&self) -> String {
+        let Self { start, max_swaps, gram_limit } = self;
+        let start = start.description();
+        format!("Swaps({start}, max_swaps: {max_swaps:?}, gram_limit: {gram_limit})")
+    }
+}
+
+/// The search of one sample after the other.
+#[derive(Debug)]
+pub(super) struct LocalSearch<T> {
+    exchange: Exchange<T>,
+    squares: LeastSquares,
+    /// The support that `squares` has solved for.
+    chosen: Vec<u32>,
+}
+
+impl<T: Scalar> LocalSearch<T> {
+    pub(super) fn new(atoms: usize, sparsity: usize) -> Self {
+        Self {
+            exchange: Exchange::new(atoms, sparsity),
+            squares: LeastSquares::new(sparsity),
+            chosen: Vec::with_capacity(sparsity),
+        }
+    }
+
+    /// Looks for a better code than the one given; `false` if there is none.
+    fn improve(
+        &mut self,
+        sample: Sample<'_, T>,
+        support: &[u32],
+        values: &[T],
+        max_swaps: usize,
+    ) -> bool {
+        if support.is_empty() {
+            return false;
+        }
+        let start = error_of(sample, support, values);
+        let error = self.run(sample, support, support.len(), max_swaps);
+        error < start - rounding(sample)
+    }
+
+    /// Searches from a support, filled up to `count` atoms. Returns the error of
+    /// [`chosen`](Self::chosen).
+    pub(super) fn run(
+        &mut self,
+        sample: Sample<'_, T>,
+        support: &[u32],
+        count: usize,
+        max_swaps: usize,
+    ) -> f64 {
+        let rounding = rounding(sample);
+        self.exchange.begin(sample, support);
+        self.exchange.grow(sample, count);
+        let mut error = self.solve(sample, None);
+        let mut rebuilt = true;
+        for _ in 0..max_swaps {
+            let Some(swap) = self.exchange.best(rounding) else { break };
+            let lower = self.solve(sample, Some((swap.place, swap.atom)));
+            if lower < error - rounding && self.exchange.exchange(sample, swap) {
+                (error, rebuilt) = (lower, false);
+                continue;
+            }
+            // The gain was of rounding, which exchanges may have added up.
+            error = self.solve(sample, None);
+            if rebuilt {
+                break;
+            }
+            self.exchange.begin(sample, &self.chosen);
+            rebuilt = true;
+        }
+        error
+    }
+
+    /// The support found.
+    pub(super) fn chosen(&self) -> &[u32] {
+        &self.chosen
+    }
+
+    /// ‖y − D_S γ‖² by least squares on the support, with `atom` in the place given. An atom that
+    /// depends on the others leaves more than the support has now.
+    fn solve(&mut self, sample: Sample<'_, T>, swap: Option<(usize, u32)>) -> f64 {
+        let Self { exchange, squares, chosen } = self;
+        chosen.clear();
+        chosen.extend_from_slice(exchange.support());
+        if let Some((place, atom)) = swap {
+            chosen[place] = atom;
+        }
+        squares.solve::<T>(
+            Sign::Signed,
+            chosen.len(),
+            |u, v| sample.gram.entry(sample.dictionary, chosen[u], chosen[v]).widen(),
+            |u| sample.initial[chosen[u] as usize].widen(),
+            sample.energy,
+        );
+        squares.error()
+    }
+
+    fn write(&self, support: &mut [u32], values: &mut [T]) -> usize {
+        self.squares.write(&self.chosen, support, values)
+    }
+}
+
+/// A drop of the error that is not told from rounding.
+fn rounding<T: Scalar>(sample: Sample<'_, T>) -> f64 {
+    ROUNDING * T::EPSILON * sample.energy
+}
+
+/// ‖y − Dx‖² = ‖y‖² − 2 xᵀα⁰ + xᵀG x.
+fn error_of<T: Scalar>(sample: Sample<'_, T>, support: &[u32], values: &[T]) -> f64 {
+    let mut error = sample.energy;
+    for (u, (&atom, value)) in support.iter().zip(values).enumerate() {
+        let value = value.widen();
+        error -= 2.0 * value * sample.initial[atom as usize].widen();
+        for (v, (&other, factor)) in support.iter().zip(values).enumerate().take(u + 1) {
+            let both = if u == v { 1.0 } else { 2.0 };
+            let entry = sample.gram.entry(sample.dictionary, atom, other).widen();
+            error += both * value * factor.widen() * entry;
+        }
+    }
+    error
+}

@@ -1,0 +1,302 @@
+//! One-shot coding: one product, and the k best of it.
+//!
+//! ```text
+//! h ← Dᵀy,  or  E y + c, an encoder's weights (m × d) and bias (m)
+//! h ← max(h, 0)                               non-negative codes alone
+//! S ← the k largest |h_j| that are not zero   ties go to the lowest index
+//! x_S ← h_S,  or, refitted, argmin ‖y − D_S x‖
+//! ```
+//! With an encoder's weights and non-negative codes this is what a k-sparse autoencoder's encoder
+//! does. A model subtracts its mean before coding: an autoencoder's encoder that works on y − b is had
+//! by giving b as the model's mean.
+//!
+//! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
+//! sparse autoencoders", arXiv 2406.04093, 2024.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use faer::{Mat, MatRef};
+use num_traits::Float;
+use rayon::prelude::*;
+
+use super::correlations::{BLOCK, Correlations};
+use super::idle::Idle;
+use super::least_squares::LeastSquares;
+use super::{Coefficients, SparseCoder};
+use crate::Scalar;
+use crate::backend::{HostBackend, column};
+use crate::error::{BackendError, Error};
+use crate::fingerprint::Fingerprint;
+use crate::kernel;
+use crate::problem::{ProblemShape, Sign};
+
+/// The weights E (m × d) and bias c (m) of an encoder: sample y has the activations E y + c.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearEncoder<T: Scalar> {
+    /// Eᵀ, d × m: a column an atom.
+    weights: Mat<T>,
+    bias: Option<Vec<T>>,
+}
+
+impl<T: Scalar> LinearEncoder<T> {
+    /// An encoder from Eᵀ (d × m), whose column j scores atom j, and a bias of length m. A row-major
+    /// (m, d) array, such as the weights of PyTorch's `Linear`, has the bytes of this column-major
+    /// matrix.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for weights without rows or columns, for values that are not finite, and
+    /// for a bias that is not of length m.
+    pub fn new(weights: Mat<T>, bias: Option<Vec<T>>) -> Result<Self, Error> {
+        let (dim, atoms) = weights.shape();
+        if dim == 0 || atoms == 0 {
+            let found = format!("{dim} × {atoms}");
+            return Err(Error::argument("weights", found, "at least one row and one column"));
+        }
+        for j in 0..atoms {
+            if let Some(i) = kernel::first_not_finite(weights.col_as_slice(j)) {
+                let found = format!("{} at ({i}, {j})", weights[(i, j)]);
+                return Err(Error::argument("weights", found, "finite values"));
+            }
+        }
+        if let Some(bias) = &bias {
+            if bias.len() != atoms {
+                let expected = format!("{atoms} values, one per atom");
+                return Err(Error::argument("bias", bias.len(), expected));
+            }
+            if let Some(j) = kernel::first_not_finite(bias) {
+                let found = format!("{} of atom {j}", bias[j]);
+                return Err(Error::argument("bias", found, "finite values"));
+            }
+        }
+        Ok(Self { weights, bias })
+    }
+
+    /// Eᵀ, d × m.
+    #[must_use]
+    pub fn weights(&self) -> MatRef<'_, T> {
+        self.weights.as_ref()
+    }
+
+    /// The bias c, of length m.
+    #[must_use]
+    pub fn bias(&self) -> Option<&[T]> {
+        self.bias.as_deref()
+    }
+}
+
+/// The k atoms with the largest activations, all at once: no pursuit.
+///
+/// The fastest coder, and the one with the largest error: atoms that explain the same part of a sample
+/// are chosen together. Unless they are refitted ([`Coefficients::Refitted`]), codes on coherent
+/// dictionaries may even leave more than ‖y‖. What it is for: to code as an autoencoder does
+/// ([`by_encoder`](Self::by_encoder)), and as the floor that other coders are measured against.
+///
+/// The zero sample has the empty code, whatever the bias says. Activations of zero are no nonzeros, so
+/// that non-negative codes may have fewer than k.
+///
+/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread 128·(m + d) scalars.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopK<T: Scalar> {
+    encoder: Option<Arc<LinearEncoder<T>>>,
+    coefficients: Coefficients,
+}
+
+impl<T: Scalar> Default for TopK<T> {
+    fn default() -> Self {
+        Self { encoder: None, coefficients: Coefficients::AsChosen }
+    }
+}
+
+impl<T: Scalar> TopK<T> {
+    /// Activations are the projections Dᵀy on the dictionary's own atoms.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Activations are those of an encoder of the dictionary's shape.
+    #[must_use]
+    pub fn by_encoder(encoder: LinearEncoder<T>) -> Self {
+        Self { encoder: Some(Arc::new(encoder)), ..Self::default() }
+    }
+
+    /// Whether coefficients are the activations or refitted. Default: [`Coefficients::AsChosen`].
+    #[must_use]
+    pub fn coefficients(mut self, coefficients: Coefficients) -> Self {
+        self.coefficients = coefficients;
+        self
+    }
+}
+
+/// Scratch memory of [`TopK`].
+#[derive(Debug)]
+pub struct TopKState<T> {
+    shape: ProblemShape,
+    idle: Idle<Scratch<T>>,
+}
+
+#[derive(Debug)]
+struct Scratch<T> {
+    products: Correlations<T>,
+    activations: Vec<T>,
+    /// The largest activations so far, in size, and their atoms: the largest first.
+    best: Vec<(T, u32)>,
+    support: Vec<u32>,
+    squares: LeastSquares,
+}
+
+impl<T: Scalar> Scratch<T> {
+    fn new(shape: &ProblemShape) -> Self {
+        let k = shape.sparsity;
+        Self {
+            products: Correlations::new(shape.dim, shape.atoms),
+            activations: vec![T::zero(); shape.atoms],
+            best: Vec::with_capacity(k),
+            support: Vec::with_capacity(k),
+            squares: LeastSquares::new(k),
+        }
+    }
+}
+
+impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
+    type State = TopKState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        let Some(encoder) = &self.encoder else { return Ok(()) };
+        let (dim, atoms) = encoder.weights.shape();
+        if atoms != shape.atoms {
+            let found = format!("weights for {atoms} atoms");
+            return Err(Error::argument("encoder", found, format!("{} atoms", shape.atoms)));
+        }
+        // A builder that has not seen data yet asks for the largest dimension there is.
+        if dim != shape.dim && shape.dim != usize::MAX {
+            let found = format!("weights for samples of dimension {dim}");
+            return Err(Error::argument("encoder", found, format!("dimension {}", shape.dim)));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        Ok(TopKState { shape: *shape, idle: Idle::default() })
+    }
+
+    fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let TopKState { shape, idle } = &*state;
+        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
+        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
+        let scorer = self.encoder.as_ref().map_or(dictionary, |encoder| encoder.weights());
+        let bias = self.encoder.as_ref().and_then(|encoder| encoder.bias());
+        codes.reset(y.ncols());
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            let samples = y.subcols(block.first(), block.len());
+            idle.with(
+                || Scratch::new(shape),
+                |scratch| {
+                    let Scratch { products, activations, best, support, squares } = scratch;
+                    let products = products.compute(backend, scorer, samples);
+                    for i in 0..block.len() {
+                        let sample = column(samples, i);
+                        best.clear();
+                        if sample.iter().any(|y| y.widen() != 0.0) {
+                            activate(column(products, i), bias, shape.sign, activations);
+                            largest(activations, shape.sparsity, best);
+                        }
+                        support.clear();
+                        support.extend(best.iter().map(|&(_, atom)| atom));
+                        block.write(i, |slots, values| match self.coefficients {
+                            Coefficients::AsChosen => {
+                                slots[..support.len()].copy_from_slice(support);
+                                for (value, &atom) in values.iter_mut().zip(&*support) {
+                                    *value = activations[atom as usize];
+                                }
+                                support.len()
+                            }
+                            Coefficients::Refitted => {
+                                squares.fit(shape.sign, dictionary, sample, support);
+                                squares.write(support, slots, values)
+                            }
+                        });
+                    }
+                },
+            );
+        });
+    }
+
+    /// The coefficients, and a hash of the encoder's weights.
+    fn description(&self) -> String {
+        let mut hash = Fingerprint::new();
+        // Hashing text cannot fail.
+        let _ = write!(hash, "{:?}", self.encoder);
+        format!("TopK({:?}, {hash})", self.coefficients)
+    }
+}
+
+/// h ← products + bias; the negative ones become zero where the sign asks for it.
+fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [T]) {
+    h.copy_from_slice(products);
+    if let Some(bias) = bias {
+        kernel::axpy(h, T::narrow(1.0), bias);
+    }
+    if sign == Sign::NonNegative {
+        h.iter_mut().for_each(|h| *h = Float::max(*h, T::zero()));
+    }
+}
+
+/// Lists the `count` largest |h|, the largest first; zeros are none of them. Few values of a random
+/// order get past the comparison with the least of those listed: O(m + k² log(m/k)), at most O(km).
+fn largest<T: Scalar>(h: &[T], count: usize, best: &mut Vec<(T, u32)>) {
+    let mut least = T::zero();
+    for (atom, &h) in h.iter().enumerate() {
+        let size = Float::abs(h);
+        if size > least {
+            if best.len() == count {
+                best.pop();
+            }
+            let place = best.partition_point(|&(other, _)| other >= size);
+            best.insert(place, (size, atom as u32));
+            if best.len() == count {
+                least = best[count - 1].0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against a sort of everything, with ties.
+    #[test]
+    fn the_largest_are_those_of_a_sort() {
+        let h: Vec<f32> = (0..300).map(|i| ((i * 7919) % 101) as f32 - 50.0).collect();
+        for count in [1, 2, 7, 100, 300] {
+            let mut order: Vec<usize> = (0..h.len()).filter(|&i| h[i] != 0.0).collect();
+            order.sort_by(|&a, &b| h[b].abs().total_cmp(&h[a].abs()).then(a.cmp(&b)));
+            order.truncate(count);
+            let mut best = Vec::new();
+            largest(&h, count, &mut best);
+            let found: Vec<usize> = best.iter().map(|&(_, atom)| atom as usize).collect();
+            assert_eq!(found, order, "{count}");
+        }
+    }
+
+    /// Activations whose zero is no nonzero.
+    #[test]
+    fn zeros_are_not_chosen() {
+        let mut best = Vec::new();
+        largest(&[0.0, -2.0, 0.0, 1.0_f64], 4, &mut best);
+        assert_eq!(best, [(2.0, 1), (1.0, 3)]);
+    }
+}
