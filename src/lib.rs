@@ -56,7 +56,7 @@
 //! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), and step-wise [`session`](DbKsvd::session)s |
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
-//! | [`coder`] | [`Omp`](coder::Omp) and [`BatchOmp`](coder::BatchOmp); the trait to write another |
+//! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search; the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd); the trait to write another |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`source`] | samples in memory and in files, read by ranges |
