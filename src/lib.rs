@@ -58,7 +58,7 @@
 //! | [`observe`] | observers ready made |
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
-//! | [`coder`] | [`Omp`](coder::Omp) and [`BatchOmp`](coder::BatchOmp); the trait to write another |
+//! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search; the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`source`] | samples in memory and in files, read by ranges; shards, splits |
