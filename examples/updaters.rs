@@ -159,7 +159,7 @@ impl Comparison<'_> {
             let builder = builder.seed(seed).epochs(epochs);
             minibatch.map_or(builder.clone(), |samples| builder.minibatch(samples))
         };
-        let pace = self.pace(&setup)?;
+        let pace = self.pace(setup)?;
         let epochs = match self.equal {
             Equal::Epochs => epochs,
             Equal::Time => ((epochs as f64 / pace).round() as usize).max(1),
