@@ -30,7 +30,8 @@ fn a_small_grid_gives_a_table_and_a_picture() {
     let text = stdout_of(&run("phase", &[&SMALL[..], &["--out", out]].concat()));
     let table = std::fs::read_to_string(folder.path().join("phase.md")).unwrap();
     assert_eq!(text.trim_end(), table.trim_end());
-    let cells: Vec<&str> = table.lines().filter(|line| line.contains(" ± ")).collect();
+    let cells: Vec<&str> =
+        table.lines().filter(|line| line.starts_with('|') && line.contains('±')).collect();
     assert_eq!(cells.len(), 4 + 4, "cells and methods: {table}");
     let share = |row: &str| -> f64 {
         let first = row.split('|').nth(3).unwrap();
