@@ -40,7 +40,7 @@ fn learn_and_encode(updater: KSvd, seed: u64) -> (Model<f32>, Vec<[u64; 5]>, Spa
 
 /// The defaults, with windows short enough that atoms are renewed in a run this short.
 fn renewing() -> KSvd {
-    let renewal = Renewal { min_usage: 0.3, max_coherence: 0.95, window: 5.0, until: 1.0 };
+    let renewal = Renewal { min_usage: 0.7, max_coherence: 0.95, window: 5.0, until: 1.0 };
     let memory = Memory { start: 0.0, full: 0.5, retention: 0.9 };
     KSvd::new().renewal(Some(renewal)).memory(Some(memory))
 }

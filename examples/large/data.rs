@@ -7,8 +7,14 @@ use std::path::Path;
 use dbksvd::synthetic::Planted;
 use half::f16;
 
-/// Samples planted at a time, all of one dictionary.
+/// Samples planted.
 const BLOCK: usize = 50_000;
+
+/// A prime: what partners of a sample differ by from turn to turn.
+const STRIDE: usize = 7919;
+
+/// Added to every coordinate.
+const MEAN: f32 = 0.1;
 
 /// Writes the file unless it is there in the right size; returns the bytes written.
 pub fn write(
@@ -30,21 +36,28 @@ pub fn write(
     file.write_all(&(length as u16).to_le_bytes())?;
     write!(file, "{text:<width$}", width = length - 1)?;
     file.write_all(b"\n")?;
-    // Blocks repeat, each time with its coordinates rotated: other rows at the speed of writing.
-    let planted = Planted::new(dim, atoms, sparsity, BLOCK.min(samples)).noise(0.05);
+    // A row is the sum of two samples of half the nonzeros, another two each time round: other rows at
+    // the speed of writing, all of one dictionary.
+    let block = BLOCK.min(samples);
+    let planted = Planted::new(dim, atoms, sparsity.div_ceil(2), block).noise(0.05);
     let block = planted.generate::<f32>()?.samples;
     for row in 0..samples {
-        let (turn, i) = (row / BLOCK, row % BLOCK);
-        write_row(&mut file, block.col_as_slice(i), turn)?;
+        let (turn, i) = (row / block.ncols(), row % block.ncols());
+        let other = (i + 1 + turn * STRIDE) % block.ncols();
+        write_row(&mut file, block.col_as_slice(i), block.col_as_slice(other))?;
     }
     file.flush()?;
     Ok(size)
 }
 
-fn write_row(file: &mut impl Write, sample: &[f32], turn: usize) -> io::Result<()> {
-    let (end, start) = sample.split_at(turn % sample.len());
-    let values = start.iter().chain(end);
-    values.map(|&x| f16::from_f32(x + 0.1)).try_for_each(|x| file.write_all(&x.to_le_bytes()))
+fn write_row(file: &mut impl Write, a: &[f32], b: &[f32]) -> io::Result<()> {
+    let values = a.iter().zip(b).map(|(a, b)| f16::from_f32(a + b + MEAN));
+    values.into_iter().try_for_each(|x| file.write_all(&x.to_le_bytes()))
+}
+
+/// Forgets the most memory that the process has held so far, where the system lets it (Linux).
+pub fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// The most memory that the process has held, where the system says so (Linux), in MiB.
