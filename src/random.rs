@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Epoch(u64),
     /// The order of atoms in a step.
     Step(u64),
+    /// A block of samples of made-up features.
+    Draw(u64),
 }
 
 /// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
@@ -35,6 +37,7 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Extension => 16,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
+        Purpose::Draw(block) => block << 2 | 3,
     });
     generator
 }
