@@ -1,7 +1,7 @@
 //! The public suites, run on everything in this crate that they are for.
 
 use dbksvd::backend::{Faer, Reference};
-use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
+use dbksvd::coder::{BatchOmp, Omp, Selection, ThresholdPursuit, Tolerance};
 use dbksvd::conformance;
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
 
@@ -69,6 +69,13 @@ fn coder_batch_omp_with_thresholds() {
     let coder = BatchOmp::new().tolerance(Tolerance::Relative(0.3));
     conformance::coder(&single(), &coder);
     conformance::coder(&double(), &coder.tolerance(Tolerance::Absolute(0.5)).min_correlation(0.1));
+}
+
+#[test]
+fn coder_threshold_pursuit() {
+    conformance::coder(&single(), &ThresholdPursuit::new(0.3));
+    conformance::coder(&double(), &ThresholdPursuit::new(0.01).share(1.0));
+    conformance::coder(&reference(), &ThresholdPursuit::new(0.1).prune(0.4).prefixes([3, 20]));
 }
 
 /// The updater on every backend, with a coder that passes its suite.

@@ -45,11 +45,13 @@ mod batch_omp;
 mod factor;
 mod omp;
 mod pursuit;
+mod threshold;
 
 pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
+pub use threshold::{ThresholdPursuit, ThresholdPursuitState};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

@@ -1,0 +1,229 @@
+//! Non-negative pursuit to a threshold: as many atoms as a sample's correlations ask for.
+//!
+//! A fixed number of nonzeros makes true features compete with the noise that unknown features leave
+//! behind: samples with few features get false atoms, samples with many miss true ones. A threshold
+//! on the correlation lets each sample have what stands out of the noise:
+//!
+//! ```text
+//! α⁰ ← Dᵀy,  α ← α⁰,  S ← ∅
+//! for each prefix g of the atoms (by default all of them):
+//!     until |S| = k or max_{j<g} α_j < τ:
+//!         add to S every j < g with α_j ≥ max(τ, share · max α): the largest, if there are too many
+//!         c ← argmin ‖y − D_S c‖
+//!         while some c ≤ 0: drop these atoms, for good, and solve again
+//!         α ← α⁰ − G_S c
+//! drop atoms with c < prune, and solve again
+//! ```
+//! Several atoms a round are worth it: rounds, each of which needs |S| rows of the Gram matrix, are
+//! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before later
+//! ones are asked, so that the general features come first and stay general.
+//!
+//! Related: stagewise pursuit with a threshold (Donoho, Tsaig, Drori & Starck 2012, "Sparse solution of
+//! underdetermined systems of linear equations by stagewise orthogonal matching pursuit"); prefixes as
+//! in Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
+
+mod gram;
+mod pursuit;
+
+use std::sync::{Mutex, PoisonError};
+
+use faer::Mat;
+use rayon::prelude::*;
+
+use super::SparseCoder;
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::error::{BackendError, Error};
+use crate::problem::{ProblemShape, Sign};
+use gram::SymmetricGram;
+use pursuit::{Limits, Pursuit};
+
+/// Samples whose correlations are computed by one product. The bits of a product's column depend on
+/// the width of the block: it is always this, the last one is padded.
+const BLOCK: usize = 128;
+
+/// Non-negative codes by a threshold per coefficient, instead of a number of nonzeros per sample.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | `threshold` τ | given | > 0 | least correlation dᵀr that is worth an atom, in the units of the samples |
+/// | [`share`](Self::share) | 0.7 | 0 to 1 | atoms of at least this share of the largest correlation are added together |
+/// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the end |
+/// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the groups that are coded in turn |
+///
+/// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
+/// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom that depends
+/// linearly on those chosen, to within √(128 ε) (0.004 in `f32`), is passed over.
+///
+/// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for the
+/// Gram matrix, and for each thread 132·m + 129·d + k² scalars.
+///
+/// ```
+/// use dbksvd::coder::ThresholdPursuit;
+/// use dbksvd::faer::mat;
+/// use dbksvd::{Dictionary, Model, Sign};
+///
+/// let dictionary = Dictionary::new(mat![[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]])?;
+/// let model = Model::new(dictionary, None, 2, Sign::NonNegative)?;
+/// let codes = model.encode(&ThresholdPursuit::new(1.0), mat![[3.0, 0.5], [0.5, 0.5]].as_ref())?;
+/// assert_eq!((codes.support(0), codes.support(1)), (&[0][..], &[][..]));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThresholdPursuit {
+    threshold: f64,
+    share: f64,
+    prune: f64,
+    prefixes: Vec<usize>,
+}
+
+impl ThresholdPursuit {
+    /// Pursuit to the threshold τ.
+    #[must_use]
+    pub fn new(threshold: f64) -> Self {
+        Self { threshold, share: 0.7, prune: 0.0, prefixes: Vec::new() }
+    }
+
+    /// τ, the least correlation that is worth an atom.
+    #[must_use]
+    pub fn threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// Atoms of at least this share of the largest correlation are added together: 1 adds one at a
+    /// time, 0 all above the threshold.
+    #[must_use]
+    pub fn share(mut self, share: f64) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// The least coefficient that stays in the end. Where codes are read as "fires or not", a little
+    /// above τ.
+    #[must_use]
+    pub fn prune(mut self, least: f64) -> Self {
+        self.prune = least;
+        self
+    }
+
+    /// Codes by the first atoms of each of these numbers in turn, and by all in the end. Numbers beyond
+    /// m count as m.
+    #[must_use]
+    pub fn prefixes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
+        self.prefixes = sizes.into();
+        self
+    }
+
+    /// The numbers that a pursuit works with.
+    fn limits<T: Scalar>(&self, shape: &ProblemShape) -> Limits<T> {
+        let mut prefixes: Vec<usize> =
+            self.prefixes.iter().copied().filter(|&size| size < shape.atoms).collect();
+        prefixes.push(shape.atoms);
+        Limits {
+            threshold: T::narrow(self.threshold),
+            share: T::narrow(self.share),
+            prune: T::narrow(self.prune),
+            prefixes,
+            budget: shape.sparsity,
+        }
+    }
+}
+
+/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends on the shape of the problem
+/// alone: coders of other thresholds can go on with it.
+#[derive(Debug)]
+pub struct ThresholdPursuitState<T: Scalar> {
+    shape: ProblemShape,
+    gram: SymmetricGram<T>,
+    /// Scratch of tasks that have ended, for the tasks that come.
+    idle: Mutex<Vec<Scratch<T>>>,
+}
+
+/// What one task works with.
+#[derive(Debug)]
+struct Scratch<T: Scalar> {
+    padded: Mat<T>,
+    correlations: Mat<T>,
+    pursuit: Pursuit<T>,
+}
+
+impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
+    type State = ThresholdPursuitState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        if shape.sign != Sign::NonNegative {
+            return Err(Error::argument("sign", "signed", "non-negative, for this coder"));
+        }
+        let Self { threshold, share, prune, prefixes } = self;
+        if !(*threshold > 0.0 && threshold.is_finite()) {
+            return Err(Error::argument("threshold", threshold, "positive and finite"));
+        }
+        if !(0.0..=1.0).contains(share) {
+            return Err(Error::argument("share", share, "0 to 1"));
+        }
+        if !(*prune >= 0.0 && prune.is_finite()) {
+            return Err(Error::argument("prune", prune, "finite and at least 0"));
+        }
+        if prefixes.first() == Some(&0) || !prefixes.is_sorted_by(|a, b| a < b) {
+            let found = format!("{prefixes:?}");
+            return Err(Error::argument("prefixes", found, "increasing numbers, at least 1"));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let gram = SymmetricGram::new(shape.atoms)?;
+        Ok(ThresholdPursuitState { shape: *shape, gram, idle: Mutex::default() })
+    }
+
+    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+        state.gram.compute(backend, backend.view(dictionary));
+    }
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let ThresholdPursuitState { shape, gram, idle } = &*state;
+        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
+        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
+        let limits = self.limits(shape);
+        codes.reset(y.ncols());
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            // A panic elsewhere leaves scratch in no state that matters.
+            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let scratch = idle().pop();
+            let mut scratch = scratch.unwrap_or_else(|| Scratch {
+                padded: Mat::zeros(shape.dim, BLOCK),
+                correlations: Mat::zeros(shape.atoms, BLOCK),
+                pursuit: Pursuit::new(shape),
+            });
+            let Scratch { padded, correlations, pursuit } = &mut scratch;
+            let samples = y.subcols(block.first(), block.len());
+            // Stale columns beyond the block's length are harmless: columns do not mix.
+            let full = if samples.ncols() == BLOCK {
+                samples
+            } else {
+                padded.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
+                padded.as_ref()
+            };
+            backend.product_tn(correlations.as_mut(), dictionary, full);
+            for i in 0..block.len() {
+                let (chosen, gamma) = pursuit.run(gram, &limits, correlations.col_as_slice(i));
+                block.write(i, |support, values| {
+                    support[..chosen.len()].copy_from_slice(chosen);
+                    values[..chosen.len()].copy_from_slice(gamma);
+                    chosen.len()
+                });
+            }
+            idle().push(scratch);
+        });
+    }
+}
