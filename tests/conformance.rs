@@ -1,7 +1,7 @@
 //! The public suites, run on everything in this crate that they are for.
 
 use dbksvd::backend::{Faer, Reference};
-use dbksvd::coder::{BatchOmp, Omp, Selection, ThresholdPursuit, Tolerance};
+use dbksvd::coder::{BatchOmp, Nesting, Omp, Selection, ThresholdPursuit, Tolerance};
 use dbksvd::conformance;
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
 
@@ -76,6 +76,9 @@ fn coder_threshold_pursuit() {
     conformance::coder(&single(), &ThresholdPursuit::new(0.3));
     conformance::coder(&double(), &ThresholdPursuit::new(0.01).share(1.0));
     conformance::coder(&reference(), &ThresholdPursuit::new(0.1).prune(0.4).prefixes([3, 20]));
+    let kept = ThresholdPursuit::new(0.1).prefixes([3, 20]).nesting(Nesting::Kept);
+    conformance::coder(&single(), &kept);
+    conformance::coder(&double(), &kept.prune(0.2));
 }
 
 /// The updater on every backend, with a coder that passes its suite.

@@ -3,7 +3,7 @@
 mod support;
 
 use dbksvd::backend::Faer;
-use dbksvd::coder::{SparseCoder, ThresholdPursuit};
+use dbksvd::coder::{Nesting, SparseCoder, ThresholdPursuit};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted, PlantedData};
 use dbksvd::{Error, ProblemShape, Sign};
@@ -41,15 +41,24 @@ struct Rule {
     share: f64,
     prune: f64,
     prefixes: Vec<usize>,
+    nesting: Nesting,
     budget: usize,
 }
 
-/// The pseudo-code at the head of the coder, literally.
-fn naive(d: MatRef<'_, f64>, y: &[f64], rule: &Rule) -> Vec<(u32, f64)> {
-    let m = d.ncols();
-    let (mut support, mut dropped): (Vec<usize>, Vec<usize>) = (vec![], vec![]);
-    let mut c: Vec<f64> = vec![];
-    let solve = |support: &mut Vec<usize>, dropped: &mut Vec<usize>| loop {
+/// y − D_S c.
+fn residual(d: MatRef<'_, f64>, y: &[f64], support: &[usize], c: &[f64]) -> Vec<f64> {
+    let explained = |r: usize| support.iter().zip(c).map(|(&j, c)| c * d[(r, j)]).sum::<f64>();
+    (0..y.len()).map(|r| y[r] - explained(r)).collect()
+}
+
+/// c for the atoms of `support`, of which those that it makes negative are moved to `dropped`.
+fn solve(
+    d: MatRef<'_, f64>,
+    y: &[f64],
+    support: &mut Vec<usize>,
+    dropped: &mut Vec<usize>,
+) -> Vec<f64> {
+    loop {
         let c = least_squares(d, y, support);
         let (kept, out): (Vec<usize>, Vec<usize>) = (0..support.len()).partition(|&i| c[i] > 0.0);
         if out.is_empty() {
@@ -57,33 +66,47 @@ fn naive(d: MatRef<'_, f64>, y: &[f64], rule: &Rule) -> Vec<(u32, f64)> {
         }
         dropped.extend(out.iter().map(|&i| support[i]));
         *support = kept.iter().map(|&i| support[i]).collect();
-    };
-    for g in rule.prefixes.iter().copied().chain([m]) {
-        while support.len() < rule.budget {
-            let residual: Vec<f64> = (0..y.len())
-                .map(|r| y[r] - support.iter().zip(&c).map(|(&j, c)| c * d[(r, j)]).sum::<f64>())
-                .collect();
-            let alpha = |j: usize| (0..y.len()).map(|r| d[(r, j)] * residual[r]).sum::<f64>();
-            let mut open: Vec<(usize, f64)> = (0..g)
-                .filter(|j| !support.contains(j) && !dropped.contains(j))
-                .map(|j| (j, alpha(j)))
-                .collect();
+    }
+}
+
+/// The pseudo-code at the head of the coder, literally.
+fn naive(d: MatRef<'_, f64>, y: &[f64], rule: &Rule) -> Vec<(u32, f64)> {
+    let mut dropped: Vec<usize> = vec![];
+    let mut aside: Vec<(usize, f64)> = vec![];
+    let (mut target, mut support, mut c) = (y.to_vec(), vec![], vec![]);
+    for g in rule.prefixes.iter().copied().chain([d.ncols()]) {
+        while support.len() + aside.len() < rule.budget {
+            let left = residual(d, &target, &support, &c);
+            let alpha = |j: usize| (0..left.len()).map(|r| d[(r, j)] * left[r]).sum::<f64>();
+            let taken = |j: &usize| {
+                support.contains(j) || dropped.contains(j) || aside.iter().any(|(i, _)| i == j)
+            };
+            let mut open: Vec<(usize, f64)> =
+                (0..g).filter(|j| !taken(j)).map(|j| (j, alpha(j))).collect();
             open.sort_by(|a, b| b.1.total_cmp(&a.1));
             let highest = open.first().map_or(0.0, |&(_, alpha)| alpha);
             if highest < rule.threshold {
                 break;
             }
             let bar = rule.threshold.max(rule.share * highest);
-            let room = rule.budget - support.len();
+            let room = rule.budget - support.len() - aside.len();
             support.extend(open.iter().filter(|o| o.1 >= bar).take(room).map(|o| o.0));
-            c = solve(&mut support, &mut dropped);
+            c = solve(d, &target, &mut support, &mut dropped);
+        }
+        if rule.nesting == Nesting::Kept {
+            target = residual(d, &target, &support, &c);
+            aside.extend(support.drain(..).zip(c.drain(..)));
         }
     }
-    support = (0..support.len()).filter(|&i| c[i] >= rule.prune).map(|i| support[i]).collect();
-    c = solve(&mut support, &mut dropped);
-    let mut code: Vec<(u32, f64)> = support.iter().map(|&j| j as u32).zip(c).collect();
+    let mut code: Vec<(usize, f64)> = aside.into_iter().chain(support.into_iter().zip(c)).collect();
+    if rule.prune > 0.0 {
+        let mut rest: Vec<usize> =
+            code.iter().filter(|(_, c)| *c >= rule.prune).map(|&(j, _)| j).collect();
+        let c = solve(d, y, &mut rest, &mut dropped);
+        code = rest.into_iter().zip(c).collect();
+    }
     code.sort_unstable_by_key(|&(atom, _)| atom);
-    code
+    code.into_iter().map(|(atom, c)| (atom as u32, c)).collect()
 }
 
 fn data(kind: Kind) -> PlantedData<f64> {
@@ -95,7 +118,8 @@ fn assert_is_the_definition(data: &PlantedData<f64>, rule: &Rule) {
     let coder = ThresholdPursuit::new(rule.threshold)
         .share(rule.share)
         .prune(rule.prune)
-        .prefixes(rule.prefixes.clone());
+        .prefixes(rule.prefixes.clone())
+        .nesting(rule.nesting);
     let dictionary = data.dictionary.as_mat().to_owned();
     let samples = data.samples.as_ref();
     let codes = support::encode::<Faer<f64>, _>(
@@ -127,14 +151,20 @@ fn codes_are_those_of_the_definition() {
     for kind in [Kind::Planted, Kind::Correlated, Kind::Anisotropic] {
         let data = data(kind);
         let threshold = if kind == Kind::Anisotropic { 0.2 } else { 0.5 };
-        let rule =
-            |share, prune, prefixes, budget| Rule { threshold, share, prune, prefixes, budget };
+        let rule = |share, prune, prefixes, budget| {
+            let nesting = Nesting::Refitted;
+            Rule { threshold, share, prune, prefixes, nesting, budget }
+        };
+        let kept = |rule| Rule { nesting: Nesting::Kept, ..rule };
         assert_is_the_definition(&data, &rule(0.7, 0.0, vec![], 20));
         assert_is_the_definition(&data, &rule(1.0, 0.0, vec![], 20));
         assert_is_the_definition(&data, &rule(0.0, 0.0, vec![], 9));
         assert_is_the_definition(&data, &rule(0.7, 1.5 * threshold, vec![], 20));
         assert_is_the_definition(&data, &rule(0.7, 1.2 * threshold, vec![10, 40, 90], 20));
         assert_is_the_definition(&data, &rule(0.5, 0.0, vec![75], 5));
+        assert_is_the_definition(&data, &kept(rule(0.7, 0.0, vec![20, 60], 20)));
+        assert_is_the_definition(&data, &kept(rule(0.7, 1.2 * threshold, vec![10, 40, 90], 20)));
+        assert_is_the_definition(&data, &kept(rule(0.5, 0.0, vec![75], 5)));
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
-pub use threshold::{ThresholdPursuit, ThresholdPursuitState};
+pub use threshold::{Nesting, ThresholdPursuit, ThresholdPursuitState};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

@@ -12,7 +12,8 @@
 //!         c ← argmin ‖y − D_S c‖
 //!         while some c ≤ 0: drop these atoms, for good, and solve again
 //!         α ← α⁰ − G_S c
-//! drop atoms with c < prune, and solve again
+//!     with kept coefficients: y ← y − D_S c, set S aside
+//! drop atoms with c < prune, and solve again for all
 //! ```
 //! Several atoms a round are worth it: rounds, each of which needs |S| rows of the Gram matrix, are
 //! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before later
@@ -42,6 +43,18 @@ use pursuit::{Limits, Pursuit};
 /// the width of the block: it is always this, the last one is padded.
 const BLOCK: usize = 128;
 
+/// What becomes of the coefficients of a prefix of the atoms when the next prefix is coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nesting {
+    /// They are solved for again, with those of the atoms that are added: the least error.
+    #[default]
+    Refitted,
+    /// They stay, and the atoms that follow are fitted to what they leave. A general atom then stays
+    /// in use beside a special one that contains it, where a common fit would do without it: for
+    /// learning features that are general and special.
+    Kept,
+}
+
 /// Non-negative codes by a threshold per coefficient, instead of a number of nonzeros per sample.
 ///
 /// | parameter | default | range | purpose |
@@ -50,6 +63,7 @@ const BLOCK: usize = 128;
 /// | [`share`](Self::share) | 0.7 | 0 to 1 | atoms of at least this share of the largest correlation are added together |
 /// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the end |
 /// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the groups that are coded in turn |
+/// | [`nesting`](Self::nesting) | refitted | | what becomes of the coefficients of a prefix |
 ///
 /// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
 /// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom that depends
@@ -75,13 +89,14 @@ pub struct ThresholdPursuit {
     share: f64,
     prune: f64,
     prefixes: Vec<usize>,
+    nesting: Nesting,
 }
 
 impl ThresholdPursuit {
     /// Pursuit to the threshold τ.
     #[must_use]
     pub fn new(threshold: f64) -> Self {
-        Self { threshold, share: 0.7, prune: 0.0, prefixes: Vec::new() }
+        Self { threshold, share: 0.7, prune: 0.0, prefixes: Vec::new(), nesting: Nesting::Refitted }
     }
 
     /// τ, the least correlation that is worth an atom.
@@ -115,6 +130,13 @@ impl ThresholdPursuit {
         self
     }
 
+    /// What becomes of the coefficients of a prefix when the next one is coded.
+    #[must_use]
+    pub fn nesting(mut self, nesting: Nesting) -> Self {
+        self.nesting = nesting;
+        self
+    }
+
     /// The numbers that a pursuit works with.
     fn limits<T: Scalar>(&self, shape: &ProblemShape) -> Limits<T> {
         let mut prefixes: Vec<usize> =
@@ -126,6 +148,7 @@ impl ThresholdPursuit {
             prune: T::narrow(self.prune),
             prefixes,
             budget: shape.sparsity,
+            nesting: self.nesting,
         }
     }
 }
@@ -156,7 +179,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         if shape.sign != Sign::NonNegative {
             return Err(Error::argument("sign", "signed", "non-negative, for this coder"));
         }
-        let Self { threshold, share, prune, prefixes } = self;
+        let Self { threshold, share, prune, prefixes, .. } = self;
         if !(*threshold > 0.0 && threshold.is_finite()) {
             return Err(Error::argument("threshold", threshold, "positive and finite"));
         }

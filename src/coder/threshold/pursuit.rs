@@ -2,6 +2,7 @@
 
 use num_traits::Float;
 
+use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
 use crate::coder::factor::Factor;
@@ -24,6 +25,7 @@ pub(super) struct Limits<T> {
     /// Increasing; the last is m.
     pub(super) prefixes: Vec<usize>,
     pub(super) budget: usize,
+    pub(super) nesting: Nesting,
 }
 
 /// What a pursuit works with; reused from sample to sample.
@@ -38,6 +40,11 @@ pub(super) struct Pursuit<T: Scalar> {
     gamma: Vec<T>,
     found: Vec<u32>,
     row: Vec<T>,
+    /// The code so far, where later prefixes leave it as it is; in the end, all of it.
+    kept: Vec<u32>,
+    kept_gamma: Vec<T>,
+    /// The correlations that it leaves.
+    left: Vec<T>,
 }
 
 impl<T: Scalar> Pursuit<T> {
@@ -49,6 +56,9 @@ impl<T: Scalar> Pursuit<T> {
             gamma: Vec::with_capacity(shape.sparsity),
             found: Vec::new(),
             row: Vec::with_capacity(shape.sparsity),
+            kept: Vec::with_capacity(shape.sparsity),
+            kept_gamma: Vec::with_capacity(shape.sparsity),
+            left: vec![T::zero(); shape.atoms],
         }
     }
 
@@ -62,20 +72,78 @@ impl<T: Scalar> Pursuit<T> {
         self.factor.clear();
         self.dropped.clear();
         self.gamma.clear();
-        let mut known = 0;
-        for &prefix in &limits.prefixes {
-            self.refresh(gram, correlations, known..prefix);
-            known = prefix;
-            while self.choose(gram, limits, correlations, prefix) {
-                self.refit(gram, correlations);
-                self.refresh(gram, correlations, 0..prefix);
+        self.kept.clear();
+        self.kept_gamma.clear();
+        match limits.nesting {
+            Nesting::Refitted => {
+                let mut known = 0;
+                for &prefix in &limits.prefixes {
+                    // Atoms that only now come into question.
+                    self.refresh(gram, correlations, known..prefix);
+                    self.pursue(gram, limits, correlations, prefix);
+                    known = prefix;
+                }
+            }
+            Nesting::Kept => {
+                // Correlations with what the kept coefficients leave.
+                let mut left = std::mem::take(&mut self.left);
+                left.copy_from_slice(correlations);
+                for &prefix in &limits.prefixes {
+                    self.refresh(gram, &left, 0..prefix);
+                    self.pursue(gram, limits, &left, prefix);
+                    self.keep(gram, &mut left);
+                }
+                self.left = left;
             }
         }
+        self.keep_rest();
         if limits.prune > T::zero() {
-            self.drop_below(gram, correlations, limits.prune);
-            self.refit(gram, correlations);
+            self.prune(gram, correlations, limits.prune);
         }
-        (self.factor.support(), &self.gamma)
+        (&self.kept, &self.kept_gamma)
+    }
+
+    /// Adds atoms of one prefix until none is worth it.
+    fn pursue(
+        &mut self,
+        gram: &SymmetricGram<T>,
+        limits: &Limits<T>,
+        correlations: &[T],
+        prefix: usize,
+    ) {
+        while self.choose(gram, limits, correlations, prefix) {
+            self.refit(gram, correlations);
+            self.refresh(gram, correlations, 0..prefix);
+        }
+    }
+
+    /// Keeps the coefficients of S as they are, takes S out of what is `left`, and starts anew.
+    fn keep(&mut self, gram: &SymmetricGram<T>, left: &mut [T]) {
+        for (start, left) in (0..).step_by(STRETCH).zip(left.chunks_mut(STRETCH)) {
+            subtract_rows(left, gram, start, self.factor.support(), &self.gamma);
+        }
+        self.keep_rest();
+    }
+
+    fn keep_rest(&mut self) {
+        self.kept.extend_from_slice(self.factor.support());
+        self.kept_gamma.extend_from_slice(&self.gamma);
+        self.factor.clear();
+        self.gamma.clear();
+    }
+
+    /// Drops what has a coefficient below `least`, and solves for all others.
+    fn prune(&mut self, gram: &SymmetricGram<T>, correlations: &[T], least: T) {
+        for at in 0..self.kept.len() {
+            if self.kept_gamma[at] >= least {
+                // Atoms of several prefixes were never tried for dependence on each other.
+                self.push(gram, correlations, self.kept[at]);
+            }
+        }
+        self.refit(gram, correlations);
+        self.kept.clear();
+        self.kept_gamma.clear();
+        self.keep_rest();
     }
 
     /// Adds the atoms of one round; `false` if there are none to add.
@@ -86,7 +154,7 @@ impl<T: Scalar> Pursuit<T> {
         correlations: &[T],
         prefix: usize,
     ) -> bool {
-        let room = limits.budget - self.factor.support().len();
+        let room = limits.budget - self.factor.support().len() - self.kept.len();
         let alpha = &self.alpha[..prefix];
         let highest = largest(alpha);
         if room == 0 || highest < limits.threshold {
@@ -133,20 +201,17 @@ impl<T: Scalar> Pursuit<T> {
     fn refit(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
         self.factor.solve(&mut self.gamma);
         while !self.gamma.iter().all(|&c| c > T::zero()) {
-            self.drop_below(gram, correlations, T::min_positive_value());
+            self.drop_negative(gram, correlations);
             self.factor.solve(&mut self.gamma);
         }
     }
 
-    /// Takes the atoms with a coefficient below `least` out of S, for good.
-    fn drop_below(&mut self, gram: &SymmetricGram<T>, correlations: &[T], least: T) {
+    /// Takes the atoms without a positive coefficient out of S, for good.
+    fn drop_negative(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
         self.found.clear();
         for (&atom, &c) in self.factor.support().iter().zip(&self.gamma) {
-            let into = if c >= least { &mut self.found } else { &mut self.dropped };
+            let into = if c > T::zero() { &mut self.found } else { &mut self.dropped };
             into.push(atom);
-        }
-        if self.found.len() == self.gamma.len() {
-            return;
         }
         self.factor.clear();
         for at in 0..self.found.len() {
@@ -172,7 +237,7 @@ impl<T: Scalar> Pursuit<T> {
             alpha.copy_from_slice(&correlations[stretch]);
             subtract_rows(alpha, gram, start, support, &self.gamma);
         }
-        for &atom in support.iter().chain(&self.dropped) {
+        for &atom in support.iter().chain(&self.dropped).chain(&self.kept) {
             if let Some(alpha) = self.alpha[..range.end].get_mut(atom as usize) {
                 *alpha = -T::infinity();
             }
