@@ -3,7 +3,7 @@
 use dbksvd::backend::{Faer, Reference};
 use dbksvd::coder::{BatchOmp, Nesting, Omp, Selection, ThresholdPursuit, Tolerance};
 use dbksvd::conformance;
-use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
+use dbksvd::updater::{AtomRule, Decorrelation, KSvd, LeadingPair, Memory, Renewal};
 
 fn single() -> Faer<f32> {
     Faer::default()
@@ -118,6 +118,12 @@ fn updater_from_the_shared_residual() {
 fn updater_with_memory_from_the_start() {
     let memory = Memory { start: 0.0, full: 0.2, retention: 0.9 };
     updater(KSvd::new().memory(Some(memory)).sweeps(3));
+}
+
+#[test]
+fn updater_that_decorrelates() {
+    updater(KSvd::new().decorrelation(Some(Decorrelation { tolerance: 0.5 })));
+    updater(KSvd::textbook().decorrelation(Some(Decorrelation::default())));
 }
 
 /// Windows so short and thresholds so low that every step renews.

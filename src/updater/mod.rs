@@ -5,7 +5,7 @@ mod ksvd;
 
 pub use kept::{Kept, KeptArray};
 pub(crate) use ksvd::Sweep;
-pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory, Renewal};
+pub use ksvd::{AtomRule, Decorrelation, KSvd, KSvdState, LeadingPair, Memory, Renewal};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

@@ -24,6 +24,9 @@ use crate::rows;
 /// Atoms whose cosines are computed by one product.
 const BLOCK: usize = 128;
 
+/// The norm up to which what is left of an atom is rounding.
+const NOTHING: f64 = 1e-6;
+
 /// How far atoms may overlap after an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decorrelation {
@@ -76,13 +79,82 @@ impl Decorrelation {
                     }
                 }
                 // An atom of which nothing is left stays as it is.
-                if changed && !(rows::normalize(atom) > f64::from(f32::EPSILON)) {
+                if changed && rows::normalize(atom) <= NOTHING {
                     atom.copy_from_slice(sorted.col_as_slice(start + j));
                 }
             }
         });
         for (place, &j) in order.iter().enumerate() {
             column_mut(dictionary.as_mut(), j as usize).copy_from_slice(fresh.col_as_slice(place));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::SparseCodes;
+    use crate::kernel;
+    use crate::synthetic::{Kind, Planted};
+
+    /// Coherent atoms with codes that use them at different rates.
+    fn problem(dim: usize, atoms: usize) -> (Mat<f64>, AtomIndex) {
+        let planted = Planted::new(dim, atoms, 1, 1).kind(Kind::Correlated);
+        let dictionary = planted.generate().expect("a legal problem").dictionary.into_mat();
+        let mut codes = SparseCodes::new(atoms, 4 * atoms, 3);
+        for i in 0..4 * atoms {
+            let used = [(i * i) % atoms, (i * i + 1) % atoms];
+            codes.set(i, &used.map(|j| j as u32), &[1.0, 1.0]);
+        }
+        (dictionary, AtomIndex::new(&codes))
+    }
+
+    /// The formula at the head of this file.
+    fn naive(dictionary: &Mat<f64>, index: &AtomIndex, tolerance: f64) -> Mat<f64> {
+        let mut order: Vec<usize> = (0..dictionary.ncols()).collect();
+        order.sort_by_key(|&j| (std::cmp::Reverse(index.uses(j).len()), j));
+        let mut out = dictionary.clone();
+        for (place, &j) in order.iter().enumerate() {
+            for &i in &order[..place] {
+                let c: f64 = dictionary.col(i).transpose() * dictionary.col(j);
+                let excess = c.signum() * (c.abs() - tolerance).max(0.0);
+                for r in 0..dictionary.nrows() {
+                    out[(r, j)] -= excess * dictionary[(r, i)];
+                }
+            }
+            kernel::normalize(out.col_as_slice_mut(j));
+        }
+        out
+    }
+
+    #[test]
+    fn atoms_are_those_of_the_formula() {
+        for (dim, atoms) in [(16, 40), (30, 300)] {
+            let (mut dictionary, index) = problem(dim, atoms);
+            let tolerance = 1.5;
+            let expected = naive(&dictionary, &index, tolerance / (dim as f64).sqrt());
+            Decorrelation { tolerance }.apply(dictionary.as_mut(), &index);
+            assert!((&dictionary - &expected).norm_max() < 1e-12, "d {dim}, m {atoms}");
+        }
+    }
+
+    #[test]
+    fn atoms_that_share_no_more_than_is_allowed_stay_as_they_are() {
+        let (mut dictionary, index) = problem(16, 40);
+        let before = dictionary.clone();
+        Decorrelation { tolerance: 4.0 }.apply(dictionary.as_mut(), &index);
+        assert_eq!(dictionary, before);
+    }
+
+    #[test]
+    fn of_two_equal_atoms_both_stay_finite_and_of_norm_one() {
+        let (mut dictionary, index) = problem(16, 40);
+        let first = dictionary.col(0).to_owned();
+        dictionary.col_mut(1).copy_from(&first);
+        dictionary.col_mut(2).copy_from(-&first);
+        Decorrelation { tolerance: 0.0 }.apply(dictionary.as_mut(), &index);
+        for atom in dictionary.col_iter() {
+            assert!((atom.norm_l2() - 1.0).abs() < 1e-12);
         }
     }
 }

@@ -10,6 +10,7 @@
 //!         r ← r + x_j d_j − c d'_j,  x_j ← c
 //!     if that raised the error: undo it, and take J in two halves
 //!     D_J ← d'_J
+//! decorrelate atoms, if asked for
 //! renew atoms that died, and merge those that duplicate another
 //! ```
 //! With |J| = 1 and the exact pair this is K-SVD (Aharon, Elad & Bruckstein 2006): c is then σv.
@@ -31,12 +32,14 @@
 //!    stops K-SVD.
 
 mod config;
+mod decorrelation;
 mod direction;
 mod duplicates;
 mod exchange;
 mod renewal;
 
 pub use config::{AtomRule, KSvd, LeadingPair, Memory};
+pub use decorrelation::Decorrelation;
 pub use renewal::Renewal;
 
 use faer::{Mat, MatMut};
@@ -185,6 +188,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         });
         state.batch = size;
         state.is_fresh = false;
+        if let Some(decorrelation) = &self.decorrelation {
+            decorrelation.apply(backend.view_mut(dictionary), &state.index);
+            backend.residual(&mut state.residual, y, dictionary, codes);
+        }
 
         if let Some(renewal) = &self.renewal {
             state.census.count(&state.index);
