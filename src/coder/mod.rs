@@ -51,11 +51,29 @@ pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
-pub use threshold::{Nesting, ThresholdPursuit, ThresholdPursuitState};
+pub(crate) use threshold::ThresholdPursuits;
+pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit, ThresholdPursuitState};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
 use crate::problem::ProblemShape;
+
+/// Where in the course of learning samples are coded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Phase<'a> {
+    /// The share of the run that lies behind, in `0.0..=1.0`.
+    pub progress: f64,
+    /// The share of the present stage of a dictionary's [growth](crate::learn::Growth) that lies
+    /// behind, in `0.0..=1.0`; without growth, of the run.
+    pub stage: f64,
+    /// Whether the dictionary is at its full size.
+    pub is_grown: bool,
+    /// The numbers of atoms in earlier stages, rising: atoms keep their places when others are added.
+    pub earlier: &'a [usize],
+    /// Root mean square, over samples and coordinates, of what the codes of the minibatch before left;
+    /// at the start, of the samples themselves.
+    pub noise: f64,
+}
 
 /// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
 ///
@@ -98,6 +116,11 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         y: &B::Matrix,
         codes: &mut B::Codes,
     );
+
+    /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that is
+    /// part of learning, and never elsewhere. Coders that search the same way throughout, which is the
+    /// default, do nothing; for others "the dictionary" in the contract above includes the phase.
+    fn set_phase(&self, _backend: &B, _state: &mut Self::State, _phase: &Phase<'_>) {}
 
     /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
     /// results must show in it.

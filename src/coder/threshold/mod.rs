@@ -28,12 +28,15 @@ mod pursuit;
 
 use std::sync::{Mutex, PoisonError};
 
-use faer::Mat;
+use faer::{Mat, MatRef};
+use num_traits::Float;
 use rayon::prelude::*;
 
-use super::SparseCoder;
+use super::{Phase, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{HostBackend, column};
+use crate::codes::CodesBlock;
+use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 use gram::SymmetricGram;
@@ -55,6 +58,50 @@ pub enum Nesting {
     Kept,
 }
 
+/// How the threshold follows the noise in the course of learning.
+///
+/// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom that is
+/// not part of a sample, whose correlation with it has this standard deviation. In each stage of growth
+/// κ rises from `start`, which lets new atoms find samples, to `end`, which keeps chance out, and stays
+/// there. Prefixes are the sizes of earlier stages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NoiseSchedule {
+    /// κ at the start of a stage; positive.
+    pub start: f64,
+    /// κ in the end; at least `start`.
+    pub end: f64,
+    /// The share of a stage in which κ rises, above 0, at most 1. At full size half of it.
+    pub rise: f64,
+}
+
+impl Default for NoiseSchedule {
+    /// From 2.1 to 4.7 in 0.6 of a stage. Among m = 4,096 atoms the largest of as
+    /// many correlations with Gaussian noise is about √(2 ln m) = 4.1 σ.
+    fn default() -> Self {
+        Self { start: 2.1, end: 4.7, rise: 0.6 }
+    }
+}
+
+impl NoiseSchedule {
+    fn check(&self) -> Result<(), Error> {
+        let Self { start, end, rise } = *self;
+        if !(start > 0.0 && start <= end && end.is_finite()) {
+            let found = format!("{start} to {end}");
+            return Err(Error::argument("noise_schedule", found, "0 < start ≤ end, finite"));
+        }
+        if !(rise > 0.0 && rise <= 1.0) {
+            return Err(Error::argument("rise", rise, "above 0, at most 1"));
+        }
+        Ok(())
+    }
+
+    /// κ.
+    fn factor_at(&self, phase: &Phase<'_>) -> f64 {
+        let rise = if phase.is_grown { 0.5 * self.rise } else { self.rise };
+        self.start + (self.end - self.start) * (phase.stage / rise).min(1.0)
+    }
+}
+
 /// Non-negative codes by a threshold per coefficient, instead of a number of nonzeros per sample.
 ///
 /// | parameter | default | range | purpose |
@@ -64,6 +111,7 @@ pub enum Nesting {
 /// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the end |
 /// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the groups that are coded in turn |
 /// | [`nesting`](Self::nesting) | refitted | | what becomes of the coefficients of a prefix |
+/// | [`learning`](Self::learning) | none | | lets threshold and prefixes follow the course of learning instead |
 ///
 /// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
 /// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom that depends
@@ -90,13 +138,32 @@ pub struct ThresholdPursuit {
     prune: f64,
     prefixes: Vec<usize>,
     nesting: Nesting,
+    learning: Option<NoiseSchedule>,
 }
 
 impl ThresholdPursuit {
+    /// κ and the least coefficient, in units of the noise, by which features are read.
+    const OF_FEATURES: [f64; 2] = [4.0, 4.75];
+
+    /// Reads the features of samples with a dictionary that left this [noise](Phase::noise): τ is 4
+    /// times that, and coefficients of at least 4.75 times it stay.
+    #[must_use]
+    pub fn of_noise(noise: f64) -> Self {
+        let [threshold, prune] = Self::OF_FEATURES.map(|factor| factor * noise);
+        Self::new(threshold).prune(prune)
+    }
+
     /// Pursuit to the threshold τ.
     #[must_use]
     pub fn new(threshold: f64) -> Self {
-        Self { threshold, share: 0.7, prune: 0.0, prefixes: Vec::new(), nesting: Nesting::Refitted }
+        Self {
+            threshold,
+            share: 0.7,
+            prune: 0.0,
+            prefixes: Vec::new(),
+            nesting: Nesting::Refitted,
+            learning: None,
+        }
     }
 
     /// τ, the least correlation that is worth an atom.
@@ -137,13 +204,21 @@ impl ThresholdPursuit {
         self
     }
 
+    /// In learning, lets threshold and prefixes follow its course; the rest stays as it is.
+    #[must_use]
+    pub fn learning(mut self, schedule: Option<NoiseSchedule>) -> Self {
+        self.learning = schedule;
+        self
+    }
+
     /// The numbers that a pursuit works with.
     fn limits<T: Scalar>(&self, shape: &ProblemShape) -> Limits<T> {
         let mut prefixes: Vec<usize> =
             self.prefixes.iter().copied().filter(|&size| size < shape.atoms).collect();
         prefixes.push(shape.atoms);
         Limits {
-            threshold: T::narrow(self.threshold),
+            // Of noise that is rounding, less than a number of f32 can be.
+            threshold: Float::max(T::narrow(self.threshold), T::min_positive_value()),
             share: T::narrow(self.share),
             prune: T::narrow(self.prune),
             prefixes,
@@ -161,6 +236,8 @@ pub struct ThresholdPursuitState<T: Scalar> {
     gram: SymmetricGram<T>,
     /// Scratch of tasks that have ended, for the tasks that come.
     idle: Mutex<Vec<Scratch<T>>>,
+    /// What the course of learning asks for.
+    phase: Option<ThresholdPursuit>,
 }
 
 /// What one task works with.
@@ -193,12 +270,12 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
             let found = format!("{prefixes:?}");
             return Err(Error::argument("prefixes", found, "increasing numbers, at least 1"));
         }
-        Ok(())
+        self.learning.map_or(Ok(()), |schedule| schedule.check())
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = SymmetricGram::new(shape.atoms)?;
-        Ok(ThresholdPursuitState { shape: *shape, gram, idle: Mutex::default() })
+        Ok(ThresholdPursuitState { shape: *shape, gram, idle: Mutex::default(), phase: None })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
@@ -214,12 +291,12 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         codes: &mut B::Codes,
     ) {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let ThresholdPursuitState { shape, gram, idle } = &*state;
+        let ThresholdPursuitState { shape, gram, idle, phase } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
-        let limits = self.limits(shape);
+        let limits = phase.as_ref().unwrap_or(self).limits(shape);
         codes.reset(y.ncols());
-        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+        codes.par_blocks_mut(BLOCK).for_each(|block| {
             // A panic elsewhere leaves scratch in no state that matters.
             let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             let scratch = idle().pop();
@@ -238,15 +315,55 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
                 padded.as_ref()
             };
             backend.product_tn(correlations.as_mut(), dictionary, full);
-            for i in 0..block.len() {
-                let (chosen, gamma) = pursuit.run(gram, &limits, correlations.col_as_slice(i));
-                block.write(i, |support, values| {
-                    support[..chosen.len()].copy_from_slice(chosen);
-                    values[..chosen.len()].copy_from_slice(gamma);
-                    chosen.len()
-                });
-            }
+            let correlations = correlations.as_ref();
+            B::Scalar::pursue_to_threshold(ThresholdPursuits {
+                gram,
+                limits: &limits,
+                correlations,
+                block,
+                pursuit,
+            });
             idle().push(scratch);
         });
+    }
+
+    fn set_phase(&self, _: &B, state: &mut Self::State, phase: &Phase<'_>) {
+        let Some(schedule) = &self.learning else { return };
+        let threshold = schedule.factor_at(phase) * phase.noise;
+        let coder = Self {
+            // Samples that are explained to rounding leave no noise, and nothing to be found.
+            threshold: threshold.max(f64::MIN_POSITIVE),
+            prefixes: phase.earlier.to_vec(),
+            ..self.clone()
+        };
+        state.phase = Some(coder);
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// The pursuits of a block of samples whose correlations are known.
+pub struct ThresholdPursuits<'a, T: Scalar> {
+    gram: &'a SymmetricGram<T>,
+    limits: &'a Limits<T>,
+    correlations: MatRef<'a, T>,
+    block: CodesBlock<'a, T>,
+    pursuit: &'a mut Pursuit<T>,
+}
+
+impl<T: Scalar> ThresholdPursuits<'_, T> {
+    /// Writes the codes of the block.
+    pub(crate) fn run(self) {
+        let Self { gram, limits, correlations, mut block, pursuit } = self;
+        for i in 0..block.len() {
+            let (chosen, gamma) = pursuit.run(gram, limits, column(correlations, i));
+            block.write(i, |support, values| {
+                support[..chosen.len()].copy_from_slice(chosen);
+                values[..chosen.len()].copy_from_slice(gamma);
+                chosen.len()
+            });
+        }
     }
 }
