@@ -5,13 +5,18 @@
 //! scalars they are compiled in this crate, whoever calls them.
 
 use crate::Scalar;
-use crate::coder::Pursuits;
+use crate::coder::{Pursuits, ThresholdPursuits};
 use crate::updater::Sweep;
 
 /// What the algorithms do with a scalar.
 pub trait Compiled: Sized {
     /// [`Pursuits::run_fastest`].
     fn pursue(pursuits: Pursuits<'_, Self>)
+    where
+        Self: Scalar;
+
+    /// [`ThresholdPursuits::run`].
+    fn pursue_to_threshold(pursuits: ThresholdPursuits<'_, Self>)
     where
         Self: Scalar;
 
@@ -26,6 +31,10 @@ macro_rules! compiled {
         impl Compiled for $scalar {
             fn pursue(pursuits: Pursuits<'_, Self>) {
                 pursuits.run_fastest();
+            }
+
+            fn pursue_to_threshold(pursuits: ThresholdPursuits<'_, Self>) {
+                pursuits.run();
             }
 
             fn update_batch(sweep: &mut Sweep<'_, Self>, batch: &[u32], place: usize) -> bool {

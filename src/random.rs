@@ -25,12 +25,16 @@ pub(crate) enum Purpose {
     Epoch(u64),
     /// The order of atoms in a step.
     Step(u64),
+    /// Which residuals become atoms when a dictionary grows at a step.
+    Growth(u64),
+    /// A block of samples of made-up features.
+    Draw(u64),
 }
 
 /// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
 pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    // The two low bits tell the counted purposes apart; a count never reaches 2⁶².
+    // The low bits tell the counted purposes apart; a count never reaches 2⁶¹.
     generator.set_stream(match purpose {
         Purpose::Initialisation => 0,
         Purpose::Synthetic => 4,
@@ -41,6 +45,8 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Balance => 24,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
+        Purpose::Draw(block) => block << 3 | 3,
+        Purpose::Growth(step) => step << 3 | 7,
     });
     generator
 }

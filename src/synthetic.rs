@@ -1,4 +1,9 @@
 //! Problems made up from a seed, whose dictionary and codes are known: for docs, tests, benches.
+//!
+//! [`Planted`] problems are of few parameters. [`sae_bench`] makes samples of features that are
+//! correlated, rare and hierarchical.
+
+pub mod sae_bench;
 
 use faer::Mat;
 use rand::RngExt;

@@ -3,12 +3,14 @@
 use dbksvd::Scalar;
 use dbksvd::backend::{Faer, Reference};
 use dbksvd::coder::{
-    BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Omp, Selection, Swaps,
-    Tolerance, TopK,
+    BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Nesting, Omp, Selection, Swaps,
+    ThresholdPursuit, Tolerance, TopK,
 };
 use dbksvd::conformance;
 use dbksvd::faer::Mat;
-use dbksvd::updater::{AtomRule, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair};
+use dbksvd::updater::{
+    AtomRule, Decorrelation, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair,
+};
 use dbksvd::updater::{Memory, Mod, Online, Renewal};
 
 fn single() -> Faer<f32> {
@@ -166,6 +168,16 @@ fn coder_exact() {
     conformance::coder(&reference(), &Exact);
 }
 
+#[test]
+fn coder_threshold_pursuit() {
+    conformance::coder(&single(), &ThresholdPursuit::new(0.3));
+    conformance::coder(&double(), &ThresholdPursuit::new(0.01).share(1.0));
+    conformance::coder(&reference(), &ThresholdPursuit::new(0.1).prune(0.4).prefixes([3, 20]));
+    let kept = ThresholdPursuit::new(0.1).prefixes([3, 20]).nesting(Nesting::Kept);
+    conformance::coder(&single(), &kept);
+    conformance::coder(&double(), &kept.prune(0.2));
+}
+
 /// The updater on every backend, with a coder that passes its suite.
 fn updater(updater: impl DictionaryUpdater<Faer<f32>> + DictionaryUpdater<Faer<f64>>) {
     conformance::updater(&single(), &BatchOmp::new(), &updater);
@@ -203,6 +215,12 @@ fn updater_from_the_shared_residual() {
 fn updater_with_memory_from_the_start() {
     let memory = Memory { start: 0.0, full: 0.2, retention: 0.9 };
     updater(KSvd::new().memory(Some(memory)).sweeps(3));
+}
+
+#[test]
+fn updater_that_decorrelates() {
+    updater(KSvd::new().decorrelation(Some(Decorrelation { tolerance: 0.5 })));
+    updater(KSvd::textbook().decorrelation(Some(Decorrelation::default())));
 }
 
 /// Windows so short and thresholds so low that every step renews.

@@ -6,7 +6,9 @@ use dbksvd::error::SourceError;
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Builder, Report};
 use dbksvd::source::{SampleSource, SliceSource};
-use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Memory, Mod};
+use dbksvd::updater::{
+    Decorrelation, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Memory, Mod,
+};
 use dbksvd::updater::{Online, Renewal};
 use dbksvd::{DbKsvd, Dictionary, Encoder, Error, Initialisation, Model, Sign};
 use dbksvd::{backend::Faer, synthetic::Planted};
@@ -322,6 +324,10 @@ fn an_atom_batch_of_none() {
 #[test]
 fn no_sweeps() {
     refused(builder().updater(KSvd::new().sweeps(0)).build(), "sweeps", "0");
+    for (tolerance, found) in [(-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let updater = KSvd::new().decorrelation(Some(Decorrelation { tolerance }));
+        refused(builder().updater(updater).build(), "decorrelation", found);
+    }
 }
 
 #[test]

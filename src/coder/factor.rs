@@ -40,6 +40,23 @@ impl<T: Scalar> Factor<T> {
         &self.support
     }
 
+    /// The sample's coordinates in the orthonormal basis.
+    pub(super) fn coordinates(&self) -> &[T] {
+        &self.coordinates
+    }
+
+    /// g ← L⁻¹ g: from D_Sᵀ d the row that the atom d adds to L, without its diagonal entry.
+    pub(super) fn extend_row(&self, g: &mut [T]) {
+        for i in 0..g.len() {
+            let (row, diagonal) = self.rows[i * (i + 1) / 2..][..=i].split_at(i);
+            let mut value = g[i];
+            for (&l, &earlier) in row.iter().zip(&g[..i]) {
+                value -= l * earlier;
+            }
+            g[i] = value / diagonal[0];
+        }
+    }
+
     /// Appends an atom: `row` is the new row of L without its diagonal entry.
     pub(super) fn push(&mut self, atom: u32, row: &[T], diagonal: T, coordinate: T) {
         self.support.push(atom);

@@ -64,6 +64,7 @@ mod matching_pursuit;
 mod omp;
 mod pursuit;
 mod swaps;
+mod threshold;
 mod top_k;
 
 pub(crate) use batch_omp::Pursuits;
@@ -73,6 +74,8 @@ pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
 pub use swaps::{Swaps, SwapsState};
+pub(crate) use threshold::ThresholdPursuits;
+pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit, ThresholdPursuitState};
 pub use top_k::{LinearEncoder, TopK, TopKState};
 
 use crate::backend::Backend;
@@ -92,6 +95,23 @@ pub enum Coefficients {
     /// asks for it. Never a larger error, for O(k³) more a sample, or O(k²d)
     /// without a Gram matrix.
     Refitted,
+}
+
+/// Where in the course of learning samples are coded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Phase<'a> {
+    /// The share of the run that lies behind, in `0.0..=1.0`.
+    pub progress: f64,
+    /// The share of the present stage of a dictionary's [growth](crate::learn::Growth) that lies
+    /// behind, in `0.0..=1.0`; without growth, of the run.
+    pub stage: f64,
+    /// Whether the dictionary is at its full size.
+    pub is_grown: bool,
+    /// The numbers of atoms in earlier stages, rising: atoms keep their places when others are added.
+    pub earlier: &'a [usize],
+    /// Root mean square, over samples and coordinates, of what the codes of the minibatch before left;
+    /// at the start, of the samples themselves.
+    pub noise: f64,
 }
 
 /// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
@@ -135,6 +155,11 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         y: &B::Matrix,
         codes: &mut B::Codes,
     );
+
+    /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that is
+    /// part of learning, and never elsewhere. Coders that search the same way throughout, which is the
+    /// default, do nothing; for others "the dictionary" in the contract above includes the phase.
+    fn set_phase(&self, _backend: &B, _state: &mut Self::State, _phase: &Phase<'_>) {}
 
     /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
     /// results must show in it.

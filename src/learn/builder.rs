@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DbKsvd, Initialisation, Plateau};
+use super::{DbKsvd, Growth, Initialisation, Plateau};
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
@@ -27,6 +27,7 @@ pub(super) struct Settings {
     pub(super) time_budget: Option<Duration>,
     pub(super) target_fvu: Option<f64>,
     pub(super) plateau: Option<Plateau>,
+    pub(super) growth: Option<Growth>,
 }
 
 /// How often something is done in a run.
@@ -42,10 +43,15 @@ impl Settings {
     /// Samples a step, of `samples` in all.
     ///
     /// By default 4m, but no more than a quarter of the data, so that an epoch has several steps,
-    /// and no fewer than give an atom twenty uses, without which its update is mostly noise.
+    /// and no fewer than give an atom twenty uses, without which its update is mostly noise. With growth,
+    /// where each stage wants its steps, 10m, but no more than a tenth of the data.
     pub(super) fn minibatch_of(&self, samples: usize) -> usize {
         let least = 20 * self.atoms / self.sparsity;
-        let default = (4 * self.atoms).min(samples / 4).max(least).max(1);
+        let default = match self.growth {
+            None => (4 * self.atoms).min(samples / 4),
+            Some(_) => (10 * self.atoms).min(samples / 10),
+        };
+        let default = default.max(least).max(1);
         self.minibatch.unwrap_or(default).min(samples)
     }
 
@@ -79,11 +85,25 @@ impl Settings {
         {
             return Err(Error::argument("target_fvu", target, "at least 0, and finite"));
         }
+        if let Some(growth) = &self.growth {
+            growth.check(self.atoms)?;
+        }
         self.plateau.map_or(Ok(()), |plateau| plateau.check())
     }
 
     pub(super) fn shape(&self, dim: usize) -> ProblemShape {
-        ProblemShape { dim, atoms: self.atoms, sparsity: self.sparsity, sign: self.sign }
+        self.shape_of(dim, self.atoms)
+    }
+
+    /// The shape while the dictionary has `atoms` atoms, as it grows.
+    pub(super) fn shape_of(&self, dim: usize, atoms: usize) -> ProblemShape {
+        let most = if self.growth.is_some() { atoms } else { usize::MAX };
+        ProblemShape { dim, atoms, sparsity: self.sparsity.min(most), sign: self.sign }
+    }
+
+    /// The numbers of atoms, stage by stage.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.growth.map_or_else(|| vec![self.atoms], |growth| growth.sizes(self.atoms))
     }
 }
 
@@ -96,9 +116,10 @@ impl Settings {
 /// | sparsity k | | 1 ..= min(m, d) | most nonzeros a sample |
 /// | [`sign`](Self::sign) | signed | | sign of coefficients |
 /// | [`epochs`](Self::epochs) | 20 | ≥ 0 | passes over the data |
-/// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)) | ≥ 1 | samples a step |
+/// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)); with growth min(10m, N/10) | ≥ 1 | samples a step |
 /// | [`seed`](Self::seed) | 0 | | all randomness |
 /// | [`initialisation`](Self::initialisation) | samples | | the first dictionary |
+/// | [`growth`](Self::growth) | none | | a dictionary that begins small |
 /// | [`start_at`](Self::start_at) | 0 | 0 ≤ p < 1 | where schedules begin, for a learned dictionary |
 /// | [`center`](Self::center) | no | | subtract the mean of the data |
 /// | [`scale`](Self::scale) | no | | divide by the mean norm of the data |
@@ -146,6 +167,7 @@ impl<B: Backend, C, U> Builder<B, C, U> {
             time_budget: None,
             target_fvu: None,
             plateau: None,
+            growth: None,
         };
         let initialisation = Initialisation::Samples;
         let (preprocessing, held_out) = (None, None);
@@ -183,6 +205,13 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// The first dictionary.
     pub fn initialisation(mut self, initialisation: Initialisation<B::Scalar>) -> Self {
         self.initialisation = initialisation;
+        self
+    }
+
+    /// Lets the dictionary grow: it begins with few atoms, which are those of the
+    /// [initialisation](Self::initialisation), and doubles. Runs that end early give fewer atoms.
+    pub fn growth(mut self, growth: Option<Growth>) -> Self {
+        self.settings.growth = growth;
         self
     }
 
@@ -299,6 +328,10 @@ impl<B: Backend, C, U> Builder<B, C, U> {
                 let found = format!("a dictionary of {} atoms", dictionary.atoms());
                 let expected = format!("at most {} atoms", settings.atoms);
                 return Err(Error::argument("initialisation", found, expected));
+            }
+            if settings.growth.is_some() {
+                let expected = "samples or Gaussian directions, for a dictionary that grows";
+                return Err(Error::argument("initialisation", "a dictionary", expected));
             }
             dim = dictionary.dim();
         }

@@ -20,6 +20,8 @@ pub(super) struct Examiner<'a, B: Backend> {
     host: HostSamples<B::Scalar>,
     upload: Upload<B>,
     codes: B::Codes,
+    /// Atoms that the codes are for.
+    atoms: usize,
     residual: B::Matrix,
 }
 
@@ -40,7 +42,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
         U: DictionaryUpdater<B>,
     {
         let (backend, dim) = (&config.backend, source.dim());
-        let shape = config.settings.shape(dim);
+        let shape = trainer.shape();
         let preprocessing = trainer.preprocessing().clone();
         // Whatever their norm, these are samples that a model will meet.
         Ok(Self {
@@ -48,6 +50,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
             host: HostSamples::new(dim),
             upload: Upload::new(backend, dim, preprocessing, Outliers::Keep)?,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
+            atoms: shape.atoms,
             residual: backend.zeros(dim, 0)?,
         })
     }
@@ -62,8 +65,13 @@ impl<'a, B: Backend> Examiner<'a, B> {
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        let Self { source, host, upload, codes, residual } = self;
         let backend = &config.backend;
+        let shape = trainer.shape();
+        if self.atoms != shape.atoms {
+            self.codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
+            self.atoms = shape.atoms;
+        }
+        let Self { source, host, upload, codes, residual, .. } = self;
         let mut measured = Examination { moments: Moments::new(source.dim()), nonzeros: 0 };
         trainer.refresh_coder(config);
         for start in (0..source.len()).step_by(BLOCK) {

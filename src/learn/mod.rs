@@ -6,7 +6,9 @@ mod checkpoint;
 mod course;
 mod evaluation;
 mod extend;
+mod growth;
 mod observer;
+mod preset;
 mod reader;
 mod report;
 mod run;
@@ -18,6 +20,7 @@ pub use builder::{Builder, Every};
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
 pub use course::Best;
+pub use growth::Growth;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use run::{Fit, Run};

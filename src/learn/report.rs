@@ -14,6 +14,10 @@ pub struct Report {
     pub evaluations: Vec<Evaluation>,
     /// Steps taken.
     pub steps: u64,
+    /// Root mean square, over samples and coordinates, of what the codes of the last minibatch left,
+    /// before its update, in the units of the samples as they were learned from; NaN before the first
+    /// step. A threshold of features is a multiple of it.
+    pub noise: f64,
     /// The step of the checkpoint that the run resumed from.
     pub resumed_from: Option<u64>,
     /// Where the time went, that before a resumption included.

@@ -437,6 +437,7 @@ where
             epochs: self.course.all_epochs(),
             evaluations: std::mem::take(&mut self.course.evaluations),
             steps: self.trainer.steps,
+            noise: self.trainer.noise,
             resumed_from: self.course.resumed_from,
             seconds: Seconds { encode, update, other: total - encode - update, total },
             stop,

@@ -9,12 +9,13 @@ use super::builder::Builder;
 use super::extend::extend;
 use super::{DbKsvd, Seconds};
 use crate::backend::Backend;
-use crate::coder::SparseCoder;
+use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
 use crate::moments::Moments;
 use crate::preprocessing::{Preprocessing, estimate};
+use crate::problem::ProblemShape;
 use crate::random::{Purpose, generator};
 use crate::samples::{HostSamples, Tamed, Upload};
 use crate::source::SampleSource;
@@ -129,12 +130,18 @@ pub(super) struct Loaded {
 
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
 pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
-    coder: C::State,
+    pub(super) coder: C::State,
     updater: U::State,
-    dictionary: B::Matrix,
-    codes: B::Codes,
-    upload: Upload<B>,
+    pub(super) dictionary: B::Matrix,
+    pub(super) codes: B::Codes,
+    pub(super) upload: Upload<B>,
     order: Vec<u32>,
+    shape: ProblemShape,
+    /// Progress of the run at the last step.
+    pub(super) progress: f64,
+    /// Root mean square per coordinate of what the last step's codes left, before the update; NaN
+    /// before the first.
+    pub(super) noise: f64,
     pub(super) steps: u64,
     pub(super) seconds: Seconds,
 }
@@ -151,7 +158,7 @@ where
         source: &dyn SampleSource<B::Scalar>,
     ) -> Result<Self, Error> {
         let settings = &config.settings;
-        let shape = settings.shape(source.dim());
+        let shape = settings.shape_of(source.dim(), settings.sizes()[0]);
         let preprocessing = match &config.preprocessing {
             Some(given) => given.clone(),
             None => estimate(source, &settings.statistics, settings.seed)?,
@@ -177,7 +184,7 @@ where
         preprocessing: Preprocessing<B::Scalar>,
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
-        let shape = settings.shape(initial.dim());
+        let shape = settings.shape_of(initial.dim(), initial.atoms());
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(initial.as_mat(), &mut dictionary)?;
         Ok(Self {
@@ -187,9 +194,43 @@ where
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
             upload: Upload::new(backend, shape.dim, preprocessing, settings.statistics.outliers)?,
             order: Vec::with_capacity(settings.atoms),
+            shape,
+            progress: 0.0,
+            noise: f64::NAN,
             steps: 0,
             seconds: Seconds::default(),
         })
+    }
+
+    /// Goes on with another dictionary, perhaps of another number of atoms: coder and updater begin
+    /// anew.
+    pub(super) fn replace(
+        &mut self,
+        config: &Builder<B, C, U>,
+        dictionary: &Dictionary<B::Scalar>,
+    ) -> Result<(), Error> {
+        let backend = &config.backend;
+        let shape = config.settings.shape_of(dictionary.dim(), dictionary.atoms());
+        self.dictionary = backend.zeros(shape.dim, shape.atoms)?;
+        backend.upload(dictionary.as_mat(), &mut self.dictionary)?;
+        self.coder = config.coder.prepare(backend, &shape)?;
+        self.updater = config.updater.prepare(backend, &shape)?;
+        self.codes = self.empty_codes(config, &shape)?;
+        self.shape = shape;
+        Ok(())
+    }
+
+    fn empty_codes(
+        &self,
+        config: &Builder<B, C, U>,
+        shape: &ProblemShape,
+    ) -> Result<B::Codes, Error> {
+        Ok(config.backend.codes(shape.atoms, 0, shape.sparsity)?)
+    }
+
+    /// Dimensions and constraints as they are now.
+    pub(super) fn shape(&self) -> &ProblemShape {
+        &self.shape
     }
 
     /// What is done to samples.
@@ -224,9 +265,26 @@ where
         Ok(Loaded { moments: host.moments(), tamed })
     }
 
-    /// Lets the coder take notice of the dictionary as it is now.
+    /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
     pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) {
-        config.coder.set_dictionary(&config.backend, &mut self.coder, &self.dictionary);
+        let Builder { backend, coder, settings, .. } = config;
+        coder.set_dictionary(backend, &mut self.coder, &self.dictionary);
+        let sizes = settings.sizes();
+        let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
+        // The stage of the dictionary at hand, which at the moment of growth is still the one before.
+        let number = sizes.iter().take_while(|&&size| size < self.shape.atoms).count();
+        let share = stage
+            .map_or(self.progress, |stage| if stage.number == number { stage.share } else { 1.0 });
+        let phase = Phase {
+            progress: self.progress,
+            stage: share,
+            is_grown: number + 1 == sizes.len(),
+            earlier: &sizes[..number],
+            noise: self.noise,
+        };
+        if !self.noise.is_nan() {
+            coder.set_phase(backend, &mut self.coder, &phase);
+        }
     }
 
     /// Codes samples with the dictionary that the coder knows.
@@ -255,6 +313,16 @@ where
             return Ok(Outcome { update: UpdateReport::default(), moments, tamed });
         }
         let start = Instant::now();
+        self.progress = progress;
+        if self.noise.is_nan() {
+            self.noise = self.per_coordinate(moments.energy, moments.samples);
+        }
+        if let Some(growth) = settings.growth {
+            let atoms = settings.sizes()[growth.stage_at(progress).number];
+            if atoms > self.shape.atoms {
+                self.grow(config, atoms)?;
+            }
+        }
         self.refresh_coder(config);
         let y = self.upload.matrix();
         coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
@@ -263,7 +331,7 @@ where
 
         let start = Instant::now();
         self.order.clear();
-        self.order.extend(0..settings.atoms as u32);
+        self.order.extend(0..self.shape.atoms as u32);
         self.order.shuffle(&mut generator(settings.seed, Purpose::Step(self.steps)));
         let step = Step { order: &self.order, progress };
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
@@ -272,7 +340,13 @@ where
         self.seconds.update += start.elapsed().as_secs_f64();
         self.steps += 1;
         moments.error = update.error_before;
+        self.noise = self.per_coordinate(moments.error, moments.samples);
         Ok(Outcome { update, moments, tamed })
+    }
+
+    /// The root mean square of the coordinates of samples with this sum of squares.
+    fn per_coordinate(&self, squares: f64, samples: usize) -> f64 {
+        (squares / (samples.max(1) * self.shape.dim) as f64).sqrt()
     }
 
     /// The model as it is now.
@@ -287,7 +361,8 @@ where
         dictionary: Dictionary<B::Scalar>,
     ) -> Result<Model<B::Scalar>, Error> {
         let settings = &config.settings;
-        Model::new(dictionary, None, settings.sparsity, settings.sign)?
+        let shape = settings.shape_of(dictionary.dim(), dictionary.atoms());
+        Model::new(dictionary, None, shape.sparsity, shape.sign)?
             .preprocessed(self.preprocessing().clone())
     }
 }

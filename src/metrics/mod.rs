@@ -16,6 +16,7 @@
 //! | recovered | share of true atoms matched with c > threshold | 0 … 1 | 1 | [`Recovery::recovered`] |
 //! | MMCS | mean over j of max_i c_ij | 0 … 1 | 1 | [`Recovery::mmcs`] |
 //! | uniqueness | distinct argmax_j c_ij over i, / m | 1/m … 1 | 1 | [`Recovery::uniqueness`] |
+//! | precision, recall, F1 | of d_i firing, for its most alike t_j firing | 0 … 1 | 1 | [`Detection`] |
 //! | coherence μ | max over i ≠ j of \|cos(d_i, d_j)\| | 0 … 1 | 0 | [`Coherence::coherence`] |
 //! | Babel μ₁(k) | max over j of the k largest \|cos(d_i, d_j)\|, summed | 0 … k | 0 | [`Coherence::babel`] |
 //! | recovery bound | largest k with k < (1 + 1/μ)/2 | 0 … m | m | [`Coherence::sparsity_bound`] |

@@ -25,7 +25,7 @@ mod sums;
 pub use incoherent::{Incoherent, IncoherentState};
 pub use kept::{Kept, KeptArray};
 pub(crate) use ksvd::Sweep;
-pub use ksvd::{AtomRule, KSvd, KSvdState, LeadingPair, Memory};
+pub use ksvd::{AtomRule, Decorrelation, KSvd, KSvdState, LeadingPair, Memory};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;

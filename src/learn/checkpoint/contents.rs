@@ -108,7 +108,6 @@ where
         .check(path, |name| texts.get(format!("run.{name}").as_str()).map(ToString::to_string))?;
 
     let dim = course.tally.moments.mean.len();
-    let atoms = config.settings.atoms;
     let names = header.names();
     let has = |name: &str| names.iter().any(|other| other == name);
     let f64s = |name: &str, len: usize| -> Result<Vec<f64>, Error> {
@@ -120,20 +119,24 @@ where
     };
     let dictionary = |name: &str| -> Result<Dictionary<B::Scalar>, Error> {
         let numbers = read_scalars::<B::Scalar>(&header, name)?;
-        if numbers.len() != dim * atoms {
-            let expected = dim * atoms;
+        // Of a dictionary that grows, any stage.
+        let sizes = config.settings.sizes();
+        let Some(&atoms) = sizes.iter().find(|&&atoms| numbers.len() == dim * atoms) else {
+            let expected = dim * config.settings.atoms;
             return Err(invalid(format!(
                 "`{name}` holds {} numbers, not {expected}",
                 numbers.len()
             )));
-        }
+        };
         let matrix = MatRef::from_column_major_slice(&numbers, dim, atoms).to_owned();
         Dictionary::new(matrix).map_err(|error| invalid(error.to_string()))
     };
 
     let numbers = f64s("course", COURSE)?;
-    let [epoch, step, steps, elapsed, encode, update, scale, limit, best_step, best_fvu] =
+    let numbers: [f64; COURSE] =
         *numbers.first_chunk().ok_or_else(|| invalid("`course` is too short".to_owned()))?;
+    let [epoch, step, steps, elapsed, encode, update, scale, limit, rest @ ..] = numbers;
+    let [best_step, best_fvu, progress, noise] = rest;
     let broken = |error: Error| invalid(error.to_string());
     let mean = if has("mean") { Some(read_scalars(&header, "mean")?) } else { None };
     let preprocessing = Preprocessing::none().with_mean(mean).map_err(broken)?;
@@ -144,6 +147,7 @@ where
 
     let mut trainer = Trainer::of(config, &dictionary("dictionary")?, preprocessing)?;
     trainer.steps = steps as u64;
+    (trainer.progress, trainer.noise) = (progress, noise);
     (trainer.seconds.encode, trainer.seconds.update) = (encode, update);
     let kept = kept(&header, &names)?;
     config.updater.restore(&config.backend, trainer.updater_mut(), &kept)?;
@@ -177,7 +181,7 @@ fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<Kept<T>, FileErr
 }
 
 /// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
-const COURSE: usize = 10;
+const COURSE: usize = 12;
 
 fn course_numbers<B, C, U>(trainer: &Trainer<B, C, U>, course: &Course<B::Scalar>) -> [f64; COURSE]
 where
@@ -198,6 +202,8 @@ where
         preprocessing.norm_limit().unwrap_or(f64::NAN),
         best.map_or(0.0, |&(_, step, _)| step as f64),
         best.map_or(f64::NAN, |&(_, _, fvu)| fvu),
+        trainer.progress,
+        trainer.noise,
     ]
 }
 

@@ -39,6 +39,7 @@ impl Identity {
             ("epochs", settings.epochs.to_string()),
             ("minibatch", settings.minibatch_of(source.len()).to_string()),
             ("seed", settings.seed.to_string()),
+            ("growth", format!("{:?}", settings.growth)),
             ("start_at", settings.start_at.to_string()),
             ("max_steps", format!("{:?}", settings.max_steps)),
             ("evaluate_every", format!("{:?}", settings.evaluate_every)),

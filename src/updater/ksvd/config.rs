@@ -1,5 +1,6 @@
 //! What can be set: the updater itself is its configuration.
 
+use super::Decorrelation;
 use crate::error::Error;
 use crate::updater::Renewal;
 
@@ -72,6 +73,7 @@ impl Memory {
 /// | [`atom_rule`](Self::atom_rule) | refitted | | which residual gives the coefficients |
 /// | [`sweeps`](Self::sweeps) | 2 | ≥ 1 | passes over all atoms per minibatch |
 /// | [`memory`](Self::memory) | ramp to 0.9 | | weight of earlier minibatches |
+/// | [`decorrelation`](Self::decorrelation) | none | | how far atoms may overlap |
 /// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
 ///
 /// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
@@ -86,6 +88,7 @@ pub struct KSvd {
     pub(super) rule: AtomRule,
     pub(super) sweeps: usize,
     pub(super) memory: Option<Memory>,
+    pub(super) decorrelation: Option<Decorrelation>,
     pub(super) renewal: Option<Renewal>,
 }
 
@@ -97,6 +100,7 @@ impl Default for KSvd {
             rule: AtomRule::Refitted,
             sweeps: 2,
             memory: Some(Memory::default()),
+            decorrelation: None,
             renewal: Some(Renewal::default()),
         }
     }
@@ -118,6 +122,7 @@ impl KSvd {
             rule: AtomRule::Refitted,
             sweeps: 1,
             memory: None,
+            decorrelation: None,
             renewal: None,
         }
     }
@@ -159,6 +164,14 @@ impl KSvd {
         self
     }
 
+    /// How far atoms may overlap after an update; `None` leaves that to the data. The error rises by
+    /// what atoms give up: for true features, not for the least error.
+    #[must_use]
+    pub fn decorrelation(mut self, decorrelation: Option<Decorrelation>) -> Self {
+        self.decorrelation = decorrelation;
+        self
+    }
+
     /// The care for dead and duplicate atoms; `None` for none.
     #[must_use]
     pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
@@ -186,6 +199,7 @@ impl KSvd {
                 return Err(Error::argument("memory.retention", retention, expected));
             }
         }
+        self.decorrelation.map_or(Ok(()), |decorrelation| decorrelation.check())?;
         self.renewal.map_or(Ok(()), |renewal| renewal.check())
     }
 }

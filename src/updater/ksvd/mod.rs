@@ -10,6 +10,7 @@
 //!         r ← r + x_j d_j − c d'_j,  x_j ← c
 //!     if that raised the error: undo it, and take J in two halves
 //!     D_J ← d'_J
+//! decorrelate atoms, if asked for
 //! renew atoms that died, and merge those that duplicate another
 //! ```
 //! With |J| = 1 and the exact pair this is K-SVD (Aharon, Elad & Bruckstein 2006): c is then σv.
@@ -31,10 +32,12 @@
 //!    stops K-SVD.
 
 mod config;
+mod decorrelation;
 mod direction;
 mod exchange;
 
 pub use config::{AtomRule, KSvd, LeadingPair, Memory};
+pub use decorrelation::Decorrelation;
 
 use faer::{Mat, MatMut};
 use rayon::prelude::*;
@@ -181,6 +184,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         });
         state.batch = size;
         state.is_fresh = false;
+        if let Some(decorrelation) = &self.decorrelation {
+            decorrelation.apply(backend.view_mut(dictionary), &state.index);
+            backend.residual(&mut state.residual, y, dictionary, codes);
+        }
 
         let renewed = Renewed {
             samples: backend.view(y),

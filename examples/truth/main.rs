@@ -1,0 +1,89 @@
+//! Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
+//!
+//! `cargo run --release --example truth` takes seconds on the small generator;
+//! `-- --features 16k --seeds 5` is the published one. `--help` lists the arguments.
+
+mod arguments;
+mod clock;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use arguments::Arguments;
+use dbksvd::coder::ThresholdPursuit;
+use dbksvd::metrics::{Detection, Recovery, reconstruction};
+use dbksvd::synthetic::sae_bench::FeatureData;
+use dbksvd::{DbKsvd, Error, SparseCodes};
+use table::{Row, Table};
+
+/// Most features that a sample is searched for.
+const SPARSITY: usize = 48;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("truth: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut table = Table::default();
+    println!("{}", Table::heading());
+    for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
+        match run(&arguments, seed) {
+            Ok(row) => {
+                println!("{}", table.add(seed, row));
+            }
+            Err(error) => {
+                eprintln!("truth: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{table}");
+    ExitCode::SUCCESS
+}
+
+/// Draws features and samples, learns, and measures on samples that were not learned from.
+fn run(arguments: &Arguments, seed: u64) -> Result<Row, Error> {
+    let truth = arguments.recipe.seed(seed).build::<f32>()?;
+    let samples = truth.draw(arguments.samples, 2 * seed)?.samples;
+    let learner = DbKsvd::true_features(arguments.atoms, SPARSITY)
+        .epochs(arguments.epochs)
+        .seed(seed)
+        .build()?;
+
+    let (start, cpu) = (Instant::now(), clock::cpu_seconds());
+    let (model, report) = learner.fit(&samples)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let cpu_seconds = clock::cpu_seconds().zip(cpu).map(|(end, start)| end - start);
+
+    let FeatureData { samples, codes } = truth.draw(arguments.evaluation, 2 * seed + 1)?;
+    let longest = codes.offsets.windows(2).map(|row| row[1] - row[0]).max().unwrap_or(0);
+    let features = truth.features();
+    let true_codes = SparseCodes::from_csr_parts(features.atoms(), longest.max(1), &codes)?;
+    let found = model.encode(&ThresholdPursuit::of_noise(report.noise), samples.as_ref())?;
+
+    let recovery = Recovery::new(model.dictionary(), features)?;
+    let mut detection = Detection::new(&recovery);
+    detection.add(&found, &true_codes)?;
+    let quality = reconstruction(&model, samples.as_ref(), &found)?;
+    Ok(Row {
+        values: [
+            detection.mean_f1(),
+            detection.mean_precision(),
+            detection.mean_recall(),
+            recovery.mcc(),
+            recovery.uniqueness(),
+            quality.explained_variance(),
+            quality.l0(),
+            true_codes.nnz() as f64 / true_codes.samples() as f64,
+            quality.dead_atoms().count() as f64,
+            report.noise,
+            seconds,
+            cpu_seconds.unwrap_or(f64::NAN),
+        ],
+    })
+}

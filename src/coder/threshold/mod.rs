@@ -1,0 +1,369 @@
+//! Non-negative pursuit to a threshold: as many atoms as a sample's correlations ask for.
+//!
+//! A fixed number of nonzeros makes true features compete with the noise that unknown features leave
+//! behind: samples with few features get false atoms, samples with many miss true ones. A threshold
+//! on the correlation lets each sample have what stands out of the noise:
+//!
+//! ```text
+//! α⁰ ← Dᵀy,  α ← α⁰,  S ← ∅
+//! for each prefix g of the atoms (by default all of them):
+//!     until |S| = k or max_{j<g} α_j < τ:
+//!         add to S every j < g with α_j ≥ max(τ, share · max α): the largest, if there are too many
+//!         c ← argmin ‖y − D_S c‖
+//!         while some c ≤ 0: drop these atoms, for good, and solve again
+//!         α ← α⁰ − G_S c
+//!     with kept coefficients: y ← y − D_S c, set S aside
+//! drop atoms with c < prune, and solve again for all
+//! ```
+//! Several atoms a round are worth it: rounds, each of which needs |S| rows of the Gram matrix, are
+//! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before later
+//! ones are asked, so that the general features come first and stay general.
+//!
+//! Related: stagewise pursuit with a threshold (Donoho, Tsaig, Drori & Starck 2012, "Sparse solution of
+//! underdetermined systems of linear equations by stagewise orthogonal matching pursuit"); prefixes as
+//! in Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
+
+mod gram;
+mod pursuit;
+
+use std::sync::{Mutex, PoisonError};
+
+use faer::{Mat, MatRef};
+use num_traits::Float;
+use rayon::prelude::*;
+
+use super::{Phase, SparseCoder};
+use crate::Scalar;
+use crate::backend::{HostBackend, column};
+use crate::codes::CodesBlock;
+use crate::compiled::Compiled;
+use crate::error::{BackendError, Error};
+use crate::problem::{ProblemShape, Sign};
+use gram::SymmetricGram;
+use pursuit::{Limits, Pursuit};
+
+/// Samples whose correlations are computed by one product. The bits of a product's column depend on
+/// the width of the block: it is always this, the last one is padded.
+const BLOCK: usize = 128;
+
+/// What becomes of the coefficients of a prefix of the atoms when the next prefix is coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nesting {
+    /// They are solved for again, with those of the atoms that are added: the least error.
+    #[default]
+    Refitted,
+    /// They stay, and the atoms that follow are fitted to what they leave. A general atom then stays
+    /// in use beside a special one that contains it, where a common fit would do without it: for
+    /// learning features that are general and special.
+    Kept,
+}
+
+/// How the threshold follows the noise in the course of learning.
+///
+/// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom that is
+/// not part of a sample, whose correlation with it has this standard deviation. In each stage of growth
+/// κ rises from `start`, which lets new atoms find samples, to `end`, which keeps chance out, and stays
+/// there. Prefixes are the sizes of earlier stages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NoiseSchedule {
+    /// κ at the start of a stage; positive.
+    pub start: f64,
+    /// κ in the end; at least `start`.
+    pub end: f64,
+    /// The share of a stage in which κ rises, above 0, at most 1. At full size half of it.
+    pub rise: f64,
+}
+
+impl Default for NoiseSchedule {
+    /// From 2.1 to 4.7 in 0.6 of a stage. Among m = 4,096 atoms the largest of as
+    /// many correlations with Gaussian noise is about √(2 ln m) = 4.1 σ.
+    fn default() -> Self {
+        Self { start: 2.1, end: 4.7, rise: 0.6 }
+    }
+}
+
+impl NoiseSchedule {
+    fn check(&self) -> Result<(), Error> {
+        let Self { start, end, rise } = *self;
+        if !(start > 0.0 && start <= end && end.is_finite()) {
+            let found = format!("{start} to {end}");
+            return Err(Error::argument("noise_schedule", found, "0 < start ≤ end, finite"));
+        }
+        if !(rise > 0.0 && rise <= 1.0) {
+            return Err(Error::argument("rise", rise, "above 0, at most 1"));
+        }
+        Ok(())
+    }
+
+    /// κ.
+    fn factor_at(&self, phase: &Phase<'_>) -> f64 {
+        let rise = if phase.is_grown { 0.5 * self.rise } else { self.rise };
+        self.start + (self.end - self.start) * (phase.stage / rise).min(1.0)
+    }
+}
+
+/// Non-negative codes by a threshold per coefficient, instead of a number of nonzeros per sample.
+///
+/// | parameter | default | range | purpose |
+/// |---|---|---|---|
+/// | `threshold` τ | given | > 0 | least correlation dᵀr that is worth an atom, in the units of the samples |
+/// | [`share`](Self::share) | 0.7 | 0 to 1 | atoms of at least this share of the largest correlation are added together |
+/// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the end |
+/// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the groups that are coded in turn |
+/// | [`nesting`](Self::nesting) | refitted | | what becomes of the coefficients of a prefix |
+/// | [`learning`](Self::learning) | none | | lets threshold and prefixes follow the course of learning instead |
+///
+/// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
+/// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom that depends
+/// linearly on those chosen, to within √(128 ε) (0.004 in `f32`), is passed over.
+///
+/// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for the
+/// Gram matrix, and for each thread 132·m + 129·d + k² scalars.
+///
+/// ```
+/// use dbksvd::coder::ThresholdPursuit;
+/// use dbksvd::faer::mat;
+/// use dbksvd::{Dictionary, Model, Sign};
+///
+/// let dictionary = Dictionary::new(mat![[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]])?;
+/// let model = Model::new(dictionary, None, 2, Sign::NonNegative)?;
+/// let codes = model.encode(&ThresholdPursuit::new(1.0), mat![[3.0, 0.5], [0.5, 0.5]].as_ref())?;
+/// assert_eq!((codes.support(0), codes.support(1)), (&[0][..], &[][..]));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThresholdPursuit {
+    threshold: f64,
+    share: f64,
+    prune: f64,
+    prefixes: Vec<usize>,
+    nesting: Nesting,
+    learning: Option<NoiseSchedule>,
+}
+
+impl ThresholdPursuit {
+    /// κ and the least coefficient, in units of the noise, by which features are read.
+    const OF_FEATURES: [f64; 2] = [4.0, 4.75];
+
+    /// Reads the features of samples with a dictionary that left this [noise](Phase::noise): τ is 4
+    /// times that, and coefficients of at least 4.75 times it stay.
+    #[must_use]
+    pub fn of_noise(noise: f64) -> Self {
+        let [threshold, prune] = Self::OF_FEATURES.map(|factor| factor * noise);
+        Self::new(threshold).prune(prune)
+    }
+
+    /// Pursuit to the threshold τ.
+    #[must_use]
+    pub fn new(threshold: f64) -> Self {
+        Self {
+            threshold,
+            share: 0.7,
+            prune: 0.0,
+            prefixes: Vec::new(),
+            nesting: Nesting::Refitted,
+            learning: None,
+        }
+    }
+
+    /// τ, the least correlation that is worth an atom.
+    #[must_use]
+    pub fn threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// Atoms of at least this share of the largest correlation are added together: 1 adds one at a
+    /// time, 0 all above the threshold.
+    #[must_use]
+    pub fn share(mut self, share: f64) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// The least coefficient that stays in the end. Where codes are read as "fires or not", a little
+    /// above τ.
+    #[must_use]
+    pub fn prune(mut self, least: f64) -> Self {
+        self.prune = least;
+        self
+    }
+
+    /// Codes by the first atoms of each of these numbers in turn, and by all in the end. Numbers beyond
+    /// m count as m.
+    #[must_use]
+    pub fn prefixes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
+        self.prefixes = sizes.into();
+        self
+    }
+
+    /// What becomes of the coefficients of a prefix when the next one is coded.
+    #[must_use]
+    pub fn nesting(mut self, nesting: Nesting) -> Self {
+        self.nesting = nesting;
+        self
+    }
+
+    /// In learning, lets threshold and prefixes follow its course; the rest stays as it is.
+    #[must_use]
+    pub fn learning(mut self, schedule: Option<NoiseSchedule>) -> Self {
+        self.learning = schedule;
+        self
+    }
+
+    /// The numbers that a pursuit works with.
+    fn limits<T: Scalar>(&self, shape: &ProblemShape) -> Limits<T> {
+        let mut prefixes: Vec<usize> =
+            self.prefixes.iter().copied().filter(|&size| size < shape.atoms).collect();
+        prefixes.push(shape.atoms);
+        Limits {
+            // Of noise that is rounding, less than a number of f32 can be.
+            threshold: Float::max(T::narrow(self.threshold), T::min_positive_value()),
+            share: T::narrow(self.share),
+            prune: T::narrow(self.prune),
+            prefixes,
+            budget: shape.sparsity,
+            nesting: self.nesting,
+        }
+    }
+}
+
+/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends on the shape of the problem
+/// alone: coders of other thresholds can go on with it.
+#[derive(Debug)]
+pub struct ThresholdPursuitState<T: Scalar> {
+    shape: ProblemShape,
+    gram: SymmetricGram<T>,
+    /// Scratch of tasks that have ended, for the tasks that come.
+    idle: Mutex<Vec<Scratch<T>>>,
+    /// What the course of learning asks for.
+    phase: Option<ThresholdPursuit>,
+}
+
+/// What one task works with.
+#[derive(Debug)]
+struct Scratch<T: Scalar> {
+    padded: Mat<T>,
+    correlations: Mat<T>,
+    pursuit: Pursuit<T>,
+}
+
+impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
+    type State = ThresholdPursuitState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        if shape.sign != Sign::NonNegative {
+            return Err(Error::argument("sign", "signed", "non-negative, for this coder"));
+        }
+        let Self { threshold, share, prune, prefixes, .. } = self;
+        if !(*threshold > 0.0 && threshold.is_finite()) {
+            return Err(Error::argument("threshold", threshold, "positive and finite"));
+        }
+        if !(0.0..=1.0).contains(share) {
+            return Err(Error::argument("share", share, "0 to 1"));
+        }
+        if !(*prune >= 0.0 && prune.is_finite()) {
+            return Err(Error::argument("prune", prune, "finite and at least 0"));
+        }
+        if prefixes.first() == Some(&0) || !prefixes.is_sorted_by(|a, b| a < b) {
+            let found = format!("{prefixes:?}");
+            return Err(Error::argument("prefixes", found, "increasing numbers, at least 1"));
+        }
+        self.learning.map_or(Ok(()), |schedule| schedule.check())
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let gram = SymmetricGram::new(shape.atoms)?;
+        Ok(ThresholdPursuitState { shape: *shape, gram, idle: Mutex::default(), phase: None })
+    }
+
+    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+        state.gram.compute(backend, backend.view(dictionary));
+    }
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) {
+        let (dictionary, y) = (backend.view(dictionary), backend.view(y));
+        let ThresholdPursuitState { shape, gram, idle, phase } = &*state;
+        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
+        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
+        let limits = phase.as_ref().unwrap_or(self).limits(shape);
+        codes.reset(y.ncols());
+        codes.par_blocks_mut(BLOCK).for_each(|block| {
+            // A panic elsewhere leaves scratch in no state that matters.
+            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let scratch = idle().pop();
+            let mut scratch = scratch.unwrap_or_else(|| Scratch {
+                padded: Mat::zeros(shape.dim, BLOCK),
+                correlations: Mat::zeros(shape.atoms, BLOCK),
+                pursuit: Pursuit::new(shape),
+            });
+            let Scratch { padded, correlations, pursuit } = &mut scratch;
+            let samples = y.subcols(block.first(), block.len());
+            // Stale columns beyond the block's length are harmless: columns do not mix.
+            let full = if samples.ncols() == BLOCK {
+                samples
+            } else {
+                padded.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
+                padded.as_ref()
+            };
+            backend.product_tn(correlations.as_mut(), dictionary, full);
+            let correlations = correlations.as_ref();
+            B::Scalar::pursue_to_threshold(ThresholdPursuits {
+                gram,
+                limits: &limits,
+                correlations,
+                block,
+                pursuit,
+            });
+            idle().push(scratch);
+        });
+    }
+
+    fn set_phase(&self, _: &B, state: &mut Self::State, phase: &Phase<'_>) {
+        let Some(schedule) = &self.learning else { return };
+        let threshold = schedule.factor_at(phase) * phase.noise;
+        let coder = Self {
+            // Samples that are explained to rounding leave no noise, and nothing to be found.
+            threshold: threshold.max(f64::MIN_POSITIVE),
+            prefixes: phase.earlier.to_vec(),
+            ..self.clone()
+        };
+        state.phase = Some(coder);
+    }
+
+    fn description(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// The pursuits of a block of samples whose correlations are known.
+pub struct ThresholdPursuits<'a, T: Scalar> {
+    gram: &'a SymmetricGram<T>,
+    limits: &'a Limits<T>,
+    correlations: MatRef<'a, T>,
+    block: CodesBlock<'a, T>,
+    pursuit: &'a mut Pursuit<T>,
+}
+
+impl<T: Scalar> ThresholdPursuits<'_, T> {
+    /// Writes the codes of the block.
+    pub(crate) fn run(self) {
+        let Self { gram, limits, correlations, mut block, pursuit } = self;
+        for i in 0..block.len() {
+            let (chosen, gamma) = pursuit.run(gram, limits, column(correlations, i));
+            block.write(i, |support, values| {
+                support[..chosen.len()].copy_from_slice(chosen);
+                values[..chosen.len()].copy_from_slice(gamma);
+                chosen.len()
+            });
+        }
+    }
+}

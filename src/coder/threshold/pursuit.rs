@@ -1,0 +1,309 @@
+//! The pursuit of one sample.
+
+use num_traits::Float;
+
+use super::Nesting;
+use super::gram::SymmetricGram;
+use crate::Scalar;
+use crate::coder::factor::Factor;
+use crate::kernel::{self, LANES};
+use crate::problem::ProblemShape;
+use crate::rows;
+
+/// Correlations that are brought up to date at a time, from all rows: they stay in the first cache.
+const STRETCH: usize = 1024;
+
+/// ‖(I − P) d‖² in units of ε up to which an atom depends on those chosen.
+const DEPENDENCE: f64 = 128.0;
+
+/// The numbers of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Limits<T> {
+    pub(super) threshold: T,
+    pub(super) share: T,
+    pub(super) prune: T,
+    /// Increasing; the last is m.
+    pub(super) prefixes: Vec<usize>,
+    pub(super) budget: usize,
+    pub(super) nesting: Nesting,
+}
+
+/// What a pursuit works with; reused from sample to sample.
+#[derive(Debug)]
+pub(super) struct Pursuit<T: Scalar> {
+    /// α, of which as many entries are up to date as the current prefix has; of atoms that were
+    /// chosen or dropped, minus infinity.
+    alpha: Vec<T>,
+    /// S, and the factor of its Gram matrix.
+    factor: Factor<T>,
+    dropped: Vec<u32>,
+    gamma: Vec<T>,
+    found: Vec<u32>,
+    row: Vec<T>,
+    /// The code so far, where later prefixes leave it as it is; in the end, all of it.
+    kept: Vec<u32>,
+    kept_gamma: Vec<T>,
+    /// The correlations that it leaves.
+    left: Vec<T>,
+}
+
+impl<T: Scalar> Pursuit<T> {
+    pub(super) fn new(shape: &ProblemShape) -> Self {
+        Self {
+            alpha: vec![T::zero(); shape.atoms],
+            factor: Factor::new(shape.sparsity),
+            dropped: Vec::new(),
+            gamma: Vec::with_capacity(shape.sparsity),
+            found: Vec::new(),
+            row: Vec::with_capacity(shape.sparsity),
+            kept: Vec::with_capacity(shape.sparsity),
+            kept_gamma: Vec::with_capacity(shape.sparsity),
+            left: vec![T::zero(); shape.atoms],
+        }
+    }
+
+    /// Codes the sample of the correlations α⁰: its atoms and their coefficients.
+    pub(super) fn run(
+        &mut self,
+        gram: &SymmetricGram<T>,
+        limits: &Limits<T>,
+        correlations: &[T],
+    ) -> (&[u32], &[T]) {
+        self.factor.clear();
+        self.dropped.clear();
+        self.gamma.clear();
+        self.kept.clear();
+        self.kept_gamma.clear();
+        match limits.nesting {
+            Nesting::Refitted => {
+                let mut known = 0;
+                for &prefix in &limits.prefixes {
+                    // Atoms that only now come into question.
+                    self.refresh(gram, correlations, known..prefix);
+                    self.pursue(gram, limits, correlations, prefix);
+                    known = prefix;
+                }
+            }
+            Nesting::Kept => {
+                // Correlations with what the kept coefficients leave.
+                let mut left = std::mem::take(&mut self.left);
+                left.copy_from_slice(correlations);
+                for &prefix in &limits.prefixes {
+                    self.refresh(gram, &left, 0..prefix);
+                    self.pursue(gram, limits, &left, prefix);
+                    self.keep(gram, &mut left);
+                }
+                self.left = left;
+            }
+        }
+        self.keep_rest();
+        if limits.prune > T::zero() {
+            self.prune(gram, correlations, limits.prune);
+        }
+        (&self.kept, &self.kept_gamma)
+    }
+
+    /// Adds atoms of one prefix until none is worth it.
+    fn pursue(
+        &mut self,
+        gram: &SymmetricGram<T>,
+        limits: &Limits<T>,
+        correlations: &[T],
+        prefix: usize,
+    ) {
+        while self.choose(gram, limits, correlations, prefix) {
+            self.refit(gram, correlations);
+            self.refresh(gram, correlations, 0..prefix);
+        }
+    }
+
+    /// Keeps the coefficients of S as they are, takes S out of what is `left`, and starts anew.
+    fn keep(&mut self, gram: &SymmetricGram<T>, left: &mut [T]) {
+        for (start, left) in (0..).step_by(STRETCH).zip(left.chunks_mut(STRETCH)) {
+            subtract_rows(left, gram, start, self.factor.support(), &self.gamma);
+        }
+        self.keep_rest();
+    }
+
+    fn keep_rest(&mut self) {
+        self.kept.extend_from_slice(self.factor.support());
+        self.kept_gamma.extend_from_slice(&self.gamma);
+        self.factor.clear();
+        self.gamma.clear();
+    }
+
+    /// Drops what has a coefficient below `least`, and solves for all others.
+    fn prune(&mut self, gram: &SymmetricGram<T>, correlations: &[T], least: T) {
+        for at in 0..self.kept.len() {
+            if self.kept_gamma[at] >= least {
+                // Atoms of several prefixes were never tried for dependence on each other.
+                self.push(gram, correlations, self.kept[at]);
+            }
+        }
+        self.refit(gram, correlations);
+        self.kept.clear();
+        self.kept_gamma.clear();
+        self.keep_rest();
+    }
+
+    /// Adds the atoms of one round; `false` if there are none to add.
+    fn choose(
+        &mut self,
+        gram: &SymmetricGram<T>,
+        limits: &Limits<T>,
+        correlations: &[T],
+        prefix: usize,
+    ) -> bool {
+        let room = limits.budget - self.factor.support().len() - self.kept.len();
+        let alpha = &self.alpha[..prefix];
+        let highest = largest(alpha);
+        if room == 0 || highest < limits.threshold {
+            return false;
+        }
+        let bar = Float::max(limits.threshold, limits.share * highest);
+        collect(alpha, bar, &mut self.found);
+        if self.found.len() > room {
+            let order = |&a: &u32, &b: &u32| {
+                let (of_a, of_b) = (alpha[a as usize].widen(), alpha[b as usize].widen());
+                of_b.total_cmp(&of_a).then(a.cmp(&b))
+            };
+            self.found.sort_unstable_by(order);
+            self.found.truncate(room);
+        }
+        for at in 0..self.found.len() {
+            let atom = self.found[at];
+            if !self.push(gram, correlations, atom) {
+                self.dropped.push(atom);
+            }
+        }
+        true
+    }
+
+    /// Appends an atom to S; `false` if it depends on the others.
+    fn push(&mut self, gram: &SymmetricGram<T>, correlations: &[T], atom: u32) -> bool {
+        let products = gram.row(atom);
+        self.row.clear();
+        self.row.extend(self.factor.support().iter().map(|&other| products[other as usize]));
+        self.factor.extend_row(&mut self.row);
+        let squares: T = self.row.iter().map(|&l| l * l).sum();
+        let squared = products[atom as usize] - squares;
+        if squared <= T::narrow(DEPENDENCE * T::EPSILON) {
+            return false;
+        }
+        let height = Float::sqrt(squared);
+        let overlap: T = self.row.iter().zip(self.factor.coordinates()).map(|(&l, &c)| l * c).sum();
+        let coordinate = (correlations[atom as usize] - overlap) / height;
+        self.factor.push(atom, &self.row, height, coordinate);
+        true
+    }
+
+    /// c ← argmin ‖y − D_S c‖ without the atoms that this would give no positive coefficient.
+    fn refit(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
+        self.factor.solve(&mut self.gamma);
+        while !self.gamma.iter().all(|&c| c > T::zero()) {
+            self.drop_negative(gram, correlations);
+            self.factor.solve(&mut self.gamma);
+        }
+    }
+
+    /// Takes the atoms without a positive coefficient out of S, for good.
+    fn drop_negative(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
+        self.found.clear();
+        for (&atom, &c) in self.factor.support().iter().zip(&self.gamma) {
+            let into = if c > T::zero() { &mut self.found } else { &mut self.dropped };
+            into.push(atom);
+        }
+        self.factor.clear();
+        for at in 0..self.found.len() {
+            let atom = self.found[at];
+            // A subset of independent atoms is independent; rounding might still disagree.
+            if !self.push(gram, correlations, atom) {
+                self.dropped.push(atom);
+            }
+        }
+    }
+
+    /// α ← α⁰ − G_S c for the atoms of `range`.
+    fn refresh(
+        &mut self,
+        gram: &SymmetricGram<T>,
+        correlations: &[T],
+        range: std::ops::Range<usize>,
+    ) {
+        let support = self.factor.support();
+        for start in range.clone().step_by(STRETCH) {
+            let stretch = start..(start + STRETCH).min(range.end);
+            let alpha = &mut self.alpha[stretch.clone()];
+            alpha.copy_from_slice(&correlations[stretch]);
+            subtract_rows(alpha, gram, start, support, &self.gamma);
+        }
+        for &atom in support.iter().chain(&self.dropped).chain(&self.kept) {
+            if let Some(alpha) = self.alpha[..range.end].get_mut(atom as usize) {
+                *alpha = -T::infinity();
+            }
+        }
+    }
+}
+
+rows::with_simd! {
+    /// α ← α − Σ c_s G_s, for the atoms from `start` on.
+    fn subtract_rows<'a, T>(
+        simd;
+        alpha: &'a mut [T],
+        gram: &'a SymmetricGram<T>,
+        start: usize,
+        support: &'a [u32],
+        gamma: &'a [T],
+    ) -> () {
+        let end = start + alpha.len();
+        let (eights, rest) = support.as_chunks::<8>();
+        let (gamma_eights, gamma_rest) = gamma.as_chunks::<8>();
+        for (support, gamma) in eights.iter().zip(gamma_eights) {
+            let (mut stretches, mut c): ([&[T]; 8], _) = ([&[]; 8], [T::zero(); 8]);
+            for q in 0..8 {
+                stretches[q] = &gram.row(support[q])[start..end];
+                c[q] = -gamma[q];
+            }
+            rows::gather(simd, alpha, c, stretches);
+        }
+        for (&s, &c) in rest.iter().zip(gamma_rest) {
+            rows::gather(simd, alpha, [-c], [&gram.row(s)[start..end]]);
+        }
+    }
+}
+
+kernel::vectorized! {
+    /// The largest value; minus infinity if there is none.
+    fn largest<'a, T>(alpha: &'a [T]) -> T {
+        let (chunks, rest) = alpha.as_chunks::<LANES>();
+        let mut lanes = [-T::infinity(); LANES];
+        for chunk in chunks {
+            for l in 0..LANES {
+                lanes[l] = if chunk[l] > lanes[l] { chunk[l] } else { lanes[l] };
+            }
+        }
+        let mut largest = -T::infinity();
+        for &a in lanes.iter().chain(rest) {
+            largest = if a > largest { a } else { largest };
+        }
+        largest
+    }
+}
+
+kernel::vectorized! {
+    /// The places of the values that are at least `bar`, in order.
+    fn collect<'a, T>(alpha: &'a [T], bar: T, found: &'a mut Vec<u32>) {
+        found.clear();
+        for (chunk, values) in alpha.chunks(LANES).enumerate() {
+            let mut any = false;
+            for &a in values {
+                any |= a >= bar;
+            }
+            if any {
+                let first = chunk * LANES;
+                let places = values.iter().enumerate().filter(|&(_, &a)| a >= bar);
+                found.extend(places.map(|(place, _)| (first + place) as u32));
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Growth: a dictionary that begins small, and doubles.
+//!
+//! ```text
+//! stages s = 0 … G, with m_s = ⌈m / 2^(G − s)⌉ atoms; stages before the last share the run up to `until`
+//! at the start of each stage: new atoms ← residuals of random samples of the minibatch, of norm 1
+//! ```
+//! Few atoms find what is general, and what they find stays first: a coder that is told of the
+//! [phase](crate::coder::Phase) can let later atoms explain only what earlier ones leave.
+
+use faer::Mat;
+use rand::seq::index;
+
+use super::builder::Builder;
+use super::session::Trainer;
+use crate::backend::{Backend, zeros};
+use crate::coder::SparseCoder;
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::init::fill_with_gaussians;
+use crate::kernel;
+use crate::random::{Purpose, generator};
+use crate::updater::DictionaryUpdater;
+
+/// In which steps a dictionary grows to its full size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// How often the number of atoms doubles; at least 1, and 2^`doublings` at most m.
+    pub doublings: u32,
+    /// The share of the run in which it does, in equal stages; above 0 and below 1.
+    pub until: f64,
+}
+
+impl Default for Growth {
+    /// From m/64 atoms, in 0.7 of the run.
+    fn default() -> Self {
+        Self { doublings: 6, until: 0.7 }
+    }
+}
+
+/// Where in its growth a dictionary is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stage {
+    pub(super) number: usize,
+    /// The share of it that lies behind.
+    pub(super) share: f64,
+}
+
+impl Growth {
+    pub(super) fn check(&self, atoms: usize) -> Result<(), Error> {
+        let Self { doublings, until } = *self;
+        if doublings == 0 || atoms.checked_shr(doublings).unwrap_or(0) == 0 {
+            let expected = format!("at least 1, and 2 to its power at most {atoms} atoms");
+            return Err(Error::argument("growth.doublings", doublings, expected));
+        }
+        if !(until > 0.0 && until < 1.0) {
+            return Err(Error::argument("growth.until", until, "above 0 and below 1"));
+        }
+        Ok(())
+    }
+
+    /// The numbers of atoms, stage by stage, the last m.
+    pub(super) fn sizes(&self, atoms: usize) -> Vec<usize> {
+        (0..=self.doublings).rev().map(|halvings| atoms.div_ceil(1 << halvings)).collect()
+    }
+
+    pub(super) fn stage_at(&self, progress: f64) -> Stage {
+        let growing = f64::from(self.doublings);
+        if progress >= self.until {
+            let share = (progress - self.until) / (1.0 - self.until);
+            return Stage { number: self.doublings as usize, share };
+        }
+        let position = growing * progress / self.until;
+        Stage { number: position as usize, share: position.fract() }
+    }
+}
+
+impl<B, C, U> Trainer<B, C, U>
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    /// Gives the dictionary `atoms` atoms, the new ones from what the present ones leave of the
+    /// minibatch that was loaded. Coder and updater begin anew.
+    pub(super) fn grow(&mut self, config: &Builder<B, C, U>, atoms: usize) -> Result<(), Error> {
+        let (backend, settings) = (&config.backend, &config.settings);
+        self.refresh_coder(config);
+        let y = self.upload.matrix();
+        config.coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
+        let mut residual = backend.zeros(self.shape().dim, 0)?;
+        backend.residual(&mut residual, y, &self.dictionary, &self.codes);
+        backend.synchronize()?;
+        let left: Mat<B::Scalar> = backend.download(&residual)?;
+        let old: Mat<B::Scalar> = backend.download(&self.dictionary)?;
+
+        let mut grown = zeros::<B::Scalar>(self.shape().dim, atoms)?;
+        grown.as_mut().subcols_mut(0, old.ncols()).copy_from(&old);
+        let missing = (atoms - old.ncols()).min(left.ncols());
+        let mut random = generator(settings.seed, Purpose::Growth(self.steps));
+        let mut filled = old.ncols();
+        for i in index::sample(&mut random, left.ncols(), missing) {
+            let atom = grown.col_as_slice_mut(filled);
+            atom.copy_from_slice(left.col_as_slice(i));
+            // What is explained to rounding has no direction of its own.
+            let norm = kernel::normalize(atom);
+            filled += usize::from(norm > 0.0 && norm.is_finite());
+        }
+        grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());
+        fill_with_gaussians(&mut grown, filled, settings.seed);
+        self.replace(config, &Dictionary::trusted(grown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_double_the_atoms_and_share_the_time() {
+        let growth = Growth { doublings: 2, until: 0.5 };
+        assert_eq!(growth.sizes(10), [3, 5, 10]);
+        let at = |progress| {
+            let Stage { number, share } = growth.stage_at(progress);
+            (number, share)
+        };
+        assert_eq!(at(0.0), (0, 0.0));
+        assert_eq!(at(0.125), (0, 0.5));
+        assert_eq!(at(0.25), (1, 0.0));
+        assert_eq!(at(0.5), (2, 0.0));
+        assert_eq!(at(0.75), (2, 0.5));
+        assert_eq!(at(1.0), (2, 1.0));
+    }
+
+    #[test]
+    fn what_cannot_be_grown_is_refused() {
+        let growth = Growth { doublings: 3, until: 0.5 };
+        assert!(growth.check(8).is_ok());
+        assert!(growth.check(7).is_err());
+        assert!(Growth { doublings: 0, ..growth }.check(8).is_err());
+        assert!(Growth { doublings: 99, ..growth }.check(usize::MAX).is_err());
+        for until in [0.0, 1.0, f64::NAN] {
+            assert!(Growth { until, ..growth }.check(8).is_err());
+        }
+    }
+}
