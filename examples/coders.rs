@@ -231,7 +231,9 @@ fn optima(
             // In single precision, errors are this exact.
             optimal += usize::from(error <= least * (1.0 + 1e-4));
         }
-        let (excess, optimal) = (100.0 * excess, 100.0 * optimal as f64 / least.len() as f64);
+        // The decoded optimum is rounded, too: not below zero.
+        let (excess, optimal) =
+            (100.0 * f64::max(excess, 0.0), 100.0 * optimal as f64 / least.len() as f64);
         println!("| {name} | {fvu:.4} | {excess:.2}% | {optimal:.1}% |");
     }
     println!(

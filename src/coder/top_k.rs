@@ -95,7 +95,7 @@ impl<T: Scalar> LinearEncoder<T> {
 /// The zero sample has the empty code, whatever the bias says. Activations of zero are no nonzeros, so
 /// that non-negative codes may have fewer than k.
 ///
-/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread 128·(m + d) scalars.
+/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread, 129·m + 128·d scalars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopK<T: Scalar> {
     encoder: Option<Arc<LinearEncoder<T>>>,

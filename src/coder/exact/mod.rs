@@ -43,8 +43,8 @@ const ROUNDING: f64 = 1e-12;
 /// precision) are not told from combinations of them.
 ///
 /// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations, 41,664 nodes of two atoms to
-/// come for m = 64, k = 5; mostly a small part of it. Memory: m² numbers and, for each thread, 100 KB
-/// and 33 KB more for each of the k levels.
+/// come for m = 64, k = 5; mostly a part of it. Memory: for each thread, 100 KB and 35 KB more for each
+/// of the k levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exact;
 

@@ -20,6 +20,7 @@
 //! P. Jain, A. Tewari, I. Dhillon, "Orthogonal matching pursuit with replacement", NIPS 2011.
 
 mod exchange;
+mod passes;
 
 use rayon::prelude::*;
 
