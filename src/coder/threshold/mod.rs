@@ -127,7 +127,7 @@ impl NoiseSchedule {
 ///
 /// let dictionary = Dictionary::new(mat![[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]])?;
 /// let model = Model::new(dictionary, None, 2, Sign::NonNegative)?;
-/// let codes = model.encode(&ThresholdPursuit::new(1.0), mat![[3.0, 0.5], [0.5, 0.5]].as_ref())?;
+/// let codes = model.encode(&ThresholdPursuit::new(1.0), mat![[3.0, 0.5], [0.2, 0.5]].as_ref())?;
 /// assert_eq!((codes.support(0), codes.support(1)), (&[0][..], &[][..]));
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
