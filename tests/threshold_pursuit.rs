@@ -20,11 +20,10 @@ fn least_squares(d: MatRef<'_, f64>, y: &[f64], support: &[usize]) -> Vec<f64> {
         })
         .collect();
     for p in 0..n {
-        for i in p + 1..n {
-            let factor = rows[i][p] / rows[p][p];
-            for j in p..=n {
-                rows[i][j] -= factor * rows[p][j];
-            }
+        let (above, below) = rows.split_at_mut(p + 1);
+        for row in below {
+            let factor = row[p] / above[p][p];
+            row.iter_mut().zip(&above[p]).for_each(|(x, pivot)| *x -= factor * pivot);
         }
     }
     let mut c = vec![0.0; n];
