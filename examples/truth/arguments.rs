@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use dbksvd::synthetic::sae_bench::Recipe;
 use lexopt::prelude::*;
 
@@ -7,7 +9,7 @@ const HELP: &str = "\
 Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
 
 usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--evaluation N]
-             [--atoms M] [--epochs E] [--threads T]
+             [--atoms M] [--epochs E] [--threads T] [--sweep] [--data FILE] [--center]
 
   --features    the generator: 2k (2,048 features, dimension 256; the default) or 16k (16,384 features,
                 dimension 768, as published)
@@ -18,6 +20,10 @@ usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--e
   --atoms       atoms (default 512 for 2k, 4,096 for 16k)
   --epochs      passes over the samples (default 20)
   --threads     threads (default: all processors)
+  --sweep       reads the features of each run at other thresholds as well
+  --data        real samples instead (.npy or .safetensors): learns from all but the last eighth, by two
+                seeds, with the preset and with plain DB-KSVD, and compares what they found
+  --center      with --data: subtracts the mean
 
 Prints a line for each run, then means with 95% intervals over the runs (Student's t).";
 
@@ -30,6 +36,9 @@ pub struct Arguments {
     pub evaluation: usize,
     pub atoms: usize,
     pub epochs: usize,
+    pub sweep: bool,
+    pub data: Option<PathBuf>,
+    pub center: bool,
 }
 
 /// The arguments; `None` after printing the help that was asked for.
@@ -41,6 +50,7 @@ fn parse_all() -> Result<Option<Arguments>, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let (mut large, mut seeds, mut first_seed, mut epochs) = (false, 1, 1, 20);
     let (mut samples, mut evaluation, mut atoms) = (None, None, None);
+    let (mut sweep, mut data, mut center) = (false, None, false);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("features") => {
@@ -56,6 +66,9 @@ fn parse_all() -> Result<Option<Arguments>, lexopt::Error> {
             Long("evaluation") => evaluation = Some(parser.value()?.parse()?),
             Long("atoms") => atoms = Some(parser.value()?.parse()?),
             Long("epochs") => epochs = parser.value()?.parse()?,
+            Long("sweep") => sweep = true,
+            Long("center") => center = true,
+            Long("data") => data = Some(parser.value()?.into()),
             Long("threads") => {
                 let threads = parser.value()?.parse()?;
                 rayon::ThreadPoolBuilder::new()
@@ -83,5 +96,8 @@ fn parse_all() -> Result<Option<Arguments>, lexopt::Error> {
         evaluation: evaluation.unwrap_or(defaults[1]),
         atoms: atoms.unwrap_or(defaults[2]),
         epochs,
+        sweep,
+        data,
+        center,
     }))
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod clock;
+mod embeddings;
 mod table;
 
 use std::process::ExitCode;
@@ -29,6 +30,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(path) = &arguments.data {
+        return match embeddings::run(path, &arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("truth: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let mut table = Table::default();
     println!("{}", Table::heading());
     for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
@@ -64,12 +74,25 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Row, Error> {
     let longest = codes.offsets.windows(2).map(|row| row[1] - row[0]).max().unwrap_or(0);
     let features = truth.features();
     let true_codes = SparseCodes::from_csr_parts(features.atoms(), longest.max(1), &codes)?;
-    let found = model.encode(&ThresholdPursuit::of_noise(report.noise), samples.as_ref())?;
-
     let recovery = Recovery::new(model.dictionary(), features)?;
-    let mut detection = Detection::new(&recovery);
-    detection.add(&found, &true_codes)?;
-    let quality = reconstruction(&model, samples.as_ref(), &found)?;
+    let read = |coder: &ThresholdPursuit| {
+        let found = model.encode(coder, samples.as_ref())?;
+        let mut detection = Detection::new(&recovery);
+        detection.add(&found, &true_codes)?;
+        let quality = reconstruction(&model, samples.as_ref(), &found)?;
+        Ok::<_, Error>((detection, quality))
+    };
+    if arguments.sweep {
+        println!("  τ and least coefficient, in units of the noise: F1, EV, L0");
+        for factor in [3.0, 3.5, 4.0, 4.5, 5.0, 6.0] {
+            let (threshold, least) = (factor * report.noise, 1.1875 * factor * report.noise);
+            let coder = ThresholdPursuit::new(threshold).prune(least);
+            let (detection, quality) = read(&coder)?;
+            let (f1, ev, l0) = (detection.mean_f1(), quality.explained_variance(), quality.l0());
+            println!("  {factor:.2} = {threshold:.3}, {least:.3}: {f1:.4}, {ev:.4}, {l0:.2}");
+        }
+    }
+    let (detection, quality) = read(&ThresholdPursuit::of_noise(report.noise))?;
     Ok(Row {
         values: [
             detection.mean_f1(),
