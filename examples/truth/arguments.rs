@@ -15,7 +15,7 @@ usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--e
                 dimension 768, as published)
   --seeds       runs, each with features, samples and learning of its own (default 1)
   --first-seed  the seed of the first (default 1)
-  --samples     samples to learn from (default 50,000 for 2k, 200,000 for 16k)
+  --samples     samples to learn from (default 50,000 for 2k, 320,000 for 16k)
   --evaluation  samples to measure on (default 10,000 for 2k, 20,000 for 16k)
   --atoms       atoms (default 512 for 2k, 4,096 for 16k)
   --epochs      passes over the samples (default 20)
@@ -84,7 +84,7 @@ fn parse_all() -> Result<Option<Arguments>, lexopt::Error> {
         }
     }
     let (recipe, defaults) = if large {
-        (Recipe::sixteen_k(), [200_000, 20_000, 4_096])
+        (Recipe::sixteen_k(), [320_000, 20_000, 4_096])
     } else {
         (Recipe::two_k(), [50_000, 10_000, 512])
     };
