@@ -1,13 +1,10 @@
 //! The examples `denoise` and `recover`, run as programs: what they write, and what they say when
 //! their arguments or files are no good.
 
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of};
 use tempfile::TempDir;
 
 /// Writes a picture with an edge and a gradient, in the given colours.

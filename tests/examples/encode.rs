@@ -1,12 +1,10 @@
 //! The example `encode`, run as a program: what it prints and writes, and what it says when its
 //! arguments or files are no good.
 
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::programs::{error_of, run, stdout_of};
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_dictionary_npy, write_codes_npz, write_dictionary_npy};
 use dbksvd::faer::{Mat, MatRef};
@@ -14,7 +12,6 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::source::{NpySource, SampleSource};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Dictionary, Model, Sign};
-use programs::{error_of, run, stdout_of};
 use serde_json::Value;
 use tempfile::TempDir;
 

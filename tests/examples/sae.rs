@@ -6,9 +6,7 @@ use dbksvd::Model;
 use dbksvd::sae::Sae;
 use tempfile::TempDir;
 
-#[path = "support/programs.rs"]
-mod programs;
-use programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of};
 
 const SAMPLES: &str = "tests/fixtures/measures/synth/samples.npy";
 

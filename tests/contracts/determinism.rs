@@ -1,8 +1,6 @@
 //! Results do not depend on the number of threads, and a sample's code on nothing but the sample:
 //! bit by bit.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
@@ -118,7 +116,7 @@ fn encode<C>(coder: C, dictionary: &Mat<f32>, samples: &Mat<f32>, k: usize) -> S
 where
     C: SparseCoder<Faer<f32>>,
 {
-    support::encode::<Faer<f32>, C>(coder, dictionary, samples.as_ref(), k, Sign::Signed)
+    crate::support::encode::<Faer<f32>, C>(coder, dictionary, samples.as_ref(), k, Sign::Signed)
 }
 
 fn bits(codes: &SparseCodes<f32>, i: usize) -> (Vec<u32>, Vec<u32>) {

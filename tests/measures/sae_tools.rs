@@ -13,9 +13,7 @@ use dbksvd::source::{self, SampleSource};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Dictionary, Error, Model, Scalar, Sign, SparseCodes};
 
-#[path = "support/mod.rs"]
-mod support;
-use support::{Arrays, sparse};
+use crate::support::{Arrays, sparse};
 
 #[track_caller]
 fn argument(error: Error) -> &'static str {
@@ -43,7 +41,7 @@ mod of_fidelity {
     use super::*;
 
     fn agrees<T: Scalar>() {
-        let case = Arrays::parse(include_str!("fixtures/measures/fidelity.txt"));
+        let case = Arrays::parse(include_str!("../fixtures/measures/fidelity.txt"));
         let dictionary = Dictionary::normalized(case.columns::<T>("dictionary")).unwrap();
         let mean = case.vector("bias").iter().map(|&x| T::narrow(x)).collect();
         let model = Model::new(dictionary, Some(mean), 3, Sign::Signed).unwrap();
@@ -195,7 +193,7 @@ mod of_neighbours {
 
     #[test]
     fn the_largest_cosines_are_numpys() {
-        let case = Arrays::parse(include_str!("fixtures/measures/stability.txt"));
+        let case = Arrays::parse(include_str!("../fixtures/measures/stability.txt"));
         let dictionary = Dictionary::normalized(case.columns::<f64>("one")).unwrap();
         let found = Neighbours::new(&dictionary, 1, Likeness::Signed).max_cosines();
         for (found, expected) in found.iter().zip(case.vector("max_cosines")) {
@@ -250,7 +248,7 @@ mod of_detection {
     }
 
     fn agrees<T: Scalar>() {
-        let expected = Arrays::parse(include_str!("fixtures/measures/synth/expected.txt"));
+        let expected = Arrays::parse(include_str!("../fixtures/measures/synth/expected.txt"));
         let learned = Dictionary::normalized(columns::<T>("learned.npy")).unwrap();
         let truth = Dictionary::normalized(columns::<T>("truth.npy")).unwrap();
         let codes = sparse(columns::<T>("codes.npy").as_ref(), 50);
@@ -331,7 +329,7 @@ mod of_stability {
     use super::*;
 
     fn case() -> (Arrays, Stability) {
-        let case = Arrays::parse(include_str!("fixtures/measures/stability.txt"));
+        let case = Arrays::parse(include_str!("../fixtures/measures/stability.txt"));
         let dictionary =
             |name| Dictionary::normalized(case.columns::<f64>(name)).expect("nonzero rows");
         let stability = Stability::new(&dictionary("one"), &dictionary("other")).unwrap();
@@ -403,7 +401,7 @@ mod of_probing {
     }
 
     fn case() -> Case {
-        let arrays = Arrays::parse(include_str!("fixtures/measures/probing.txt"));
+        let arrays = Arrays::parse(include_str!("../fixtures/measures/probing.txt"));
         let samples = arrays.columns::<f64>("codes");
         let codes = sparse(samples.as_ref(), 24);
         let labels = arrays.indices("labels").into_iter().map(|label| label as u32).collect();

@@ -1,7 +1,5 @@
 //! Matching pursuit against the rule by the book, with residuals instead of a Gram matrix.
 
-mod support;
-
 use dbksvd::Sign;
 use dbksvd::backend::Faer;
 use dbksvd::coder::{Coefficients, MatchingPursuit, Omp, Tolerance};
@@ -106,7 +104,7 @@ proptest! {
     ) {
         let (d, y) = planted(shape, kind, sign, seed);
         for coder in [MatchingPursuit::new(), MatchingPursuit::new().gram_limit(0)] {
-            let codes = support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, sign);
+            let codes = crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, sign);
             for i in 0..y.ncols() {
                 let Some(code) = by_the_book(&d, y.col_as_slice(i), shape.2, sign) else { continue };
                 let (atoms, values): (Vec<u32>, Vec<f64>) = code.into_iter().unzip();
@@ -125,7 +123,7 @@ proptest! {
         shape in shapes(), kind in kinds(), sign in signs(), seed in any::<u64>()
     ) {
         let (d, y) = planted(shape, kind, sign, seed);
-        let encode = |coder| support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, sign);
+        let encode = |coder| crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, sign);
         let plain = encode(MatchingPursuit::new());
         let refitted = encode(MatchingPursuit::new().coefficients(Coefficients::Refitted));
         for i in 0..y.ncols() {
@@ -158,7 +156,7 @@ proptest! {
     ) {
         let (d, y) = planted(shape, Kind::Planted, Sign::Signed, seed);
         let encode = |coder| {
-            support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, Sign::Signed)
+            crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), shape.2, Sign::Signed)
         };
         let full = encode(MatchingPursuit::new());
         let stopped = encode(MatchingPursuit::new().tolerance(Tolerance::Relative(ratio)));
@@ -174,9 +172,9 @@ proptest! {
 #[test]
 fn one_step_is_that_of_omp() {
     let (d, y) = planted((12, 40, 1, 50), Kind::Correlated, Sign::Signed, 1);
-    let omp = support::encode::<Faer<f64>, _>(Omp::new(), &d, y.as_ref(), 1, Sign::Signed);
+    let omp = crate::support::encode::<Faer<f64>, _>(Omp::new(), &d, y.as_ref(), 1, Sign::Signed);
     let coder = MatchingPursuit::new().min_correlation(0.0).tolerance(Tolerance::Absolute(0.0));
-    let found = support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 2, Sign::Signed);
+    let found = crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 2, Sign::Signed);
     for i in 0..y.ncols() {
         assert!(found.support(i).contains(&omp.support(i)[0]), "sample {i}");
     }
@@ -195,7 +193,7 @@ fn a_drop_never_leaves_more_than_the_sample() {
     });
     let y = Mat::from_fn(2, 1, |i, _| if i == 0 { 1.0 } else { (-0.45 - 0.6) / 0.8 });
     let coder = MatchingPursuit::new();
-    let codes = support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 1, Sign::Signed);
+    let codes = crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 1, Sign::Signed);
     assert_eq!(codes.support(0), [0]);
     assert!((codes.values(0)[0] - 1.0).abs() < 1e-12);
 }

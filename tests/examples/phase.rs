@@ -1,9 +1,6 @@
 //! The example `phase`, run as a program.
 
-#[path = "support/programs.rs"]
-mod programs;
-
-use programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of};
 
 /// A grid of four easy and hard cells, learned for a few steps.
 const SMALL: [&str; 14] = [

@@ -3,15 +3,13 @@
 //! The "device" keeps its memory behind a lock; a matrix is an id, whose content only kernels and
 //! transfers touch. It stands for a GPU: what compiles and works here needs no views of memory.
 
-mod mock;
-
+use crate::mock::{MatchingPursuit, MockDevice, PowerStep};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::{DictionaryUpdater, Step};
 use dbksvd::{DbKsvd, Encoder, Error, Initialisation, ProblemShape, Sign, conformance};
 use dbksvd::{backend::Backend, coder::BatchOmp, coder::SparseCoder};
-use mock::{MatchingPursuit, MockDevice, PowerStep};
 
 fn samples() -> Mat<f32> {
     Planted::new(8, 16, 2, 200).seed(1).generate().unwrap().samples

@@ -1,8 +1,6 @@
 //! Properties of the pursuits on random small problems, against an oracle that solves every least
 //! squares problem anew by Gaussian elimination.
 
-mod support;
-
 use dbksvd::Sign;
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
@@ -20,10 +18,10 @@ macro_rules! coders {
     ($($setter:ident($value:expr))?; $sign:expr) => {
         [
             |d, y, k| {
-                support::encode::<Faer<f64>, _>(Omp::new()$(.$setter($value))?, d, y, k, $sign)
+                crate::support::encode::<Faer<f64>, _>(Omp::new()$(.$setter($value))?, d, y, k, $sign)
             },
             |d, y, k| {
-                support::encode::<Faer<f64>, _>(BatchOmp::new()$(.$setter($value))?, d, y, k, $sign)
+                crate::support::encode::<Faer<f64>, _>(BatchOmp::new()$(.$setter($value))?, d, y, k, $sign)
             },
         ]
     };
@@ -312,11 +310,11 @@ proptest! {
         let tolerance = Tolerance::Absolute(norm_left);
         let (d, y, k) = (&problem.dictionary, problem.samples.as_ref(), problem.sparsity);
         let full = problem.encode(OMP[0]);
-        let omp = support::encode::<Faer<f64>, _>(
+        let omp = crate::support::encode::<Faer<f64>, _>(
             Omp::new().tolerance(tolerance), d, y, k, Sign::Signed,
         );
         stops_at(&problem, &full, &omp, norm_left, norm)?;
-        let batch = support::encode::<Faer<f64>, _>(
+        let batch = crate::support::encode::<Faer<f64>, _>(
             BatchOmp::new().tolerance(tolerance), d, y, k, Sign::Signed,
         );
         stops_at(&problem, &problem.encode(OMP[1]), &batch, norm_left, norm)?;
@@ -330,11 +328,11 @@ proptest! {
                 .map(|atom| atom.iter().zip(residual).map(|(d, r)| d * r).sum::<f64>().abs())
                 .fold(0.0, f64::max)
         };
-        let omp = support::encode::<Faer<f64>, _>(
+        let omp = crate::support::encode::<Faer<f64>, _>(
             Omp::new().min_correlation(least), d, y, k, Sign::Signed,
         );
         stops_at(&problem, &problem.encode(OMP[0]), &omp, least, greatest)?;
-        let batch = support::encode::<Faer<f64>, _>(
+        let batch = crate::support::encode::<Faer<f64>, _>(
             BatchOmp::new().min_correlation(least), d, y, k, Sign::Signed,
         );
         stops_at(&problem, &problem.encode(OMP[1]), &batch, least, greatest)?;

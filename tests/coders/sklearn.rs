@@ -1,13 +1,11 @@
 //! Equality with scikit-learn's OMP, and with brute-force oracles of the variants it does not have,
 //! on the values in `fixtures/sklearn`; `make.py` there says what they are.
 
-mod support;
-
+use crate::support::{narrow, sorted};
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::faer::Mat;
 use dbksvd::{Scalar, Sign};
-use support::{narrow, sorted};
 
 /// A problem, the codes expected, and how well each is determined.
 struct Fixture {
@@ -24,21 +22,21 @@ impl Fixture {
     fn load(problem: &str, pursuit: &str) -> Self {
         let path = |name: &str| format!("fixtures/sklearn/{problem}/{name}.npy");
         let of_pursuit = |name: &str| path(&format!("{pursuit}_{name}"));
-        let (shape, support) = support::array::<i32>(&of_pursuit("support"));
-        let (_, values) = support::array::<f64>(&of_pursuit("values"));
+        let (shape, support) = crate::support::array::<i32>(&of_pursuit("support"));
+        let (_, values) = crate::support::array::<f64>(&of_pursuit("values"));
         let sparsity = shape[1];
         let used = |row: &[i32]| row.iter().take_while(|&&atom| atom >= 0).count();
         let rows = || support.chunks(sparsity).zip(values.chunks(sparsity));
         Self {
-            dictionary: support::columns(&path("dictionary")),
-            samples: support::columns(&path("samples")),
+            dictionary: crate::support::columns(&path("dictionary")),
+            samples: crate::support::columns(&path("samples")),
             sparsity,
             supports: rows()
                 .map(|(atoms, _)| atoms[..used(atoms)].iter().map(|&atom| atom as u32).collect())
                 .collect(),
             values: rows().map(|(atoms, values)| values[..used(atoms)].to_vec()).collect(),
-            gap: support::array(&of_pursuit("gap")).1,
-            condition: support::array(&of_pursuit("condition")).1,
+            gap: crate::support::array(&of_pursuit("gap")).1,
+            condition: crate::support::array(&of_pursuit("condition")).1,
         }
     }
 
@@ -64,7 +62,7 @@ impl Fixture {
     {
         let (dictionary, samples) =
             (narrow::<T>(self.dictionary.as_ref()), narrow::<T>(self.samples.as_ref()));
-        let codes = support::encode::<Faer<T>, C>(
+        let codes = crate::support::encode::<Faer<T>, C>(
             coder,
             &dictionary,
             samples.as_ref(),

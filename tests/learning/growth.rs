@@ -1,7 +1,5 @@
 //! Dictionaries that grow, and the preset for true features.
 
-mod support;
-
 use std::ops::ControlFlow;
 
 use dbksvd::backend::Faer;
@@ -182,8 +180,13 @@ fn thresholds_follow_the_noise() {
         coder.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes);
         let plain = ThresholdPursuit::new(0.125 * factor).nesting(Nesting::Kept).prefixes([10, 20]);
         let samples = data.samples.as_ref();
-        let expected =
-            support::encode::<Faer<f32>, _>(plain, &dictionary, samples, 10, Sign::NonNegative);
+        let expected = crate::support::encode::<Faer<f32>, _>(
+            plain,
+            &dictionary,
+            samples,
+            10,
+            Sign::NonNegative,
+        );
         assert_eq!(codes, expected, "at {stage} of a stage");
         assert!(codes.nnz() > 1_000);
     }

@@ -1,7 +1,5 @@
 //! The exact coder against all supports there are, each solved by QR.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Exact, Omp, Selection, SparseCoder, Swaps};
 use dbksvd::faer::linalg::solvers::{Qr, SolveLstsq};
@@ -136,14 +134,14 @@ fn no_other_coder_leaves_less() {
     let atoms = dictionary.as_mat().to_owned();
     macro_rules! errors {
         ($coder:expr) => {{
-            let codes = support::encode::<Faer<f64>, _>(
+            let codes = crate::support::encode::<Faer<f64>, _>(
                 $coder,
                 &atoms,
                 samples.as_ref(),
                 shape.2,
                 Sign::Signed,
             );
-            let left = &samples - &atoms * support::dense(&codes);
+            let left = &samples - &atoms * crate::support::dense(&codes);
             left.col_iter().map(|left| left.squared_norm_l2()).collect::<Vec<f64>>()
         }};
     }

@@ -1,7 +1,5 @@
 //! Updaters beside K-SVD: what each promises, against its formula.
 
-mod support;
-
 use dbksvd::backend::{Backend, Faer};
 use dbksvd::coder::BatchOmp;
 use dbksvd::codes::SparseCodes;
@@ -49,8 +47,13 @@ impl<U: DictionaryUpdater<Double>> Run<U> {
     fn encode(&mut self) {
         let Self { dictionary, samples, codes, sign, .. } = self;
         let (samples, k) = (samples.as_ref(), codes.sparsity());
-        *codes =
-            support::encode::<Double, BatchOmp>(BatchOmp::new(), dictionary, samples, k, *sign);
+        *codes = crate::support::encode::<Double, BatchOmp>(
+            BatchOmp::new(),
+            dictionary,
+            samples,
+            k,
+            *sign,
+        );
     }
 
     fn update(&mut self) -> UpdateReport {
@@ -71,7 +74,7 @@ impl<U: DictionaryUpdater<Double>> Run<U> {
 
     /// X (m × N) with its zeros.
     fn dense(&self) -> Mat<f64> {
-        support::dense(&self.codes)
+        crate::support::dense(&self.codes)
     }
 }
 
@@ -91,18 +94,22 @@ fn few_cases(cases: u32) -> ProptestConfig {
 
 #[test]
 fn mod_is_least_squares_by_numpy() {
-    let at = |name: &str| support::columns(&format!("fixtures/mod/{name}.npy"));
-    let codes = support::sparse(at("codes").as_ref(), 3);
+    let at = |name: &str| crate::support::columns(&format!("fixtures/mod/{name}.npy"));
+    let codes = crate::support::sparse(at("codes").as_ref(), 3);
     for updater in [Mod::textbook(), Mod::textbook().ridge(1e-14)] {
         let mut run = Run::new(updater, at("samples"), at("dictionary"), codes.clone());
         run.update();
         let tolerance = 1e4 * f64::EPSILON;
-        support::assert_close(
+        crate::support::assert_close(
             run.dictionary.as_ref(),
             at("expected_dictionary").as_ref(),
             tolerance,
         );
-        support::assert_close(run.dense().as_ref(), at("expected_codes").as_ref(), tolerance);
+        crate::support::assert_close(
+            run.dense().as_ref(),
+            at("expected_codes").as_ref(),
+            tolerance,
+        );
     }
 }
 
@@ -262,7 +269,7 @@ fn online_descends_as_if_atoms_were_taken_one_by_one() {
         let codes = run.codes.clone();
         run.update();
         assert_eq!(run.codes, codes, "coefficients are kept");
-        support::assert_close(run.dictionary.as_ref(), dictionary.as_ref(), 1e-9);
+        crate::support::assert_close(run.dictionary.as_ref(), dictionary.as_ref(), 1e-9);
         run.encode();
     }
 }

@@ -1,7 +1,5 @@
 //! One-shot coding against a sort of all activations.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::{Coefficients, LinearEncoder, SparseCoder, TopK};
 use dbksvd::codes::SparseCodes;
@@ -55,7 +53,8 @@ fn projections_on_the_dictionary() {
         let (d, y) = planted(kind);
         for sign in [Sign::Signed, Sign::NonNegative] {
             for k in [1, 4, 17] {
-                let codes = support::encode::<Faer<f64>, _>(TopK::new(), &d, y.as_ref(), k, sign);
+                let codes =
+                    crate::support::encode::<Faer<f64>, _>(TopK::new(), &d, y.as_ref(), k, sign);
                 assert_codes(&codes, &(d.transpose() * &y), k, sign);
             }
         }
@@ -70,7 +69,7 @@ fn activations_of_an_encoder() {
     let activations = Mat::from_fn(ATOMS, SAMPLES, |j, i| activations[(j, i)] + bias()[j]);
     for sign in [Sign::Signed, Sign::NonNegative] {
         let coder = TopK::by_encoder(encoder.clone());
-        let codes = support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 6, sign);
+        let codes = crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 6, sign);
         assert_codes(&codes, &activations, 6, sign);
     }
 }
@@ -80,7 +79,8 @@ fn activations_of_an_encoder() {
 fn the_dictionary_as_an_encoder() {
     let (d, y) = planted(Kind::Planted);
     let encoder = LinearEncoder::new(d.clone(), None).expect("finite weights");
-    let encode = |coder| support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 5, Sign::Signed);
+    let encode =
+        |coder| crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 5, Sign::Signed);
     assert_eq!(encode(TopK::by_encoder(encoder)), encode(TopK::new()));
 }
 
@@ -105,10 +105,11 @@ fn the_mean_is_subtracted_before_the_encoder() {
 #[test]
 fn a_refit_is_least_squares_on_the_same_atoms() {
     let (d, y) = planted(Kind::Correlated);
-    let encode = |coder, sign| support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 5, sign);
+    let encode =
+        |coder, sign| crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 5, sign);
     let refitted = || TopK::new().coefficients(Coefficients::Refitted);
     let (plain, codes) = (encode(TopK::new(), Sign::Signed), encode(refitted(), Sign::Signed));
-    let left = &y - &d * support::dense(&codes);
+    let left = &y - &d * crate::support::dense(&codes);
     for i in 0..SAMPLES {
         assert_eq!(codes.support(i), plain.support(i), "sample {i}");
         let size = y.col(i).norm_l2() + codes.values(i).iter().map(|x| x.abs()).sum::<f64>();
@@ -120,7 +121,7 @@ fn a_refit_is_least_squares_on_the_same_atoms() {
     // Non-negative least squares: no atom at zero would help, and none is negative.
     let (plain, codes) =
         (encode(TopK::new(), Sign::NonNegative), encode(refitted(), Sign::NonNegative));
-    let left = &y - &d * support::dense(&codes);
+    let left = &y - &d * crate::support::dense(&codes);
     for i in 0..SAMPLES {
         let size = y.col(i).norm_l2() + codes.values(i).iter().sum::<f64>();
         assert!(codes.values(i).iter().all(|&x| x > 0.0), "sample {i}");
@@ -139,7 +140,7 @@ fn the_zero_sample_has_the_empty_code_whatever_the_bias() {
     let encoder = LinearEncoder::new(weights(), Some(vec![1.0; ATOMS])).expect("finite weights");
     let zeros = Mat::<f64>::zeros(DIM, 2);
     let coder = TopK::by_encoder(encoder);
-    let codes = support::encode::<Faer<f64>, _>(coder, &d, zeros.as_ref(), 5, Sign::Signed);
+    let codes = crate::support::encode::<Faer<f64>, _>(coder, &d, zeros.as_ref(), 5, Sign::Signed);
     assert_eq!(codes.nnz(), 0);
 }
 

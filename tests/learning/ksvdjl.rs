@@ -1,14 +1,12 @@
 //! Equality with KSVD.jl on the values in `reference/ksvdjl`; its README says what each file is.
 
-mod support;
-
+use crate::support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
 use dbksvd::backend::{Faer, HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Coefficients, MatchingPursuit, Omp, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, Step, UpdateReport};
 use dbksvd::{ProblemShape, Sign};
-use support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
 
 /// The budget of every file.
 const SPARSITY: usize = 4;
@@ -18,7 +16,7 @@ const SPARSITY: usize = 4;
 const TOLERANCE: f64 = 1e-8;
 
 fn load(name: &str) -> Mat<f64> {
-    support::columns(&format!("reference/ksvdjl/{name}.npy"))
+    crate::support::columns(&format!("reference/ksvdjl/{name}.npy"))
 }
 
 /// A pursuit from D0 gives the codes in `expected`: supports equal, coefficients to [`TOLERANCE`].
@@ -39,13 +37,13 @@ where
     C: SparseCoder<B>,
 {
     let (y, d0, expected) = (load("Y"), load("D0"), load(expected));
-    let codes = support::encode::<B, C>(coder, &d0, y.as_ref(), SPARSITY, Sign::Signed);
+    let codes = crate::support::encode::<B, C>(coder, &d0, y.as_ref(), SPARSITY, Sign::Signed);
     let found = dense(&codes);
     let nonzeros = |i| expected.col(i).iter().filter(|&&x| x != 0.0).count();
     let within: Vec<usize> = (0..y.ncols()).filter(|&i| nonzeros(i) <= SPARSITY).collect();
     for &i in &within {
         let wanted = sparse(expected.as_ref().subcols(i, 1), SPARSITY);
-        assert_eq!(support::sorted(codes.support(i)), wanted.support(0), "sample {i}");
+        assert_eq!(crate::support::sorted(codes.support(i)), wanted.support(0), "sample {i}");
         let (found, expected) = (found.as_ref().subcols(i, 1), expected.as_ref().subcols(i, 1));
         assert_close(found, expected, TOLERANCE);
     }
@@ -117,11 +115,11 @@ where
     KSvd: DictionaryUpdater<B>,
 {
     let (y, mut d, x0) = (load("Y"), load("D0"), load("X_omp"));
-    let (_, errors) = support::array::<f64>("reference/ksvdjl/errors10.npy");
+    let (_, errors) = crate::support::array::<f64>("reference/ksvdjl/errors10.npy");
     let mut codes = sparse(x0.as_ref(), SPARSITY);
     for (alternation, &expected) in errors.iter().enumerate() {
         update::<B>(KSvd::textbook(), y.as_ref(), &mut codes, &mut d);
-        codes = support::encode::<B, C>(coder, &d, y.as_ref(), SPARSITY, Sign::Signed);
+        codes = crate::support::encode::<B, C>(coder, &d, y.as_ref(), SPARSITY, Sign::Signed);
         let error = relative_error(y.as_ref(), d.as_ref(), dense(&codes).as_ref());
         assert!(
             (error - expected).abs() <= TOLERANCE,

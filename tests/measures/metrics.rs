@@ -6,12 +6,10 @@ use dbksvd::metrics::{Coherence, Pair, RECOVERED, Reconstruction, Recovery, reco
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Scalar, Sign, SparseCodes};
 
-#[path = "support/mod.rs"]
-mod support;
-use support::{Arrays, sparse};
+use crate::support::{Arrays, sparse};
 
 fn check_against_python<T: Scalar>() {
-    let case = Arrays::parse(include_str!("fixtures/metrics/case.txt"));
+    let case = Arrays::parse(include_str!("../fixtures/metrics/case.txt"));
     let learned = Dictionary::normalized(case.columns::<T>("learned")).unwrap();
     let truth = Dictionary::normalized(case.columns::<T>("truth")).unwrap();
     let tolerance = 100.0 * T::EPSILON;

@@ -1,8 +1,6 @@
 //! Swaps: never worse than the start, and where they end no swap of one atom helps, by least squares
 //! solved anew for every swap there is.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Coefficients, MatchingPursuit, Omp, Selection, Swaps, TopK};
 use dbksvd::codes::SparseCodes;
@@ -88,7 +86,7 @@ proptest! {
     #[test]
     fn where_swaps_end_none_helps(shape in shapes(), kind in kinds(), seed in any::<u64>()) {
         let (d, y) = planted::<f64>(shape, kind, seed);
-        let codes = support::encode::<Faer<f64>, _>(
+        let codes = crate::support::encode::<Faer<f64>, _>(
             Swaps::new(), &d, y.as_ref(), shape.2, Sign::Signed,
         );
         no_swap_helps(&d, &y, &codes);
@@ -111,7 +109,7 @@ proptest! {
         let (d, y) = planted::<f64>(shape, Kind::Correlated, seed);
         let scale = 2_f64.powi(exponent);
         let scaled = Mat::from_fn(y.nrows(), y.ncols(), |row, i| scale * y[(row, i)]);
-        let encode = |y: &Mat<f64>| support::encode::<Faer<f64>, _>(
+        let encode = |y: &Mat<f64>| crate::support::encode::<Faer<f64>, _>(
             Swaps::new(), &d, y.as_ref(), shape.2, Sign::Signed,
         );
         let (codes, found) = (encode(&y), encode(&scaled));
@@ -128,8 +126,8 @@ fn not_above<T: Scalar>(shape: (usize, usize, usize, usize), kind: Kind, seed: u
     macro_rules! compare {
         ($($start:expr),* $(,)?) => {$({
             let [before, after] = [
-                support::encode::<Faer<T>, _>($start, &d, y.as_ref(), shape.2, Sign::Signed),
-                support::encode::<Faer<T>, _>(
+                crate::support::encode::<Faer<T>, _>($start, &d, y.as_ref(), shape.2, Sign::Signed),
+                crate::support::encode::<Faer<T>, _>(
                     Swaps::after($start), &d, y.as_ref(), shape.2, Sign::Signed,
                 ),
             ];
@@ -157,7 +155,8 @@ fn not_above<T: Scalar>(shape: (usize, usize, usize, usize), kind: Kind, seed: u
 #[test]
 fn without_a_gram_matrix_the_codes_are_the_same() {
     let (d, y) = planted::<f64>((24, 150, 6, 200), Kind::Correlated, 3);
-    let encode = |coder| support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 6, Sign::Signed);
+    let encode =
+        |coder| crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), 6, Sign::Signed);
     let (kept, computed) = (encode(Swaps::new()), encode(Swaps::new().gram_limit(0)));
     for i in 0..y.ncols() {
         assert_eq!(kept.support(i), computed.support(i), "sample {i}");
@@ -174,10 +173,15 @@ fn coherent_atoms_leave_much_to_swap() {
     };
     let encode = |swaps| {
         let coder = Swaps::new().max_swaps(swaps);
-        support::encode::<Faer<f32>, _>(coder, &d, y.as_ref(), shape.2, Sign::Signed)
+        crate::support::encode::<Faer<f32>, _>(coder, &d, y.as_ref(), shape.2, Sign::Signed)
     };
-    let omp =
-        support::encode::<Faer<f32>, _>(BatchOmp::new(), &d, y.as_ref(), shape.2, Sign::Signed);
+    let omp = crate::support::encode::<Faer<f32>, _>(
+        BatchOmp::new(),
+        &d,
+        y.as_ref(),
+        shape.2,
+        Sign::Signed,
+    );
     let (none, one, all) = (total(&encode(0)), total(&encode(1)), total(&encode(24)));
     assert!((none - total(&omp)).abs() <= 1e-4 * none, "no swaps: the start");
     assert!(one < 0.97 * none && all < 0.97 * one, "{none} {one} {all}");

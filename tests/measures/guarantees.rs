@@ -1,7 +1,5 @@
 //! Guarantees of recovery on dictionaries whose answer is known in closed form.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::Omp;
 use dbksvd::codes::SparseCodes;
@@ -97,7 +95,7 @@ fn the_condition_is_sharp_for_a_pursuit() {
     let first_choice = |count: usize| {
         // Walsh function 0 is constant: all signs are +.
         let sample = Mat::from_fn(16, 1, |row, _| f64::from(u8::from(row < count)));
-        let found = support::encode::<Faer<f64>, _>(
+        let found = crate::support::encode::<Faer<f64>, _>(
             Omp::new(),
             &dictionary.as_mat().to_owned(),
             sample.as_ref(),

@@ -1,7 +1,5 @@
 //! The pursuit to a threshold against its definition, in plain loops.
 
-mod support;
-
 use dbksvd::backend::Faer;
 use dbksvd::coder::{Nesting, SparseCoder, ThresholdPursuit};
 use dbksvd::faer::{Mat, MatRef};
@@ -121,7 +119,7 @@ fn assert_is_the_definition(data: &PlantedData<f64>, rule: &Rule) {
         .nesting(rule.nesting);
     let dictionary = data.dictionary.as_mat().to_owned();
     let samples = data.samples.as_ref();
-    let codes = support::encode::<Faer<f64>, _>(
+    let codes = crate::support::encode::<Faer<f64>, _>(
         coder,
         &dictionary,
         samples,
@@ -182,7 +180,8 @@ fn a_state_serves_coders_of_other_thresholds() {
     high.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes);
     assert!(codes.nnz() < many);
     let samples = data.samples.as_ref();
-    let fresh = support::encode::<Faer<f64>, _>(high, &dictionary, samples, 20, Sign::NonNegative);
+    let fresh =
+        crate::support::encode::<Faer<f64>, _>(high, &dictionary, samples, 20, Sign::NonNegative);
     assert_eq!(codes, fresh);
 }
 

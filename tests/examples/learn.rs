@@ -1,8 +1,6 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
-#[path = "learn/kill.rs"]
 mod kill;
-#[path = "learn/program.rs"]
 mod program;
 
 use std::path::Path;

@@ -8,10 +8,7 @@ use dbksvd::{Dictionary, Model, Sign};
 use serde_json::Value;
 use tempfile::TempDir;
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "support/programs.rs"]
-mod programs;
-use programs::{run, stdout_of};
+use crate::programs::{run, stdout_of};
 
 /// Rows of dimension 4, with tokens and texts that would be markup if they were not text.
 struct Bench(TempDir);

@@ -1,0 +1,12 @@
+//! What holds for every part: conformance, determinism, typed errors, odd input, another backend.
+
+mod conformance;
+mod determinism;
+mod device;
+mod edge_cases;
+mod misuse;
+
+#[path = "../mock/mod.rs"]
+mod mock;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,11 @@
+//! The examples, run as programs.
+
+mod encode;
+mod features;
+mod images;
+mod learn;
+mod phase;
+mod sae;
+
+#[path = "../support/programs.rs"]
+mod programs;

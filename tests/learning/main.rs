@@ -1,0 +1,10 @@
+//! Updaters and whole runs: against KSVD.jl, on planted problems, for any shape.
+
+mod growth;
+mod ksvdjl;
+mod minibatches;
+mod properties;
+mod updaters;
+
+#[path = "../support/mod.rs"]
+mod support;
