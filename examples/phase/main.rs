@@ -10,6 +10,7 @@
 mod arguments;
 mod experiment;
 mod picture;
+#[path = "../common/statistics.rs"]
 mod statistics;
 mod table;
 

@@ -6,6 +6,8 @@
 mod arguments;
 mod clock;
 mod embeddings;
+#[path = "../common/statistics.rs"]
+mod statistics;
 mod table;
 
 use std::process::ExitCode;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::statistics::{half_width, mean};
+
 /// The measures of a run.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -23,9 +25,6 @@ const COLUMNS: [(&str, usize); 12] = [
     ("seconds", 1),
     ("CPU s", 1),
 ];
-
-/// The 97.5% quantiles of Student's t, for 1 to 9 degrees of freedom.
-const STUDENT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 /// All runs so far.
 #[derive(Default)]
@@ -50,17 +49,13 @@ impl Table {
 impl fmt::Display for Table {
     /// Means, with half the width of their 95% intervals where there are runs enough.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.rows.len();
         let cells = COLUMNS.iter().enumerate().map(|(column, &(_, digits))| {
-            let values = || self.rows.iter().map(|row| row.values[column]);
-            let mean = values().sum::<f64>() / n as f64;
-            let Some(freedom) = n.checked_sub(1).filter(|&freedom| freedom > 0) else {
-                return format!("{mean:.digits$}");
-            };
-            let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / freedom as f64;
-            let quantile = STUDENT.get(freedom - 1).copied().unwrap_or(2.0);
-            let half = quantile * (variance / n as f64).sqrt();
-            format!("{mean:.digits$} ± {half:.digits$}")
+            let values: Vec<f64> = self.rows.iter().map(|row| row.values[column]).collect();
+            let mean = mean(&values);
+            match values.len() {
+                0 | 1 => format!("{mean:.digits$}"),
+                _ => format!("{mean:.digits$} ± {:.digits$}", half_width(&values)),
+            }
         });
         write!(f, "| mean | {} |", cells.collect::<Vec<_>>().join(" | "))
     }
