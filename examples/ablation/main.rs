@@ -1,0 +1,57 @@
+//! What each part of double-batch K-SVD is worth, and how the parts depend on each other: minibatch ×
+//! atom batch × power steps × care for dead and duplicate atoms, every combination, on the shipped
+//! embeddings and on planted problems.
+//!
+//! ```text
+//! cargo run --release --example ablation
+//! ```
+//! prints tables with 95% intervals and writes them with a picture. `docs/study/ablation/` has a run
+//! of it.
+
+mod arguments;
+mod experiment;
+mod picture;
+mod problem;
+#[path = "../common/statistics.rs"]
+mod statistics;
+mod table;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use arguments::Arguments;
+use experiment::Study;
+
+/// What can go wrong is printed.
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    match arguments::parse().and_then(|parsed| parsed.map_or_else(arguments::help, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Outcome<()> {
+    // A folder that cannot be had is said before the work, not after it.
+    std::fs::create_dir_all(&arguments.out)
+        .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let start = Instant::now();
+    let studies: Vec<Study> = pool.install(|| {
+        let problems = arguments.problems.iter();
+        problems.map(|&problem| experiment::study(&arguments, problem)).collect::<Outcome<_>>()
+    })?;
+    let text = table::text(&arguments, &studies);
+    println!("{text}");
+    let (table, picture) = (arguments.out.join("ablation.md"), arguments.out.join("ablation.png"));
+    std::fs::write(&table, text).map_err(|error| format!("{}: {error}", table.display()))?;
+    picture::draw(&picture, &arguments, &studies)?;
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("{seconds:.0} s; {} and {}", table.display(), picture.display());
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What is learned, and by what it is judged.
+
+use std::str::FromStr;
+
+use dbksvd::coder::BatchOmp;
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::metrics::{RECOVERED, Recovery, reconstruction};
+use dbksvd::source::{SafetensorsSource, SampleSource};
+use dbksvd::synthetic::{Kind, Planted};
+use dbksvd::{Dictionary, Model};
+
+use crate::Outcome;
+
+const HELD_OUT: usize = 1024;
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Real embeddings.
+    Embeddings,
+    /// Independent atoms.
+    Planted,
+    /// Atoms that share directions.
+    Coherent,
+}
+
+impl FromStr for Problem {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "embeddings" => Ok(Self::Embeddings),
+            "planted" => Ok(Self::Planted),
+            "coherent" => Ok(Self::Coherent),
+            _ => Err("embeddings, planted or coherent"),
+        }
+    }
+}
+
+/// The samples of one seed, and what tells how well they were learned from.
+pub struct Data {
+    pub samples: Mat<f32>,
+    truth: Truth,
+}
+
+enum Truth {
+    HeldOut(Mat<f32>),
+    Dictionary(Dictionary<f32>),
+}
+
+impl Problem {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Embeddings => "MiniLM embeddings, m 512, k 16: held-out FVU",
+            Self::Planted => "Planted atoms, d 64, m 256, k 6: atoms recovered, per cent",
+            Self::Coherent => "Coherent planted atoms, d 64, m 256, k 6: atoms recovered, per cent",
+        }
+    }
+
+    /// Atoms and nonzeros.
+    pub fn size(self) -> (usize, usize) {
+        match self {
+            Self::Embeddings => (512, 16),
+            Self::Planted | Self::Coherent => (256, 6),
+        }
+    }
+
+    /// Decimals of the measure that mean something.
+    pub fn digits(self) -> usize {
+        match self {
+            Self::Embeddings => 4,
+            Self::Planted | Self::Coherent => 1,
+        }
+    }
+
+    pub fn data(self, seed: u64) -> Outcome<Data> {
+        let kind = match self {
+            Self::Embeddings => return embeddings(),
+            Self::Planted => Kind::Planted,
+            Self::Coherent => Kind::Correlated,
+        };
+        let (atoms, sparsity) = self.size();
+        let planted = Planted::new(64, atoms, sparsity, 4096).kind(kind).noise(0.1);
+        let data = planted.seed(seed).generate::<f32>()?;
+        Ok(Data { samples: data.samples, truth: Truth::Dictionary(data.dictionary) })
+    }
+}
+
+impl Data {
+    /// The held-out error, or the share of atoms recovered in per cent.
+    pub fn judge(&self, model: &Model<f32>) -> Outcome<f64> {
+        match &self.truth {
+            Truth::HeldOut(samples) => {
+                let codes = model.encode(&BatchOmp::new(), samples.as_ref())?;
+                Ok(reconstruction(model, samples.as_ref(), &codes)?.fvu())
+            }
+            Truth::Dictionary(planted) => {
+                let recovery = Recovery::new(model.dictionary(), planted)?;
+                Ok(100.0 * recovery.recovered(RECOVERED))
+            }
+        }
+    }
+}
+
+fn embeddings() -> Outcome<Data> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
+    let source = SafetensorsSource::open(path, None)?;
+    let dim = SampleSource::<f32>::dim(&source);
+    let samples = SampleSource::<f32>::len(&source);
+    let mut values = vec![0.0; dim * samples];
+    source.read(0..samples, &mut values)?;
+    let all = MatRef::from_column_major_slice(&values, dim, samples);
+    let (learned, held_out) = all.split_at_col(samples - HELD_OUT);
+    Ok(Data { samples: learned.to_owned(), truth: Truth::HeldOut(held_out.to_owned()) })
+}
