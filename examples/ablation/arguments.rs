@@ -18,8 +18,8 @@ Usage: cargo run --release --example ablation -- [OPTIONS]
 
 What is varied, lists with commas:
   --problems LIST     embeddings: 512 atoms, k = 16, of the first 7,168 MiniLM embeddings, measured by the
-                      error on the last 1,024; planted: 256 atoms in 64 dimensions, k = 6, 4,096
-                      samples with 10% noise, measured by the atoms recovered; coherent: the same
+                      error on the last 1,024; planted: 256 atoms in 96 dimensions, k = 6, 4,096
+                      samples with 5% noise, measured by the atoms recovered; coherent: the same
                       with coherent atoms [embeddings,planted,coherent]
   --minibatches LIST  steps an epoch [16,4,1]
   --atom-batches LIST atoms updated at a time; no more than there are [1,32,512]

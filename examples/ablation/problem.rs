@@ -52,8 +52,8 @@ impl Problem {
     pub fn title(self) -> &'static str {
         match self {
             Self::Embeddings => "MiniLM embeddings, m 512, k 16: held-out FVU",
-            Self::Planted => "Planted atoms, d 64, m 256, k 6: atoms recovered, per cent",
-            Self::Coherent => "Coherent planted atoms, d 64, m 256, k 6: atoms recovered, per cent",
+            Self::Planted => "Planted atoms, d 96, m 256, k 6: atoms recovered, per cent",
+            Self::Coherent => "Coherent planted atoms, d 96, m 256, k 6: atoms recovered, per cent",
         }
     }
 
@@ -80,7 +80,7 @@ impl Problem {
             Self::Coherent => Kind::Correlated,
         };
         let (atoms, sparsity) = self.size();
-        let planted = Planted::new(64, atoms, sparsity, 4096).kind(kind).noise(0.1);
+        let planted = Planted::new(96, atoms, sparsity, 4096).kind(kind).noise(0.05);
         let data = planted.seed(seed).generate::<f32>()?;
         Ok(Data { samples: data.samples, truth: Truth::Dictionary(data.dictionary) })
     }
