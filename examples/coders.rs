@@ -6,6 +6,9 @@
 //! ```
 //! `docs/coders.md` has a run of it, and says when to choose which coder.
 
+#[path = "common/embeddings.rs"]
+mod embeddings;
+
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,11 +18,10 @@ use dbksvd::coder::{
 };
 use dbksvd::faer::{Mat, MatRef, Side};
 use dbksvd::metrics::reconstruction;
-use dbksvd::source::{SafetensorsSource, SampleSource};
 use dbksvd::{DbKsvd, Model, Sign, SparseCodes};
+use embeddings::{HELD_OUT, embeddings};
 
 const ATOMS: usize = 1024;
-const HELD_OUT: usize = 1024;
 const SEEDS: u64 = 3;
 
 /// Timed runs of each coder on the first rows, on one thread; the median counts.
@@ -257,13 +259,4 @@ fn principal(samples: MatRef<'_, f32>, directions: usize) -> Result<Mat<f32>> {
     let directions = vectors.subcols(dim - directions, directions).reverse_cols().to_owned();
     let coordinates = directions.transpose() * &centred;
     Ok(Mat::from_fn(coordinates.nrows(), count, |i, n| coordinates[(i, n)] as f32))
-}
-
-fn embeddings() -> Result<Mat<f32>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
-    let source = SafetensorsSource::open(path, None)?;
-    let (dim, samples) = (source.dim(), source.len());
-    let mut values = vec![0.0; dim * samples];
-    source.read(0..samples, &mut values)?;
-    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
 }

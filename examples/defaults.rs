@@ -6,19 +6,21 @@
 //! learns 1,024 atoms with k = 16 from the first 7,168 rows of `data/minilm_l3_8192_f16.safetensors`
 //! with three seeds, and prints the error on the last 1,024. `docs/defaults.md` has a run of it.
 
+#[path = "common/embeddings.rs"]
+mod embeddings;
+
 use std::error::Error;
 
 use dbksvd::coder::{BatchOmp, Selection};
-use dbksvd::faer::{Mat, MatRef};
+use dbksvd::faer::MatRef;
 use dbksvd::learn::Builder;
 use dbksvd::metrics::reconstruction;
-use dbksvd::source::{SafetensorsSource, SampleSource};
 use dbksvd::updater::{KSvd, LeadingPair, Memory};
 use dbksvd::{DbKsvd, Initialisation, Sign};
+use embeddings::{HELD_OUT, embeddings};
 
 const ATOMS: usize = 1024;
 const SPARSITY: usize = 16;
-const HELD_OUT: usize = 1024;
 const SEEDS: u64 = 3;
 
 type Setup = Builder<dbksvd::backend::Faer<f32>, BatchOmp, KSvd>;
@@ -93,13 +95,4 @@ fn learn(
     let (model, report) = setup.build()?.fit(&train)?;
     let codes = model.encode(&BatchOmp::new(), held_out)?;
     Ok((reconstruction(&model, held_out, &codes)?.fvu(), report.seconds.total))
-}
-
-fn embeddings() -> Result<Mat<f32>, Box<dyn Error>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
-    let source = SafetensorsSource::open(path, None)?;
-    let (dim, samples) = (source.dim(), source.len());
-    let mut values = vec![0.0; dim * samples];
-    source.read(0..samples, &mut values)?;
-    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
 }

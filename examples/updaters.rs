@@ -10,21 +10,26 @@
 //! bounds on coherence, and how much online learning forgets.
 //! `docs/updaters.md` has a run of it.
 
+#[path = "common/embeddings.rs"]
+mod embeddings;
+#[allow(dead_code)] // there are no lists here
+#[path = "common/options.rs"]
+mod options;
+
 use std::error::Error;
-use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
-use dbksvd::faer::{Mat, MatRef};
+use dbksvd::faer::MatRef;
 use dbksvd::learn::Builder;
 use dbksvd::metrics::{Coherence, reconstruction};
-use dbksvd::source::{SafetensorsSource, SampleSource};
 use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Mod, Online};
 use dbksvd::{DbKsvd, Model};
-use lexopt::{Arg, Parser, ValueExt};
+use embeddings::{HELD_OUT, embeddings};
+use lexopt::{Arg, Parser};
+use options::value;
 
 const HELP: &str = "\
 Learns the shipped embeddings by every updater, in equal time, and prints a table.
@@ -38,9 +43,6 @@ Usage: cargo run --release --example updaters -- [OPTIONS]
   --threads T         threads [all cores]
   --help              this text
 ";
-
-/// Rows that are not learned from.
-const HELD_OUT: usize = 1024;
 
 /// Epochs by which the seconds of one are judged, and how often.
 const EPOCHS_OF_TRIAL: usize = 2;
@@ -229,15 +231,6 @@ fn with_range(values: &[f64]) -> String {
     format!("{:.4} ({least:.4} to {most:.4})", mean(values))
 }
 
-fn embeddings() -> Outcome<Mat<f32>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
-    let source = SafetensorsSource::open(path, None)?;
-    let (dim, samples) = (source.dim(), source.len());
-    let mut values = vec![0.0; dim * samples];
-    source.read(0..samples, &mut values)?;
-    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
-}
-
 /// The command line; `None` if it asks for help.
 fn arguments() -> Outcome<Option<Arguments>> {
     let mut arguments = Arguments { atoms: 1024, sparsity: 16, epochs: 20, seeds: 3, threads: 0 };
@@ -259,10 +252,4 @@ fn arguments() -> Outcome<Option<Arguments>> {
         }
     }
     Ok(Some(arguments))
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
 }

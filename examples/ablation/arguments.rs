@@ -1,13 +1,12 @@
 //! The command line.
 
-use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 
 use crate::Outcome;
+use crate::options::{list, value};
 use crate::problem::Problem;
 
 const HELP: &str = "\
@@ -82,19 +81,6 @@ pub fn parse() -> Outcome<Option<Arguments>> {
         return Err(format!("--seeds {}: an interval takes at least 2", arguments.seeds).into());
     }
     Ok(Some(arguments))
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
-}
-
-/// Values with commas between them.
-fn list<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<Vec<T>> {
-    let text = parser.value()?.string()?;
-    let values: Result<Vec<T>, _> = text.split(',').map(str::parse).collect();
-    values.map_err(|error| format!("--{option} {text}: {error}").into())
 }
 
 /// Numbers above 0 with commas between them.

@@ -9,7 +9,11 @@
 //! of it.
 
 mod arguments;
+#[path = "../common/embeddings.rs"]
+mod embeddings;
 mod experiment;
+#[path = "../common/options.rs"]
+mod options;
 mod picture;
 mod problem;
 #[path = "../common/statistics.rs"]

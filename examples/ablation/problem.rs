@@ -3,15 +3,13 @@
 use std::str::FromStr;
 
 use dbksvd::coder::BatchOmp;
-use dbksvd::faer::{Mat, MatRef};
+use dbksvd::faer::Mat;
 use dbksvd::metrics::{RECOVERED, Recovery, reconstruction};
-use dbksvd::source::{SafetensorsSource, SampleSource};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Dictionary, Model};
 
 use crate::Outcome;
-
-const HELD_OUT: usize = 1024;
+use crate::embeddings::{HELD_OUT, embeddings};
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +73,12 @@ impl Problem {
 
     pub fn data(self, seed: u64) -> Outcome<Data> {
         let kind = match self {
-            Self::Embeddings => return embeddings(),
+            Self::Embeddings => {
+                let all = embeddings()?;
+                let (learned, held_out) = all.as_ref().split_at_col(all.ncols() - HELD_OUT);
+                let truth = Truth::HeldOut(held_out.to_owned());
+                return Ok(Data { samples: learned.to_owned(), truth });
+            }
             Self::Planted => Kind::Planted,
             Self::Coherent => Kind::Correlated,
         };
@@ -100,16 +103,4 @@ impl Data {
             }
         }
     }
-}
-
-fn embeddings() -> Outcome<Data> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm_l3_8192_f16.safetensors");
-    let source = SafetensorsSource::open(path, None)?;
-    let dim = SampleSource::<f32>::dim(&source);
-    let samples = SampleSource::<f32>::len(&source);
-    let mut values = vec![0.0; dim * samples];
-    source.read(0..samples, &mut values)?;
-    let all = MatRef::from_column_major_slice(&values, dim, samples);
-    let (learned, held_out) = all.split_at_col(samples - HELD_OUT);
-    Ok(Data { samples: learned.to_owned(), truth: Truth::HeldOut(held_out.to_owned()) })
 }

@@ -1,14 +1,13 @@
 //! The command line.
 
-use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use dbksvd::synthetic::Kind;
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 
 use crate::Outcome;
+use crate::options::{list, value};
 
 const HELP: &str = "\
 Plants dictionaries, learns them by four methods in equal time, and prints and draws which share of
@@ -95,17 +94,4 @@ pub fn parse() -> Outcome<Option<Arguments>> {
         return Err(format!("--seeds {}: an interval takes at least 2", arguments.seeds).into());
     }
     Ok(Some(arguments))
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
-}
-
-/// Numbers with commas between them.
-fn list(parser: &mut Parser, option: &str) -> Outcome<Vec<usize>> {
-    let text = parser.value()?.string()?;
-    let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
-    numbers.map_err(|error| format!("--{option} {text}: {error}").into())
 }

@@ -9,6 +9,8 @@
 
 mod arguments;
 mod experiment;
+#[path = "../common/options.rs"]
+mod options;
 mod picture;
 #[path = "../common/statistics.rs"]
 mod statistics;

@@ -31,7 +31,7 @@ use rayon::prelude::*;
 
 use super::renewal::{Census, Renewal, Renewed};
 use super::sums::{add_code_products, add_sample_products};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes};
@@ -165,13 +165,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         let ModState { shape, census, residual, index, directions, system } = state;
-        rayon::join(|| backend.residual(residual, y, dictionary, codes), || index.rebuild(codes));
-        let mut report = UpdateReport {
-            error_before: backend.squared_norm(residual),
-            nonzeros: index.len(),
-            unused: (0..shape.atoms).filter(|&j| index.uses(j).is_empty()).count(),
-            ..UpdateReport::default()
-        };
+        let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
 
         rayon::join(
             || add_code_products(system.matrix.as_mut(), 0.0, codes, index),

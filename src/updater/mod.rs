@@ -33,7 +33,8 @@ pub use renewal::Renewal;
 use num_traits::Float;
 
 use crate::Scalar;
-use crate::backend::Backend;
+use crate::backend::{Backend, HostBackend};
+use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
 use crate::problem::{ProblemShape, Sign};
 
@@ -124,6 +125,28 @@ pub struct UpdateReport {
     pub replaced: usize,
     /// Atoms that duplicated another, were merged with it, and replaced by samples.
     pub merged: usize,
+}
+
+/// R ← Y − DX and `index` ← which samples use each atom, at the start of an update; what there is to
+/// report so far. The index counts in so many `parts`.
+fn begin<B: HostBackend>(
+    backend: &B,
+    (residual, index): (&mut B::Matrix, &mut AtomIndex),
+    y: &B::Matrix,
+    dictionary: &B::Matrix,
+    codes: &SparseCodes<B::Scalar>,
+    parts: usize,
+) -> UpdateReport {
+    rayon::join(
+        || backend.residual(residual, y, dictionary, codes),
+        || index.rebuild_in_parts(codes, parts),
+    );
+    UpdateReport {
+        error_before: backend.squared_norm(residual),
+        nonzeros: index.len(),
+        unused: (0..codes.atoms()).filter(|&j| index.uses(j).is_empty()).count(),
+        ..UpdateReport::default()
+    }
 }
 
 /// max(c, 0) for non-negative codes.

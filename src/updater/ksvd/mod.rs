@@ -43,7 +43,7 @@ use faer::{Mat, MatMut};
 use rayon::prelude::*;
 
 use super::renewal::{Census, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, project};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin, project};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut};
 use crate::codes::{AtomIndex, SparseCodes, Use};
@@ -131,17 +131,8 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         let parts = self.parts(codes);
-        let (residual, index) = (&mut state.residual, &mut state.index);
-        rayon::join(
-            || backend.residual(residual, y, dictionary, codes),
-            || index.rebuild_in_parts(codes, parts),
-        );
-        let mut report = UpdateReport {
-            error_before: backend.squared_norm(&state.residual),
-            nonzeros: state.index.len(),
-            ..UpdateReport::default()
-        };
-        report.unused = (0..state.shape.atoms).filter(|&j| state.index.uses(j).is_empty()).count();
+        let work = (&mut state.residual, &mut state.index);
+        let mut report = begin(backend, work, y, dictionary, codes, parts);
 
         // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));

@@ -38,7 +38,7 @@ use faer::Mat;
 
 use super::renewal::{Census, Renewed};
 use super::sums::{add_code_products, add_sample_products};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
 use crate::Scalar;
 use crate::backend::{HostBackend, zeros};
 use crate::codes::AtomIndex;
@@ -103,13 +103,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         let OnlineState { shape, past, residual, index, descent } = state;
-        rayon::join(|| backend.residual(residual, y, dictionary, codes), || index.rebuild(codes));
-        let mut report = UpdateReport {
-            error_before: backend.squared_norm(residual),
-            nonzeros: index.len(),
-            unused: (0..shape.atoms).filter(|&j| index.uses(j).is_empty()).count(),
-            ..UpdateReport::default()
-        };
+        let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
 
         past.minibatches += 1;
         let retention = self.forgetting.retention_at(past.minibatches);
