@@ -1,5 +1,6 @@
 //! The examples, run as programs.
 
+mod ablation;
 mod encode;
 mod features;
 mod images;
