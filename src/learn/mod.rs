@@ -152,9 +152,6 @@ where
         if let Some(preprocessing) = &config.preprocessing {
             preprocessing.check(dim)?;
         }
-        let shape = config.settings.shape(dim);
-        shape.check()?;
-        config.coder.check(&shape)?;
-        config.updater.check(&shape)
+        config.check_parts(dim)
     }
 }
