@@ -60,6 +60,7 @@
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
 //! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search; the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
+//! | [`Groups`] | nested groups of atoms, for Matryoshka dictionaries |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`source`] | samples in memory and in files, read by ranges; shards, splits |
 //! | [`Preprocessing`], [`Outliers`] | means, scales, and samples of extreme norm |
@@ -135,6 +136,7 @@ pub mod error;
 #[cfg(feature = "npy")]
 pub mod export;
 mod fingerprint;
+mod groups;
 mod init;
 mod kernel;
 pub mod learn;
@@ -163,6 +165,7 @@ pub use dictionary::Dictionary;
 pub use encoder::Encoder;
 pub use error::Error;
 pub use faer;
+pub use groups::Groups;
 pub use learn::{DbKsvd, Initialisation};
 pub use model::Model;
 pub use preprocessing::{Outliers, Preprocessing};

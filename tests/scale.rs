@@ -3,6 +3,7 @@
 mod scale {
     mod checkpoints;
     mod preprocessing;
+    mod restarts;
     mod runs;
     mod sources;
     mod warm_starts;

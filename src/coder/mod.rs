@@ -7,6 +7,7 @@
 //! | [`Swaps`] | improves another coder's supports until no swap of one atom helps | for final codes, where errors matter more than time |
 //! | [`MatchingPursuit`] | one coefficient a step | to compare with KSVD.jl, or where it is fast enough only so |
 //! | [`TopK`] | the k largest activations, of the dictionary or an encoder | to code as an autoencoder does |
+//! | [`Matryoshka`] | groups of atoms in turn, each on what those before it left | where prefixes of the dictionary are to be used by themselves |
 //! | [`Exact`] | the optimum, for up to 64 atoms and 5 nonzeros | to know how far from it the others are |
 //!
 //! Measured side by side in `docs/coders.md` of the repository; `examples/custom_coder.rs` adds another
@@ -61,6 +62,7 @@ mod full_gram;
 mod idle;
 mod least_squares;
 mod matching_pursuit;
+pub(crate) mod matryoshka;
 mod omp;
 mod pursuit;
 mod swaps;
@@ -71,6 +73,7 @@ pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};
 pub use exact::{Certificate, Exact, ExactState};
 pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
+pub use matryoshka::{Matryoshka, MatryoshkaState};
 pub use omp::{Omp, OmpState};
 pub use pursuit::{PursuitRule, Selection, Tolerance};
 pub use swaps::{Swaps, SwapsState};

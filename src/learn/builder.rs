@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{DbKsvd, Growth, Initialisation, Plateau};
 use crate::backend::Backend;
-use crate::coder::SparseCoder;
+use crate::coder::{Matryoshka, SparseCoder};
 use crate::error::Error;
+use crate::groups::Groups;
 use crate::preprocessing::{Outliers, Preprocessing, Wanted};
 use crate::problem::{ProblemShape, Sign};
 use crate::source::HeldOut;
-use crate::updater::DictionaryUpdater;
+use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 
 /// The scalars of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,6 +135,7 @@ impl Settings {
 /// | [`plateau`](Self::plateau) | none | | ends the run when evaluations no longer improve |
 /// | [`coder`](Self::coder) | [`BatchOmp`](crate::coder::BatchOmp) | | sparse coding, its stop rules |
 /// | [`updater`](Self::updater) | [`KSvd`](crate::updater::KSvd) | | dictionary update, its atom batch |
+/// | [`matryoshka`](Self::matryoshka) | none | sizes that add up to m | atoms in nested groups |
 #[derive(Clone, Debug)]
 #[must_use = "call `build` to check the parameters and get a `DbKsvd`"]
 pub struct Builder<B: Backend, C, U> {
@@ -310,6 +312,21 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }
 
+    /// Learns atoms in nested groups: coder and updater, as they are set so far, work on one group after
+    /// the other, each on what the groups before it left. Sets both, so that their groups are the same;
+    /// code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
+    /// [grows](Self::growth).
+    pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U, C>>
+    where
+        C: Clone,
+    {
+        let Self { settings, initialisation, preprocessing, held_out, backend, coder, updater } =
+            self;
+        let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater).coder(coder.clone());
+        let coder = Matryoshka::new(groups).coder(coder);
+        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
+    }
+
     /// Checks every parameter.
     ///
     /// # Errors
@@ -336,10 +353,22 @@ impl<B: Backend, C, U> Builder<B, C, U> {
             dim = dictionary.dim();
         }
         settings.check()?;
-        let shape = settings.shape(dim);
-        shape.check()?;
-        self.coder.check(&shape)?;
-        self.updater.check(&shape)?;
+        self.check_parts(dim)?;
         Ok(DbKsvd { config: self })
+    }
+
+    /// Whether coder and updater can serve the dictionary at every size that it will have.
+    pub(super) fn check_parts(&self, dim: usize) -> Result<(), Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        self.settings.shape(dim).check()?;
+        for atoms in self.settings.sizes() {
+            let shape = self.settings.shape_of(dim, atoms);
+            self.coder.check(&shape)?;
+            self.updater.check(&shape)?;
+        }
+        Ok(())
     }
 }

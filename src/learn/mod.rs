@@ -11,6 +11,7 @@ mod observer;
 mod preset;
 mod reader;
 mod report;
+mod restarts;
 mod run;
 mod session;
 mod stop;
@@ -23,6 +24,7 @@ pub use course::Best;
 pub use growth::Growth;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
+pub use restarts::{BestOf, Restart};
 pub use run::{Fit, Run};
 pub use session::{Session, StepReport};
 pub use stop::{Plateau, StopReason, StopToken};
@@ -152,9 +154,6 @@ where
         if let Some(preprocessing) = &config.preprocessing {
             preprocessing.check(dim)?;
         }
-        let shape = config.settings.shape(dim);
-        shape.check()?;
-        config.coder.check(&shape)?;
-        config.updater.check(&shape)
+        config.check_parts(dim)
     }
 }

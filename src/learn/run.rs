@@ -17,7 +17,7 @@ use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::model::Model;
-use crate::source::{SampleSource, split, steps};
+use crate::source::{SampleSource, Subset, split, steps};
 use crate::updater::DictionaryUpdater;
 use crate::{Dictionary, Scalar};
 
@@ -44,13 +44,13 @@ use crate::{Dictionary, Scalar};
 /// ```
 #[must_use = "call `finish` to learn"]
 pub struct Run<'a, B: Backend, C, U> {
-    learner: &'a DbKsvd<B, C, U>,
-    source: &'a dyn SampleSource<B::Scalar>,
-    held_out: Option<&'a dyn SampleSource<B::Scalar>>,
-    observer: Option<&'a mut dyn Observer<B::Scalar>>,
-    token: Option<StopToken>,
+    pub(super) learner: &'a DbKsvd<B, C, U>,
+    pub(super) source: &'a dyn SampleSource<B::Scalar>,
+    pub(super) held_out: Option<&'a dyn SampleSource<B::Scalar>>,
+    pub(super) observer: Option<&'a mut dyn Observer<B::Scalar>>,
+    pub(super) token: Option<StopToken>,
     #[cfg(feature = "safetensors")]
-    checkpoints: Option<Checkpoints>,
+    pub(super) checkpoints: Option<Checkpoints>,
 }
 
 /// What a run gives, whatever ended it.
@@ -141,10 +141,15 @@ where
     /// dictionary that could be trusted: that is an error here as well, and the newest checkpoint the
     /// place to go on from.
     pub fn finish(self) -> Result<Fit<B::Scalar>, Error> {
-        let Self { learner, source, held_out, .. } = self;
-        let settings = &learner.config.settings;
+        let sources = self.sources()?;
+        self.learn(sources.learned(), sources.held_out())
+    }
+
+    /// What is learned from, and what is measured on.
+    pub(super) fn sources(&self) -> Result<Sources<'a, B::Scalar>, Error> {
+        let Self { learner, source, held_out, .. } = *self;
         let Some(part) = &learner.config.held_out else {
-            return self.learn(source, held_out);
+            return Ok(Sources::Given { source, held_out });
         };
         if held_out.is_some() {
             let (found, expected) = ("a part of the source and a source", "one of them");
@@ -153,11 +158,11 @@ where
         if source.is_empty() {
             return Err(Error::NoSamples { argument: "source" });
         }
-        let (learned, held_out) = split(source, part, settings.seed)?;
-        self.learn(&learned, Some(&held_out))
+        let (learned, held_out) = split(source, part, learner.config.settings.seed)?;
+        Ok(Sources::Split { learned, held_out })
     }
 
-    fn learn(
+    pub(super) fn learn(
         self,
         source: &dyn SampleSource<B::Scalar>,
         held_out: Option<&dyn SampleSource<B::Scalar>>,
@@ -212,6 +217,30 @@ where
             store,
         };
         driver.drive()
+    }
+}
+
+/// The samples of a run.
+pub(super) enum Sources<'a, T> {
+    Given { source: &'a dyn SampleSource<T>, held_out: Option<&'a dyn SampleSource<T>> },
+    Split { learned: Part<'a, T>, held_out: Part<'a, T> },
+}
+
+type Part<'a, T> = Subset<&'a dyn SampleSource<T>>;
+
+impl<T: Scalar> Sources<'_, T> {
+    pub(super) fn learned(&self) -> &dyn SampleSource<T> {
+        match self {
+            Self::Given { source, .. } => *source,
+            Self::Split { learned, .. } => learned,
+        }
+    }
+
+    pub(super) fn held_out(&self) -> Option<&dyn SampleSource<T>> {
+        match self {
+            Self::Given { held_out, .. } => *held_out,
+            Self::Split { held_out, .. } => Some(held_out),
+        }
     }
 }
 

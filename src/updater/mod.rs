@@ -10,6 +10,7 @@
 //! | [`Online`] | statistics of all minibatches, descent on atoms (Mairal 2009) | for small minibatches and streams, with memory for m² numbers |
 //! | [`Mod`] | the best dictionary for the codes, by least squares (Engan 1999) | for few atoms and all samples at once; never for minibatches |
 //! | [`Incoherent`] around any of these | moves atoms apart that are too much alike | where the codes must be identifiable, at some cost of error |
+//! | [`MatryoshkaUpdates`] around any of these | updates nested groups of atoms in turn | for dictionaries whose prefixes are to be used by themselves |
 //!
 //! All are measured against each other in `docs/updaters.md` and `docs/study/phase` of the
 //! repository.
@@ -17,6 +18,7 @@
 mod incoherent;
 mod kept;
 mod ksvd;
+mod matryoshka;
 mod method_of_directions;
 mod online;
 mod renewal;
@@ -26,6 +28,7 @@ pub use incoherent::{Incoherent, IncoherentState};
 pub use kept::{Kept, KeptArray};
 pub(crate) use ksvd::Sweep;
 pub use ksvd::{AtomRule, Decorrelation, KSvd, KSvdState, LeadingPair, Memory};
+pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState, Recoding};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;

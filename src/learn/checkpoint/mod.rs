@@ -132,6 +132,17 @@ impl Checkpoints {
         self
     }
 
+    /// Those of one of several runs.
+    pub(super) fn of_run(&self, number: usize) -> Self {
+        let directory = self.directory.join(format!("run-{number:03}"));
+        // Only the first is sure to have begun.
+        let resume = match self.resume {
+            Resume::Always if number > 0 => Resume::IfPresent,
+            resume => resume,
+        };
+        Self { directory, resume, ..self.clone() }
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.every_steps == Some(0) {
             return Err(Error::argument("every_steps", 0, "at least 1"));

@@ -226,7 +226,8 @@ impl<T: Scalar> Renewed<'_, T> {
         vacancies
     }
 
-    /// Samples by falling error, without those that are represented to rounding.
+    /// Samples by falling error, without those that are represented to rounding, and without zero ones, whose
+    /// codes may not be empty where another part of the dictionary has just taken over all they were.
     fn worst_represented(&self) -> Vec<usize> {
         let (residual, samples) = (self.residual.as_ref(), self.samples);
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
@@ -234,7 +235,7 @@ impl<T: Scalar> Renewed<'_, T> {
             .filter_map(|i| {
                 let error = kernel::energy(column(residual, i));
                 let energy = kernel::energy(column(samples, i));
-                (error > 16.0 * T::EPSILON * energy).then_some((error, i))
+                (energy > 0.0 && error > 16.0 * T::EPSILON * energy).then_some((error, i))
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

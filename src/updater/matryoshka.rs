@@ -1,0 +1,296 @@
+//! Nested updates: each group of atoms is updated on what the groups before it left.
+//!
+//! ```text
+//! T ← Y
+//! for each group g of atoms:
+//!     D_g, X_g ← the inner updater, on the samples T
+//!     X_g ← the inner coder's codes of T on D_g                  if asked for
+//!     T ← T − D_g X_g,  or 0 for samples of which rounding alone is left
+//! ```
+//! With [`Recoding::EachGroup`], atom batches of one and the exact pair this is a step of KSVD.jl's
+//! Matryoshka loop. That is fed by codes of all atoms alike in its first step; here the codes are those of
+//! the coder, and with [`Matryoshka`](crate::coder::Matryoshka) follow the same rule from the start.
+
+use rayon::prelude::*;
+
+use super::{DictionaryUpdater, KSvd, Kept, Step, UpdateReport};
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::coder::matryoshka::{Group, Target, join, shapes_of};
+use crate::coder::{BatchOmp, SparseCoder};
+use crate::codes::SparseCodes;
+use crate::error::{BackendError, Error};
+use crate::groups::Groups;
+use crate::problem::ProblemShape;
+
+/// Samples whose codes one task takes.
+const SAMPLES_A_TASK: usize = 256;
+
+/// Whether a group is coded anew, once it is updated, before the next one gets what it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Recoding {
+    /// No: it leaves what its codes leave after the update, which the inner updater has refitted.
+    #[default]
+    Never,
+    /// Yes, as KSVD.jl does: each step then codes twice.
+    EachGroup,
+}
+
+/// Updates groups of atoms in turn, each on what the groups before it left.
+///
+/// | parameter | default | purpose |
+/// |---|---|---|
+/// | groups | given | sizes and budgets of the groups, the same as the coder's |
+/// | [`updater`](Self::updater) | [`KSvd`] | updates each group; memory and renewal are a group's own |
+/// | [`recoding`](Self::recoding) | never | whether each group is coded anew after its update |
+/// | [`coder`](Self::coder) | [`BatchOmp`] | what codes it anew |
+///
+/// It goes with [`Matryoshka`](crate::coder::Matryoshka) as the coder;
+/// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Fed by another coder, whose codes
+/// know nothing of groups, it makes of them what they are worth: each group gets the atoms of it that they
+/// use.
+///
+/// Complexity: that of the inner updater, a product with the codes for each group and one more, and, with
+/// recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N of the minibatch,
+/// d·m, and two copies of the codes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
+    groups: Groups,
+    updater: U,
+    coder: C,
+    recoding: Recoding,
+}
+
+impl MatryoshkaUpdates {
+    /// Updates each group by [`KSvd::new`].
+    #[must_use]
+    pub fn new(groups: Groups) -> Self {
+        let (updater, coder, recoding) = (KSvd::new(), BatchOmp::new(), Recoding::default());
+        Self { groups, updater, coder, recoding }
+    }
+}
+
+impl<U, C> MatryoshkaUpdates<U, C> {
+    /// Updates each group by another updater.
+    #[must_use]
+    pub fn updater<Other>(self, updater: Other) -> MatryoshkaUpdates<Other, C> {
+        let Self { groups, coder, recoding, .. } = self;
+        MatryoshkaUpdates { groups, updater, coder, recoding }
+    }
+
+    /// Codes groups anew by another coder.
+    #[must_use]
+    pub fn coder<Other>(self, coder: Other) -> MatryoshkaUpdates<U, Other> {
+        let Self { groups, updater, recoding, .. } = self;
+        MatryoshkaUpdates { groups, updater, coder, recoding }
+    }
+
+    /// Whether each group is coded anew after its update.
+    #[must_use]
+    pub fn recoding(mut self, recoding: Recoding) -> Self {
+        self.recoding = recoding;
+        self
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The shape of a group for the inner updater: its codes may hold as many of its atoms as codes of all
+    /// atoms do, since any coder may have made them.
+    fn shape_for_update(shape: &ProblemShape, of_group: &ProblemShape) -> ProblemShape {
+        ProblemShape { sparsity: shape.sparsity.min(of_group.atoms), ..*of_group }
+    }
+}
+
+/// The states of the inner updater, one a group, and of the coder where groups are coded anew.
+#[derive(Debug)]
+pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
+    groups: Vec<Group<B::Matrix, B::Scalar, Updated<B::Scalar, S, E>>>,
+    target: Target<B::Matrix>,
+    residual: B::Matrix,
+    order: Vec<u32>,
+}
+
+/// What a group is updated, and perhaps coded, with.
+#[derive(Debug)]
+struct Updated<T, S, E> {
+    updater: S,
+    recoded: Option<(E, SparseCodes<T>)>,
+}
+
+impl<B, U, C> DictionaryUpdater<B> for MatryoshkaUpdates<U, C>
+where
+    B: HostBackend,
+    U: DictionaryUpdater<B>,
+    C: SparseCoder<B>,
+{
+    type State = MatryoshkaUpdatesState<B, U::State, C::State>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        self.groups.check(shape)?;
+        for (_, group) in shapes_of(&self.groups, shape) {
+            self.updater.check(&Self::shape_for_update(shape, &group))?;
+            if self.recoding == Recoding::EachGroup {
+                self.coder.check(&group)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let groups = shapes_of(&self.groups, shape).map(|(first, group)| {
+            let of_update = Self::shape_for_update(shape, &group);
+            let recoded = match self.recoding {
+                Recoding::Never => None,
+                Recoding::EachGroup => Some((
+                    self.coder.prepare(backend, &group)?,
+                    backend.codes(group.atoms, 0, group.sparsity)?,
+                )),
+            };
+            Ok(Group {
+                first,
+                atoms: group.atoms,
+                dictionary: backend.zeros(group.dim, group.atoms)?,
+                codes: backend.codes(group.atoms, 0, of_update.sparsity)?,
+                state: Updated { updater: self.updater.prepare(backend, &of_update)?, recoded },
+            })
+        });
+        Ok(MatryoshkaUpdatesState {
+            groups: groups.collect::<Result<_, BackendError>>()?,
+            target: Target::new(backend, shape.dim)?,
+            residual: backend.zeros(shape.dim, 0)?,
+            order: Vec::with_capacity(shape.atoms),
+        })
+    }
+
+    fn update(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+        dictionary: &mut B::Matrix,
+        step: &Step<'_>,
+    ) -> Result<UpdateReport, BackendError> {
+        let MatryoshkaUpdatesState { groups, target, residual, order } = state;
+        backend.residual(residual, y, dictionary, codes);
+        let mut report = UpdateReport {
+            error_before: backend.squared_norm(residual),
+            nonzeros: codes.nnz(),
+            ..UpdateReport::default()
+        };
+        target.begin();
+        let count = groups.len();
+        for (g, group) in groups.iter_mut().enumerate() {
+            group.take_atoms(backend, dictionary);
+            take_codes(codes, group.first, &mut group.codes);
+            let atoms = group.first..group.first + group.atoms;
+            order.clear();
+            let of_group = step.order.iter().filter(|&&atom| atoms.contains(&(atom as usize)));
+            order.extend(of_group.map(|&atom| atom - group.first as u32));
+            let step = Step { order, progress: step.progress };
+            let Updated { updater, recoded } = &mut group.state;
+            let (new, x, t) = (&mut group.dictionary, &mut group.codes, target.matrix(y));
+            let done = self.updater.update(backend, updater, t, x, new, &step)?;
+            report.unused += done.unused;
+            report.undone += done.undone;
+            report.replaced += done.replaced;
+            report.merged += done.merged;
+            if let Some((coder, recoded)) = recoded {
+                self.coder.set_dictionary(backend, coder, new);
+                self.coder.encode(backend, coder, new, t, recoded);
+            }
+            let x = recoded.as_ref().map_or(&group.codes, |(_, recoded)| recoded);
+            if g + 1 < count {
+                target.leave(backend, y, &group.dictionary, x);
+            }
+            let mut place = backend.view_mut(dictionary).subcols_mut(group.first, group.atoms);
+            place.copy_from(backend.view(&group.dictionary));
+        }
+        let parts: Vec<_> = groups
+            .iter()
+            .map(|Group { first, codes, state, .. }| {
+                (*first as u32, state.recoded.as_ref().map_or(codes, |(_, recoded)| recoded))
+            })
+            .collect();
+        join(&parts, codes);
+        backend.residual(residual, y, dictionary, codes);
+        report.error_after = backend.squared_norm(residual);
+        Ok(report)
+    }
+
+    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
+        let mut kept = Kept::new();
+        for (g, group) in state.groups.iter().enumerate() {
+            let of_group = self.updater.keep(backend, &group.state.updater)?;
+            for (name, array) in of_group.iter() {
+                kept.insert(format!("{}{name}", prefix(g)), array.clone());
+            }
+        }
+        Ok(kept)
+    }
+
+    fn restore(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        kept: &Kept<B::Scalar>,
+    ) -> Result<(), Error> {
+        for (g, group) in state.groups.iter_mut().enumerate() {
+            let prefix = prefix(g);
+            let mut of_group = Kept::new();
+            for (name, array) in kept.iter() {
+                if let Some(name) = name.strip_prefix(&prefix) {
+                    of_group.insert(name, array.clone());
+                }
+            }
+            let restored = self.updater.restore(backend, &mut group.state.updater, &of_group);
+            restored.map_err(|error| match error {
+                Error::Kept { name, found, expected } => {
+                    Error::Kept { name: format!("{prefix}{name}"), found, expected }
+                }
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn description(&self) -> String {
+        let Self { groups, updater, coder, recoding } = self;
+        let (groups, updater) = (groups.description(), updater.description());
+        let recoding = match recoding {
+            Recoding::Never => "never".to_owned(),
+            Recoding::EachGroup => format!("by {}", coder.description()),
+        };
+        format!("Matryoshka(groups: {groups}, updater: {updater}, recoding: {recoding})")
+    }
+}
+
+/// What the names of a group's arrays begin with.
+fn prefix(group: usize) -> String {
+    format!("group.{group}.")
+}
+
+/// X_g ← the rows of X from atom `first` on, as many as X_g has.
+fn take_codes<T: Scalar>(codes: &SparseCodes<T>, first: usize, into: &mut SparseCodes<T>) {
+    let atoms = first..first + into.atoms();
+    into.reset(codes.samples());
+    into.par_blocks_mut(SAMPLES_A_TASK).for_each(|mut block| {
+        for within in 0..block.len() {
+            let i = block.first() + within;
+            let entries = codes.support(i).iter().zip(codes.values(i));
+            let own = entries.filter(|(atom, _)| atoms.contains(&(**atom as usize)));
+            block.write(within, |support, values| {
+                let slots = support.iter_mut().zip(values);
+                let taken = slots.zip(own).map(|((slot, value), (&atom, &x))| {
+                    (*slot, *value) = (atom - first as u32, x);
+                });
+                taken.count()
+            });
+        }
+    });
+}
