@@ -2,6 +2,7 @@
 
 mod growth;
 mod ksvdjl;
+mod matryoshka;
 mod minibatches;
 mod properties;
 mod updaters;

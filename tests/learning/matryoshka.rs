@@ -1,10 +1,9 @@
 //! Nested groups of atoms: equality with KSVD.jl's step, prefixes that stand by themselves, budgets that add
 //! up, and runs that are the same on any number of threads and resumed anywhere.
 
-mod support;
-
 use std::ops::ControlFlow;
 
+use crate::support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
 use dbksvd::backend::{Faer, HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Matryoshka, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
@@ -17,7 +16,6 @@ use dbksvd::updater::{
     Step, UpdateReport,
 };
 use dbksvd::{DbKsvd, Dictionary, Error, Groups, Model, ProblemShape, Scalar, Sign, conformance};
-use support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
 use tempfile::TempDir;
 
 /// As in `tests/ksvdjl.rs`.
@@ -61,7 +59,7 @@ where
     C: SparseCoder<B>,
     KSvd: DictionaryUpdater<B>,
 {
-    let load = |name| support::columns(&format!("reference/ksvdjl/{name}.npy"));
+    let load = |name| crate::support::columns(&format!("reference/ksvdjl/{name}.npy"));
     let (y, mut d, x0) = (load("Y"), load("D0_matryoshka"), load("X0_matryoshka"));
     let (d1, x1) = (load("D1_matryoshka"), load("X1_matryoshka"));
     let updater = MatryoshkaUpdates::new(Groups::doubling(32, 8))
@@ -223,7 +221,7 @@ fn each_group_codes_what_the_groups_before_it_left() {
     let mut expected = Mat::zeros(45, samples.ncols());
     for (&size, budget) in groups.sizes().iter().zip(groups.budgets_of(8)) {
         let atoms = model.dictionary().as_mat().subcols(start, size).to_owned();
-        let own = support::encode::<Faer<f64>, _>(
+        let own = crate::support::encode::<Faer<f64>, _>(
             Omp::new(),
             &atoms,
             left.as_ref(),
