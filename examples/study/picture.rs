@@ -267,6 +267,7 @@ fn place(excess: f64) -> i32 {
 
 fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, pos: Pos) -> Painted {
     let style = TextStyle::from((FONT, size).into_font()).color(&INK).pos(pos);
-    area.draw(&Text::new(text.to_owned(), at, style))?;
+    // The font's letters stand above the middle of its lines.
+    area.draw(&Text::new(text.to_owned(), (at.0, at.1 + size / 6), style))?;
     Ok(())
 }

@@ -31,7 +31,7 @@ import torch
 from safetensors.torch import save_file
 
 BATCH = 512
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 AUX_WEIGHT = 1 / 32
 DECAY = 0.2  # of the run
 CONVERGED = 0.01  # an error lower by less is no gain
