@@ -124,7 +124,7 @@ fn paint_pareto(path: &Path, arguments: &Arguments, rows: &[Row]) -> Painted {
         .axis_style(INK)
         .draw()?;
     let mut line = 0;
-    for place in 0..METHODS.len() {
+    for (place, described) in METHODS.iter().enumerate() {
         let method = Method(place);
         let (colour, mark) = look(method);
         let points: Vec<(f64, Estimate)> = rows
@@ -150,7 +150,7 @@ fn paint_pareto(path: &Path, arguments: &Arguments, rows: &[Row]) -> Painted {
         area.draw(&PathElement::new([(LEGEND, y), (LEGEND + 50, y)], colour.stroke_width(2)))?;
         draw_mark(&area, (LEGEND + 25, y), colour, mark)?;
         let left = Pos::new(HPos::Left, VPos::Center);
-        write(&area, METHODS[place].name, (LEGEND + 64, y), 24, left)?;
+        write(&area, described.name, (LEGEND + 64, y), 24, left)?;
         line += 1;
     }
     area.present()?;
@@ -195,7 +195,7 @@ const LINE: i32 = 44;
 const TOP: i32 = 110;
 const TITLE: i32 = 62;
 /// Excess in per cent at the ends of the scale, as powers of ten.
-const DECADES: (i32, i32) = (-2, 3);
+const DECADES: (i32, i32) = (-1, 4);
 
 fn paint_optimum(path: &Path, arguments: &Arguments, gaps: &[Gap]) -> Painted {
     let mut panels: Vec<(Owner, usize, Vec<&Gap>)> = Vec::new();
