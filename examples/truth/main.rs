@@ -4,6 +4,7 @@
 //! `-- --features 16k --seeds 5` is the published one. `--help` lists the arguments.
 
 mod arguments;
+#[path = "../common/clock.rs"]
 mod clock;
 mod embeddings;
 #[path = "../common/statistics.rs"]

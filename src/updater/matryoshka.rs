@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::{DictionaryUpdater, KSvd, Kept, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{Backend, HostBackend};
 use crate::coder::matryoshka::{Group, Target, join, shapes_of};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::codes::SparseCodes;
@@ -108,11 +108,15 @@ impl<U, C> MatryoshkaUpdates<U, C> {
 /// The states of the inner updater, one a group, and of the coder where groups are coded anew.
 #[derive(Debug)]
 pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
-    groups: Vec<Group<B::Matrix, B::Scalar, Updated<B::Scalar, S, E>>>,
+    groups: Vec<Part<B, S, E>>,
     target: Target<B::Matrix>,
     residual: B::Matrix,
     order: Vec<u32>,
 }
+
+/// A group, and what it is updated with.
+type Part<B, S, E> =
+    Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
 
 /// What a group is updated, and perhaps coded, with.
 #[derive(Debug)]

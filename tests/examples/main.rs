@@ -5,8 +5,8 @@ mod encode;
 mod features;
 mod images;
 mod learn;
-mod phase;
 mod sae;
+mod studies;
 
 #[path = "../support/programs.rs"]
 mod programs;
