@@ -4,6 +4,7 @@ mod builder;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod course;
+mod driver;
 mod evaluation;
 mod extend;
 mod growth;

@@ -1,25 +1,24 @@
 //! One run of a learner: on which samples, watched by whom, ended and saved how.
 
-use std::ops::ControlFlow;
-use std::thread;
 use std::time::Instant;
 
 #[cfg(feature = "safetensors")]
-use super::checkpoint::{Checkpoints, OnFailure, Store};
+use super::checkpoint::{Checkpoints, Store};
 use super::course::{Best, Course};
+use super::driver::Driver;
 use super::evaluation::Examiner;
-use super::observer::{Guarded, Observer, Progress, Renewed, Snapshot};
-use super::reader::{Reader, Schedule};
-use super::report::{EpochReport, Report, Seconds};
-use super::session::{Outcome, Trainer};
-use super::{DbKsvd, Every, StopReason, StopToken};
+use super::observer::{Guarded, Observer};
+use super::reader::Schedule;
+use super::report::Report;
+use super::session::Trainer;
+use super::{DbKsvd, StopToken};
+use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::model::Model;
-use crate::source::{SampleSource, Subset, split, steps};
+use crate::source::{SampleSource, Subset, split};
 use crate::updater::DictionaryUpdater;
-use crate::{Dictionary, Scalar};
 
 /// A run that is set up: [`DbKsvd::run`] makes one, [`finish`](Self::finish) lets it learn.
 ///
@@ -241,254 +240,5 @@ impl<T: Scalar> Sources<'_, T> {
             Self::Given { held_out, .. } => *held_out,
             Self::Split { held_out, .. } => Some(held_out),
         }
-    }
-}
-
-/// Everything that a run works with.
-struct Driver<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
-    learner: &'a DbKsvd<B, C, U>,
-    schedule: Schedule<'a, B::Scalar>,
-    trainer: Trainer<B, C, U>,
-    course: Course<B::Scalar>,
-    examiner: Option<Examiner<'a, B>>,
-    observer: Guarded<'a, B::Scalar>,
-    token: Option<StopToken>,
-    /// Whether the trainer's state is that after a step: not within one, when a backend may fail.
-    is_whole: bool,
-    #[cfg(feature = "safetensors")]
-    store: Option<Store>,
-}
-
-impl<B, C, U> Driver<'_, B, C, U>
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
-    fn drive(mut self) -> Result<Fit<B::Scalar>, Error> {
-        let (schedule, position) = (self.schedule, self.course.position);
-        let ended = thread::scope(|scope| {
-            let mut reader = Reader::start(scope, schedule, position)?;
-            self.take_steps(&mut reader)
-        });
-        let (stop, failure) = match ended {
-            Ok(stop) => (stop, None),
-            Err(error) => (StopReason::Failed, Some(error)),
-        };
-        self.end(stop, failure)
-    }
-
-    /// Steps, and what follows each, until there is a reason to stop.
-    fn take_steps(&mut self, reader: &mut Reader<'_, B::Scalar>) -> Result<StopReason, Error> {
-        loop {
-            if let Some(stop) = self.reason_to_stop() {
-                return Ok(stop);
-            }
-            let mut samples = reader.next()?;
-            let loaded = self.trainer.load(&self.learner.config, &mut samples)?;
-            reader.give_back(samples);
-            let progress = self.learner.config.settings.progress_of(self.share_done());
-            self.is_whole = false;
-            let outcome = self.trainer.step(&self.learner.config, loaded, progress)?;
-            self.is_whole = true;
-            self.course.add(&outcome);
-            self.tell_of_step(&outcome);
-            let epoch = self.course.end_epoch(self.schedule.source.len());
-            if let Some(epoch) = &epoch {
-                self.tell_of_epoch(epoch);
-            }
-            if self.is_evaluation_due(epoch.is_some())
-                && let Some(stop) = self.evaluate()?
-            {
-                return Ok(stop);
-            }
-            #[cfg(feature = "safetensors")]
-            if self.store.as_ref().is_some_and(|store| store.is_due(self.trainer.steps)) {
-                self.save()?;
-            }
-        }
-    }
-
-    fn reason_to_stop(&self) -> Option<StopReason> {
-        let settings = &self.learner.config.settings;
-        if self.course.position.epoch > settings.epochs {
-            return Some(StopReason::Completed);
-        }
-        if settings.max_steps.is_some_and(|most| self.trainer.steps >= most) {
-            return Some(StopReason::Steps);
-        }
-        if self.observer.has_asked_to_stop {
-            return Some(StopReason::Observer);
-        }
-        if self.token.as_ref().is_some_and(StopToken::is_stopped) {
-            return Some(StopReason::Token);
-        }
-        let budget = settings.time_budget?.as_secs_f64();
-        (self.course.elapsed() >= budget).then_some(StopReason::Time)
-    }
-
-    /// The share of the run that lies behind: of its steps or, if that is more, of its time.
-    fn share_done(&self) -> f64 {
-        let settings = &self.learner.config.settings;
-        let per_epoch = steps(self.schedule.source.len(), self.schedule.minibatch);
-        let planned = settings.epochs as f64 * per_epoch as f64;
-        let planned = settings.max_steps.map_or(planned, |most| planned.min(most as f64));
-        let of_steps = self.trainer.steps as f64 / planned;
-        let of_time = settings.time_budget.map(|time| self.course.elapsed() / time.as_secs_f64());
-        of_time.map_or(of_steps, |of_time| of_steps.max(of_time)).min(1.0)
-    }
-
-    fn tell_of_step(&mut self, outcome: &Outcome) {
-        let settings = &self.learner.config.settings;
-        let progress = Progress {
-            epoch: self.course.position.epoch,
-            epochs: settings.epochs,
-            step: self.course.position.step,
-            steps: steps(self.schedule.source.len(), self.schedule.minibatch),
-            total_steps: self.trainer.steps,
-            done: self.share_done(),
-            samples: outcome.moments.samples,
-            fvu: self.course.tally.moments.fvu(),
-            elapsed: self.course.elapsed(),
-        };
-        self.observer.tell(|observer| observer.on_step(&progress));
-        let (replaced, merged) = (outcome.update.replaced, outcome.update.merged);
-        if replaced + merged > 0 {
-            let renewed = Renewed { step: self.trainer.steps, replaced, merged };
-            self.observer.tell(|observer| observer.on_renewal(&renewed));
-        }
-    }
-
-    fn tell_of_epoch(&mut self, epoch: &EpochReport) {
-        let Self { trainer, learner, observer, .. } = self;
-        let snapshot = Snapshot { fetch: &|| trainer.model(&learner.config) };
-        observer.tell(|observer| observer.on_epoch(epoch, &snapshot));
-    }
-
-    fn is_evaluation_due(&self, epoch_ended: bool) -> bool {
-        match self.learner.config.settings.evaluate_every {
-            Every::Epoch => epoch_ended,
-            Every::Steps(steps) => self.trainer.steps.is_multiple_of(steps),
-        }
-    }
-
-    /// Measures the dictionary as it is now, and says whether that is good enough, or no better.
-    fn evaluate(&mut self) -> Result<Option<StopReason>, Error> {
-        let config = &self.learner.config;
-        let step = self.trainer.steps;
-        let evaluation = match &mut self.examiner {
-            None if self.course.watched.moments.samples == 0 => return Ok(None),
-            None => self.course.watch(step),
-            Some(examiner) => {
-                let measured = examiner.examine(config, &mut self.trainer)?;
-                let (samples, fvu) = (measured.moments.samples, measured.moments.fvu());
-                let l0 = measured.nonzeros as f64 / samples as f64;
-                let evaluation = self.course.evaluation(step, true, samples, fvu, l0);
-                if self.course.best.as_ref().is_none_or(|&(_, _, best)| fvu < best) {
-                    let dictionary = self.trainer.download(config)?;
-                    self.course.best = Some((dictionary, step, fvu));
-                }
-                evaluation
-            }
-        };
-        let Self { trainer, learner, observer, .. } = self;
-        let snapshot = Snapshot { fetch: &|| trainer.model(&learner.config) };
-        observer.tell(|observer| observer.on_evaluation(&evaluation, &snapshot));
-        let settings = &config.settings;
-        if settings.target_fvu.is_some_and(|target| evaluation.fvu <= target) {
-            return Ok(Some(StopReason::TargetFvu));
-        }
-        let plateau = settings.plateau;
-        let is_flat = plateau.is_some_and(|plateau| plateau.is_reached(&self.course.evaluations));
-        Ok(is_flat.then_some(StopReason::Plateau))
-    }
-
-    #[cfg(feature = "safetensors")]
-    fn save(&mut self) -> Result<(), Error> {
-        let Some(store) = &mut self.store else { return Ok(()) };
-        match store.save(&self.learner.config, &self.trainer, &self.course) {
-            Ok(Some(written)) => {
-                self.observer.tell(|observer| observer.on_checkpoint(&written));
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if store.on_failure() == OnFailure::GoOn => {
-                self.observer.tell(|observer| observer.on_checkpoint_failure(&error));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn end(
-        mut self,
-        stop: StopReason,
-        mut failure: Option<Error>,
-    ) -> Result<Fit<B::Scalar>, Error> {
-        let mut stop = stop;
-        if !self.is_whole
-            && let Some(error) = failure
-        {
-            return Err(error);
-        }
-        // Before the last evaluation, which a run that goes on from here will not have made.
-        #[cfg(feature = "safetensors")]
-        if let Err(error) = self.save() {
-            // What ended the run is the first thing to know.
-            failure.get_or_insert(error);
-        }
-        // However a run ends, something is known of what it gives.
-        let config = &self.learner.config;
-        let evaluated = self.course.evaluations.last().map(|evaluation| evaluation.step);
-        if failure.is_none() && self.trainer.steps > 0 && evaluated != Some(self.trainer.steps) {
-            failure = self.evaluate().err();
-        }
-        if failure.is_some() {
-            stop = StopReason::Failed;
-        }
-        let model = match (self.trainer.model(config), failure) {
-            (Ok(model), kept) => {
-                failure = kept;
-                model
-            }
-            (Err(_), Some(first)) => return Err(first),
-            (Err(error), None) => return Err(error),
-        };
-        let best = match self.course.best.take() {
-            None => None,
-            Some((dictionary, step, fvu)) => {
-                Some(Best { model: self.trainer.model_of(config, dictionary)?, step, fvu })
-            }
-        };
-        let Seconds { encode, update, .. } = self.trainer.seconds;
-        let total = self.course.elapsed();
-        let mut report = Report {
-            epochs: self.course.all_epochs(),
-            evaluations: std::mem::take(&mut self.course.evaluations),
-            steps: self.trainer.steps,
-            noise: self.trainer.noise,
-            resumed_from: self.course.resumed_from,
-            seconds: Seconds { encode, update, other: total - encode - update, total },
-            stop,
-            observer_panic: None,
-        };
-        self.observer.tell(|observer| {
-            observer.on_stop(&report);
-            ControlFlow::Continue(())
-        });
-        report.observer_panic = self.observer.panic;
-        Ok(Fit { model, best, report, failure })
-    }
-}
-
-impl<B, C, U> Trainer<B, C, U>
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
-    /// The dictionary as it is now, in host memory.
-    fn download(&self, config: &super::Builder<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
-        Dictionary::normalized(config.backend.download(self.dictionary())?)
     }
 }
