@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::{DictionaryUpdater, KSvd, Kept, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{Backend, HostBackend};
 use crate::coder::matryoshka::{Group, Target, join, shapes_of};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::codes::SparseCodes;
@@ -105,10 +105,13 @@ impl<U, C> MatryoshkaUpdates<U, C> {
     }
 }
 
+type UpdatedGroup<B, S, E> =
+    Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
+
 /// The states of the inner updater, one a group, and of the coder where groups are coded anew.
 #[derive(Debug)]
 pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
-    groups: Vec<Group<B::Matrix, B::Scalar, Updated<B::Scalar, S, E>>>,
+    groups: Vec<UpdatedGroup<B, S, E>>,
     target: Target<B::Matrix>,
     residual: B::Matrix,
     order: Vec<u32>,
