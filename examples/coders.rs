@@ -75,24 +75,21 @@ fn ols() -> BatchOmp {
     BatchOmp::new().selection(Selection::LeastSquares)
 }
 
-/// Coders of either sign; the first is what time is measured in.
-fn coders(sign: Sign) -> Vec<Named> {
+/// The coders; the first is what time is measured in.
+fn coders() -> Vec<Named> {
     let refitted = Coefficients::Refitted;
-    let mut all = vec![
+    vec![
         named("OMP", BatchOmp::new()),
         named("OLS", ols()),
         named("matching pursuit", MatchingPursuit::new()),
         named("matching pursuit, refitted", MatchingPursuit::new().coefficients(refitted)),
         named("top k", TopK::new()),
         named("top k, refitted", TopK::new().coefficients(refitted)),
-    ];
-    if sign == Sign::Signed {
-        all.push(named("swaps after top k", Swaps::after(TopK::new())));
-        all.push(named("one swap after OMP", Swaps::new().max_swaps(1)));
-        all.push(named("swaps after OMP", Swaps::new()));
-        all.push(named("swaps after OLS", Swaps::after(ols())));
-    }
-    all
+        named("swaps after top k", Swaps::after(TopK::new())),
+        named("one swap after OMP", Swaps::new().max_swaps(1)),
+        named("swaps after OMP", Swaps::new()),
+        named("swaps after OLS", Swaps::after(ols())),
+    ]
 }
 
 fn main() -> Result<()> {
@@ -136,7 +133,7 @@ fn same_dictionary(
     println!("## One dictionary, m = {ATOMS}, k = {sparsity}\n");
     println!("| coder | held-out FVU | over OMP's | time over OMP's | nonzeros |");
     println!("|---|---|---|---|---|");
-    let coders = coders(Sign::Signed);
+    let coders = coders();
     let (_, omp) = &coders[0];
     let mut base = None;
     for (name, encode) in &coders {
@@ -221,7 +218,7 @@ fn optima(
     );
     println!("| coder | held-out FVU | mean excess of the error | samples at the optimum |");
     println!("|---|---|---|---|");
-    for (name, encode) in coders(sign).into_iter().chain([named("exact", Exact)]) {
+    for (name, encode) in coders().into_iter().chain([named("exact", Exact)]) {
         let (codes, _) = encode(&model, held_out)?;
         let fvu = reconstruction(&model, held_out, &codes)?.fvu();
         let decoded = model.decode(&codes)?;

@@ -54,7 +54,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), [`run`](DbKsvd::run)s that survive, and step-wise [`session`](DbKsvd::session)s |
-//! | [`learn`] | stop rules, observers, checkpoints, reports |
+//! | [`learn`] | stop rules, observers, checkpoints, reports, the best of several runs |
 //! | [`observe`] | observers ready made |
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |

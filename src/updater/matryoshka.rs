@@ -105,18 +105,17 @@ impl<U, C> MatryoshkaUpdates<U, C> {
     }
 }
 
+type UpdatedGroup<B, S, E> =
+    Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
+
 /// The states of the inner updater, one a group, and of the coder where groups are coded anew.
 #[derive(Debug)]
 pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
-    groups: Vec<Part<B, S, E>>,
+    groups: Vec<UpdatedGroup<B, S, E>>,
     target: Target<B::Matrix>,
     residual: B::Matrix,
     order: Vec<u32>,
 }
-
-/// A group, and what it is updated with.
-type Part<B, S, E> =
-    Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
 
 /// What a group is updated, and perhaps coded, with.
 #[derive(Debug)]

@@ -46,6 +46,57 @@ fn left(dictionary: &Mat<f64>, y: MatRef<'_, f64>, support: &[u32]) -> f64 {
     (y - &atoms * solution.as_ref().subrows(0, support.len())).squared_norm_l2()
 }
 
+/// min ‖y − D_S γ‖² over γ ≥ 0: the least over the subsets whose least squares are positive.
+fn left_non_negative(dictionary: &Mat<f64>, y: MatRef<'_, f64>, support: &[u32]) -> f64 {
+    let mut least = y.squared_norm_l2();
+    for subset in 1_u32..1 << support.len() {
+        let chosen: Vec<u32> =
+            (0..support.len()).filter(|&u| subset >> u & 1 == 1).map(|u| support[u]).collect();
+        let atoms = Mat::from_fn(dictionary.nrows(), chosen.len(), |i, u| {
+            dictionary[(i, chosen[u] as usize)]
+        });
+        let solution = Qr::new(atoms.as_ref()).solve_lstsq(y);
+        let gamma = solution.as_ref().subrows(0, chosen.len());
+        if gamma.col(0).iter().all(|&gamma| gamma > 0.0) {
+            least = least.min((y - &atoms * gamma).squared_norm_l2());
+        }
+    }
+    least
+}
+
+/// No swap of one atom lowers the error by more than rounding, nor one atom more where the start had as many.
+fn no_non_negative_move_helps(
+    dictionary: &Mat<f64>,
+    samples: &Mat<f64>,
+    start: &SparseCodes<f64>,
+    codes: &SparseCodes<f64>,
+) {
+    for i in 0..samples.ncols() {
+        let y = samples.as_ref().subcols(i, 1);
+        let support = codes.support(i);
+        let here = error(dictionary, samples.as_ref(), codes, i);
+        let tolerance = 64.0 * f64::EPSILON * energy(samples, i);
+        assert!(codes.values(i).iter().all(|&value| value > 0.0));
+        assert!((here - left_non_negative(dictionary, y, support)).abs() <= tolerance);
+        for atom in (0..dictionary.ncols() as u32).filter(|atom| !support.contains(atom)) {
+            let swaps = (0..support.len()).map(|place| {
+                let mut swapped = support.to_vec();
+                swapped[place] = atom;
+                swapped
+            });
+            let room = support.len() < start.support(i).len();
+            let longer = room.then(|| [support, &[atom]].concat());
+            for moved in swaps.chain(longer) {
+                let there = left_non_negative(dictionary, y, &moved);
+                assert!(
+                    there >= here - tolerance,
+                    "sample {i}: {moved:?} in place of {support:?} lowers {here} to {there}"
+                );
+            }
+        }
+    }
+}
+
 fn energy<T: Scalar>(samples: &Mat<T>, i: usize) -> f64 {
     samples.col(i).iter().map(|y| y.widen().powi(2)).sum()
 }
@@ -76,6 +127,10 @@ fn shapes() -> impl Strategy<Value = (usize, usize, usize, usize)> {
     (4..=12_usize, 8..=40_usize, 1..=4_usize, 1..=6_usize)
 }
 
+fn signs() -> impl Strategy<Value = Sign> {
+    prop_oneof![Just(Sign::Signed), Just(Sign::NonNegative)]
+}
+
 fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Planted), Just(Kind::Correlated), Just(Kind::Anisotropic)]
 }
@@ -92,13 +147,39 @@ proptest! {
         no_swap_helps(&d, &y, &codes);
     }
 
+    /// By all subsets of all supports a move away.
+    #[test]
+    fn where_non_negative_swaps_end_none_helps(
+        shape in shapes(), kind in kinds(), sign in signs(), seed in any::<u64>()
+    ) {
+        let planted = Planted::new(shape.0, shape.1, shape.2, shape.3).kind(kind).sign(sign);
+        let data = planted.noise(0.2).seed(seed).generate::<f64>().expect("a legal problem");
+        let (d, y) = (data.dictionary.into_mat(), data.samples);
+        macro_rules! check {
+            ($($start:expr),* $(,)?) => {$({
+                let [start, codes] = [
+                    crate::support::encode::<Faer<f64>, _>(
+                        $start, &d, y.as_ref(), shape.2, Sign::NonNegative,
+                    ),
+                    crate::support::encode::<Faer<f64>, _>(
+                        Swaps::after($start), &d, y.as_ref(), shape.2, Sign::NonNegative,
+                    ),
+                ];
+                no_non_negative_move_helps(&d, &y, &start, &codes);
+            })*};
+        }
+        check!(BatchOmp::new(), TopK::new(), MatchingPursuit::new());
+    }
+
     /// From any start, in both precisions.
     #[test]
     fn errors_are_at_most_those_of_the_start(
         shape in shapes(), kind in kinds(), seed in any::<u64>()
     ) {
-        not_above::<f64>(shape, kind, seed);
-        not_above::<f32>(shape, kind, seed);
+        for sign in [Sign::Signed, Sign::NonNegative] {
+            not_above::<f64>(shape, kind, seed, sign);
+            not_above::<f32>(shape, kind, seed, sign);
+        }
     }
 
     /// A power of two changes no mantissa.
@@ -121,14 +202,14 @@ proptest! {
     }
 }
 
-fn not_above<T: Scalar>(shape: (usize, usize, usize, usize), kind: Kind, seed: u64) {
+fn not_above<T: Scalar>(shape: (usize, usize, usize, usize), kind: Kind, seed: u64, sign: Sign) {
     let (d, y) = planted::<T>(shape, kind, seed);
     macro_rules! compare {
         ($($start:expr),* $(,)?) => {$({
             let [before, after] = [
-                crate::support::encode::<Faer<T>, _>($start, &d, y.as_ref(), shape.2, Sign::Signed),
+                crate::support::encode::<Faer<T>, _>($start, &d, y.as_ref(), shape.2, sign),
                 crate::support::encode::<Faer<T>, _>(
-                    Swaps::after($start), &d, y.as_ref(), shape.2, Sign::Signed,
+                    Swaps::after($start), &d, y.as_ref(), shape.2, sign,
                 ),
             ];
             for i in 0..y.ncols() {

@@ -483,12 +483,6 @@ fn thresholds_of_matching_pursuit_out_of_range() {
 }
 
 #[test]
-fn swaps_of_non_negative_codes() {
-    let nonnegative = builder().sign(Sign::NonNegative);
-    refused(nonnegative.coder(Swaps::new()).build(), "sign", "non-negative");
-}
-
-#[test]
 fn the_start_of_swaps_is_checked() {
     let coder = Swaps::after(Omp::new().min_correlation(-1.0));
     refused(builder().coder(coder).build(), "min_correlation", "-1");

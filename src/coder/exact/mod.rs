@@ -180,7 +180,7 @@ impl Scratch {
         Self {
             sample: Vec::with_capacity(shape.dim),
             initial: vec![0.0; shape.atoms],
-            local: LocalSearch::new(shape.atoms, k),
+            local: LocalSearch::new(shape.atoms, k, Sign::Signed),
             search: Search::new(k),
             support: Vec::with_capacity(k),
             values: Vec::with_capacity(k),

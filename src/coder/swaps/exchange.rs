@@ -60,6 +60,14 @@ pub(super) struct Swap {
     pub(super) atom: u32,
 }
 
+/// An exchange, or without a place an addition, and what it gains if signs do not matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub(super) place: Option<usize>,
+    pub(super) atom: u32,
+    pub(super) gain: f64,
+}
+
 /// What a sample brings: α⁰ = Dᵀy, and the dictionary it belongs to.
 #[derive(Clone, Copy)]
 pub(in crate::coder) struct Sample<'a, T: Scalar> {
@@ -188,6 +196,48 @@ impl<T: Scalar> Exchange<T> {
             }
         }
         best
+    }
+
+    /// All exchanges, and with `room` additions, that lower the error of a support in use (γ > 0) by more
+    /// than `least` if signs do not matter, but for those that surely gain nothing under γ ≥ 0. O(km).
+    pub(super) fn moves(&self, least: f64, room: bool, into: &mut Vec<Move>) {
+        let count = self.support.len();
+        let least = T::narrow(least);
+        let dependence = dependence::<T>();
+        let drop = |alpha: T, height: T| {
+            if height > dependence { alpha * alpha / height } else { T::zero() }
+        };
+        for place in 0..count {
+            let row = |t: usize| self.inverse[t * self.capacity + place];
+            let eta = row(place).recip();
+            let step = self.gamma[place] * eta;
+            let loss = self.gamma[place] * step;
+            let mut others = (0..count).filter(|&t| t != place);
+            let stay_positive = others.all(|t| self.gamma[t] >= row(t) * step);
+            let (step, eta, loss) = (T::narrow(step), T::narrow(eta), T::narrow(loss));
+            let dual = self.dual(place);
+            let floor = loss + least;
+            if best_without(&self.alpha, &self.heights, dual, step, eta, floor).is_none() {
+                continue;
+            }
+            for (atom, &b) in dual.iter().enumerate() {
+                let alpha = self.alpha[atom] + step * b;
+                let drop = drop(alpha, self.heights[atom] + eta * (b * b));
+                if drop > floor && (alpha > T::zero() || !stay_positive) {
+                    let gain = (drop - loss).widen();
+                    into.push(Move { place: Some(place), atom: atom as u32, gain });
+                }
+            }
+        }
+        if !room {
+            return;
+        }
+        for (atom, (&alpha, &height)) in self.alpha.iter().zip(&self.heights).enumerate() {
+            let drop = drop(alpha, height);
+            if drop > least && alpha > T::zero() {
+                into.push(Move { place: None, atom: atom as u32, gain: drop.widen() });
+            }
+        }
     }
 
     /// Makes an exchange; `false` if the atom depends linearly on those that stay. The support is then

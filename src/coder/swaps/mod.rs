@@ -10,6 +10,7 @@
 //! ```
 //! The best j for every u is an OLS step on the support without u. [`exchange`] keeps what all of
 //! these steps need: finding the best of all k(m − k) exchanges takes O(km), and so does making it.
+//! Non-negative codes are searched by [`non_negative`], with these gains as bounds.
 //! An exchange is made only if least squares in double precision confirms it, so the error falls with
 //! each and the search ends. Where S can be exchanged no more, it is a local optimum of the
 //! ℓ0 problem that OMP, OLS and K-SVD's coding step are greedy heuristics of: every global optimum is one.
@@ -20,6 +21,7 @@
 //! P. Jain, A. Tewari, I. Dhillon, "Orthogonal matching pursuit with replacement", NIPS 2011.
 
 mod exchange;
+mod non_negative;
 mod passes;
 
 use rayon::prelude::*;
@@ -34,8 +36,8 @@ use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
-use exchange::Exchange;
 pub(super) use exchange::Sample;
+use exchange::{Exchange, Move};
 
 /// Default most exchanges of a sample, in k.
 pub(super) const SWAPS_PER_ATOM: usize = 4;
@@ -46,9 +48,11 @@ const ROUNDING: f64 = 32.0;
 /// Improves the supports of another coder by exchanges of single atoms, until none helps.
 ///
 /// Errors are never above those of the coder it starts from, to rounding, with the same number of atoms
-/// a sample. Signed codes only: under a sign constraint the best replacement is no closed form.
+/// a sample. For non-negative codes an exchange is scored by non-negative least squares; what
+/// unconstrained least squares would gain bounds that, so that few candidates are solved for.
 ///
-/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than k.
+/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than k;
+/// with non-negative codes O(dm + s·(k²m + ck³)), for c candidates that the bound leaves, mostly a few.
 /// Memory, besides that of the start: m² scalars for the Gram matrix and, for each thread, (k + 131)·m +
 /// 128·d scalars.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,10 +115,6 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
 
     fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         shape.check()?;
-        if shape.sign == Sign::NonNegative {
-            let expected = "signed codes: exchanges are not scored under a constraint";
-            return Err(Error::argument("sign", "non-negative", expected));
-        }
         self.start.check(shape)
     }
 
@@ -147,7 +147,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
             let new = || {
-                let search = LocalSearch::new(shape.atoms, shape.sparsity);
+                let search = LocalSearch::new(shape.atoms, shape.sparsity, shape.sign);
                 (Correlations::new(shape.dim, shape.atoms), search)
             };
             idle.with(new, |(correlations, search)| {
@@ -179,14 +179,22 @@ pub(super) struct LocalSearch<T> {
     squares: LeastSquares,
     /// The support that `squares` has solved for.
     chosen: Vec<u32>,
+    sign: Sign,
+    /// Candidates, where codes are non-negative.
+    moves: Vec<Move>,
+    /// A support to begin with.
+    given: Vec<u32>,
 }
 
 impl<T: Scalar> LocalSearch<T> {
-    pub(super) fn new(atoms: usize, sparsity: usize) -> Self {
+    pub(super) fn new(atoms: usize, sparsity: usize, sign: Sign) -> Self {
         Self {
             exchange: Exchange::new(atoms, sparsity),
             squares: LeastSquares::new(sparsity),
             chosen: Vec::with_capacity(sparsity),
+            sign,
+            moves: Vec::new(),
+            given: Vec::with_capacity(sparsity),
         }
     }
 
@@ -202,7 +210,10 @@ impl<T: Scalar> LocalSearch<T> {
             return false;
         }
         let start = error_of(sample, support, values);
-        let error = self.run(sample, support, support.len(), max_swaps);
+        let error = match self.sign {
+            Sign::Signed => self.run(sample, support, support.len(), max_swaps),
+            Sign::NonNegative => self.run_non_negative(sample, support, support.len(), max_swaps),
+        };
         error < start - rounding(sample)
     }
 
@@ -246,14 +257,19 @@ impl<T: Scalar> LocalSearch<T> {
     /// ‖y − D_S γ‖² by least squares on the support, with `atom` in the place given. An atom that
     /// depends on the others leaves more than the support has now.
     fn solve(&mut self, sample: Sample<'_, T>, swap: Option<(usize, u32)>) -> f64 {
-        let Self { exchange, squares, chosen } = self;
-        chosen.clear();
-        chosen.extend_from_slice(exchange.support());
+        self.chosen.clear();
+        self.chosen.extend_from_slice(self.exchange.support());
         if let Some((place, atom)) = swap {
-            chosen[place] = atom;
+            self.chosen[place] = atom;
         }
+        self.solve_chosen(sample, Sign::Signed)
+    }
+
+    /// ‖y − D_S γ‖² by least squares on the support that is chosen.
+    fn solve_chosen(&mut self, sample: Sample<'_, T>, sign: Sign) -> f64 {
+        let Self { squares, chosen, .. } = self;
         squares.solve::<T>(
-            Sign::Signed,
+            sign,
             chosen.len(),
             |u, v| sample.gram.entry(sample.dictionary, chosen[u], chosen[v]).widen(),
             |u| sample.initial[chosen[u] as usize].widen(),
