@@ -63,7 +63,7 @@ pub struct Fit<T: Scalar> {
     pub best: Option<Best<T>>,
     /// The course of the run.
     pub report: Report,
-    /// What failed, if [`Report::stop`] is [`StopReason::Failed`]. The models are those of the
+    /// What failed, if [`Report::stop`] is [`StopReason::Failed`](super::StopReason::Failed). The models are those of the
     /// steps before.
     pub failure: Option<Error>,
 }
