@@ -57,7 +57,7 @@ where
     /// - One observer is told of all runs; `on_stop` comes at the end of each.
     /// - Limits of time and steps are for each run.
     /// - Checkpoints go to directories `run-000`, `run-001`, … of the one given. A job that is started
-    ///   again with [`Resume`](super::Resume) does over only what is missing; `Always` asks for
+    ///   again with `learn::Resume` does over only what is missing; `Always` asks for
     ///   checkpoints of the first run.
     ///
     /// ```
