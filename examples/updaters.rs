@@ -12,12 +12,11 @@
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
-#[allow(dead_code)] // there are no lists here
 #[path = "common/options.rs"]
 mod options;
+#[path = "common/program.rs"]
+mod program;
 
-use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 
 use dbksvd::backend::Faer;
@@ -30,6 +29,7 @@ use dbksvd::{DbKsvd, Model};
 use embeddings::{HELD_OUT, embeddings};
 use lexopt::{Arg, Parser};
 use options::value;
+use program::Outcome;
 
 const HELP: &str = "\
 Learns the shipped embeddings by every updater, in equal time, and prints a table.
@@ -48,7 +48,6 @@ Usage: cargo run --release --example updaters -- [OPTIONS]
 const EPOCHS_OF_TRIAL: usize = 2;
 const TRIALS: u64 = 5;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 type Setup<U> = Builder<Faer<f32>, BatchOmp, U>;
 
 struct Arguments {
@@ -60,17 +59,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.map_or_else(help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
+    program::run(arguments, HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {

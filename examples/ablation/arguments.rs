@@ -1,15 +1,15 @@
 //! The command line.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
-use crate::Outcome;
-use crate::options::{list, value};
+use crate::lists::list;
+use crate::options::value;
 use crate::problem::Problem;
+use crate::program::Outcome;
 
-const HELP: &str = "\
+pub const HELP: &str = "\
 Learns with every combination of minibatch, atom batch, power steps and care for dead and duplicate
 atoms, on real embeddings and planted problems, and prints and draws what each is worth.
 
@@ -42,10 +42,6 @@ pub struct Arguments {
     pub seeds: u64,
     pub threads: usize,
     pub out: PathBuf,
-}
-
-pub fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
 }
 
 /// The command line; `None` if it asks for help.

@@ -5,9 +5,9 @@ use std::fmt;
 use dbksvd::DbKsvd;
 use dbksvd::updater::{KSvd, LeadingPair, Renewal};
 
-use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::problem::{Data, Problem};
+use crate::program::Outcome;
 use crate::statistics::mean;
 
 /// One combination.

@@ -12,32 +12,27 @@ mod arguments;
 #[path = "../common/embeddings.rs"]
 mod embeddings;
 mod experiment;
+#[path = "../common/lists.rs"]
+mod lists;
 #[path = "../common/options.rs"]
 mod options;
 mod picture;
 mod problem;
+#[path = "../common/program.rs"]
+mod program;
 #[path = "../common/statistics.rs"]
 mod statistics;
 mod table;
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use arguments::Arguments;
 use experiment::Study;
-
-/// What can go wrong is printed.
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use program::Outcome;
 
 fn main() -> ExitCode {
-    match arguments::parse().and_then(|parsed| parsed.map_or_else(arguments::help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(arguments::parse, arguments::HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {

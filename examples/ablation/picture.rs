@@ -8,9 +8,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::experiment::{Cell, Setting, Study};
+use crate::program::Outcome;
 use crate::statistics::{half_width, mean};
 
 const FONT: &str = "ubuntu";

@@ -8,8 +8,8 @@ use dbksvd::metrics::{RECOVERED, Recovery, reconstruction};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Dictionary, Model};
 
-use crate::Outcome;
 use crate::embeddings::{HELD_OUT, embeddings};
+use crate::program::Outcome;
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,13 @@
 //! |---|---|
 //! | `arguments` | the command line |
 //! | `page` | the file: `page.html` with the data in it |
-//! | `feature`, `texts`, `failure` | those of the example `learn` |
+//! | `feature`, `dozen`, `texts`, `failure` | those of the example `learn` |
 
 mod arguments;
-// The other example uses the rest.
-#[allow(dead_code)]
+#[path = "../learn/dozen.rs"]
+mod dozen;
 #[path = "../learn/failure.rs"]
 mod failure;
-#[allow(dead_code)]
 #[path = "../learn/feature.rs"]
 mod feature;
 mod page;
@@ -55,7 +54,8 @@ fn respond() -> Result<(), Failure> {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let data = source::open(&arguments.data, None)?;
-    let texts = Texts::read(&arguments.tokens, &arguments.groups, data.len())?;
+    let texts =
+        Texts::read(&arguments.tokens, &arguments.groups, data.len()).map_err(Failure::Run)?;
     let dim = data.dim();
     let mut values = vec![0.0; data.len() * dim];
     data.read(0..data.len(), &mut values)?;

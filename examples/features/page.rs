@@ -6,7 +6,8 @@ use dbksvd::metrics::{Likeness, Neighbours, Reconstruction};
 use dbksvd::{Model, Sign, SparseCodes};
 use serde_json::{Value, json};
 
-use crate::feature::{Feature, collect, counted_tokens, dozen, strength};
+use crate::dozen::{dozen, strength};
+use crate::feature::{Feature, collect, counted_tokens};
 use crate::texts::Texts;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -81,7 +82,11 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
             let near = neighbours.of(atom).iter();
             let near: Vec<Value> =
                 near.map(|near| json!([near.atom, rounded(near.cosine)])).collect();
-            let sides: Vec<Value> = sides.iter().map(|side| side_of(side, texts, &rows)).collect();
+            let side = |negative| {
+                let side = sides.iter().find(|side| side.negative == negative && side.uses > 0);
+                side.map(|side| side_of(side, texts, &rows))
+            };
+            let sides = [side(false), side(true)];
             let (lowest, highest, bars) = histogram(&values[atom]);
             json!({ "sides": sides, "near": near, "low": rounded(lowest.into()),
                     "high": rounded(highest.into()), "bars": bars })
@@ -103,16 +108,13 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
     })
 }
 
-/// Its usage, strength, tokens with counts, and strongest rows with coefficients; null if unused.
+/// Its usage, strength, tokens with counts, and strongest rows with coefficients.
 fn side_of(side: &Feature, texts: &Texts, rows: &BTreeMap<usize, usize>) -> Value {
-    if side.uses == 0 {
-        return Value::Null;
-    }
     let top = side.top.iter().map(|&(row, value)| json!([rows[&row], rounded(value.into())]));
     json!({
         "uses": side.uses,
         "strength": rounded(strength(side).into()),
-        "tokens": counted_tokens(side, texts),
+        "tokens": counted_tokens(side.rows(), texts),
         "top": top.collect::<Vec<Value>>(),
     })
 }

@@ -50,7 +50,10 @@ impl Dataset {
         };
         let texts = if is_shipped {
             let (tokens, groups) = ("minilm_l3_8192_tokens.txt", "minilm_l3_8192_groups.txt");
-            Some(Texts::read(&shipped(tokens), &shipped(groups), source.samples())?)
+            Some(
+                Texts::read(&shipped(tokens), &shipped(groups), source.samples())
+                    .map_err(Failure::Run)?,
+            )
         } else {
             None
         };

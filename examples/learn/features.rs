@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use dbksvd::SparseCodes;
 
-use crate::feature::{Feature, TOP, collect, counted_tokens, dozen};
+use crate::dozen::dozen;
+use crate::feature::{Feature, TOP, collect, counted_tokens};
 use crate::table::thousands;
 use crate::texts::Texts;
 
@@ -38,7 +39,7 @@ fn show(text: &mut String, feature: &Feature, rows: usize, texts: Option<&Texts>
         let _ = writeln!(text, "{}", rows.collect::<Vec<_>>().join(", "));
         return;
     };
-    let tokens = counted_tokens(feature, texts);
+    let tokens = counted_tokens(feature.rows(), texts);
     let counted = tokens.iter().map(|&(token, count)| match count {
         1 => token.to_owned(),
         count => format!("{token} ×{count}"),

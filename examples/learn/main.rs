@@ -7,13 +7,14 @@
 //! | `dataset`, `texts` | rows to learn on, rows held out, and the tokens they belong to |
 //! | `start`, `learning` | the dictionary to start from, and the run |
 //! | `coding` | codes and measures of any number of rows, batch by batch |
-//! | `feature` | what atoms stand for |
+//! | `feature`, `dozen` | what atoms stand for, and which are shown |
 //! | `progress`, `events`, `table`, `features` | what is printed |
 //! | `outputs`, `plots` | what is written |
 
 mod arguments;
 mod coding;
 mod dataset;
+mod dozen;
 mod events;
 mod failure;
 mod feature;

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::failure::Failure;
-
 /// Tokens shown before and after the one in question.
 const BEFORE: usize = 6;
 const AFTER: usize = 4;
@@ -15,8 +13,8 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Reads two files of `rows` lines each.
-    pub fn read(tokens: &Path, groups: &Path, rows: usize) -> Result<Self, Failure> {
+    /// Reads two files of `rows` lines each; else says which is none.
+    pub fn read(tokens: &Path, groups: &Path, rows: usize) -> Result<Self, String> {
         Ok(Self { tokens: lines(tokens, rows)?, groups: lines(groups, rows)? })
     }
 
@@ -56,13 +54,13 @@ impl Texts {
     }
 }
 
-fn lines(path: &Path, rows: usize) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Run(format!("{}: {error}", path.display())))?;
+fn lines(path: &Path, rows: usize) -> Result<Vec<String>, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.len() != rows {
         let (path, found) = (path.display(), lines.len());
-        return Err(Failure::Run(format!("{path}: {found} lines, expected {rows}, one a row")));
+        return Err(format!("{path}: {found} lines, expected {rows}, one a row"));
     }
     Ok(lines)
 }

@@ -1,15 +1,15 @@
 //! The command line.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use dbksvd::synthetic::Kind;
 use lexopt::{Arg, Parser};
 
-use crate::Outcome;
-use crate::options::{list, value};
+use crate::lists::list;
+use crate::options::value;
+use crate::program::Outcome;
 
-const HELP: &str = "\
+pub const HELP: &str = "\
 Plants dictionaries, learns them by four methods in equal time, and prints and draws which share of
 the atoms was found, over a grid of sparsity and number of samples.
 
@@ -44,10 +44,6 @@ pub struct Arguments {
     pub seeds: u64,
     pub threads: usize,
     pub out: PathBuf,
-}
-
-pub fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
 }
 
 /// The command line; `None` if it asks for help.

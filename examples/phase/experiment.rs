@@ -7,8 +7,8 @@ use dbksvd::synthetic::{Planted, PlantedData};
 use dbksvd::updater::{DictionaryUpdater, KSvd, LeadingPair, Mod, Online};
 use dbksvd::{DbKsvd, Model};
 
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::program::Outcome;
 
 /// Epochs by which the seconds of one are judged, and how often.
 const EPOCHS_OF_TRIAL: usize = 4;

@@ -1,15 +1,14 @@
 //! The command line.
 
-use std::fmt::Display;
-use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 
-use crate::Outcome;
+use crate::lists::list;
+use crate::options::value;
+use crate::program::Outcome;
 
-const HELP: &str = "\
+pub const HELP: &str = "\
 Compares DB-KSVD with sparse autoencoders (SAEs), principal components and random dictionaries on
 embeddings: errors, coherence, probing, stability between seeds, features; and, on a small problem,
 how far each coder is from the optimal code.
@@ -64,10 +63,6 @@ pub struct Small {
     pub sparsities: Vec<usize>,
 }
 
-pub fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
-}
-
 /// The command line; `None` if it asks for help.
 pub fn parse() -> Outcome<Option<Arguments>> {
     let (mut data, mut groups, mut tokens) = (None, None, None);
@@ -96,11 +91,13 @@ pub fn parse() -> Outcome<Option<Arguments>> {
             Arg::Long("saes") => arguments.saes = Some(parser.value()?.into()),
             Arg::Long("out") => arguments.out = parser.value()?.into(),
             Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-            Arg::Long("sparsities") => arguments.sparsities = list(&mut parser, "sparsities", 1)?,
+            Arg::Long("sparsities") => {
+                arguments.sparsities = numbers(&mut parser, "sparsities", 1)?
+            }
             Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
             Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
             Arg::Long("small") => {
-                let numbers = list(&mut parser, "small", 3)?;
+                let numbers = numbers(&mut parser, "small", 3)?;
                 let (directions, atoms) = (numbers[0], numbers[1]);
                 arguments.small = Small { directions, atoms, sparsities: numbers[2..].to_vec() };
             }
@@ -126,19 +123,11 @@ fn in_repository(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "data", name].iter().collect()
 }
 
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
-}
-
 /// At least so many numbers with commas between them.
-fn list(parser: &mut Parser, option: &str, least: usize) -> Outcome<Vec<usize>> {
-    let text = parser.value()?.string()?;
-    let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
-    let numbers = numbers.map_err(|error| format!("--{option} {text}: {error}"))?;
+fn numbers(parser: &mut Parser, option: &str, least: usize) -> Outcome<Vec<usize>> {
+    let numbers = list(parser, option)?;
     if numbers.len() < least {
-        return Err(format!("--{option} {text}: at least {least} numbers").into());
+        return Err(format!("--{option}: at least {least} numbers").into());
     }
     Ok(numbers)
 }

@@ -6,7 +6,7 @@ use dbksvd::Dictionary;
 use dbksvd::faer::{Mat, MatRef, Side};
 use dbksvd::source::{self, SampleSource};
 
-use crate::Outcome;
+use crate::program::Outcome;
 
 /// A column a sample; the last ones are held out.
 pub struct Data {

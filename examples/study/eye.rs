@@ -8,9 +8,8 @@ use std::path::Path;
 
 use dbksvd::SparseCodes;
 
-use crate::Outcome;
-use crate::failure::Failure;
-use crate::feature::{Feature, collect};
+use crate::feature::{Feature, collect, counted_tokens};
+use crate::program::Outcome;
 use crate::texts::Texts;
 
 const FEATURES: usize = 12;
@@ -25,20 +24,16 @@ pub struct Tokens(Texts);
 impl Tokens {
     /// A token and the name of a text for each of `rows` rows.
     pub fn read(tokens: &Path, groups: &Path, rows: usize) -> Outcome<Self> {
-        match Texts::read(tokens, groups, rows) {
-            Ok(texts) => Ok(Self(texts)),
-            Err(Failure::Run(message) | Failure::Usage(message)) => Err(message.into()),
-            Err(Failure::Closed) => Err("the texts cannot be read".into()),
-        }
+        Ok(Self(Texts::read(tokens, groups, rows)?))
     }
 
     /// A Markdown table of the features of one method, by codes of all rows.
     pub fn table(&self, codes: &SparseCodes<f32>) -> String {
         let mut text = String::from(
-            "| | rows | tokens of the strongest rows | the strongest in their context |\n|---|---|---|---|\n",
+            "| atom | rows | tokens of the strongest rows | the strongest in their context |\n|---|---|---|---|\n",
         );
-        for (nth, feature) in chosen(codes).iter().enumerate() {
-            let tokens: Vec<String> = counted(feature, &self.0)
+        for feature in &chosen(codes) {
+            let tokens: Vec<String> = counted_tokens(feature.rows().take(TOKENS), &self.0)
                 .into_iter()
                 .map(|(token, count)| match count {
                     1 => code(token),
@@ -47,8 +42,9 @@ impl Tokens {
                 .collect();
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} |",
-                nth + 1,
+                "| {}{} | {} | {} | {} |",
+                if feature.negative { "−" } else { "" },
+                feature.atom,
                 feature.uses,
                 tokens.join(" "),
                 self.contexts(feature).join(" · ")
@@ -60,11 +56,17 @@ impl Tokens {
     /// The strongest rows of different tokens, or of one if there is no other.
     fn contexts(&self, feature: &Feature) -> Vec<String> {
         let mut shown: Vec<(&str, String)> = Vec::new();
-        for &(row, _) in &feature.top {
+        for row in feature.rows() {
             let token = self.0.token(row);
             if shown.len() < CONTEXTS && shown.iter().all(|(other, _)| *other != token) {
                 let (before, token_text, after) = self.0.context(row);
-                let line = format!("{}**{}**{}", plain(&before), plain(&token_text), plain(&after));
+                let group = plain(self.0.group(row));
+                let line = format!(
+                    "{}**{}**{} ({group})",
+                    plain(&before),
+                    plain(&token_text),
+                    plain(&after)
+                );
                 shown.push((token, line));
             }
         }
@@ -90,19 +92,6 @@ fn chosen(codes: &SparseCodes<f32>) -> Vec<Feature> {
     let middles = (0..parts).map(|part| order[(2 * part + 1) * order.len() / (2 * parts)]);
     let mut atoms: Vec<Option<Feature>> = atoms.into_iter().map(Some).collect();
     middles.filter_map(|place| atoms[place].take()).collect()
-}
-
-/// Tokens of the strongest rows, the commonest first; of equals, the strongest.
-fn counted<'a>(feature: &Feature, texts: &'a Texts) -> Vec<(&'a str, usize)> {
-    let mut tokens: Vec<(&str, usize)> = Vec::new();
-    for &(row, _) in feature.top.iter().take(TOKENS) {
-        match tokens.iter_mut().find(|(token, _)| *token == texts.token(row)) {
-            Some((_, count)) => *count += 1,
-            None => tokens.push((texts.token(row), 1)),
-        }
-    }
-    tokens.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    tokens
 }
 
 /// A token as code in a cell of a table.

@@ -7,26 +7,26 @@ mod arguments;
 mod clock;
 mod data;
 mod eye;
-// The other example uses the rest.
-#[allow(dead_code)]
-#[path = "../learn/failure.rs"]
-mod failure;
-#[allow(dead_code)]
 #[path = "../learn/feature.rs"]
 mod feature;
+#[path = "../common/lists.rs"]
+mod lists;
 mod measure;
 mod methods;
 mod optimum;
+#[path = "../common/options.rs"]
+mod options;
 mod picture;
 mod prepare;
 mod probe;
+#[path = "../common/program.rs"]
+mod program;
 mod saes;
 mod statistics;
 mod table;
 #[path = "../learn/texts.rs"]
 mod texts;
 
-use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,19 +36,11 @@ use eye::Tokens;
 use measure::{L0, Row};
 use methods::{FEATURES, METHODS, Method, PLAIN, SAE, Subject};
 use probe::Probe;
+use program::Outcome;
 use saes::Saes;
 
-/// What can go wrong is printed.
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 fn main() -> ExitCode {
-    match arguments::parse().and_then(|parsed| parsed.map_or_else(arguments::help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(arguments::parse, arguments::HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {

@@ -3,10 +3,10 @@
 use dbksvd::Dictionary;
 use dbksvd::metrics::{Coherence, Stability, Usage, reconstruction};
 
-use crate::Outcome;
 use crate::data::Data;
 use crate::methods::{Method, Subject};
 use crate::probe::{ATOMS, Probe};
+use crate::program::Outcome;
 use crate::statistics::Estimate;
 
 /// A measure: its heading and decimals.

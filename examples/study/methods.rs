@@ -7,9 +7,10 @@ use dbksvd::sae::{Sae, SaeCoder};
 use dbksvd::{DbKsvd, Initialisation, Model, Sign, SparseCodes};
 
 use crate::arguments::Arguments;
+use crate::clock;
 use crate::data::Data;
+use crate::program::Outcome;
 use crate::saes::{Kind, Saes, Trained};
-use crate::{Outcome, clock};
 
 /// A method by its place in [`METHODS`].
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::sae::{Sae, SaeCoder};
 use dbksvd::{DbKsvd, Model, Sign};
 
-use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::data::Data;
 use crate::methods::check;
+use crate::program::Outcome;
 use crate::saes::{Kind, Saes};
 
 /// Held-out samples whose optimum is looked for, at most: equally spaced, since neighbours are alike.

@@ -8,11 +8,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::measure::{HELD_OUT, L0, Row};
 use crate::methods::{METHODS, Method};
 use crate::optimum::{Gap, Owner};
+use crate::program::Outcome;
 use crate::statistics::Estimate;
 use crate::table::owner;
 

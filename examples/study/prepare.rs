@@ -11,7 +11,8 @@ use serde_json::{Map, json};
 
 use crate::arguments::Arguments;
 use crate::data::Data;
-use crate::{Outcome, methods};
+use crate::methods;
+use crate::program::Outcome;
 
 /// Runs of which the median time counts.
 const TIMED: u64 = 3;

@@ -12,7 +12,7 @@ use dbksvd::SparseCodes;
 use dbksvd::faer::MatRef;
 use dbksvd::metrics::{Features, Probing, Split};
 
-use crate::Outcome;
+use crate::program::Outcome;
 use crate::statistics::mean;
 
 /// Numbers of atoms that a probe may use.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dbksvd::sae::Sae;
 use serde_json::Value;
 
-use crate::Outcome;
+use crate::program::Outcome;
 
 /// What they were trained for.
 #[derive(Clone, Copy)]
