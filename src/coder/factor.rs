@@ -8,6 +8,14 @@ use crate::Scalar;
 /// at most h‖r‖.
 pub(super) const DEPENDENCE: f64 = 128.0;
 
+/// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
+/// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
+/// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
+pub(super) fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
+    let drop = correlation.widen().powi(2) / height.widen();
+    drop > 2.0 * residual + 100.0 * T::EPSILON * energy
+}
+
 /// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
 #[derive(Debug)]
 pub(super) struct Factor<T> {

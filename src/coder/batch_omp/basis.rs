@@ -11,7 +11,7 @@ use super::pass::{OUT, Scoring};
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
-use crate::coder::factor::DEPENDENCE;
+use crate::coder::factor::{DEPENDENCE, overshoots};
 use crate::coder::pursuit::{Basis, Selection};
 use crate::kernel;
 use crate::problem::Sign;
@@ -54,6 +54,7 @@ pub(super) struct GramBasis<'a, T: Scalar, P> {
 }
 
 impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
+    // Each is a thing of its own, borrowed from another place.
     #[allow(clippy::too_many_arguments)]
     #[inline(always)]
     pub(super) fn new(
@@ -390,12 +391,4 @@ impl<T: Scalar, P: Pairs> GramBasis<'_, T, P> {
         self.scratch.field.exclude(atom);
         self.noted = false;
     }
-}
-
-/// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
-/// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
-/// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
-pub(super) fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
-    let drop = correlation.widen().powi(2) / height.widen();
-    drop > 2.0 * residual + 100.0 * T::EPSILON * energy
 }

@@ -17,10 +17,9 @@ use faer::MatRef;
 use num_traits::{Float, One};
 use pulp::Simd;
 
-use super::basis::overshoots;
 use super::pass::OUT;
 use crate::Scalar;
-use crate::coder::factor::DEPENDENCE;
+use crate::coder::factor::{DEPENDENCE, overshoots};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
