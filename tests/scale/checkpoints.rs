@@ -93,10 +93,19 @@ fn the_last_few_are_kept() {
     let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
     let checkpoints = Checkpoints::new(directory.path()).every_steps(5).every(None).keep(3);
     let mut told = Told::default();
-    let fit = learner().run(&data).observer(&mut told).checkpoints(checkpoints).finish().unwrap();
-    assert_eq!(fit.report.steps, 36);
+    let run = learner().run(&data).observer(&mut told).checkpoints(checkpoints.clone()).finish();
+    assert_eq!(run.unwrap().report.steps, 36);
     // The last one is written when the run has ended.
     assert_eq!(told.steps, [5, 10, 15, 20, 25, 30, 35, 36]);
+    assert_eq!(files(directory.path()), [30, 35, 36]);
+
+    // What a run leaves that is killed after its last save, before it removes the oldest: with nothing
+    // left to save, the next one removes it.
+    let path = |step: u64| directory.path().join(format!("checkpoint-{step:012}.safetensors"));
+    fs::copy(path(30), path(25)).unwrap();
+    let checkpoints = checkpoints.resume(Resume::IfPresent);
+    let again = learner().run(&data).checkpoints(checkpoints).finish().unwrap();
+    assert_eq!(again.report.resumed_from, Some(36));
     assert_eq!(files(directory.path()), [30, 35, 36]);
 }
 

@@ -238,7 +238,12 @@ impl Store {
         U: DictionaryUpdater<B>,
     {
         let (start, step) = (Instant::now(), trainer.steps);
-        if self.saved.last() == Some(&step) || step == 0 {
+        if step == 0 {
+            return Ok(None);
+        }
+        if self.saved.last() == Some(&step) {
+            // A run that was killed between a save and the removal may have left one too many.
+            self.remove_old()?;
             return Ok(None);
         }
         let path = self.path(step);
@@ -246,13 +251,18 @@ impl Store {
         self.last = start;
         contents::write(&path, &self.identity, config, trainer, course)?;
         self.saved.push(step);
+        self.remove_old()?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Some(CheckpointReport { path, step, seconds }))
+    }
+
+    fn remove_old(&mut self) -> Result<(), CheckpointError> {
         while self.saved.len() > self.checkpoints.keep {
             let oldest = self.saved.remove(0);
             let old = self.path(oldest);
             fs::remove_file(&old).map_err(|source| failed(&old, source))?;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(Some(CheckpointReport { path, step, seconds }))
+        Ok(())
     }
 
     fn path(&self, step: u64) -> PathBuf {
