@@ -48,7 +48,7 @@ impl Groups {
         while total > 0 && total < atoms {
             let (turn, left) = (total, atoms - total);
             match sizes.last_mut() {
-                Some(last) if 2 * left < turn => *last += left,
+                Some(last) if left < turn.div_ceil(2) => *last += left,
                 _ => sizes.push(turn.min(left)),
             }
             total += turn.min(left);
@@ -88,7 +88,7 @@ impl Groups {
             return budgets.clone();
         }
         let mut budgets = vec![0; self.sizes.len()];
-        let mut left = sparsity.min(self.sizes.iter().sum());
+        let mut left = sparsity.min(total(&self.sizes));
         while left > 0 {
             for (budget, &size) in budgets.iter_mut().zip(&self.sizes) {
                 if left > 0 && *budget < size {
@@ -130,8 +130,6 @@ impl Groups {
     /// Whether these are groups of the atoms of `shape`, with budgets that are its k.
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         let Self { sizes, budgets } = self;
-        let sum =
-            |numbers: &[usize]| numbers.iter().fold(0, |sum: usize, &n| sum.saturating_add(n));
         let refuse = |argument, found: &[usize], expected: String| {
             Err(Error::argument(argument, format!("{found:?}"), expected))
         };
@@ -141,7 +139,7 @@ impl Groups {
         if sizes.contains(&0) {
             return refuse("groups", sizes, "at least one atom in each".to_owned());
         }
-        if sum(sizes) != shape.atoms {
+        if total(sizes) != shape.atoms {
             return refuse("groups", sizes, format!("sizes that add up to {} atoms", shape.atoms));
         }
         let Some(budgets) = budgets else {
@@ -157,7 +155,7 @@ impl Groups {
         if budgets.iter().zip(sizes).any(|(&budget, &size)| budget == 0 || budget > size) {
             return refuse("budgets", budgets, format!("at least 1 and at most {sizes:?}"));
         }
-        if sum(budgets) != shape.sparsity {
+        if total(budgets) != shape.sparsity {
             let expected = format!("numbers that add up to {}, the sparsity", shape.sparsity);
             return refuse("budgets", budgets, expected);
         }
@@ -183,6 +181,11 @@ impl Groups {
     }
 }
 
+/// The sum, or the largest number there is: sizes may be anything until they are checked.
+fn total(numbers: &[usize]) -> usize {
+    numbers.iter().fold(0, |sum: usize, &number| sum.saturating_add(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +198,8 @@ mod tests {
         assert_eq!(Groups::doubling(48, 8).sizes(), [8, 8, 16, 16]);
         assert_eq!(Groups::doubling(5, 8).sizes(), [5]);
         assert_eq!(Groups::doubling(9, 8).sizes(), [9]);
+        assert_eq!(Groups::doubling(usize::MAX, usize::MAX - 1).sizes(), [usize::MAX]);
+        assert_eq!(Groups::new([usize::MAX, 2]).budgets_of(5), [3, 2]);
         for atoms in 1..300 {
             for first in 1..40 {
                 let sizes = Groups::doubling(atoms, first).sizes;
