@@ -125,9 +125,10 @@ fn in_repository(name: &str) -> PathBuf {
 
 /// At least so many numbers with commas between them.
 fn numbers(parser: &mut Parser, option: &str, least: usize) -> Outcome<Vec<usize>> {
-    let numbers = list(parser, option)?;
+    let numbers: Vec<usize> = list(parser, option)?;
     if numbers.len() < least {
-        return Err(format!("--{option}: at least {least} numbers").into());
+        let given: Vec<String> = numbers.iter().map(usize::to_string).collect();
+        return Err(format!("--{option} {}: at least {least} numbers", given.join(",")).into());
     }
     Ok(numbers)
 }
