@@ -8,6 +8,12 @@ use crate::Scalar;
 /// at most h‖r‖.
 pub(super) const DEPENDENCE: f64 = 128.0;
 
+/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones: [`DEPENDENCE`] ε.
+#[inline(always)]
+pub(super) fn dependence<T: Scalar>() -> T {
+    T::narrow(DEPENDENCE * T::EPSILON)
+}
+
 /// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
 /// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
 /// drop is then all of ‖r‖², which is known to a few ε‖y‖².)

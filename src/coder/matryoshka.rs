@@ -52,7 +52,7 @@ const ROUNDING: f64 = 64.0;
 /// atoms: that is the price of prefixes that can be used by themselves.
 ///
 /// Complexity and memory: those of the inner coder for each group (with [`BatchOmp`], Gram matrices of
-/// Σ m_g² entries instead of m²), and 2·d·N + d·m scalars for N samples at a time.
+/// Σ m_g² entries instead of m²), and 2·d·N + d·m scalars and a copy of the codes for N samples at a time.
 ///
 /// ```
 /// use dbksvd::coder::Matryoshka;

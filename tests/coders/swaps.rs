@@ -142,7 +142,7 @@ proptest! {
     fn where_swaps_end_none_helps(shape in shapes(), kind in kinds(), seed in any::<u64>()) {
         let (d, y) = planted::<f64>(shape, kind, seed);
         let codes = crate::support::encode::<Faer<f64>, _>(
-            Swaps::new(), &d, y.as_ref(), shape.2, Sign::Signed,
+            Swaps::new().max_swaps(usize::MAX), &d, y.as_ref(), shape.2, Sign::Signed,
         );
         no_swap_helps(&d, &y, &codes);
     }
@@ -162,7 +162,8 @@ proptest! {
                         $start, &d, y.as_ref(), shape.2, Sign::NonNegative,
                     ),
                     crate::support::encode::<Faer<f64>, _>(
-                        Swaps::after($start), &d, y.as_ref(), shape.2, Sign::NonNegative,
+                        Swaps::after($start).max_swaps(usize::MAX), &d, y.as_ref(), shape.2,
+                        Sign::NonNegative,
                     ),
                 ];
                 no_non_negative_move_helps(&d, &y, &start, &codes);

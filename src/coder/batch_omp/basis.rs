@@ -11,7 +11,7 @@ use super::pass::{OUT, Scoring};
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
-use crate::coder::factor::{DEPENDENCE, overshoots};
+use crate::coder::factor::{dependence, overshoots};
 use crate::coder::pursuit::{Basis, Selection};
 use crate::kernel;
 use crate::problem::Sign;
@@ -296,7 +296,7 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
                 };
                 let score = match selection {
                     Selection::Correlation => size,
-                    Selection::LeastSquares if height <= self.dependence() => {
+                    Selection::LeastSquares if height <= dependence() => {
                         self.exclude(atom);
                         excluded = true;
                         continue;
@@ -351,7 +351,7 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
             *height = lower(self.pairs, *height, &s.inverse, g, overlaps, count);
         }
         let (alpha, height) = (*alpha, *height);
-        if height <= self.dependence() || overshoots(alpha, height, self.residual, self.energy) {
+        if height <= dependence() || overshoots(alpha, height, self.residual, self.energy) {
             self.exclude(atom);
             return false;
         }
@@ -378,11 +378,6 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
 }
 
 impl<T: Scalar, P: Pairs> GramBasis<'_, T, P> {
-    #[inline(always)]
-    fn dependence(&self) -> T {
-        T::narrow(DEPENDENCE * T::EPSILON)
-    }
-
     /// Marks an atom as linearly dependent on the chosen ones.
     #[inline(always)]
     fn exclude(&mut self, atom: u32) {

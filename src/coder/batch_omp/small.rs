@@ -19,7 +19,7 @@ use pulp::Simd;
 
 use super::pass::OUT;
 use crate::Scalar;
-use crate::coder::factor::{DEPENDENCE, overshoots};
+use crate::coder::factor::{dependence, overshoots};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
@@ -181,7 +181,7 @@ impl<T: Scalar> Pursuit<T> {
                 *l = *w;
                 height -= *w * *w;
             }
-            let dependent = height <= T::narrow(DEPENDENCE * T::EPSILON);
+            let dependent = height <= dependence();
             if dependent || overshoots(alpha, height, self.residual, self.energy) {
                 self.excluded.push(s as u32);
                 if let Some(height) = self.heights.get_mut(s) {

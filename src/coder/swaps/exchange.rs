@@ -20,13 +20,14 @@
 
 use faer::MatRef;
 
-use super::passes::{Weights, best_without, dependence, duals, pass};
+use super::passes::{Weights, best_without, duals, pass};
 use crate::Scalar;
 use crate::coder::argmax::select;
-use crate::coder::factor::DEPENDENCE;
+use crate::coder::factor::{DEPENDENCE, dependence};
 use crate::coder::full_gram::{CHUNK, GramRows};
 use crate::coder::pursuit::Selection;
 use crate::problem::Sign;
+
 /// A growing or changing support, orthogonalised.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {

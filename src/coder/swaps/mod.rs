@@ -47,8 +47,8 @@ const ROUNDING: f64 = 32.0;
 
 /// Improves the supports of another coder by exchanges of single atoms, until none helps.
 ///
-/// Errors are never above those of the coder it starts from, to rounding, with the same number of atoms
-/// a sample. For non-negative codes an exchange is scored by non-negative least squares; what
+/// Errors are never above those of the coder it starts from, to rounding, with at most as many atoms a
+/// sample. For non-negative codes an exchange is scored by non-negative least squares; what
 /// unconstrained least squares would gain bounds that, so that few candidates are solved for.
 ///
 /// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than k;
@@ -184,6 +184,8 @@ pub(super) struct LocalSearch<T> {
     moves: Vec<Move>,
     /// A support to begin with.
     given: Vec<u32>,
+    /// The support before a move, where codes are non-negative.
+    former: Vec<u32>,
 }
 
 impl<T: Scalar> LocalSearch<T> {
@@ -195,6 +197,7 @@ impl<T: Scalar> LocalSearch<T> {
             sign,
             moves: Vec::new(),
             given: Vec::with_capacity(sparsity),
+            former: Vec::with_capacity(sparsity),
         }
     }
 

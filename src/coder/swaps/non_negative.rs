@@ -36,12 +36,15 @@ impl<T: Scalar> LocalSearch<T> {
         let mut error = self.settle(sample);
         for _ in 0..max_moves {
             let Some(best) = self.best_move(sample, error, count, rounding) else { break };
+            self.former.clear();
+            self.former.extend_from_slice(self.exchange.support());
             self.solve_moved(sample, best);
             self.note_used();
             let lower = self.settle(sample);
             if lower >= error - rounding {
-                // The support depends on itself more than it seemed: nothing is gained.
-                return lower;
+                // The support depends on itself more than it seemed: the one before was better.
+                std::mem::swap(&mut self.given, &mut self.former);
+                return self.settle(sample);
             }
             error = lower;
         }

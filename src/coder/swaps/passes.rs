@@ -1,7 +1,7 @@
 //! The passes over B, α and h that [`exchange`](super::exchange) makes.
 
 use crate::Scalar;
-use crate::coder::factor::DEPENDENCE;
+use crate::coder::factor::dependence;
 use crate::coder::full_gram::CHUNK;
 use crate::simd::lanes;
 use crate::{kernel, rows};
@@ -15,12 +15,6 @@ pub(super) struct Weights<T> {
     pub(super) products: Vec<T>,
     pub(super) fall: Vec<T>,
     pub(super) share: Vec<T>,
-}
-
-/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones.
-#[inline(always)]
-pub(super) fn dependence<T: Scalar>() -> T {
-    T::narrow(DEPENDENCE * T::EPSILON)
 }
 
 rows::with_simd! {

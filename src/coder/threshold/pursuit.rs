@@ -6,15 +6,13 @@ use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
 use crate::coder::factor::Factor;
+use crate::coder::factor::dependence;
 use crate::kernel::{self, LANES};
 use crate::problem::ProblemShape;
 use crate::rows;
 
 /// Correlations that are brought up to date at a time, from all rows: they stay in the first cache.
 const STRETCH: usize = 1024;
-
-/// ‖(I − P) d‖² in units of ε up to which an atom depends on those chosen.
-const DEPENDENCE: f64 = 128.0;
 
 /// The numbers of the configuration.
 #[derive(Clone, Debug)]
@@ -187,7 +185,7 @@ impl<T: Scalar> Pursuit<T> {
         self.factor.extend_row(&mut self.row);
         let squares: T = self.row.iter().map(|&l| l * l).sum();
         let squared = products[atom as usize] - squares;
-        if squared <= T::narrow(DEPENDENCE * T::EPSILON) {
+        if squared <= dependence() {
             return false;
         }
         let height = Float::sqrt(squared);

@@ -23,8 +23,8 @@ pub struct Renewal {
     /// An atom used less than this share of the mean over a window, or not at all, is dead; at
     /// least 0 and below 1.
     pub min_usage: f64,
-    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged into the other; above 0, at most
-    /// 1 (1 merges none).
+    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged into the
+    /// other; above 0, at most 1 (1 merges none).
     pub max_coherence: f64,
     /// Mean uses of an atom that make a window; positive.
     pub window: f64,
@@ -226,8 +226,8 @@ impl<T: Scalar> Renewed<'_, T> {
         vacancies
     }
 
-    /// Samples by falling error, without those that are represented to rounding, and without zero ones, whose
-    /// codes may not be empty where another part of the dictionary has just taken over all they were.
+    /// Samples by falling error, without those that are represented to rounding, and without zero ones:
+    /// they may still have a code, where an earlier group of atoms took all that there was.
     fn worst_represented(&self) -> Vec<usize> {
         let (residual, samples) = (self.residual.as_ref(), self.samples);
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
