@@ -19,7 +19,7 @@ use dbksvd::coder::{BatchOmp, Matryoshka, SparseCoder};
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Builder;
 use dbksvd::metrics::reconstruction;
-use dbksvd::updater::{DictionaryUpdater, MatryoshkaUpdates, Recoding};
+use dbksvd::updater::{DictionaryUpdater, MatryoshkaUpdates};
 use dbksvd::{DbKsvd, Groups, Model};
 use embeddings::{HELD_OUT, embeddings};
 
@@ -87,12 +87,12 @@ fn compare() -> Outcome<()> {
     }
     row("each size by itself", None, EPOCHS, &means);
     let base = time_of_epoch(plain, train)?;
-    let pace = time_of_epoch(nested(Recoding::Never), train)? / base;
-    let means = learned(nested(Recoding::Never), EPOCHS, train, prefixes)?;
+    let pace = time_of_epoch(nested(None), train)? / base;
+    let means = learned(nested(None), EPOCHS, train, prefixes)?;
     row("in groups", Some(pace), EPOCHS, &means);
-    let of_recoding = time_of_epoch(nested(Recoding::EachGroup), train)? / base;
+    let of_recoding = time_of_epoch(nested(Some(BatchOmp::new())), train)? / base;
     for epochs in [EPOCHS, ((EPOCHS as f64 * pace / of_recoding).round() as usize).max(1)] {
-        let means = learned(nested(Recoding::EachGroup), epochs, train, prefixes)?;
+        let means = learned(nested(Some(BatchOmp::new())), epochs, train, prefixes)?;
         row("in groups, each coded anew", Some(of_recoding), epochs, &means);
     }
     let of_coder = time_of_epoch(coder_alone, train)? / base;

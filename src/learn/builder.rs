@@ -316,13 +316,10 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// the other, each on what the groups before it left. Sets both, so that their groups are the same;
     /// code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
     /// [grows](Self::growth).
-    pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U, C>>
-    where
-        C: Clone,
-    {
+    pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U>> {
         let Self { settings, initialisation, preprocessing, held_out, backend, coder, updater } =
             self;
-        let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater).coder(coder.clone());
+        let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater);
         let coder = Matryoshka::new(groups).coder(coder);
         Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }

@@ -7,7 +7,7 @@
 //!     X_g ← the inner coder's codes of T on D_g                  if asked for
 //!     T ← T − D_g X_g,  or 0 for samples of which rounding alone is left
 //! ```
-//! With [`Recoding::EachGroup`], atom batches of one and the exact pair this is a step of KSVD.jl's
+//! With [`recoding`](MatryoshkaUpdates::recoding), atom batches of one and the exact pair this is a step of KSVD.jl's
 //! Matryoshka loop. That is fed by codes of all atoms alike in its first step; here the codes are those of
 //! the coder, and with [`Matryoshka`](crate::coder::Matryoshka) follow the same rule from the start.
 
@@ -26,24 +26,13 @@ use crate::problem::ProblemShape;
 /// Samples whose codes one task takes.
 const SAMPLES_A_TASK: usize = 256;
 
-/// Whether a group is coded anew, once it is updated, before the next one gets what it left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Recoding {
-    /// No: it leaves what its codes leave after the update, which the inner updater has refitted.
-    #[default]
-    Never,
-    /// Yes, as KSVD.jl does: each step then codes twice.
-    EachGroup,
-}
-
 /// Updates groups of atoms in turn, each on what the groups before it left.
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
 /// | groups | given | sizes and budgets of the groups, the same as the coder's |
 /// | [`updater`](Self::updater) | [`KSvd`] | updates each group; memory and renewal are a group's own |
-/// | [`recoding`](Self::recoding) | never | whether each group is coded anew after its update |
-/// | [`coder`](Self::coder) | [`BatchOmp`] | what codes it anew |
+/// | [`recoding`](Self::recoding) | none | what codes each group anew after its update |
 ///
 /// It goes with [`Matryoshka`](crate::coder::Matryoshka) as the coder;
 /// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Fed by another coder, whose codes
@@ -52,21 +41,19 @@ pub enum Recoding {
 ///
 /// Complexity: that of the inner updater, a product with the codes for each group and one more, and, with
 /// recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N of the minibatch,
-/// d·m, and two copies of the codes.
+/// d·m, up to a copy of the codes for each group, and with recoding one more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
     groups: Groups,
     updater: U,
-    coder: C,
-    recoding: Recoding,
+    recoding: Option<C>,
 }
 
 impl MatryoshkaUpdates {
     /// Updates each group by [`KSvd::new`].
     #[must_use]
     pub fn new(groups: Groups) -> Self {
-        let (updater, coder, recoding) = (KSvd::new(), BatchOmp::new(), Recoding::default());
-        Self { groups, updater, coder, recoding }
+        Self { groups, updater: KSvd::new(), recoding: None }
     }
 }
 
@@ -74,22 +61,17 @@ impl<U, C> MatryoshkaUpdates<U, C> {
     /// Updates each group by another updater.
     #[must_use]
     pub fn updater<Other>(self, updater: Other) -> MatryoshkaUpdates<Other, C> {
-        let Self { groups, coder, recoding, .. } = self;
-        MatryoshkaUpdates { groups, updater, coder, recoding }
+        let Self { groups, recoding, .. } = self;
+        MatryoshkaUpdates { groups, updater, recoding }
     }
 
-    /// Codes groups anew by another coder.
+    /// The coder that codes each group anew, once it is updated, before the next one gets what it left, as
+    /// KSVD.jl does: each step then codes twice. With `None`, a group leaves what its codes leave after
+    /// the update, which the inner updater has refitted.
     #[must_use]
-    pub fn coder<Other>(self, coder: Other) -> MatryoshkaUpdates<U, Other> {
-        let Self { groups, updater, recoding, .. } = self;
-        MatryoshkaUpdates { groups, updater, coder, recoding }
-    }
-
-    /// Whether each group is coded anew after its update.
-    #[must_use]
-    pub fn recoding(mut self, recoding: Recoding) -> Self {
-        self.recoding = recoding;
-        self
+    pub fn recoding<Other>(self, coder: Option<Other>) -> MatryoshkaUpdates<U, Other> {
+        let Self { groups, updater, .. } = self;
+        MatryoshkaUpdates { groups, updater, recoding: coder }
     }
 
     /// The groups.
@@ -137,8 +119,8 @@ where
         self.groups.check(shape)?;
         for (_, group) in shapes_of(&self.groups, shape) {
             self.updater.check(&Self::shape_for_update(shape, &group))?;
-            if self.recoding == Recoding::EachGroup {
-                self.coder.check(&group)?;
+            if let Some(coder) = &self.recoding {
+                coder.check(&group)?;
             }
         }
         Ok(())
@@ -147,10 +129,10 @@ where
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let groups = shapes_of(&self.groups, shape).map(|(first, group)| {
             let of_update = Self::shape_for_update(shape, &group);
-            let recoded = match self.recoding {
-                Recoding::Never => None,
-                Recoding::EachGroup => Some((
-                    self.coder.prepare(backend, &group)?,
+            let recoded = match &self.recoding {
+                None => None,
+                Some(coder) => Some((
+                    coder.prepare(backend, &group)?,
                     backend.codes(group.atoms, 0, group.sparsity)?,
                 )),
             };
@@ -203,9 +185,9 @@ where
             report.undone += done.undone;
             report.replaced += done.replaced;
             report.merged += done.merged;
-            if let Some((coder, recoded)) = recoded {
-                self.coder.set_dictionary(backend, coder, new);
-                self.coder.encode(backend, coder, new, t, recoded);
+            if let (Some(coder), Some((state, recoded))) = (&self.recoding, recoded.as_mut()) {
+                coder.set_dictionary(backend, state, new);
+                coder.encode(backend, state, new, t, recoded);
             }
             let x = recoded.as_ref().map_or(&group.codes, |(_, recoded)| recoded);
             if g + 1 < count {
@@ -263,12 +245,9 @@ where
     }
 
     fn description(&self) -> String {
-        let Self { groups, updater, coder, recoding } = self;
+        let Self { groups, updater, recoding } = self;
         let (groups, updater) = (groups.description(), updater.description());
-        let recoding = match recoding {
-            Recoding::Never => "never".to_owned(),
-            Recoding::EachGroup => format!("by {}", coder.description()),
-        };
+        let recoding = recoding.as_ref().map_or("none".to_owned(), SparseCoder::description);
         format!("Matryoshka(groups: {groups}, updater: {updater}, recoding: {recoding})")
     }
 }

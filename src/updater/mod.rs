@@ -28,7 +28,7 @@ pub use incoherent::{Incoherent, IncoherentState};
 pub use kept::{Kept, KeptArray};
 pub(crate) use ksvd::Sweep;
 pub use ksvd::{AtomRule, Decorrelation, KSvd, KSvdState, LeadingPair, Memory};
-pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState, Recoding};
+pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;

@@ -11,9 +11,7 @@ use dbksvd::updater::Renewal;
 use dbksvd::updater::{DictionaryUpdater, Incoherent, KSvd, LeadingPair, Memory, Mod, Online};
 use dbksvd::{DbKsvd, Model, Sign};
 
-fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
-}
+use crate::support::on_threads;
 
 /// What a run gives without its times.
 fn without_times((model, report): (Model<f32>, Report)) -> (Model<f32>, Vec<[u64; 5]>) {

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
+use crate::support::{assert_close, dense, flip_columns, flip_rows, on_threads, signs, sparse};
 use dbksvd::backend::{Faer, HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Matryoshka, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
@@ -12,18 +12,14 @@ use dbksvd::learn::{Checkpoints, Fit, Growth, Initialisation, Progress, Resume};
 use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{
-    DictionaryUpdater, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online, Recoding, Renewal,
-    Step, UpdateReport,
+    DictionaryUpdater, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online, Renewal, Step,
+    UpdateReport,
 };
 use dbksvd::{DbKsvd, Dictionary, Error, Groups, Model, ProblemShape, Scalar, Sign, conformance};
 use tempfile::TempDir;
 
-/// As in `tests/ksvdjl.rs`.
+/// As in `tests/learning/ksvdjl.rs`.
 const TOLERANCE: f64 = 1e-8;
-
-fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
-}
 
 /// One update with a fresh state, atoms in order.
 fn update<B, U>(
@@ -64,8 +60,7 @@ where
     let (d1, x1) = (load("D1_matryoshka"), load("X1_matryoshka"));
     let updater = MatryoshkaUpdates::new(Groups::doubling(32, 8))
         .updater(KSvd::textbook())
-        .coder(coder)
-        .recoding(Recoding::EachGroup);
+        .recoding(Some(coder));
     let mut codes = sparse(x0.as_ref(), 6);
     let report = update::<B, _>(&updater, y.as_ref(), &mut codes, &mut d);
 
@@ -111,9 +106,18 @@ fn the_coder_keeps_the_contract() {
     // Groups within groups.
     let halves = Matryoshka::new(Groups::new([4, 8]).budgets([1, 1]));
     let groups = Groups::new([12, 12]).budgets([2, 2]);
-    let shape = ProblemShape { dim: 9, atoms: 24, sparsity: 4, sign: Sign::Signed };
     let nested = Matryoshka::new(groups).coder(halves);
-    SparseCoder::<Faer<f32>>::check(&nested, &shape).unwrap();
+    let planted = Planted::new(9, 24, 4, 30).generate::<f32>().unwrap();
+    let model = Model::new(planted.dictionary, None, 4, Sign::Signed).unwrap();
+    let codes = model.encode(&nested, planted.samples.as_ref()).unwrap();
+    for i in 0..codes.samples() {
+        let inner: Vec<u32> = codes
+            .support(i)
+            .iter()
+            .map(|atom| [0, 4, 12, 16].iter().filter(|&first| atom >= first).count() as u32)
+            .collect();
+        assert_eq!(inner, [1, 2, 3, 4], "one atom of each inner group: {:?}", codes.support(i));
+    }
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn the_updater_keeps_the_contract() {
         Groups::doubling(15, 4),
     ];
     for groups in all {
-        for recoding in [Recoding::Never, Recoding::EachGroup] {
+        for recoding in [None, Some(BatchOmp::new())] {
             let updates = MatryoshkaUpdates::new(groups.clone()).recoding(recoding);
             check(&groups, &updates);
             check(&groups, &updates.clone().updater(eager));
@@ -249,7 +253,7 @@ fn one_group_is_no_group() {
 }
 
 /// Samples of the first group's atoms alone: nothing is left, and nothing is made of it.
-fn nothing_is_left<T: Scalar>(recoding: Recoding, sign: Sign) {
+fn nothing_is_left<T: Scalar>(recoding: Option<BatchOmp>, sign: Sign) {
     let dictionary = Planted::new(12, 20, 2, 1).generate::<T>().unwrap().dictionary;
     let samples = Mat::from_fn(12, 200, |row, i| {
         let (a, b) = (i % 8, (i + 1 + i / 8 % 7) % 8);
@@ -287,7 +291,7 @@ fn nothing_is_left<T: Scalar>(recoding: Recoding, sign: Sign) {
 
 #[test]
 fn later_groups_make_nothing_of_rounding() {
-    for recoding in [Recoding::Never, Recoding::EachGroup] {
+    for recoding in [None, Some(BatchOmp::new())] {
         for sign in [Sign::Signed, Sign::NonNegative] {
             nothing_is_left::<f32>(recoding, sign);
             nothing_is_left::<f64>(recoding, sign);
@@ -298,7 +302,7 @@ fn later_groups_make_nothing_of_rounding() {
 /// Memory, renewal and held-out samples, and a number of atoms that is no power of two.
 fn learner<T: Scalar>(
     sign: Sign,
-    recoding: Recoding,
+    recoding: Option<BatchOmp>,
 ) -> DbKsvd<Faer<T>, Matryoshka, MatryoshkaUpdates> {
     let renewal = Renewal { min_usage: 0.5, max_coherence: 0.9, window: 5.0, until: 1.0 };
     let memory = Memory { start: 0.0, full: 0.5, retention: 0.9 };
@@ -325,7 +329,7 @@ fn samples<T: Scalar>(sign: Sign) -> Mat<T> {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     for sign in [Sign::Signed, Sign::NonNegative] {
-        for recoding in [Recoding::Never, Recoding::EachGroup] {
+        for recoding in [None, Some(BatchOmp::new())] {
             let learn = || {
                 let samples = samples::<f32>(sign);
                 let (model, report) = learner::<f32>(sign, recoding).fit(&samples).unwrap();
@@ -344,7 +348,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-fn resumed_anywhere<T: Scalar>(sign: Sign, recoding: Recoding) {
+fn resumed_anywhere<T: Scalar>(sign: Sign, recoding: Option<BatchOmp>) {
     let (data, learner) = (samples::<T>(sign), learner::<T>(sign, recoding));
     let whole = learner.run(&data).finish().unwrap();
     let same = |one: &Fit<T>, other: &Fit<T>| {
@@ -371,8 +375,8 @@ fn resumed_anywhere<T: Scalar>(sign: Sign, recoding: Recoding) {
 
 #[test]
 fn a_resumed_run_is_the_run_bit_by_bit() {
-    resumed_anywhere::<f32>(Sign::Signed, Recoding::Never);
-    resumed_anywhere::<f64>(Sign::NonNegative, Recoding::EachGroup);
+    resumed_anywhere::<f32>(Sign::Signed, None);
+    resumed_anywhere::<f64>(Sign::NonNegative, Some(BatchOmp::new()));
 }
 
 #[test]
@@ -412,7 +416,7 @@ fn learning_lowers_the_error_of_every_prefix() {
         };
         (1..=groups.len()).map(of_prefix).collect()
     };
-    for recoding in [Recoding::Never, Recoding::EachGroup] {
+    for recoding in [None, Some(BatchOmp::new())] {
         let builder = || DbKsvd::builder(30, 5).matryoshka(groups.clone()).epochs(8);
         let updater = MatryoshkaUpdates::new(groups.clone()).recoding(recoding);
         let start = builder().epochs(0).build().unwrap().fit(&data).unwrap().0;
@@ -477,7 +481,7 @@ fn groups_that_do_not_fit_are_named() {
 #[test]
 fn a_prefix_decodes_as_the_whole_does() {
     let data = samples::<f64>(Sign::Signed);
-    let learner = learner::<f64>(Sign::Signed, Recoding::Never);
+    let learner = learner::<f64>(Sign::Signed, None);
     let (model, _) = learner.fit(&data).unwrap();
     let groups = Groups::doubling(30, 7);
     let prefix = groups.prefix_of(&model, 2).unwrap();

@@ -148,3 +148,8 @@ pub fn assert_close(found: MatRef<'_, f64>, expected: MatRef<'_, f64>, tolerance
         }
     }
 }
+
+/// Runs on a pool of so many threads.
+pub fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
+}
