@@ -81,7 +81,8 @@ impl Groups {
         self.sizes.is_empty()
     }
 
-    /// Nonzeros a sample of each group, of `sparsity` in all: those given, or as they are dealt.
+    /// Nonzeros a sample of each group, of `sparsity` in all: those given, whatever they add up to, or as
+    /// they are dealt.
     #[must_use]
     pub fn budgets_of(&self, sparsity: usize) -> Vec<usize> {
         if let Some(budgets) = &self.budgets {

@@ -79,11 +79,14 @@ pub fn parse() -> Outcome<Option<Arguments>> {
     Ok(Some(arguments))
 }
 
-/// Numbers above 0 with commas between them.
+/// Distinct numbers above 0 with commas between them.
 fn counts(parser: &mut Parser, option: &str) -> Outcome<Vec<usize>> {
     let numbers: Vec<usize> = list(parser, option)?;
-    match numbers.contains(&0) {
-        true => Err(format!("--{option}: each at least 1").into()),
-        false => Ok(numbers),
+    if numbers.contains(&0) {
+        return Err(format!("--{option}: each at least 1").into());
     }
+    if (1..numbers.len()).any(|nth| numbers[..nth].contains(&numbers[nth])) {
+        return Err(format!("--{option}: each once").into());
+    }
+    Ok(numbers)
 }

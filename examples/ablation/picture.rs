@@ -112,7 +112,8 @@ impl Panel<'_> {
             .draw()?;
         for (nth, &minibatch) in self.study.minibatches.iter().enumerate() {
             for care in [true, false] {
-                let shift = 0.09 * (nth as f64 - 1.0) + if care { -0.02 } else { 0.02 };
+                let middle = (self.study.minibatches.len() - 1) as f64 / 2.0;
+                let shift = 0.09 * (nth as f64 - middle) + if care { -0.02 } else { 0.02 };
                 let cells: Vec<(f64, &Cell)> = (0..)
                     .zip(batches)
                     .filter_map(|(place, &atom_batch)| {

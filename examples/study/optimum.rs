@@ -98,14 +98,11 @@ impl<'a> Judge<'a> {
         Ok(Self { owner, model, samples, least, gaps })
     }
 
-    /// Adds a coder's row, unless the coder refuses codes of this sign.
+    /// Adds a coder's row.
     fn add<C>(&mut self, name: &'static str, coder: C) -> Outcome<()>
     where
         C: SparseCoder<Faer<f32>> + Clone,
     {
-        if coder.check(&self.model.shape()).is_err() {
-            return Ok(());
-        }
         let codes = self.model.encode(&coder, self.samples.as_ref())?;
         let fvu = reconstruction(&self.model, self.samples.as_ref(), &codes)?.fvu();
         let decoded = self.model.decode(&codes)?;

@@ -199,10 +199,9 @@ where
 
     fn end(
         mut self,
-        stop: StopReason,
+        mut stop: StopReason,
         mut failure: Option<Error>,
     ) -> Result<Fit<B::Scalar>, Error> {
-        let mut stop = stop;
         if !self.is_whole
             && let Some(error) = failure
         {
@@ -223,13 +222,9 @@ where
         if failure.is_some() {
             stop = StopReason::Failed;
         }
-        let model = match (self.trainer.model(config), failure) {
-            (Ok(model), kept) => {
-                failure = kept;
-                model
-            }
-            (Err(_), Some(first)) => return Err(first),
-            (Err(error), None) => return Err(error),
+        let model = match self.trainer.model(config) {
+            Ok(model) => model,
+            Err(error) => return Err(failure.unwrap_or(error)),
         };
         let best = match self.course.best.take() {
             None => None,

@@ -30,7 +30,7 @@ pub struct Restart {
     /// What it is judged by: the least FVU on held-out samples or, without any, that of the last
     /// evaluation; `None` if it ended before one.
     pub fvu: Option<f64>,
-    /// Its course; `None` if it failed before its first step, or left nothing to be trusted.
+    /// Its course; `None` if it could not begin, or left nothing to be trusted.
     pub report: Option<Report>,
     /// What failed. For the run that is kept, [`Fit::failure`] says so.
     pub failure: Option<Error>,
@@ -81,9 +81,6 @@ where
     /// samples that cannot be had; and the error of the first run if every one failed without leaving a
     /// dictionary.
     pub fn best_of(self, runs: usize) -> Result<BestOf<B::Scalar>, Error> {
-        if runs == 0 {
-            return Err(Error::argument("runs", 0, "at least 1"));
-        }
         let sources = self.sources()?;
         let Self { learner, mut observer, token, .. } = self;
         let mut race = Race { best: None, runs: Vec::new() };
@@ -94,7 +91,7 @@ where
             let run = Run {
                 learner: &own,
                 source: sources.learned(),
-                held_out: None,
+                held_out: sources.held_out(),
                 observer: match &mut observer {
                     Some(observer) => Some(&mut **observer),
                     None => None,
@@ -103,7 +100,7 @@ where
                 #[cfg(feature = "safetensors")]
                 checkpoints: self.checkpoints.as_ref().map(|all| all.of_run(number)),
             };
-            match run.learn(sources.learned(), sources.held_out()) {
+            match run.learn() {
                 Err(error) => race.lost(seed, error),
                 Ok(fit) => {
                     if fit.report.observer_panic.is_some() {

@@ -141,7 +141,17 @@ where
     /// place to go on from.
     pub fn finish(self) -> Result<Fit<B::Scalar>, Error> {
         let sources = self.sources()?;
-        self.learn(sources.learned(), sources.held_out())
+        let run = Run {
+            learner: self.learner,
+            source: sources.learned(),
+            held_out: sources.held_out(),
+            // Shortens the lifetime of the trait object, which only a coercion does.
+            observer: self.observer.map(|observer| observer as &mut dyn Observer<B::Scalar>),
+            token: self.token,
+            #[cfg(feature = "safetensors")]
+            checkpoints: self.checkpoints,
+        };
+        run.learn()
     }
 
     /// What is learned from, and what is measured on.
@@ -161,13 +171,10 @@ where
         Ok(Sources::Split { learned, held_out })
     }
 
-    pub(super) fn learn(
-        self,
-        source: &dyn SampleSource<B::Scalar>,
-        held_out: Option<&dyn SampleSource<B::Scalar>>,
-    ) -> Result<Fit<B::Scalar>, Error> {
+    /// Learns from all of the source.
+    pub(super) fn learn(self) -> Result<Fit<B::Scalar>, Error> {
         let start = Instant::now();
-        let learner = self.learner;
+        let Self { learner, source, held_out, .. } = self;
         learner.check_source(source)?;
         if let Some(held_out) = held_out {
             if held_out.is_empty() {
@@ -201,15 +208,13 @@ where
             None => None,
             Some(samples) => Some(Examiner::new(&learner.config, samples, &trainer)?),
         };
-        // Shortens the lifetime of the trait object, which only a coercion does.
-        let observer = self.observer.map(|observer| observer as &mut dyn Observer<B::Scalar>);
         let driver = Driver {
             learner,
             schedule,
             trainer,
             course,
             examiner,
-            observer: Guarded::new(observer),
+            observer: Guarded::new(self.observer),
             token: self.token,
             is_whole: true,
             #[cfg(feature = "safetensors")]
