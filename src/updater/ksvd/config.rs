@@ -128,8 +128,8 @@ impl KSvd {
     }
 
     /// The most atoms updated in parallel from one residual; fewer for a while after a batch has
-    /// raised the error. Large batches are faster on many threads; on coherent data small ones
-    /// recover more.
+    /// raised the error. Large batches are faster on many threads; what is learned differs little
+    /// (`docs/study/ablation` in the repository).
     #[must_use]
     pub fn atom_batch(mut self, atoms: usize) -> Self {
         self.atom_batch = atoms;
