@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use dbksvd::synthetic::sae_bench::Recipe;
-use lexopt::prelude::*;
+use lexopt::{Arg, Parser, ValueExt};
 
-const HELP: &str = "\
+use crate::options::value;
+use crate::program::Outcome;
+
+pub const HELP: &str = "\
 Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
 
 usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--evaluation N]
@@ -25,7 +28,8 @@ usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--e
                 seeds, with the preset and with plain DB-KSVD, and compares what they found
   --center      with --data: subtracts the mean
 
-Prints a line for each run, then means with 95% intervals over the runs (Student's t).";
+Prints a line for each run, then means with 95% intervals over the runs (Student's t).
+";
 
 /// What to run.
 pub struct Arguments {
@@ -36,66 +40,73 @@ pub struct Arguments {
     pub evaluation: usize,
     pub atoms: usize,
     pub epochs: usize,
+    pub threads: usize,
     pub sweep: bool,
     pub data: Option<PathBuf>,
     pub center: bool,
 }
 
-/// The arguments; `None` after printing the help that was asked for.
-pub fn parse() -> Result<Option<Arguments>, String> {
-    parse_all().map_err(|error| format!("{error} (--help lists the arguments)"))
-}
-
-fn parse_all() -> Result<Option<Arguments>, lexopt::Error> {
-    let mut parser = lexopt::Parser::from_env();
-    let (mut large, mut seeds, mut first_seed, mut epochs) = (false, 1, 1, 20);
+/// The command line; `None` if it asks for help.
+pub fn parse() -> Outcome<Option<Arguments>> {
+    let mut parser = Parser::from_env();
+    let (mut large, mut seeds, mut first_seed, mut epochs, mut threads) = (None, None, 1, 20, 0);
     let (mut samples, mut evaluation, mut atoms) = (None, None, None);
     let (mut sweep, mut data, mut center) = (false, None, false);
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("features") => {
+            Arg::Long("features") => {
                 large = match parser.value()?.string()?.as_str() {
-                    "2k" => false,
-                    "16k" => true,
+                    "2k" => Some(false),
+                    "16k" => Some(true),
                     other => return Err(format!("--features {other}: 2k or 16k").into()),
                 };
             }
-            Long("seeds") => seeds = parser.value()?.parse()?,
-            Long("first-seed") => first_seed = parser.value()?.parse()?,
-            Long("samples") => samples = Some(parser.value()?.parse()?),
-            Long("evaluation") => evaluation = Some(parser.value()?.parse()?),
-            Long("atoms") => atoms = Some(parser.value()?.parse()?),
-            Long("epochs") => epochs = parser.value()?.parse()?,
-            Long("sweep") => sweep = true,
-            Long("center") => center = true,
-            Long("data") => data = Some(parser.value()?.into()),
-            Long("threads") => {
-                let threads = parser.value()?.parse()?;
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build_global()
-                    .map_err(|error| error.to_string())?;
-            }
-            Long("help") => {
-                println!("{HELP}");
-                return Ok(None);
-            }
-            _ => return Err(argument.unexpected()),
+            Arg::Long("seeds") => seeds = Some(value(&mut parser, "seeds")?),
+            Arg::Long("first-seed") => first_seed = value(&mut parser, "first-seed")?,
+            Arg::Long("samples") => samples = Some(value(&mut parser, "samples")?),
+            Arg::Long("evaluation") => evaluation = Some(value(&mut parser, "evaluation")?),
+            Arg::Long("atoms") => atoms = Some(value(&mut parser, "atoms")?),
+            Arg::Long("epochs") => epochs = value(&mut parser, "epochs")?,
+            Arg::Long("threads") => threads = value(&mut parser, "threads")?,
+            Arg::Long("sweep") => sweep = true,
+            Arg::Long("center") => center = true,
+            Arg::Long("data") => data = Some(parser.value()?.into()),
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
+            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
         }
     }
-    let (recipe, defaults) = if large {
+    let of_generator = [
+        ("features", large.is_some()),
+        ("seeds", seeds.is_some()),
+        ("samples", samples.is_some()),
+        ("evaluation", evaluation.is_some()),
+        ("sweep", sweep),
+    ];
+    if data.is_some()
+        && let Some((option, _)) = of_generator.into_iter().find(|(_, given)| *given)
+    {
+        return Err(format!("--{option} is of the generator: not with --data").into());
+    }
+    if data.is_none() && center {
+        return Err("--center goes with --data".into());
+    }
+    if seeds == Some(0) {
+        return Err("--seeds 0: at least 1".into());
+    }
+    let (recipe, defaults) = if large.unwrap_or(false) {
         (Recipe::sixteen_k(), [320_000, 20_000, 4_096])
     } else {
         (Recipe::two_k(), [50_000, 10_000, 512])
     };
     Ok(Some(Arguments {
         recipe,
-        seeds,
+        seeds: seeds.unwrap_or(1),
         first_seed,
         samples: samples.unwrap_or(defaults[0]),
         evaluation: evaluation.unwrap_or(defaults[1]),
         atoms: atoms.unwrap_or(defaults[2]),
         epochs,
+        threads,
         sweep,
         data,
         center,

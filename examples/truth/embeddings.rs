@@ -1,7 +1,6 @@
 //! The preset on real samples, whose features nobody knows: error, sparsity, and whether two seeds find
 //! the same atoms, beside plain DB-KSVD at the same sparsity.
 
-use std::error::Error;
 use std::path::Path;
 
 use dbksvd::learn::Fit;
@@ -10,9 +9,10 @@ use dbksvd::source::{HeldOut, SampleSource, open};
 use dbksvd::{DbKsvd, Dictionary, Sign};
 
 use crate::arguments::Arguments;
+use crate::program::Outcome;
 
 /// Prints a line for each method.
-pub fn run(path: &Path, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+pub fn run(path: &Path, arguments: &Arguments) -> Outcome<()> {
     let source = open(path, None)?;
     let samples = SampleSource::<f32>::len(&source);
     // The last eighth: the same for all runs.
@@ -42,7 +42,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// The means over two runs; stability is the mean |cos| of matched atoms. Returns L0.
-fn print(method: &str, fits: &[Fit<f32>; 2]) -> Result<f64, Box<dyn Error>> {
+fn print(method: &str, fits: &[Fit<f32>; 2]) -> Outcome<f64> {
     let mut sums = [0.0; 3];
     for fit in fits {
         let evaluation = fit.report.evaluations.last().ok_or("no evaluation: 0 epochs")?;

@@ -7,6 +7,10 @@ mod arguments;
 #[path = "../common/clock.rs"]
 mod clock;
 mod embeddings;
+#[path = "../common/options.rs"]
+mod options;
+#[path = "../common/program.rs"]
+mod program;
 #[path = "../common/statistics.rs"]
 mod statistics;
 mod table;
@@ -19,44 +23,33 @@ use dbksvd::coder::ThresholdPursuit;
 use dbksvd::metrics::{Detection, Recovery, reconstruction};
 use dbksvd::synthetic::sae_bench::FeatureData;
 use dbksvd::{DbKsvd, Error, SparseCodes};
+use program::Outcome;
 use table::{Row, Table};
 
 /// Most features that a sample is searched for.
 const SPARSITY: usize = 48;
 
 fn main() -> ExitCode {
-    let arguments = match arguments::parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => return ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("truth: {message}");
-            return ExitCode::FAILURE;
-        }
-    };
-    if let Some(path) = &arguments.data {
-        return match embeddings::run(path, &arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("truth: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
+    program::run(arguments::parse, arguments::HELP, truth)
+}
+
+fn truth(arguments: Arguments) -> Outcome<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    pool.install(|| match &arguments.data {
+        Some(path) => embeddings::run(path, &arguments),
+        None => generated(&arguments),
+    })
+}
+
+/// A line for each seed, and one for all.
+fn generated(arguments: &Arguments) -> Outcome<()> {
     let mut table = Table::default();
     println!("{}", Table::heading());
     for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
-        match run(&arguments, seed) {
-            Ok(row) => {
-                println!("{}", table.add(seed, row));
-            }
-            Err(error) => {
-                eprintln!("truth: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
+        println!("{}", table.add(seed, run(arguments, seed)?));
     }
     println!("{table}");
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 /// Draws features and samples, learns, and measures on samples that were not learned from.

@@ -7,6 +7,7 @@ mod images;
 mod learn;
 mod sae;
 mod studies;
+mod truth;
 
 #[path = "../support/programs.rs"]
 mod programs;
