@@ -2,18 +2,8 @@
 
 use crate::programs::{error_of, run, stdout_of};
 
-const SMALL: [&str; 10] = [
-    "--samples",
-    "3000",
-    "--evaluation",
-    "500",
-    "--atoms",
-    "64",
-    "--epochs",
-    "4",
-    "--seeds",
-    "2",
-];
+const SMALL: [&str; 10] =
+    ["--samples", "3000", "--evaluation", "500", "--atoms", "64", "--epochs", "4", "--seeds", "2"];
 
 #[test]
 fn a_row_for_each_seed_and_one_for_their_mean() {
