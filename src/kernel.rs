@@ -5,6 +5,8 @@
 //! into [`LANES`] interleaved accumulators that are folded in a fixed order, and products are not
 //! contracted to fused multiply-adds: a sum has the same bits whichever instruction set runs it.
 
+use num_traits::Float;
+
 use crate::Scalar;
 
 /// Accumulators of a sum, and the width of the chunks.
@@ -85,6 +87,24 @@ pub(crate) fn squared_norm<T: Scalar>(a: &[T]) -> f64 {
         lanes[l] += a.widen() * a.widen();
     }
     fold(lanes)
+}
+
+/// The largest |aᵢ|.
+#[inline(always)]
+pub(crate) fn largest_magnitude<T: Scalar>(a: &[T]) -> T {
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    let mut lanes = [T::zero(); LANES];
+    for chunk in chunks {
+        for l in 0..LANES {
+            let a = Float::abs(chunk[l]);
+            lanes[l] = if a > lanes[l] { a } else { lanes[l] };
+        }
+    }
+    let mut largest = T::zero();
+    for a in lanes.into_iter().chain(rest.iter().map(|&a| Float::abs(a))) {
+        largest = if a > largest { a } else { largest };
+    }
+    largest
 }
 
 vectorized! {

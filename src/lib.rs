@@ -92,7 +92,8 @@
 //!    + 3·d·m                the dictionary: initial, current, the model's; d·m more for the best
 //!    + p·((324 + 2·k)·m + 200·d)   scratch of batch-OMP, its Gram matrix, and renewal
 //!    + J·d)                 new atoms of an atom batch J
-//! + 2·m²                    the Gram matrix, in 16-bit numbers; s·m² for up to 2,048 atoms
+//! + 2·m² + 2·d·m            the Gram matrix and the dictionary, in 16-bit numbers; s·m² instead for
+//!                           small problems: signed codes and m ≤ 512 or m·k ≤ 8,192
 //! + n·(k·(s + 16) + 4)      codes and their index
 //! ```
 //!

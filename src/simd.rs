@@ -209,6 +209,26 @@ vectors!(
     6_755_399_441_055_744.0
 );
 
+/// Σ aᵢ bᵢ.
+#[inline(always)]
+pub(crate) fn dot<S: Simd, T: Vectors>(simd: S, a: &[T], b: &[T]) -> T {
+    let ((a, a_rest), (b, b_rest)) = (T::registers::<S>(a), T::registers::<S>(b));
+    let ((a, a_last), (b, b_last)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    // The part that does not fill a register comes first: it starts one of the sums.
+    let mut sums = [T::splat(simd, T::zeroed()); 4];
+    sums[0] = T::times(simd, T::partial(simd, a_rest), T::partial(simd, b_rest));
+    for (a, b) in a.iter().zip(b) {
+        for r in 0..4 {
+            sums[r] = T::fused(simd, a[r], b[r], sums[r]);
+        }
+    }
+    for (&a, &b) in a_last.iter().zip(b_last) {
+        sums[1] = T::fused(simd, a, b, sums[1]);
+    }
+    let [s0, s1, s2, s3] = sums;
+    T::total(simd, T::plus(simd, T::plus(simd, s0, s1), T::plus(simd, s2, s3)))
+}
+
 /// Σ aᵢ bᵢ for four vectors b: one read of a instead of four.
 #[inline(always)]
 pub(crate) fn dot4<S: Simd, T: Vectors>(simd: S, a: &[T], b: [&[T]; 4]) -> [T; 4] {

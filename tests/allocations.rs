@@ -71,16 +71,17 @@ fn of_second_update(updater: KSvd) -> usize {
 
 /// Allocations of the second of two calls that code the same samples.
 fn of_second_encode(coder: impl SparseCoder<Faer<f32>>, atoms: usize) -> usize {
-    of_second_encode_with(coder, atoms, 6)
+    of_second_encode_with(coder, 24, atoms, 6)
 }
 
 fn of_second_encode_with(
     coder: impl SparseCoder<Faer<f32>>,
+    dim: usize,
     atoms: usize,
     sparsity: usize,
 ) -> usize {
-    let shape = ProblemShape { dim: 24, atoms, sparsity, sign: Sign::Signed };
-    let data = Planted::new(24, atoms, sparsity, 300).noise(0.1).generate::<f32>().expect("legal");
+    let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::Signed };
+    let data = Planted::new(dim, atoms, sparsity, 300).noise(0.1).generate::<f32>().expect("legal");
     let (dictionary, y) = (data.dictionary.into_mat(), data.samples);
     let backend = Faer::<f32>::default();
     let mut state = coder.prepare(&backend, &shape).expect("memory");
@@ -107,6 +108,8 @@ fn a_warm_encode_allocates_nothing_whatever_the_kernel() {
         // Too little memory for exact numbers, enough for those of 16 bits.
         let quantised = coder.gram_limit(2 * 600 * (640 + 32));
         assert_eq!(of_second_encode(quantised, 600), 0, "a large one, {selection:?}");
+        let wide = of_second_encode_with(coder, 201, 1500, 6);
+        assert_eq!(wide, 0, "a large one of wide atoms, {selection:?}");
         assert_eq!(of_second_encode(coder.gram_limit(0), 48), 0, "no Gram matrix, {selection:?}");
         assert_eq!(of_second_encode(Omp::new().selection(selection), 48), 0, "{selection:?}");
     }
@@ -123,7 +126,7 @@ fn nor_does_that_of_another_coder() {
     assert_eq!(of_second_encode(Swaps::new().gram_limit(0), 48), 0);
     assert_eq!(of_second_encode(TopK::new(), 48), 0);
     assert_eq!(of_second_encode(TopK::new().coefficients(refitted), 48), 0);
-    assert_eq!(of_second_encode_with(Exact, 24, 3), 0);
+    assert_eq!(of_second_encode_with(Exact, 24, 24, 3), 0);
 }
 
 /// The defaults; renewal is watched, but never due.

@@ -35,7 +35,7 @@ fn the_peak_of_a_run_is_within_the_documented_formula() {
     // The formula of the crate's documentation, section "Memory", in bytes.
     let (d, m, k, n, p, s) = (dim, atoms, sparsity, minibatch, threads, 4);
     let formula = s * (3 * d * n + 3 * d * m + p * ((324 + 2 * k) * m + 200 * d) + 32 * d)
-        + s * m * m
+        + 2 * (m * m + d * m)
         + n * (k * (s + 16) + 4)
         + 4 * samples;
     let ratio = held / formula as f64;

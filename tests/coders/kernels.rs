@@ -110,6 +110,44 @@ fn anisotropic_data() {
     agrees(61, 333, 12, Kind::Anisotropic, 0.05, Sign::NonNegative);
 }
 
+/// Dimensions at which correlations begin with a product of 16-bit numbers.
+#[test]
+fn wide_samples() {
+    agrees(201, 400, 10, Kind::Planted, 0.05, Sign::Signed);
+    agrees(384, 333, 12, Kind::Correlated, 0.05, Sign::Signed);
+    agrees(384, 333, 12, Kind::Anisotropic, 0.05, Sign::Signed);
+    agrees(201, 333, 12, Kind::Anisotropic, 0.05, Sign::NonNegative);
+}
+
+/// Samples of all sizes, with most of their energy in one entry: little of their 16 bits is left for
+/// the rest.
+#[test]
+fn wide_samples_with_an_outlying_entry() {
+    const SAMPLES: usize = 200;
+    let (dim, atoms, sparsity) = (256, 400, 8);
+    let data = Planted::new(dim, atoms, sparsity, SAMPLES).noise(0.05).seed(9).generate::<f32>();
+    let data = data.expect("a legal problem");
+    let (dictionary, mut samples) = (data.dictionary.into_mat(), data.samples);
+    for (i, mut sample) in samples.as_mut().col_iter_mut().enumerate() {
+        sample[5] *= 300.0;
+        let size = 10.0_f32.powi(i as i32 % 21 - 10);
+        sample.as_mut().iter_mut().for_each(|y| *y *= size);
+    }
+    samples.as_mut().col_mut(17).fill(0.0);
+    let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::Signed };
+    for selection in [Selection::Correlation, Selection::LeastSquares] {
+        let oracle = Omp::new().selection(selection);
+        let truth = encode(oracle, &shape, &widen(&dictionary), &widen(&samples));
+        for limit in limits(atoms) {
+            let coder = BatchOmp::new().selection(selection).gram_limit(limit);
+            let codes = encode(coder, &shape, &dictionary, &samples);
+            let same = (0..SAMPLES).filter(|&i| codes.support(i) == truth.support(i)).count();
+            assert!(same + 2 >= SAMPLES, "{selection:?} {limit}: {same} supports agree");
+            assert!(codes.support(17).is_empty());
+        }
+    }
+}
+
 /// More atoms than rows are rounded to 16 bits for.
 #[test]
 fn long_codes() {
@@ -120,8 +158,14 @@ fn long_codes() {
 /// the correlations, and these are computed anew.
 #[test]
 fn samples_without_noise() {
+    for dim in [48, 200] {
+        without_noise(dim);
+    }
+}
+
+fn without_noise(dim: usize) {
     const SAMPLES: usize = 200;
-    let (dim, atoms, planted) = (48, 200, 3);
+    let (atoms, planted) = (200, 3);
     let data = Planted::new(dim, atoms, planted, SAMPLES).seed(3).generate::<f32>().expect("legal");
     let (dictionary, samples) = (data.dictionary.into_mat(), data.samples);
     let shape = ProblemShape { dim, atoms, sparsity: 10, sign: Sign::Signed };
@@ -148,7 +192,13 @@ fn the_suite_passes_without_a_gram_matrix() {
 /// A sample's code does not depend on its neighbours, whatever the kernel.
 #[test]
 fn a_sample_alone_has_the_same_code() {
-    let (dim, atoms, sparsity) = (48, 200, 8);
+    for dim in [48, 201] {
+        alone_and_together(dim);
+    }
+}
+
+fn alone_and_together(dim: usize) {
+    let (atoms, sparsity) = (200, 8);
     let data = Planted::new(dim, atoms, sparsity, 131).noise(0.1).seed(5).generate::<f32>();
     let data = data.expect("a legal problem");
     let (dictionary, samples) = (data.dictionary.into_mat(), data.samples);

@@ -1,6 +1,5 @@
 //! The chosen atoms of one sample in terms of the Gram matrix.
 
-use faer::MatRef;
 use num_traits::Float;
 
 use super::gram::{QuantisedGram, products};
@@ -8,6 +7,7 @@ use super::inverse::Inverse;
 use super::padded::{add_multiple, copy, dot_difference, squared_norm, subtract};
 use super::pairs::Pairs;
 use super::pass::{OUT, Scoring};
+use super::sample::Sample;
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
@@ -26,10 +26,7 @@ const LONG: usize = 16;
 pub(super) struct GramBasis<'a, T: Scalar, P> {
     pub(super) pairs: P,
     pub(super) gram: &'a QuantisedGram<T>,
-    pub(super) dictionary: MatRef<'a, T>,
-    pub(super) sample: &'a [T],
-    /// α⁰ = Dᵀy.
-    pub(super) initial: &'a [T],
+    pub(super) sample: Sample<'a, T>,
     /// ‖y‖².
     pub(super) energy: f64,
     pub(super) sign: Sign,
@@ -54,27 +51,21 @@ pub(super) struct GramBasis<'a, T: Scalar, P> {
 }
 
 impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
-    // Each is a thing of its own, borrowed from another place.
-    #[allow(clippy::too_many_arguments)]
     #[inline(always)]
     pub(super) fn new(
         pairs: P,
         gram: &'a QuantisedGram<T>,
-        dictionary: MatRef<'a, T>,
-        sample: &'a [T],
-        initial: &'a [T],
+        sample: Sample<'a, T>,
         sign: Sign,
         scratch: &'a mut PursuitScratch<T>,
     ) -> Self {
-        let energy = kernel::squared_norm(sample);
+        let energy = kernel::squared_norm(sample.values);
         let positive = sign == Sign::NonNegative;
         let scoring = Scoring { positive, slack: T::zero(), height_slack: T::zero() };
         let mut basis = Self {
             pairs,
             gram,
-            dictionary,
             sample,
-            initial,
             energy,
             sign,
             scratch,
@@ -173,8 +164,8 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         let s = &mut *self.scratch;
         let (j, count) = (atom as usize, s.support.len());
         let Candidate { atom: of, alpha, height, products: g, overlaps } = &mut s.candidate;
-        products(self.pairs, self.dictionary, atom, &s.support, g);
-        let before = if self.renewed { s.fresh[j] } else { self.initial[j] };
+        products(self.pairs, self.sample.dictionary, atom, &s.support, g);
+        let before = if self.renewed { s.fresh[j] } else { self.sample.correlation(self.pairs, j) };
         *alpha = before - dot_difference(self.pairs, count, &s.gamma, &s.fresh_gamma, g);
         *height = self.gram.norms[j];
         if !s.field.heights.is_empty() {
@@ -187,9 +178,13 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
     #[inline(always)]
     fn renew(&mut self) -> bool {
         let s = &mut *self.scratch;
-        s.sample_residual.copy_from_slice(self.sample);
+        s.sample_residual.copy_from_slice(self.sample.values);
         for (&atom, &gamma) in s.support.iter().zip(&s.gamma) {
-            kernel::axpy(&mut s.sample_residual, -gamma, column(self.dictionary, atom as usize));
+            kernel::axpy(
+                &mut s.sample_residual,
+                -gamma,
+                column(self.sample.dictionary, atom as usize),
+            );
         }
         let norm = kernel::squared_norm(&s.sample_residual).sqrt();
         if norm <= 100.0 * T::EPSILON * self.largest.widen() {
@@ -198,7 +193,7 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         let m = s.fresh.len();
         for first in (0..m).step_by(4) {
             let last = (first + 4).min(m);
-            let atom = |i: usize| column(self.dictionary, (first + i).min(m - 1));
+            let atom = |i: usize| column(self.sample.dictionary, (first + i).min(m - 1));
             let atoms = [atom(0), atom(1), atom(2), atom(3)];
             let values = simd::dot4(self.pairs, &s.sample_residual, atoms);
             s.fresh[first..last].copy_from_slice(&values[..last - first]);
@@ -245,8 +240,8 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
     #[inline(always)]
     fn restart(&mut self) {
         let s = &mut *self.scratch;
-        let m = self.initial.len();
-        s.field.alpha[..m].copy_from_slice(self.initial);
+        let m = self.sample.initial.len();
+        s.field.alpha[..m].copy_from_slice(self.sample.initial);
         if !s.field.heights.is_empty() {
             s.field.heights[..m].copy_from_slice(&self.gram.norms);
         }
@@ -263,9 +258,9 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
         }
         s.winner.atom = None;
         self.residual = self.energy;
-        (self.drift, self.height_drift, self.passes) = (0.0, 0.0, 0);
+        (self.drift, self.height_drift, self.passes) = (self.sample.bound, 0.0, 0);
         (self.renewed, self.noted, self.behind) = (false, false, false);
-        self.scoring.slack = T::zero();
+        self.scoring.slack = T::narrow(1.1 * self.drift);
         self.scoring.height_slack = T::zero();
     }
 
@@ -274,7 +269,7 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
         let mut renewed = false;
         loop {
             self.candidates();
-            let (count, m) = (self.scratch.support.len(), self.initial.len());
+            let (count, m) = (self.scratch.support.len(), self.sample.initial.len());
             let many = self.scratch.found.len() * (count + 1) > m / 4 + 16;
             if !renewed && count > 0 && (many || self.scratch.found.is_empty()) {
                 // The bounds have become too wide to tell atoms apart.

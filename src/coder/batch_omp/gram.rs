@@ -11,7 +11,7 @@ use super::pass::CHUNK;
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::BackendError;
-use crate::kernel::LANES;
+use crate::kernel::{self, LANES};
 use crate::simd;
 
 /// The number that stands for the largest entry of a row. A little under 2¹⁵, so that the sums of
@@ -129,18 +129,7 @@ struct Quantise<'a, T> {
 impl<T: Scalar> WithPairs for Quantise<'_, T> {
     #[inline(always)]
     fn run<P: Pairs>(self, _: P) {
-        let (chunks, rest) = self.products.as_chunks::<LANES>();
-        let mut lanes = [T::zero(); LANES];
-        for chunk in chunks {
-            for l in 0..LANES {
-                let p = Float::abs(chunk[l]);
-                lanes[l] = if p > lanes[l] { p } else { lanes[l] };
-            }
-        }
-        let mut largest = T::zero();
-        for p in lanes.into_iter().chain(rest.iter().map(|&p| Float::abs(p))) {
-            largest = if p > largest { p } else { largest };
-        }
+        let largest = kernel::largest_magnitude(self.products);
         *self.scale = largest;
         let factor = if largest > T::zero() { T::narrow(UNIT) / largest } else { T::zero() };
         let half = T::narrow(0.5);
@@ -148,6 +137,7 @@ impl<T: Scalar> WithPairs for Quantise<'_, T> {
             let p = product * factor;
             (p + Float::copysign(half, p)).truncate() as i16
         };
+        let (chunks, rest) = self.products.as_chunks::<LANES>();
         let mut step = [0; LANES];
         for (chunk, row) in chunks.iter().zip(self.row.chunks_exact_mut(LANES)) {
             for l in 0..LANES {

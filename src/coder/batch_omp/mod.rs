@@ -26,8 +26,11 @@
 //! 4. G in full precision is not kept: inner products of the atoms in question cost less than
 //!    fetching them from so large a matrix.
 //! 5. L⁻¹ instead of L: every small product is then a sum of vectors, not a chain of divisions.
-//! 6. α⁰ is computed for [`BLOCK`] samples at a time, always: the last block is padded. The bits of
-//!    a product's column depend on the width of the block, and so do not depend on anything else.
+//! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`]), with a bound to
+//!    begin with: the exact value is computed for atoms that are looked at.
+//! 7. Other products are computed for [`BLOCK`] samples at a time, always: the last block is padded.
+//!    The bits of a product's column depend on the width of the block, and so do not depend on
+//!    anything else.
 //!
 //! R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD algorithm using
 //! batch orthogonal matching pursuit", Technion CS-2008-08.
@@ -39,6 +42,8 @@ mod inverse;
 mod padded;
 mod pairs;
 mod pass;
+mod product;
+mod sample;
 mod scratch;
 mod small;
 mod weights;
@@ -62,6 +67,8 @@ use basis::GramBasis;
 use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
 use pairs::Pairs;
+use product::{RoundedAtoms, RoundedProduct};
+use sample::Sample;
 use scratch::PursuitScratch;
 use small::SmallScratch;
 
@@ -78,9 +85,10 @@ use small::SmallScratch;
 /// ‖r‖² is found by subtracting from ‖y‖².
 ///
 /// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
-/// Gram matrix (for up to 2,048 atoms and signed codes, m² scalars) and, for each thread, at most
-/// 132·m + 129·d + 2·(k + 16)² scalars (in place of the square, 2·k·m for up to 2,048 atoms); without
-/// the Gram matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
+/// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most
+/// 132·m + 129·d + 2·(k + 16)² scalars. For signed codes of small problems (m ≤ 512 or m·k ≤ 8,192)
+/// m² scalars for the Gram matrix and, for each thread, 132·m + 128·d + 2·k·m. Without the Gram matrix,
+/// for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
 /// 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOmp {
@@ -111,6 +119,8 @@ impl BatchOmp {
 pub struct BatchOmpState<T> {
     shape: ProblemShape,
     gram: Gram<T>,
+    /// The dictionary for rounded products, where those pay.
+    rounded: Option<RoundedAtoms<T>>,
     idle: Idle<Scratch<T>>,
 }
 
@@ -126,9 +136,7 @@ enum Gram<T> {
 impl<T: Scalar> Gram<T> {
     /// The one place where the kernel is chosen.
     fn new(shape: &ProblemShape, limit: usize) -> Result<Self, BackendError> {
-        // Non-negative pursuits may drop atoms, and do not go in step.
-        let small = shape.atoms <= small::MOST_ATOMS && shape.sign == Sign::Signed;
-        Ok(if small && FullGram::<T>::bytes(shape.atoms) <= limit {
+        Ok(if small::suits(shape) && FullGram::<T>::bytes(shape.atoms) <= limit {
             Self::Full(FullGram::new(shape.atoms)?)
         } else if QuantisedGram::<T>::bytes(shape.atoms) <= limit {
             Self::Quantised(QuantisedGram::new(shape.atoms)?)
@@ -141,8 +149,14 @@ impl<T: Scalar> Gram<T> {
 /// What one task works with.
 #[derive(Debug)]
 enum Scratch<T> {
-    WithGram { correlations: Correlations<T>, pursuits: PursuitsScratch<T> },
+    WithGram { correlations: CorrelationsScratch<T>, pursuits: PursuitsScratch<T> },
     GramFree(GramFreeScratch<T>),
+}
+
+#[derive(Debug)]
+enum CorrelationsScratch<T> {
+    Exact(Correlations<T>),
+    Rounded(RoundedProduct<T>),
 }
 
 #[derive(Debug)]
@@ -161,7 +175,9 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = Gram::new(shape, self.gram_limit)?;
-        Ok(BatchOmpState { shape: *shape, gram, idle: Idle::default() })
+        let rounds = matches!(gram, Gram::Quantised(_)) && product::pays(shape.dim);
+        let rounded = rounds.then(|| RoundedAtoms::new(shape.dim, shape.atoms));
+        Ok(BatchOmpState { shape: *shape, gram, rounded, idle: Idle::default() })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
@@ -170,6 +186,9 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
             Gram::Full(gram) => gram.compute(backend, dictionary),
             Gram::Quantised(gram) => gram.compute(backend, dictionary),
             Gram::Absent(_) => {}
+        }
+        if let Some(rounded) = &mut state.rounded {
+            rounded.set(dictionary);
         }
     }
 
@@ -185,27 +204,36 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
             return Omp::from(self.rule).encode(backend, textbook, dictionary, y, codes);
         }
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let BatchOmpState { shape, gram, idle } = &*state;
+        let BatchOmpState { shape, gram, rounded, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
             idle.with(
-                || self.scratch(shape, gram),
+                || self.scratch(shape, gram, rounded.is_some()),
                 |scratch| match scratch {
                     Scratch::GramFree(pursuits) => {
                         pursuits
                             .encode(backend, &self.rule, shape, dictionary, samples, &mut block);
                     }
                     Scratch::WithGram { correlations, pursuits } => {
+                        let initial = match (correlations, rounded) {
+                            (CorrelationsScratch::Rounded(product), Some(atoms)) => {
+                                Initial::Rounded(atoms, product)
+                            }
+                            (CorrelationsScratch::Exact(correlations), _) => {
+                                Initial::Exact(correlations.compute(backend, dictionary, samples))
+                            }
+                            _ => unreachable!("scratch is made for the state at hand"),
+                        };
                         B::Scalar::pursue(Pursuits {
                             rule: &self.rule,
                             shape,
                             gram,
                             dictionary,
                             samples,
-                            correlations: correlations.compute(backend, dictionary, samples),
+                            initial,
                             block,
                             pursuits,
                         });
@@ -221,7 +249,12 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
 }
 
 impl BatchOmp {
-    fn scratch<T: Scalar>(&self, shape: &ProblemShape, gram: &Gram<T>) -> Scratch<T> {
+    fn scratch<T: Scalar>(
+        &self,
+        shape: &ProblemShape,
+        gram: &Gram<T>,
+        rounded: bool,
+    ) -> Scratch<T> {
         let selection = self.rule.selection;
         let pursuits = match gram {
             Gram::Full(_) => PursuitsScratch::Full(SmallScratch::new(shape, selection)),
@@ -233,18 +266,30 @@ impl BatchOmp {
                 return Scratch::GramFree(GramFreeScratch::new(shape, selection, BLOCK));
             }
         };
-        Scratch::WithGram { correlations: Correlations::new(shape.dim, shape.atoms), pursuits }
+        let (dim, atoms) = (shape.dim, shape.atoms);
+        let correlations = if rounded {
+            CorrelationsScratch::Rounded(RoundedProduct::new(dim, atoms))
+        } else {
+            CorrelationsScratch::Exact(Correlations::new(dim, atoms))
+        };
+        Scratch::WithGram { correlations, pursuits }
     }
 }
 
-/// The pursuits of a block of samples whose correlations are known.
+/// Where α⁰ = DᵀY of a block comes from.
+enum Initial<'a, T: Scalar> {
+    Exact(MatRef<'a, T>),
+    Rounded(&'a RoundedAtoms<T>, &'a mut RoundedProduct<T>),
+}
+
+/// The pursuits of a block of samples.
 pub struct Pursuits<'a, T: Scalar> {
     rule: &'a PursuitRule,
     shape: &'a ProblemShape,
     gram: &'a Gram<T>,
     dictionary: MatRef<'a, T>,
     samples: MatRef<'a, T>,
-    correlations: MatRef<'a, T>,
+    initial: Initial<'a, T>,
     block: CodesBlock<'a, T>,
     pursuits: &'a mut PursuitsScratch<T>,
 }
@@ -259,8 +304,11 @@ impl<T: Scalar> Pursuits<'_, T> {
 impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
     #[inline(always)]
     fn run<P: Pairs>(self, pairs: P) {
-        let Self { rule, shape, gram, dictionary, samples, correlations, mut block, pursuits } =
-            self;
+        let Self { rule, shape, gram, dictionary, samples, initial, mut block, pursuits } = self;
+        let (correlations, bounds) = match initial {
+            Initial::Exact(correlations) => (correlations, &[0.0; BLOCK][..]),
+            Initial::Rounded(atoms, product) => product.compute(pairs, atoms, samples),
+        };
         let (pursuit, work, gram) = match (pursuits, gram) {
             (PursuitsScratch::Full(pursuits), Gram::Full(gram)) => {
                 let energies = |i| kernel::squared_norm(column(samples, i));
@@ -271,16 +319,10 @@ impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
             }
             _ => unreachable!("scratch is made for the Gram matrix at hand"),
         };
-        for i in 0..block.len() {
-            let mut basis = GramBasis::new(
-                pairs,
-                gram,
-                dictionary,
-                column(samples, i),
-                column(correlations, i),
-                shape.sign,
-                pursuit,
-            );
+        for (i, &bound) in bounds.iter().enumerate().take(block.len()) {
+            let (values, initial) = (column(samples, i), column(correlations, i));
+            let sample = Sample { dictionary, values, initial, bound };
+            let mut basis = GramBasis::new(pairs, gram, sample, shape.sign, pursuit);
             let gamma = pursue(&mut basis, rule, shape.sign, shape.sparsity, work);
             block.write(i, |support, values| write(basis.support(), gamma, support, values));
         }

@@ -5,6 +5,9 @@
 //! 32-bit lane then holds p xᵢ + q yᵢ. Interleaving works within 128-bit lanes, so rows are stored in
 //! the order ([`Pairs::stored`]) that makes the sums come out in the order of the atoms.
 
+use super::product::Tiles;
+use crate::Scalar;
+
 /// An instruction set's way to add two weighted 16-bit rows. The value proves that it is there.
 pub(super) trait Pairs: pulp::Simd {
     /// 16-bit numbers that one step of a row handles.
@@ -44,6 +47,25 @@ pub(super) trait Pairs: pulp::Simd {
         x: Self::Row,
         y: Self::Row,
     ) -> Self::Sums;
+
+    /// A register of 32-bit numbers.
+    type Dots: pulp::bytemuck::Pod;
+    /// Atoms of a panel, and samples of a tile, of a product of matrices.
+    const PANEL: usize;
+    const TILE: usize;
+    /// Whether products of 16-bit numbers are faster than those of scalars.
+    const FASTER: bool;
+
+    /// sums + p x + q y for the [`packed`] x and y of each lane.
+    fn add_products(
+        self,
+        sums: Self::Dots,
+        weights: Self::Weights,
+        packed: Self::Dots,
+    ) -> Self::Dots;
+
+    /// [`Tiles::multiply`] with the panels and tiles that suit the registers.
+    fn multiply<T: Scalar>(self, tiles: Tiles<'_, T>);
 }
 
 /// Plain loops, which compilers turn into what the target has.
@@ -69,6 +91,24 @@ impl Pairs for pulp::Scalar {
             *sum += p * i32::from(x) + q * i32::from(y);
         }
         sums
+    }
+
+    type Dots = [i32; 8];
+    const PANEL: usize = 8;
+    const TILE: usize = 4;
+    const FASTER: bool = false;
+
+    #[inline(always)]
+    fn add_products(self, mut sums: [i32; 8], [p, q]: [i32; 2], packed: [i32; 8]) -> [i32; 8] {
+        for (sum, packed) in sums.iter_mut().zip(packed) {
+            *sum += p * i32::from(packed as i16) + q * (packed >> 16);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn multiply<T: Scalar>(self, tiles: Tiles<'_, T>) {
+        tiles.multiply::<Self, 1, 4>(self);
     }
 }
 
@@ -105,6 +145,27 @@ impl Pairs for pulp::x86::V3 {
         let add = |a, b| pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(a), pulp::cast(b)));
         [add(sums[0], lower), add(sums[1], upper)]
     }
+
+    type Dots = pulp::i32x8;
+    const PANEL: usize = 16;
+    const TILE: usize = 4;
+    const FASTER: bool = true;
+
+    #[inline(always)]
+    fn add_products(
+        self,
+        sums: Self::Dots,
+        weights: Self::Weights,
+        packed: Self::Dots,
+    ) -> Self::Dots {
+        let products = self.multiply_wrapping_add_adjacent_i16x16(pulp::cast(packed), weights);
+        pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(sums), pulp::cast(products)))
+    }
+
+    #[inline(always)]
+    fn multiply<T: Scalar>(self, tiles: Tiles<'_, T>) {
+        tiles.multiply::<Self, 2, 4>(self);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -133,6 +194,27 @@ impl Pairs for pulp::x86::V4 {
         let upper = self.multiply_wrapping_add_adjacent_i16x32(pulp::cast(upper), weights);
         let add = |a, b| pulp::cast(self.avx512f._mm512_add_epi32(pulp::cast(a), pulp::cast(b)));
         [add(sums[0], lower), add(sums[1], upper)]
+    }
+
+    type Dots = pulp::i32x16;
+    const PANEL: usize = 48;
+    const TILE: usize = 8;
+    const FASTER: bool = true;
+
+    #[inline(always)]
+    fn add_products(
+        self,
+        sums: Self::Dots,
+        weights: Self::Weights,
+        packed: Self::Dots,
+    ) -> Self::Dots {
+        let products = self.multiply_wrapping_add_adjacent_i16x32(pulp::cast(packed), weights);
+        pulp::cast(self.avx512f._mm512_add_epi32(pulp::cast(sums), pulp::cast(products)))
+    }
+
+    #[inline(always)]
+    fn multiply<T: Scalar>(self, tiles: Tiles<'_, T>) {
+        tiles.multiply::<Self, 3, 8>(self);
     }
 }
 

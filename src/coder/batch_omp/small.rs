@@ -23,13 +23,24 @@ use crate::coder::factor::{dependence, overshoots};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 use crate::simd::lanes;
 
-/// Most atoms of a dictionary that counts as small. Measured (Zen 4, `f32`): at (384, 2048, 16) this and
-/// the 16-bit rows take the same time on synthetic data, and learning on MiniLM embeddings, whose atoms
-/// are coherent and leave many in question, takes 6.6 s instead of 10.1.
-pub(super) const MOST_ATOMS: usize = 2048;
+/// Most atoms of a dictionary that counts as small whatever the budget. Measured (Zen 4, `f32`): the
+/// 16-bit rows take 1.3 to 2.5 times as long at m = 512, 0.8 times at (384, 1024, 16) and
+/// (384, 2048, 16), on synthetic data and on MiniLM embeddings, with a trained dictionary and with one
+/// of samples.
+const MOST_ATOMS: usize = 512;
+
+/// Most entries of W of a problem that counts as small with more atoms: at (128, 1024, 8) the 16-bit
+/// rows take 1.2 times as long.
+const MOST_ENTRIES: usize = 8192;
+
+/// Whether a problem counts as small. Non-negative pursuits may drop atoms, and do not go in step.
+pub(super) fn suits(shape: &ProblemShape) -> bool {
+    let small = shape.atoms <= MOST_ATOMS || shape.atoms * shape.sparsity <= MOST_ENTRIES;
+    small && shape.sign == Sign::Signed
+}
 
 /// Samples whose pursuits go in step.
 const SAMPLES: usize = 2;
