@@ -146,6 +146,7 @@ mod model;
 mod moments;
 pub mod notation;
 pub mod observe;
+mod prefetch;
 mod preprocessing;
 mod problem;
 mod random;

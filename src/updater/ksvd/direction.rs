@@ -11,7 +11,7 @@ use super::{LeadingPair, project};
 use crate::backend::{column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::{Scalar, Sign};
-use crate::{kernel, rows};
+use crate::{kernel, prefetch, rows};
 
 /// Power steps after which an exact non-negative pair is taken as it is.
 const MOST_STEPS: usize = 200;
@@ -169,7 +169,7 @@ impl<T: Scalar> Atom<'_, T> {
         for (i, &at) in self.uses.iter().enumerate() {
             let column = e.col_as_slice_mut(i);
             column.copy_from_slice(self.residual(at));
-            kernel::axpy(column, self.coefficient(at), self.direction);
+            kernel::axpy(column, *self.coefficient(at), self.direction);
         }
         kernel::axpy(e.col_as_slice_mut(uses), Float::sqrt(self.weight), self.direction);
 
@@ -200,13 +200,22 @@ impl<T: Scalar> Atom<'_, T> {
     }
 
     #[inline(always)]
-    fn coefficient(&self, at: Use) -> T {
-        self.codes.values(at.sample as usize)[at.slot as usize]
+    fn coefficient(&self, at: Use) -> &T {
+        &self.codes.values(at.sample as usize)[at.slot as usize]
     }
 
     #[inline(always)]
     fn residual(&self, at: Use) -> &[T] {
         column(self.residual, at.sample as usize)
+    }
+
+    /// Begins to fetch the rows and coefficients of the next few `uses`.
+    #[inline(always)]
+    fn fetch(&self, uses: &mut std::slice::Iter<'_, Use>, count: usize) {
+        for &at in uses.take(count) {
+            prefetch::fetch(self.residual(at));
+            prefetch::fetch(std::slice::from_ref(self.coefficient(at)));
+        }
     }
 }
 
@@ -229,8 +238,12 @@ rows::with_simd! {
     ) -> T {
         u.fill(T::zero());
         let mut along = T::zero();
+        // Eight uses are asked for while eight are summed.
+        let mut upcoming = uses.iter();
+        atom.fetch(&mut upcoming, 8);
         let (eights, rest) = uses.as_chunks::<8>();
         for uses in eights {
+            atom.fetch(&mut upcoming, 8);
             along += add_uses(simd, atom, step, uses, u);
         }
         let (fours, rest) = rest.as_chunks::<4>();
@@ -256,7 +269,7 @@ fn add_uses<T: Scalar, S: Simd, const Q: usize>(
     let mut x = [T::zero(); Q];
     let mut rows: [&[T]; Q] = [&[]; Q];
     for q in 0..Q {
-        x[q] = atom.coefficient(uses[q]);
+        x[q] = *atom.coefficient(uses[q]);
         rows[q] = atom.residual(uses[q]);
     }
     let mut c = x;

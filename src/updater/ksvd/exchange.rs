@@ -7,7 +7,7 @@ use super::{AtomRule, project};
 use crate::backend::column;
 use crate::codes::{AtomIndex, CodesBlock, Use};
 use crate::rows::{self, Rows};
-use crate::{Scalar, Sign};
+use crate::{Scalar, Sign, prefetch};
 
 /// Inner products of an old atom d and the new one d', exact enough to be subtracted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,13 +113,14 @@ impl<T: Scalar> Exchange<'_, T> {
     /// An atom of the batch, with its uses in a part.
     #[inline(always)]
     fn member(&self, member: usize, part: usize) -> Member<'_, T> {
-        let j = self.batch[member] as usize;
+        let (j, next) = (self.batch[member] as usize, self.batch.get(member + 1));
         Member {
             old: column(self.dictionary, j),
             new: column(self.fresh, member),
             products: self.products[member],
             overlap: T::narrow(self.products[member].overlap),
             uses: self.index.uses_in(j, part),
+            next: next.map_or(&[], |&j| self.index.uses_in(j as usize, part)),
             start: self.index.start_of(part),
             sign: self.sign,
         }
@@ -136,6 +137,8 @@ struct Member<'a, T> {
     /// d·d'.
     overlap: T,
     uses: &'a [Use],
+    /// Those of the atom that comes after it in the batch.
+    next: &'a [Use],
     /// The first sample of the part.
     start: usize,
     sign: Sign,
@@ -152,6 +155,14 @@ impl<T: Scalar> Member<'_, T> {
     #[inline(always)]
     fn value<'c>(&self, codes: &'c mut CodesBlock<'_, T>, at: Use) -> &'c mut T {
         &mut codes.values_mut(at.sample as usize - self.start)[at.slot as usize]
+    }
+
+    /// Begins to fetch the rows of the next few `uses`.
+    #[inline(always)]
+    fn fetch(&self, residual: MatRef<'_, T>, uses: &mut std::slice::Iter<'_, Use>, count: usize) {
+        for &at in uses.take(count) {
+            prefetch::fetch(column(residual, at.sample as usize - self.start));
+        }
     }
 
     /// c ← r·d' + x (d·d'),  r ← r + x d − c d',  x ← c  for several uses at a time.
@@ -199,25 +210,27 @@ impl<T: Scalar> Member<'_, T> {
 }
 
 /// Calls `$body` with every four uses and their rows and coefficients, then with the two and the
-/// one that may be left.
+/// one that may be left. Meanwhile the rows of the next atom are fetched: those of this one are few,
+/// and at hand when its turn comes.
 macro_rules! by_fours {
-    ($member:ident, $residual:expr, $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
-        let mut rows = Rows::new($residual, $member.start);
+    ($member:ident, $residual:ident, $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
+        let mut next = $member.next.iter();
         let (fours, rest) = $member.uses.as_chunks::<4>();
         let (twos, rest) = rest.as_chunks::<2>();
         let (ones, _) = rest.as_chunks::<1>();
-        by_fours!(@ fours, rows, [a, b, c, d], $previous, |$uses, $rows, $before| $body);
-        by_fours!(@ twos, rows, [a, b], $previous, |$uses, $rows, $before| $body);
-        by_fours!(@ ones, rows, [a], $previous, |$uses, $rows, $before| $body);
+        by_fours!(@ fours, [a, b, c, d], next, $member, $residual, $previous, |$uses, $rows, $before| $body);
+        by_fours!(@ twos, [a, b], next, $member, $residual, $previous, |$uses, $rows, $before| $body);
+        by_fours!(@ ones, [a], next, $member, $residual, $previous, |$uses, $rows, $before| $body);
     };
-    (@ $groups:ident, $cursor:ident, [$($row:ident),*], $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
+    (@ $groups:ident, [$($row:ident),*], $next:ident, $member:ident, $residual:ident, $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
         for $uses in $groups {
-            let mut next = $uses.iter();
+            $member.fetch($residual.as_ref(), &mut $next, $uses.len());
+            let (mut group, rest) = ($uses.iter(), Rows::new($residual.as_mut(), $member.start));
             $(
-                let sample = next.next().map_or(0, |at| at.sample as usize);
-                let ($row, after) = $cursor.take(sample);
-                $cursor = after;
+                let sample = group.next().map_or(0, |at| at.sample as usize);
+                let ($row, rest) = rest.take(sample);
             )*
+            let _ = rest;
             let $rows = [$($row),*];
             let ($before, after) = std::mem::take(&mut $previous).split_at_mut($uses.len());
             $previous = after;
@@ -234,11 +247,11 @@ rows::with_simd! {
         for member in 0..exchange.batch.len() {
             let member = exchange.member(member, part);
             if exchange.can_raise_the_error() {
-                by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                by_fours!(member, residual, previous, |uses, rows, before| {
                     member.refit::<_, _, true>(simd, uses, rows, &mut codes, before, &mut change)
                 });
             } else {
-                by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+                by_fours!(member, residual, previous, |uses, rows, before| {
                     member.refit::<_, _, false>(simd, uses, rows, &mut codes, before, &mut change)
                 });
             }
@@ -264,7 +277,7 @@ rows::with_simd! {
         let mut previous = previous;
         for member in 0..exchange.batch.len() {
             let member = exchange.member(member, part);
-            by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+            by_fours!(member, residual, previous, |uses, rows, before| {
                 let mut x = uses.map(|_| T::zero());
                 x.copy_from_slice(before);
                 let c = uses.map(|at| *member.value(&mut codes, at));
@@ -281,7 +294,7 @@ rows::with_simd! {
         let Samples { mut residual, mut codes, mut previous } = samples;
         for member in 0..exchange.batch.len() {
             let member = exchange.member(member, part);
-            by_fours!(member, residual.as_mut(), previous, |uses, rows, before| {
+            by_fours!(member, residual, previous, |uses, rows, before| {
                 let mut x = uses.map(|_| T::zero());
                 x.copy_from_slice(before);
                 let c = uses.map(|at| std::mem::replace(member.value(&mut codes, at), T::zero()));
