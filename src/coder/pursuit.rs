@@ -97,6 +97,11 @@ pub(super) trait Basis<T: Scalar> {
     /// Forgets the chosen atoms: r = y again.
     fn restart(&mut self);
 
+    /// Does of the next [`select`](Self::select) what can be done before the memory arrives that the
+    /// rest will need: pursuits in step do not wait for it.
+    #[inline(always)]
+    fn foresee(&mut self) {}
+
     /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left. Ties
     /// go to the lowest index.
     fn select(&mut self, selection: Selection) -> Option<(u32, T)>;
@@ -143,35 +148,90 @@ pub(super) fn pursue<'w, T: Scalar>(
     budget: usize,
     work: &'w mut Workspace<T>,
 ) -> &'w [T] {
-    let done = rule.squared_tolerance(basis.residual());
-    let mut least = T::narrow(rule.min_correlation.unwrap_or(0.0));
-    work.feasible.clear();
-    // Atoms may turn out dependent, or leave a non-negative code and come back. The error falls
-    // each time, but by rounding alone this might go on for long.
-    for round in 0..4 * budget {
-        if basis.support().len() == budget || basis.residual() <= done {
-            break;
+    let mut course = Course::start(basis, rule, sign, budget, work);
+    while course.goes_on(basis) {
+        course.step(basis, work);
+    }
+    course.finish(basis, work)
+}
+
+/// How far a pursuit has come: for pursuits in step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course<T> {
+    selection: Selection,
+    sign: Sign,
+    budget: usize,
+    /// ‖r‖² at which the pursuit is done.
+    done: f64,
+    /// The least correlation that is worth an atom.
+    least: T,
+    round: usize,
+    ended: bool,
+}
+
+impl<T: Scalar> Course<T> {
+    /// The beginning of a pursuit with at most `budget` atoms.
+    #[inline(always)]
+    pub(super) fn start(
+        basis: &impl Basis<T>,
+        rule: &PursuitRule,
+        sign: Sign,
+        budget: usize,
+        work: &mut Workspace<T>,
+    ) -> Self {
+        work.feasible.clear();
+        Self {
+            selection: rule.selection,
+            sign,
+            budget,
+            done: rule.squared_tolerance(basis.residual()),
+            least: T::narrow(rule.min_correlation.unwrap_or(0.0)),
+            round: 0,
+            ended: false,
         }
-        let Some((atom, correlation)) = basis.select(rule.selection) else { break };
+    }
+
+    /// Whether there is a next step.
+    #[inline(always)]
+    pub(super) fn goes_on(&self, basis: &impl Basis<T>) -> bool {
+        // Atoms may turn out dependent, or leave a non-negative code and come back. The error falls
+        // each time, but by rounding alone this might go on for long.
+        !self.ended
+            && self.round < 4 * self.budget
+            && basis.support().len() < self.budget
+            && basis.residual() > self.done
+    }
+
+    /// Chooses an atom, or ends the pursuit.
+    #[inline(always)]
+    pub(super) fn step(&mut self, basis: &mut impl Basis<T>, work: &mut Workspace<T>) {
+        self.round += 1;
+        let Some((atom, correlation)) = basis.select(self.selection) else {
+            self.ended = true;
+            return;
+        };
         let correlation = Float::abs(correlation);
-        if round == 0 {
+        if self.round == 1 {
             // What is left of the correlations by rounding is not worth an atom.
-            least = Float::max(least, correlation * T::narrow(100.0 * T::EPSILON));
+            self.least = Float::max(self.least, correlation * T::narrow(100.0 * T::EPSILON));
         }
-        if correlation < least {
-            break;
-        }
-        if !basis.push(atom) {
-            continue;
-        }
-        if sign == Sign::NonNegative && !refit_non_negative(basis, work) {
-            break;
+        self.ended = correlation < self.least
+            || (basis.push(atom)
+                && self.sign == Sign::NonNegative
+                && !refit_non_negative(basis, work));
+    }
+
+    /// The coefficients of the first of [`Basis::support`].
+    #[inline(always)]
+    pub(super) fn finish<'w>(&self, basis: &impl Basis<T>, work: &'w mut Workspace<T>) -> &'w [T] {
+        match self.sign {
+            Sign::Signed => {
+                basis.coefficients(&mut work.gamma);
+                &work.gamma
+            }
+            Sign::NonNegative => &work.feasible,
         }
     }
-    if sign == Sign::Signed {
-        basis.coefficients(&mut work.gamma);
-    }
-    if sign == Sign::Signed { &work.gamma } else { &work.feasible }
 }
 
 /// Writes the code of one sample into its slots, and returns how many are in use.

@@ -38,6 +38,7 @@
 mod basis;
 mod gram;
 mod gram_free;
+mod in_step;
 mod inverse;
 mod padded;
 mod pairs;
@@ -54,7 +55,7 @@ use rayon::prelude::*;
 use super::correlations::{BLOCK, Correlations};
 use super::full_gram::FullGram;
 use super::idle::Idle;
-use super::pursuit::{Basis, PursuitRule, Selection, Tolerance, Workspace, pursue, write};
+use super::pursuit::{PursuitRule, Selection, Tolerance};
 use super::{GRAM_LIMIT, Omp, OmpState, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -63,13 +64,11 @@ use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
-use basis::GramBasis;
 use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
+use in_step::{Problem, PursuitsInStep};
 use pairs::Pairs;
 use product::{RoundedAtoms, RoundedProduct};
-use sample::Sample;
-use scratch::PursuitScratch;
 use small::SmallScratch;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
@@ -150,7 +149,7 @@ impl<T: Scalar> Gram<T> {
 #[derive(Debug)]
 enum Scratch<T> {
     WithGram { correlations: CorrelationsScratch<T>, pursuits: PursuitsScratch<T> },
-    GramFree(GramFreeScratch<T>),
+    GramFree(Box<GramFreeScratch<T>>),
 }
 
 #[derive(Debug)]
@@ -162,7 +161,7 @@ enum CorrelationsScratch<T> {
 #[derive(Debug)]
 enum PursuitsScratch<T> {
     Full(SmallScratch<T>),
-    Quantised(Box<PursuitScratch<T>>, Workspace<T>),
+    Quantised(Box<PursuitsInStep<T>>),
 }
 
 impl<B: HostBackend> SparseCoder<B> for BatchOmp {
@@ -258,12 +257,11 @@ impl BatchOmp {
         let selection = self.rule.selection;
         let pursuits = match gram {
             Gram::Full(_) => PursuitsScratch::Full(SmallScratch::new(shape, selection)),
-            Gram::Quantised(_) => PursuitsScratch::Quantised(
-                Box::new(PursuitScratch::new(shape, selection)),
-                Workspace::new(shape.sparsity),
-            ),
+            Gram::Quantised(_) => {
+                PursuitsScratch::Quantised(Box::new(PursuitsInStep::new(shape, selection)))
+            }
             Gram::Absent(_) => {
-                return Scratch::GramFree(GramFreeScratch::new(shape, selection, BLOCK));
+                return Scratch::GramFree(Box::new(GramFreeScratch::new(shape, selection, BLOCK)));
             }
         };
         let (dim, atoms) = (shape.dim, shape.atoms);
@@ -309,22 +307,16 @@ impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
             Initial::Exact(correlations) => (correlations, &[0.0; BLOCK][..]),
             Initial::Rounded(atoms, product) => product.compute(pairs, atoms, samples),
         };
-        let (pursuit, work, gram) = match (pursuits, gram) {
+        match (pursuits, gram) {
             (PursuitsScratch::Full(pursuits), Gram::Full(gram)) => {
                 let energies = |i| kernel::squared_norm(column(samples, i));
-                return pursuits.encode(pairs, gram, rule, energies, correlations, &mut block);
+                pursuits.encode(pairs, gram, rule, energies, correlations, &mut block);
             }
-            (PursuitsScratch::Quantised(pursuit, work), Gram::Quantised(gram)) => {
-                (pursuit, work, gram)
+            (PursuitsScratch::Quantised(pursuits), Gram::Quantised(gram)) => {
+                let problem = Problem { gram, dictionary, samples, correlations, bounds };
+                pursuits.encode(pairs, rule, shape, &problem, &mut block);
             }
             _ => unreachable!("scratch is made for the Gram matrix at hand"),
-        };
-        for (i, &bound) in bounds.iter().enumerate().take(block.len()) {
-            let (values, initial) = (column(samples, i), column(correlations, i));
-            let sample = Sample { dictionary, values, initial, bound };
-            let mut basis = GramBasis::new(pairs, gram, sample, shape.sign, pursuit);
-            let gamma = pursue(&mut basis, rule, shape.sign, shape.sparsity, work);
-            block.write(i, |support, values| write(basis.support(), gamma, support, values));
         }
     }
 }
