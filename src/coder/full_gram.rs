@@ -9,7 +9,7 @@ use crate::backend::{HostBackend, column};
 use crate::error::BackendError;
 
 /// Rows are padded with zeros to a multiple of this.
-pub(super) const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 128;
 
 /// Rows of G that one task computes at a time.
 const BLOCK: usize = 128;

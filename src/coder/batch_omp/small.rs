@@ -45,8 +45,14 @@ pub(super) fn suits(shape: &ProblemShape) -> bool {
 /// Samples whose pursuits go in step.
 const SAMPLES: usize = 2;
 
-/// Registers that one iteration of the pass fills; [`CHUNK`] is a multiple of as many.
+/// Numbers in a register, at most.
+const MOST_LANES: usize = 16;
+
+/// Registers whose best scores are kept apart; [`CHUNK`] is a multiple of twice as many.
 const STEPS: usize = 4;
+
+/// Registers that one iteration of the pass fills: each weight is repeated for as many.
+const PASS: usize = 2 * STEPS;
 
 /// Scratch memory of [`SAMPLES`] pursuits.
 #[derive(Debug)]
@@ -62,10 +68,10 @@ struct Pursuit<T> {
     heights: Vec<T>,
     /// W, a row for each chosen atom.
     rows: Vec<T>,
-    /// L, a row of k for each chosen atom, without the diagonal.
+    /// −L, a row of k for each chosen atom, without the diagonal.
     factor: Vec<T>,
-    /// The diagonal of L.
-    diagonal: Vec<T>,
+    /// The inverses of the diagonal of L.
+    inverses: Vec<T>,
     coordinates: Vec<T>,
     support: Vec<u32>,
     excluded: Vec<u32>,
@@ -135,7 +141,7 @@ impl<T: Scalar> Pursuit<T> {
             heights,
             rows: zeros(width * k),
             factor: zeros(k * k),
-            diagonal: zeros(k),
+            inverses: zeros(k),
             coordinates: zeros(k),
             support: Vec::with_capacity(k),
             excluded: Vec::new(),
@@ -179,7 +185,7 @@ impl<T: Scalar> Pursuit<T> {
     /// ones are passed over.
     #[inline(always)]
     fn orthogonalise<S: Simd>(&mut self, simd: S, gram: &FullGram<T>) {
-        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        let (chosen, budget) = (self.support.len(), self.inverses.len());
         while let Some(s) = self.next {
             let alpha = self.alpha[s];
             if chosen == budget || self.residual <= self.done || Float::abs(alpha) < self.least {
@@ -189,7 +195,7 @@ impl<T: Scalar> Pursuit<T> {
             let mut height = gram.norms[s];
             let row = &mut self.factor[chosen * budget..][..chosen];
             for (l, w) in row.iter_mut().zip(self.rows[s..].iter().step_by(gram.stride)) {
-                *l = *w;
+                *l = -*w;
                 height -= *w * *w;
             }
             let dependent = height <= dependence();
@@ -204,7 +210,7 @@ impl<T: Scalar> Pursuit<T> {
             let height = Float::sqrt(height);
             self.inverse = Float::recip(height);
             self.coordinate = alpha * self.inverse;
-            self.diagonal[chosen] = height;
+            self.inverses[chosen] = self.inverse;
             self.coordinates[chosen] = self.coordinate;
             self.residual = (self.residual - self.coordinate.widen().powi(2)).max(0.0);
             return;
@@ -215,7 +221,7 @@ impl<T: Scalar> Pursuit<T> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, gram: &FullGram<T>) {
         let Some(s) = self.next else { return };
-        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        let (chosen, budget) = (self.support.len(), self.inverses.len());
         self.support.push(s as u32);
         if chosen + 1 == budget {
             self.next = None;
@@ -226,11 +232,11 @@ impl<T: Scalar> Pursuit<T> {
         }
         let (earlier, rest) = self.rows.split_at_mut(chosen * gram.stride);
         let weights = &self.factor[chosen * budget..][..chosen];
-        let g = T::registers::<S>(gram.row(s)).0.as_chunks::<STEPS>().0;
-        let row = T::registers_mut::<S>(&mut rest[..gram.stride]).as_chunks_mut::<STEPS>().0;
-        let alpha = T::registers_mut::<S>(&mut self.alpha).as_chunks_mut::<STEPS>().0;
-        let heights = T::registers_mut::<S>(&mut self.heights).as_chunks_mut::<STEPS>().0;
-        let earlier = T::registers::<S>(earlier).0.as_chunks::<STEPS>().0;
+        let g = T::registers::<S>(gram.row(s)).0.as_chunks::<PASS>().0;
+        let row = T::registers_mut::<S>(&mut rest[..gram.stride]).as_chunks_mut::<PASS>().0;
+        let alpha = T::registers_mut::<S>(&mut self.alpha).as_chunks_mut::<PASS>().0;
+        let heights = T::registers_mut::<S>(&mut self.heights).as_chunks_mut::<PASS>().0;
+        let earlier = T::registers::<S>(earlier).0.as_chunks::<PASS>().0;
         let stride = g.len();
         let inverse = T::splat(simd, self.inverse);
         let step = T::splat(simd, -self.coordinate);
@@ -238,24 +244,31 @@ impl<T: Scalar> Pursuit<T> {
         for (at, ((g, row), alpha)) in g.iter().zip(row).zip(alpha).enumerate() {
             let mut sum = *g;
             for (u, &weight) in weights.iter().enumerate() {
-                let weight = T::splat(simd, -weight);
+                let weight = T::splat(simd, weight);
                 let earlier = &earlier[u * stride + at];
-                for r in 0..STEPS {
+                for r in 0..PASS {
                     sum[r] = T::fused(simd, weight, earlier[r], sum[r]);
                 }
             }
-            for r in 0..STEPS {
+            for r in 0..PASS {
                 row[r] = T::times(simd, sum[r], inverse);
                 alpha[r] = T::fused(simd, step, row[r], alpha[r]);
             }
+            let halves = alpha.as_chunks::<STEPS>().0;
             match heights.get_mut(at) {
                 Some(heights) => {
-                    for r in 0..STEPS {
+                    for r in 0..PASS {
                         heights[r] = T::minus(simd, heights[r], T::times(simd, row[r], row[r]));
                     }
-                    best.offer(simd, alpha, Some(heights));
+                    for (alpha, heights) in halves.iter().zip(heights.as_chunks::<STEPS>().0) {
+                        best.offer(simd, alpha, Some(heights));
+                    }
                 }
-                None => best.offer(simd, alpha, None),
+                None => {
+                    for alpha in halves {
+                        best.offer(simd, alpha, None);
+                    }
+                }
             }
         }
         self.next = best.place(simd);
@@ -291,15 +304,15 @@ impl<T: Scalar> Pursuit<T> {
 
     /// Writes the code: γ ← L⁻ᵀ c. Returns its length.
     fn finish(&mut self, support: &mut [u32], values: &mut [T]) -> usize {
-        let (chosen, budget) = (self.support.len(), self.diagonal.len());
+        let (chosen, budget) = (self.support.len(), self.inverses.len());
         support[..chosen].copy_from_slice(&self.support);
         let values = &mut values[..chosen];
         values.copy_from_slice(&self.coordinates[..chosen]);
         for i in (0..chosen).rev() {
-            let value = values[i] / self.diagonal[i];
+            let value = values[i] * self.inverses[i];
             values[i] = value;
             for (earlier, &l) in values[..i].iter_mut().zip(&self.factor[i * budget..]) {
-                *earlier -= l * value;
+                *earlier += l * value;
             }
         }
         chosen
@@ -311,35 +324,28 @@ struct Best<T: Scalar, S: Simd> {
     /// |α|, or α² where heights are given.
     size: [T::V<S>; STEPS],
     height: [T::V<S>; STEPS],
-    /// The negative index of its atom: the largest is the first.
-    place: [T::V<S>; STEPS],
-    next: [T::V<S>; STEPS],
+    /// Minus how many offers came before its: the largest is the first.
+    offer: [T::V<S>; STEPS],
+    next: T::V<S>,
 }
 
 impl<T: Scalar, S: Simd> Best<T, S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
         let zero = T::splat(simd, T::zero());
-        let mut negative = [T::zero(); CHUNK];
-        for (index, negative) in negative.iter_mut().enumerate() {
-            *negative = -T::from_int(index as i32);
-        }
-        let (first, _) = T::registers::<S>(&negative);
-        let next = [first[0], first[1], first[2], first[3]];
         let height = [T::splat(simd, <T as One>::one()); STEPS];
-        Self { size: [zero; STEPS], height, place: [zero; STEPS], next }
+        Self { size: [zero; STEPS], height, offer: [zero; STEPS], next: zero }
     }
 
     /// Takes in the next [`STEPS`] registers.
     #[inline(always)]
     fn offer(&mut self, simd: S, alpha: &[T::V<S>; STEPS], heights: Option<&[T::V<S>; STEPS]>) {
-        let ahead = T::splat(simd, T::from_int((STEPS * lanes::<T, S>()) as i32));
         for r in 0..STEPS {
             match heights {
                 None => {
                     let size = T::magnitude(simd, alpha[r]);
                     let old = self.size[r];
-                    self.place[r] = T::where_greater(simd, size, old, self.next[r], self.place[r]);
+                    self.offer[r] = T::where_greater(simd, size, old, self.next, self.offer[r]);
                     self.size[r] = T::larger(simd, size, old);
                 }
                 Some(heights) => {
@@ -351,11 +357,11 @@ impl<T: Scalar, S: Simd> Best<T, S> {
                         |new_value, value| T::where_greater(simd, new, old, new_value, value);
                     self.size[r] = pick(square, self.size[r]);
                     self.height[r] = pick(height, self.height[r]);
-                    self.place[r] = pick(self.next[r], self.place[r]);
+                    self.offer[r] = pick(self.next, self.offer[r]);
                 }
             }
-            self.next[r] = T::minus(simd, self.next[r], ahead);
         }
+        self.next = T::minus(simd, self.next, T::splat(simd, <T as One>::one()));
     }
 
     /// The index of the best, the lowest of equals.
@@ -371,10 +377,18 @@ impl<T: Scalar, S: Simd> Best<T, S> {
         if best <= T::zero() {
             return None;
         }
+        let mut negative = [T::zero(); STEPS * MOST_LANES];
+        for (index, negative) in negative.iter_mut().enumerate() {
+            *negative = -T::from_int(index as i32);
+        }
+        let (within, _) = T::registers::<S>(&negative);
+        let width = T::splat(simd, T::from_int((STEPS * lanes::<T, S>()) as i32));
         let (best, none) = (T::splat(simd, best), T::splat(simd, T::narrow(-1e9)));
         let mut place = none;
-        for (score, of_score) in score.into_iter().zip(self.place) {
-            let of_best = T::where_greater(simd, best, score, none, of_score);
+        for r in 0..STEPS {
+            // Minus the index of the atom.
+            let of_score = T::fused(simd, self.offer[r], width, within[r]);
+            let of_best = T::where_greater(simd, best, score[r], none, of_score);
             place = T::larger(simd, of_best, place);
         }
         Some(-T::largest(simd, place).truncate() as usize)
