@@ -116,8 +116,6 @@ impl<T: Scalar> SmallScratch<T> {
                 for pursuit in group.iter_mut() {
                     pursuit.orthogonalise(simd, gram);
                     running |= pursuit.next.is_some();
-                }
-                for pursuit in group.iter_mut() {
                     pursuit.add(simd, gram);
                 }
             }
