@@ -123,6 +123,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod aligned;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod atomic;
 pub mod backend;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::omp::correlate;
 use crate::Scalar;
+use crate::aligned::Aligned;
 use crate::backend::{HostBackend, column};
 use crate::error::BackendError;
 
@@ -18,7 +19,7 @@ const BLOCK: usize = 128;
 #[derive(Debug)]
 pub(super) struct FullGram<T> {
     /// Rows, `stride` apart, padded with zeros.
-    values: Vec<T>,
+    values: Aligned<T>,
     pub(super) stride: usize,
     pub(super) norms: Vec<T>,
 }
@@ -27,12 +28,7 @@ impl<T: Scalar> FullGram<T> {
     /// Room for the Gram matrix of `atoms` atoms.
     pub(super) fn new(atoms: usize) -> Result<Self, BackendError> {
         let stride = atoms.next_multiple_of(CHUNK);
-        let mut values = Vec::new();
-        values.try_reserve_exact(atoms.saturating_mul(stride)).map_err(|error| {
-            let reason = error.to_string();
-            BackendError::Allocation { rows: atoms, cols: atoms, reason }
-        })?;
-        values.resize(stride * atoms, T::zero());
+        let values = Aligned::matrix(T::zero(), stride, atoms)?;
         Ok(Self { values, stride, norms: vec![T::zero(); atoms] })
     }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::pairs::{Pairs, WithPairs, with_fastest};
 use super::pass::CHUNK;
 use crate::Scalar;
+use crate::aligned::Aligned;
 use crate::backend::{HostBackend, column};
 use crate::error::BackendError;
 use crate::kernel::{self, LANES};
@@ -25,10 +26,10 @@ pub(super) const LARGEST_WEIGHTS: f64 = 64_000.0;
 const BLOCK: usize = 64;
 
 /// G = DᵀD, row by row: G_sj ≈ σ_s · value_sj / [`UNIT`] for j ≠ s, within half a unit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QuantisedGram<T> {
     /// Rows, `stride` apart, in the order [`Pairs::stored`].
-    values: Vec<i16>,
+    values: Aligned<i16>,
     stride: usize,
     /// σ_s, the largest |G_sj| with j ≠ s.
     pub(super) scales: Vec<T>,
@@ -48,14 +49,8 @@ impl<T: Scalar> QuantisedGram<T> {
     /// Room for the Gram matrix of `atoms` atoms.
     pub(super) fn new(atoms: usize) -> Result<Self, BackendError> {
         let stride = Self::stride(atoms);
-        let mut values = Vec::new();
-        values.try_reserve_exact(atoms.saturating_mul(stride)).map_err(|error| {
-            let reason = error.to_string();
-            BackendError::Allocation { rows: atoms, cols: atoms, reason }
-        })?;
-        values.resize(stride * atoms, 0);
         Ok(Self {
-            values,
+            values: Aligned::matrix(0, stride, atoms)?,
             stride,
             scales: vec![T::zero(); atoms],
             norms: vec![T::zero(); atoms],

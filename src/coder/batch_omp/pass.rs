@@ -8,6 +8,7 @@ use pulp::bytemuck::{self, Zeroable};
 use super::pairs::Pairs;
 use super::weights::Weights;
 use crate::Scalar;
+use crate::aligned::Aligned;
 use crate::simd::lanes;
 
 /// Atoms for which one bound on the scores is kept; rows are padded to whole chunks.
@@ -37,10 +38,10 @@ pub(super) struct Scoring<T> {
 #[derive(Debug)]
 pub(super) struct Field<T> {
     /// α̃, m entries and zeros after them.
-    pub(super) alpha: Vec<T>,
+    pub(super) alpha: Aligned<T>,
     /// ‖(I − P) d_j‖² where atoms are scored by α²/‖(I − P) d‖², else empty; [`OUT`] for atoms that
     /// must not be chosen.
-    pub(super) heights: Vec<T>,
+    pub(super) heights: Aligned<T>,
     /// For every chunk, the most that a score in it can be.
     highest: Vec<T>,
     /// The best score is at least this.
@@ -50,9 +51,9 @@ pub(super) struct Field<T> {
 impl<T: Scalar> Field<T> {
     pub(super) fn new(atoms: usize, heights: bool) -> Self {
         let width = atoms.next_multiple_of(CHUNK);
-        let heights = if heights { vec![T::narrow(OUT); width] } else { Vec::new() };
+        let heights = Aligned::new(T::narrow(OUT), if heights { width } else { 0 });
         Self {
-            alpha: vec![T::zero(); width],
+            alpha: Aligned::new(T::zero(), width),
             heights,
             highest: vec![T::zero(); width / CHUNK],
             floor: T::zero(),

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::pairs::{Pairs, WithPairs, packed, with_fastest};
 use crate::Scalar;
+use crate::aligned::Aligned;
 use crate::backend::column;
 use crate::coder::correlations::BLOCK;
 use crate::kernel::{self, LANES};
@@ -68,9 +69,9 @@ fn layout() -> Layout {
 pub(super) struct RoundedAtoms<T> {
     /// Panels of [`Pairs::PANEL`] atoms: for two rows of the dictionary at a time, the [`packed`]
     /// entries of every atom.
-    panels: Vec<i32>,
+    panels: Aligned<i32>,
     /// 1/s of each atom.
-    units: Vec<T>,
+    units: Aligned<T>,
     /// Atoms of a panel.
     width: usize,
     /// Pairs of rows.
@@ -90,8 +91,8 @@ impl<T: Scalar> RoundedAtoms<T> {
         let depth = dim.div_ceil(2);
         let padded = atoms.next_multiple_of(width);
         Self {
-            panels: vec![0; depth * padded],
-            units: vec![T::zero(); padded],
+            panels: Aligned::new(0, depth * padded),
+            units: Aligned::new(T::zero(), padded),
             width,
             depth,
             norm: 0.0,
@@ -204,7 +205,7 @@ fn round<T: Scalar>(vector: &[T], norm: f64, into: Strided<'_>) -> Rounding {
 #[derive(Debug)]
 pub(super) struct RoundedProduct<T> {
     /// Tiles of [`Pairs::TILE`] samples, like the panels of atoms.
-    tiles: Vec<i32>,
+    tiles: Aligned<i32>,
     products: Mat<T>,
     bounds: Vec<f64>,
 }
@@ -213,7 +214,7 @@ impl<T: Scalar> RoundedProduct<T> {
     /// Room for samples of dimension `dim` and `atoms` atoms.
     pub(super) fn new(dim: usize, atoms: usize) -> Self {
         Self {
-            tiles: vec![0; dim.div_ceil(2) * BLOCK],
+            tiles: Aligned::new(0, dim.div_ceil(2) * BLOCK),
             products: Mat::zeros(atoms, BLOCK),
             bounds: vec![0.0; BLOCK],
         }

@@ -19,6 +19,7 @@ use pulp::Simd;
 
 use super::pass::OUT;
 use crate::Scalar;
+use crate::aligned::Aligned;
 use crate::coder::factor::{dependence, overshoots};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
@@ -63,11 +64,11 @@ pub(super) struct SmallScratch<T> {
 /// One sample's pursuit.
 #[derive(Debug)]
 struct Pursuit<T> {
-    alpha: Vec<T>,
+    alpha: Aligned<T>,
     /// ‖(I − P) d_j‖², or [`OUT`]; empty unless atoms are scored by it.
-    heights: Vec<T>,
+    heights: Aligned<T>,
     /// W, a row for each chosen atom.
-    rows: Vec<T>,
+    rows: Aligned<T>,
     /// −L, a row of k for each chosen atom, without the diagonal.
     factor: Vec<T>,
     /// The inverses of the diagonal of L.
@@ -131,13 +132,13 @@ impl<T: Scalar> Pursuit<T> {
         let (width, k) = (shape.atoms.next_multiple_of(CHUNK), shape.sparsity);
         let zeros = |length| vec![T::zero(); length];
         let heights = match selection {
-            Selection::Correlation => Vec::new(),
-            Selection::LeastSquares => vec![T::narrow(OUT); width],
+            Selection::Correlation => Aligned::new(T::zero(), 0),
+            Selection::LeastSquares => Aligned::new(T::narrow(OUT), width),
         };
         Self {
-            alpha: zeros(width),
+            alpha: Aligned::new(T::zero(), width),
             heights,
-            rows: zeros(width * k),
+            rows: Aligned::new(T::zero(), width * k),
             factor: zeros(k * k),
             inverses: zeros(k),
             coordinates: zeros(k),
