@@ -270,7 +270,7 @@ impl<T: Scalar> Pursuit<T> {
                 }
             }
         }
-        self.next = best.place(simd);
+        self.next = best.place(simd, !self.heights.is_empty());
         let taken = |atom: usize| {
             let atom = atom as u32;
             self.support.contains(&atom) || self.excluded.contains(&atom)
@@ -289,7 +289,7 @@ impl<T: Scalar> Pursuit<T> {
         for (at, alpha) in alpha.iter().enumerate() {
             best.offer(simd, alpha, heights.get(at));
         }
-        best.place(simd)
+        best.place(simd, !self.heights.is_empty())
     }
 
     /// As [`best`](Self::best), after the correlations of atoms that must not be chosen were zeroed.
@@ -365,13 +365,15 @@ impl<T: Scalar, S: Simd> Best<T, S> {
 
     /// The index of the best, the lowest of equals.
     #[inline(always)]
-    fn place(self, simd: S) -> Option<usize> {
-        let mut best = T::splat(simd, T::zero());
+    fn place(self, simd: S, by_height: bool) -> Option<usize> {
         let mut score = self.size;
-        for (score, height) in score.iter_mut().zip(self.height) {
-            *score = T::over(simd, *score, height);
-            best = T::larger(simd, *score, best);
+        if by_height {
+            for (score, height) in score.iter_mut().zip(self.height) {
+                *score = T::over(simd, *score, height);
+            }
         }
+        let [s0, s1, s2, s3] = score;
+        let best = T::larger(simd, T::larger(simd, s0, s1), T::larger(simd, s2, s3));
         let best = T::largest(simd, best);
         if best <= T::zero() {
             return None;
