@@ -39,7 +39,8 @@ const MOST_ENTRIES: usize = 8192;
 
 /// Whether a problem counts as small. Non-negative pursuits may drop atoms, and do not go in step.
 pub(super) fn suits(shape: &ProblemShape) -> bool {
-    let small = shape.atoms <= MOST_ATOMS || shape.atoms * shape.sparsity <= MOST_ENTRIES;
+    let small =
+        shape.atoms <= MOST_ATOMS || shape.atoms.saturating_mul(shape.sparsity) <= MOST_ENTRIES;
     small && shape.sign == Sign::Signed
 }
 
