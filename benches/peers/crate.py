@@ -36,6 +36,8 @@ def learn(train, held_out, start, sparsity, *, epochs, selection, threads, folde
     """Learns from a file; the seconds of learning, and the dictionary."""
     command = [EXAMPLES / "learn", "--json", "--data", train, "--eval", held_out]
     command += ["--dictionary", start, "--sparsity", str(sparsity), "--epochs", str(epochs)]
+    # The dictionary is of samples, not learned: the schedules are to begin at their beginning.
+    command += ["--start-at", "0"]
     command += ["--selection", selection, "--threads", str(threads), "--out", folder]
     result = last(command)
     return result["seconds"]["total"], np.load(Path(folder) / "dictionary.npy")
