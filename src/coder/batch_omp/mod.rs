@@ -81,8 +81,8 @@ use small::SmallScratch;
 /// then computes the correlations of a block of samples anew, by a matrix product.
 ///
 /// Correlations begin with a product of the backend's, or, on x86-64 with AVX2 and for 192 dimensions
-/// or more of large problems, of 16-bit numbers, which takes half the time: codes are as exact, since
-/// what that leaves in question is looked at in full precision.
+/// or more of large problems, of 16-bit numbers, which is faster: codes are as exact, since what that
+/// leaves in question is looked at in full precision.
 ///
 /// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖², since
 /// ‖r‖² is found by subtracting from ‖y‖².
@@ -179,7 +179,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = Gram::new(shape, self.gram_limit)?;
         let rounds = matches!(gram, Gram::Quantised(_)) && product::pays(shape.dim);
-        let rounded = rounds.then(|| RoundedAtoms::new(shape.dim, shape.atoms));
+        let rounded = if rounds { Some(RoundedAtoms::new(shape.dim, shape.atoms)?) } else { None };
         Ok(BatchOmpState { shape: *shape, gram, rounded, idle: Idle::default() })
     }
 

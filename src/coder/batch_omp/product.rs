@@ -21,6 +21,7 @@ use crate::Scalar;
 use crate::aligned::Aligned;
 use crate::backend::column;
 use crate::coder::correlations::BLOCK;
+use crate::error::BackendError;
 use crate::kernel::{self, LANES};
 
 /// ‖d̂‖, up to rounding. It must not reach 2¹⁵: nor will any entry.
@@ -36,7 +37,8 @@ const LARGEST: f64 = 32_767.0;
 const MOST_DIMS: usize = 1 << 20;
 
 /// Dimensions from which rounded products pay: what they save grows with the dimension; what is
-/// examined because of them, a few atoms, hardly does. Measured (Zen 4, `f32`).
+/// examined because of them, a few atoms, hardly does. An estimate from the costs of both: measured was
+/// that they pay at 384.
 const FEWEST_DIMS: usize = 192;
 
 /// Whether to compute correlations of samples of dimension `dim` so.
@@ -83,21 +85,21 @@ pub(super) struct RoundedAtoms<T> {
 
 impl<T: Scalar> RoundedAtoms<T> {
     /// Room for `atoms` atoms of dimension `dim`.
-    pub(super) fn new(dim: usize, atoms: usize) -> Self {
+    pub(super) fn new(dim: usize, atoms: usize) -> Result<Self, BackendError> {
         Self::in_panels(dim, atoms, layout().panel)
     }
 
-    fn in_panels(dim: usize, atoms: usize, width: usize) -> Self {
+    fn in_panels(dim: usize, atoms: usize, width: usize) -> Result<Self, BackendError> {
         let depth = dim.div_ceil(2);
         let padded = atoms.next_multiple_of(width);
-        Self {
-            panels: Aligned::new(0, depth * padded),
+        Ok(Self {
+            panels: Aligned::matrix(0, depth, padded)?,
             units: Aligned::new(T::zero(), padded),
             width,
             depth,
             norm: 0.0,
             error: 0.0,
-        }
+        })
     }
 
     /// Takes a new dictionary. O(dm).
@@ -308,7 +310,7 @@ mod tests {
         fn run<P: Pairs>(self, pairs: P) -> f64 {
             let Self { dictionary, samples } = self;
             let (dim, atoms) = dictionary.shape();
-            let mut rounded = RoundedAtoms::<T>::in_panels(dim, atoms, P::PANEL);
+            let mut rounded = RoundedAtoms::<T>::in_panels(dim, atoms, P::PANEL).expect("memory");
             rounded.set(dictionary);
             let mut product = RoundedProduct::new(dim, atoms);
             let (products, bounds) = product.compute(pairs, &rounded, samples);
