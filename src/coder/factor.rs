@@ -14,14 +14,6 @@ pub(super) fn dependence<T: Scalar>() -> T {
     T::narrow(DEPENDENCE * T::EPSILON)
 }
 
-/// Whether c² = α²/h² says that the error ‖r‖² would drop by far more than there is: α and h² have
-/// then lost their digits. (By a little more it may, where the atoms come to span the sample: the
-/// drop is then all of ‖r‖², which is known to a few ε‖y‖².)
-pub(super) fn overshoots<T: Scalar>(correlation: T, height: T, residual: f64, energy: f64) -> bool {
-    let drop = correlation.widen().powi(2) / height.widen();
-    drop > 2.0 * residual + 100.0 * T::EPSILON * energy
-}
-
 /// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
 #[derive(Debug)]
 pub(super) struct Factor<T> {
@@ -120,6 +112,11 @@ impl<T: Scalar> Factor<T> {
     pub(super) fn solve(&self, gamma: &mut Vec<T>) {
         gamma.clear();
         gamma.extend_from_slice(&self.coordinates);
+        self.solve_for(gamma);
+    }
+
+    /// γ ← L⁻ᵀ γ.
+    pub(super) fn solve_for(&self, gamma: &mut [T]) {
         for i in (0..gamma.len()).rev() {
             let row = &self.rows[i * (i + 1) / 2..][..i + 1];
             let value = gamma[i] / row[i];

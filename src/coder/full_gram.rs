@@ -3,11 +3,11 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
-use super::omp::correlate;
 use crate::Scalar;
 use crate::aligned::Aligned;
 use crate::backend::{HostBackend, column};
 use crate::error::BackendError;
+use crate::kernel;
 
 /// Rows are padded with zeros to a multiple of this.
 pub(super) const CHUNK: usize = 128;
@@ -90,7 +90,7 @@ impl<T: Scalar> GramRows<T> {
             Self::Computed(norms) => {
                 for (j, norm) in norms.iter_mut().enumerate() {
                     let atom = column(dictionary, j);
-                    *norm = crate::kernel::product(atom, atom);
+                    *norm = kernel::product(atom, atom);
                 }
             }
         }
@@ -110,7 +110,7 @@ impl<T: Scalar> GramRows<T> {
             Self::Kept(gram) => gram.row(s as usize)[t as usize],
             Self::Computed(_) => {
                 let (s, t) = (column(dictionary, s as usize), column(dictionary, t as usize));
-                crate::kernel::product(s, t)
+                kernel::product(s, t)
             }
         }
     }
@@ -130,6 +130,15 @@ impl<T: Scalar> GramRows<T> {
                 padding.fill(T::zero());
                 into
             }
+        }
+    }
+}
+
+kernel::vectorized! {
+    /// α ← Dᵀr.
+    pub(super) fn correlate<'a, T>(dictionary: MatRef<'a, T>, residual: &'a [T], alpha: &'a mut [T]) {
+        for (j, alpha) in alpha.iter_mut().enumerate() {
+            *alpha = kernel::dot(column(dictionary, j), residual);
         }
     }
 }

@@ -202,7 +202,14 @@ impl Basis<f64> for GivenAtoms {
     fn select(&mut self, selection: Selection) -> Option<(u32, f64)> {
         self.correlate();
         let best = select(&self.alpha, &self.norms, 0.0, selection, self.sign)?;
-        Some((best as u32, self.alpha[best]))
+        // What is left of the correlations by rounding is not worth an atom.
+        let largest = self.initial.iter().fold(0.0, |most, a| f64::max(most, a.abs()));
+        (self.alpha[best].abs() > 16.0 * f64::EPSILON * largest)
+            .then_some((best as u32, self.alpha[best]))
+    }
+
+    fn energy(&self) -> f64 {
+        self.energy
     }
 
     fn residual(&self) -> f64 {

@@ -56,9 +56,11 @@ macro_rules! pursuit_setters {
 mod argmax;
 mod batch_omp;
 mod correlations;
+mod double;
 mod exact;
 mod factor;
 mod full_gram;
+mod gram_schmidt;
 mod idle;
 mod least_squares;
 mod matching_pursuit;

@@ -102,12 +102,22 @@ pub(super) trait Basis<T: Scalar> {
     #[inline(always)]
     fn foresee(&mut self) {}
 
-    /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left. Ties
-    /// go to the lowest index.
+    /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left, or if
+    /// this basis cannot tell which atom it is. Ties go to the lowest index.
     fn select(&mut self, selection: Selection) -> Option<(u32, T)>;
+
+    /// ‖y‖².
+    fn energy(&self) -> f64;
 
     /// ‖r‖².
     fn residual(&self) -> f64;
+
+    /// Whether the pursuit cannot go on with this basis: its digits do not say which atom is the best,
+    /// or too little about the last one.
+    #[inline(always)]
+    fn in_doubt(&self) -> bool {
+        false
+    }
 
     /// The chosen atoms, in order.
     fn support(&self) -> &[u32];
@@ -115,13 +125,13 @@ pub(super) trait Basis<T: Scalar> {
     /// γ, the least-squares coefficients of the chosen atoms.
     fn coefficients(&self, into: &mut Vec<T>);
 
-    /// Chooses an atom. `false` if it depends linearly on those chosen, to the precision of this
-    /// basis: it is then excluded, and the chosen atoms stay as they are.
+    /// Chooses an atom. `false` if it depends linearly on those chosen, and is then excluded, or if
+    /// this basis cannot tell.
     fn push(&mut self, atom: u32) -> bool;
 }
 
 /// Coefficients and the sets a pursuit works with; reused from sample to sample.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Workspace<T> {
     gamma: Vec<T>,
     feasible: Vec<T>,
@@ -184,7 +194,7 @@ impl<T: Scalar> Course<T> {
             selection: rule.selection,
             sign,
             budget,
-            done: rule.squared_tolerance(basis.residual()),
+            done: rule.squared_tolerance(basis.energy()),
             least: T::narrow(rule.min_correlation.unwrap_or(0.0)),
             round: 0,
             ended: false,
@@ -197,6 +207,7 @@ impl<T: Scalar> Course<T> {
         // Atoms may turn out dependent, or leave a non-negative code and come back. The error falls
         // each time, but by rounding alone this might go on for long.
         !self.ended
+            && !basis.in_doubt()
             && self.round < 4 * self.budget
             && basis.support().len() < self.budget
             && basis.residual() > self.done
@@ -210,12 +221,7 @@ impl<T: Scalar> Course<T> {
             self.ended = true;
             return;
         };
-        let correlation = Float::abs(correlation);
-        if self.round == 1 {
-            // What is left of the correlations by rounding is not worth an atom.
-            self.least = Float::max(self.least, correlation * T::narrow(100.0 * T::EPSILON));
-        }
-        self.ended = correlation < self.least
+        self.ended = Float::abs(correlation) < self.least
             || (basis.push(atom)
                 && self.sign == Sign::NonNegative
                 && !refit_non_negative(basis, work));

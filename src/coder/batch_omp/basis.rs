@@ -11,8 +11,8 @@ use super::sample::Sample;
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::column;
-use crate::coder::factor::{dependence, overshoots};
-use crate::coder::pursuit::{Basis, Selection};
+use crate::coder::double::Doubt;
+use crate::coder::pursuit::{Basis, PursuitRule, Selection};
 use crate::kernel;
 use crate::prefetch;
 use crate::problem::Sign;
@@ -54,6 +54,9 @@ pub(super) struct GramBasis<'a, T: Scalar, P> {
     /// Whether γ has changed since the last pass.
     behind: bool,
     scoring: Scoring<T>,
+    doubt: Doubt,
+    /// Whether the pursuit has to go on in double precision.
+    in_doubt: bool,
 }
 
 impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
@@ -63,6 +66,7 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         gram: &'a QuantisedGram<T>,
         sample: Sample<'a, T>,
         sign: Sign,
+        rule: &PursuitRule,
         scratch: &'a mut PursuitScratch<T>,
     ) -> Self {
         let energy = kernel::squared_norm(sample.values);
@@ -85,9 +89,16 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
             listed: false,
             behind: false,
             scoring,
+            doubt: Doubt::new::<T>(rule, energy),
+            in_doubt: false,
         };
         basis.restart();
         basis
+    }
+
+    /// Whether the rounding of coefficients may be as large as what they leave.
+    pub(super) fn has_lost_digits(&self) -> bool {
+        self.residual < self.doubt.coefficients
     }
 
     /// Brings α̃, the heights and the bounds on scores up to date.
@@ -104,9 +115,6 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
             self.passes = count;
         }
         if !self.noted {
-            for &atom in &self.scratch.excluded {
-                self.scratch.field.exclude(atom);
-            }
             self.scratch.field.note_all(self.pairs, self.scoring);
             self.noted = true;
         }
@@ -134,7 +142,7 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         self.scoring.slack = T::narrow(1.1 * (self.drift + s.weights.rest));
         let one = <T as num_traits::One>::one();
         s.field.subtract(self.pairs, self.gram.rows(), &s.weights, None, one, self.scoring);
-        self.noted = s.excluded.is_empty();
+        self.noted = true;
     }
 
     /// α̃ ← α̃ − c_t W_t and the heights for W_t = Σ_u M_tu G_u.
@@ -181,9 +189,9 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         *of = Some(atom);
     }
 
-    /// r ← y − D_S γ and α ← Dᵀr from scratch. `false` if nothing of the sample is left.
+    /// r ← y − D_S γ and α ← Dᵀr from scratch.
     #[inline(always)]
-    fn renew(&mut self) -> bool {
+    fn renew(&mut self) {
         let s = &mut *self.scratch;
         s.sample_residual.copy_from_slice(self.sample.values);
         for (&atom, &gamma) in s.support.iter().zip(&s.gamma) {
@@ -194,9 +202,6 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
             );
         }
         let norm = kernel::squared_norm(&s.sample_residual).sqrt();
-        if norm <= 100.0 * T::EPSILON * self.largest.widen() {
-            return false;
-        }
         let m = s.fresh.len();
         for first in (0..m).step_by(4) {
             let last = (first + 4).min(m);
@@ -215,7 +220,6 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
         (self.renewed, self.noted, self.behind) = (true, false, false);
         self.drift = 4.0 * T::EPSILON * norm;
         self.scoring.slack = T::narrow(self.drift);
-        true
     }
 
     /// Lists the atoms that might be the best and may be chosen.
@@ -259,11 +263,10 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
         if !s.field.heights.is_empty() {
             s.field.heights[..m].copy_from_slice(&self.gram.norms);
         }
-        for &atom in s.support.iter().chain(&s.excluded) {
+        for &atom in &s.support {
             s.taken[atom as usize] = false;
         }
         s.support.clear();
-        s.excluded.clear();
         s.starts.clear();
         s.inverse.clear();
         s.coordinates.clear();
@@ -274,7 +277,7 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
         self.residual = self.energy;
         (self.drift, self.height_drift, self.passes) = (self.sample.bound, 0.0, 0);
         (self.renewed, self.noted, self.behind) = (false, false, false);
-        self.listed = false;
+        (self.listed, self.in_doubt) = (false, false);
         self.scoring.slack = T::narrow(1.1 * self.drift);
         self.scoring.height_slack = T::zero();
     }
@@ -286,6 +289,10 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
 
     #[inline(always)]
     fn select(&mut self, selection: Selection) -> Option<(u32, T)> {
+        if self.residual < self.doubt.residual {
+            self.in_doubt = true;
+            return None;
+        }
         let mut renewed = false;
         loop {
             self.candidates();
@@ -294,17 +301,13 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
             let many = self.scratch.found.len() * (count + 1) > m / 4 + 16;
             if !renewed && count > 0 && (many || self.scratch.found.is_empty()) {
                 // The bounds have become too wide to tell atoms apart.
-                if !self.renew() {
-                    return None;
-                }
+                self.renew();
                 renewed = true;
                 continue;
             }
             let mut best = T::zero();
-            let mut excluded = false;
             for i in 0..self.scratch.found.len() {
-                let atom = self.scratch.found[i];
-                self.examine(atom);
+                self.examine(self.scratch.found[i]);
                 let Candidate { alpha, height, .. } = self.scratch.candidate;
                 let size = match self.sign {
                     Sign::Signed => Float::abs(alpha),
@@ -312,10 +315,9 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
                 };
                 let score = match selection {
                     Selection::Correlation => size,
-                    Selection::LeastSquares if height <= dependence() => {
-                        self.exclude(atom);
-                        excluded = true;
-                        continue;
+                    Selection::LeastSquares if height < Doubt::height() => {
+                        self.in_doubt = true;
+                        return None;
                     }
                     Selection::LeastSquares => size * Float::abs(size) / height,
                 };
@@ -325,16 +327,29 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
                     std::mem::swap(&mut s.candidate, &mut s.winner);
                 }
             }
-            if best > T::zero() {
-                if count == 0 {
-                    self.largest = Float::abs(self.scratch.winner.alpha);
-                }
-                return self.scratch.winner.atom.map(|atom| (atom, self.scratch.winner.alpha));
-            }
-            if !excluded {
+            if best <= T::zero() {
+                // Of a signed code, something is always left of the correlations, if only rounding.
+                self.in_doubt = count > 0 && self.sign == Sign::Signed;
                 return None;
             }
+            let correlation = self.scratch.winner.alpha;
+            if Float::abs(correlation).widen() < self.doubt.correlation {
+                self.in_doubt = true;
+                return None;
+            }
+            if count == 0 {
+                self.largest = Float::abs(correlation);
+            }
+            return self.scratch.winner.atom.map(|atom| (atom, correlation));
         }
+    }
+
+    fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    fn energy(&self) -> f64 {
+        self.energy
     }
 
     fn residual(&self) -> f64 {
@@ -367,8 +382,9 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
             *height = lower(self.pairs, *height, &s.inverse, g, overlaps, count);
         }
         let (alpha, height) = (*alpha, *height);
-        if height <= dependence() || overshoots(alpha, height, self.residual, self.energy) {
-            self.exclude(atom);
+        if height < Doubt::height() {
+            s.support.push(atom);
+            self.in_doubt = true;
             return false;
         }
         let height = Float::sqrt(height);
@@ -392,16 +408,5 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
         }
         self.residual = (self.residual - coordinate.widen() * coordinate.widen()).max(0.0);
         true
-    }
-}
-
-impl<T: Scalar, P: Pairs> GramBasis<'_, T, P> {
-    /// Marks an atom as linearly dependent on the chosen ones.
-    #[inline(always)]
-    fn exclude(&mut self, atom: u32) {
-        self.scratch.excluded.push(atom);
-        self.scratch.taken[atom as usize] = true;
-        self.scratch.field.exclude(atom);
-        self.noted = false;
     }
 }

@@ -8,19 +8,23 @@
 //! for each sample: s ← the best atom by its column of A; q ← d_s made orthogonal to the chosen ones;
 //!     r ← r − q qᵀr
 //! ```
+//! Where rounding might decide ([`Doubt`]), a sample's pursuit goes on in double precision.
+//!
 //! Selection by least squares takes a second product, DᵀQ, for ‖(I − P) d_j‖² ← … − (qᵀd_j)².
 
 use faer::{Mat, MatRef};
 use num_traits::{Float, One};
 
+use super::pass::OUT;
 use crate::Scalar;
 use crate::backend::{HostBackend, column, column_mut};
 use crate::coder::argmax::select;
+use crate::coder::double::{DoublePursuit, Doubt};
 use crate::coder::factor::Factor;
-use crate::coder::omp::{dependence, orthogonalise, project_out};
+use crate::coder::gram_schmidt::{orthogonalise, project_out};
 use crate::coder::pursuit::{PursuitRule, Selection, write};
 use crate::codes::CodesBlock;
-use crate::kernel;
+use crate::kernel::{self, LANES};
 use crate::problem::{ProblemShape, Sign};
 
 /// Scratch memory of the pursuits of a block.
@@ -36,6 +40,7 @@ pub(super) struct GramFreeScratch<T> {
     pursuits: Vec<Pursuit<T>>,
     row_of_l: Vec<T>,
     gamma: Vec<T>,
+    double: DoublePursuit,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,11 @@ struct Pursuit<T> {
     done: f64,
     /// The least correlation that is worth an atom.
     least: T,
+    /// The least height of all atoms that may be chosen; 1 unless atoms are scored by it.
+    lowest: T,
+    doubt: Doubt,
+    /// Whether the pursuit has to go on in double precision.
+    in_doubt: bool,
     running: bool,
 }
 
@@ -62,6 +72,9 @@ impl<T: Scalar> GramFreeScratch<T> {
             basis: vec![T::zero(); dim * sparsity],
             done: 0.0,
             least: T::zero(),
+            lowest: <T as One>::one(),
+            doubt: Doubt::none(),
+            in_doubt: false,
             running: false,
         };
         Self {
@@ -73,6 +86,7 @@ impl<T: Scalar> GramFreeScratch<T> {
             pursuits: (0..block).map(|_| pursuit()).collect(),
             row_of_l: Vec::with_capacity(sparsity),
             gamma: Vec::with_capacity(sparsity),
+            double: DoublePursuit::new(shape, selection),
         }
     }
 
@@ -93,15 +107,19 @@ impl<T: Scalar> GramFreeScratch<T> {
             pursuit.running = i < samples.ncols();
             if pursuit.running {
                 pursuit.factor.clear();
-                pursuit.done = rule.squared_tolerance(kernel::energy(column(samples, i)));
+                let energy = kernel::energy(column(samples, i));
+                pursuit.done = rule.squared_tolerance(energy);
                 pursuit.least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+                pursuit.lowest = <T as One>::one();
+                pursuit.doubt = Doubt::new::<T>(rule, energy);
+                pursuit.in_doubt = false;
             }
         }
         for step in 0..shape.sparsity {
             backend.product_tn(self.correlations.as_mut(), dictionary, self.residuals.as_ref());
             let mut running = false;
             for i in 0..samples.ncols() {
-                running |= self.advance(i, step == 0, rule, shape.sign, dictionary);
+                running |= self.advance(i, rule, shape.sign, dictionary);
             }
             if !running {
                 break;
@@ -110,18 +128,28 @@ impl<T: Scalar> GramFreeScratch<T> {
                 self.lower_heights(backend, dictionary);
             }
         }
+        let residuals = self.residuals.as_ref();
         for (i, pursuit) in self.pursuits[..samples.ncols()].iter().enumerate() {
-            pursuit.factor.solve(&mut self.gamma);
-            let (chosen, gamma) = (pursuit.factor.support(), &self.gamma);
-            block.write(i, |support, values| write(chosen, gamma, support, values));
+            let chosen = pursuit.factor.support();
+            let (double, sample) = (&mut self.double, column(samples, i));
+            block.write(i, |support, values| {
+                if pursuit.in_doubt {
+                    double.code(dictionary, sample, rule, chosen, support, values)
+                } else if kernel::energy(column(residuals, i)) < pursuit.doubt.coefficients {
+                    double.refit(dictionary, sample, rule, chosen, support, values)
+                } else {
+                    pursuit.factor.solve(&mut self.gamma);
+                    write(chosen, &self.gamma, support, values)
+                }
+            });
         }
     }
 
-    /// Adds an atom to sample `i`'s code, if there is one worth it. `false` if its pursuit has ended.
+    /// Adds an atom to sample `i`'s code, if there is one worth it. `false` if its pursuit has ended, or
+    /// has to go on in double precision.
     fn advance(
         &mut self,
         i: usize,
-        first: bool,
         rule: &PursuitRule,
         sign: Sign,
         dictionary: MatRef<'_, T>,
@@ -134,46 +162,44 @@ impl<T: Scalar> GramFreeScratch<T> {
         let residual = column_mut(self.residuals.as_mut(), i);
         let alpha = column_mut(self.correlations.as_mut(), i);
         let heights = match rule.selection {
-            Selection::Correlation => &[],
-            Selection::LeastSquares => column(self.heights.as_ref(), i),
+            Selection::Correlation => &mut [],
+            Selection::LeastSquares => column_mut(self.heights.as_mut(), i),
         };
         pursuit.factor.mask(alpha);
         pursuit.running = false;
-        if kernel::energy(residual) <= pursuit.done {
+        let (energy, chosen) = (kernel::energy(residual), pursuit.factor.support().len());
+        pursuit.in_doubt = energy < pursuit.doubt.residual || pursuit.lowest < Doubt::height();
+        if pursuit.in_doubt || energy <= pursuit.done {
             return false;
         }
-        while let Some(atom) = select(alpha, heights, dependence(), rule.selection, sign) {
-            let correlation = Float::abs(alpha[atom]);
-            if first && pursuit.factor.support().is_empty() {
-                // What is left of the correlations by rounding is not worth an atom.
-                let rounding = correlation * T::narrow(100.0 * T::EPSILON);
-                pursuit.least = Float::max(pursuit.least, rounding);
-            }
-            if correlation < pursuit.least {
-                return false;
-            }
-            let chosen = pursuit.factor.support().len();
-            let (earlier, rest) = pursuit.basis.split_at_mut(chosen * dim);
-            let q = &mut rest[..dim];
-            q.copy_from_slice(column(dictionary, atom));
-            self.row_of_l.clear();
-            self.row_of_l.resize(chosen, T::zero());
-            let squared = orthogonalise(q, earlier, &mut self.row_of_l);
-            if squared <= dependence::<T>().widen() {
-                pursuit.factor.exclude(atom as u32);
-                pursuit.factor.mask(alpha);
-                continue;
-            }
-            let height = T::narrow(squared.sqrt());
-            let coordinate = project_out(q, height, residual);
-            pursuit.factor.push(atom as u32, &self.row_of_l, height, coordinate);
-            if rule.selection == Selection::LeastSquares {
-                column_mut(self.directions.as_mut(), i).copy_from_slice(q);
-            }
-            pursuit.running = true;
-            return true;
+        let Some(atom) = select(alpha, heights, T::zero(), rule.selection, sign) else {
+            pursuit.in_doubt = chosen > 0;
+            return false;
+        };
+        let correlation = Float::abs(alpha[atom]);
+        pursuit.in_doubt = correlation.widen() < pursuit.doubt.correlation;
+        if pursuit.in_doubt || correlation < pursuit.least {
+            return false;
         }
-        false
+        let (earlier, rest) = pursuit.basis.split_at_mut(chosen * dim);
+        let q = &mut rest[..dim];
+        q.copy_from_slice(column(dictionary, atom));
+        self.row_of_l.clear();
+        self.row_of_l.resize(chosen, T::zero());
+        let squared = orthogonalise(q, earlier, &mut self.row_of_l);
+        if squared < Doubt::height::<T>().widen() {
+            pursuit.in_doubt = true;
+            return false;
+        }
+        let height = T::narrow(squared.sqrt());
+        let coordinate = project_out(q, height, residual);
+        pursuit.factor.push(atom as u32, &self.row_of_l, height, coordinate);
+        if let Some(height) = heights.get_mut(atom) {
+            *height = T::narrow(OUT);
+            column_mut(self.directions.as_mut(), i).copy_from_slice(q);
+        }
+        pursuit.running = true;
+        true
     }
 
     /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)² for the newest q of every sample.
@@ -183,19 +209,32 @@ impl<T: Scalar> GramFreeScratch<T> {
         dictionary: MatRef<'_, T>,
     ) {
         backend.product_tn(self.overlaps.as_mut(), dictionary, self.directions.as_ref());
-        for (i, pursuit) in self.pursuits.iter().enumerate() {
+        for (i, pursuit) in self.pursuits.iter_mut().enumerate() {
             if pursuit.running {
                 let heights = column_mut(self.heights.as_mut(), i);
-                lower(heights, column(self.overlaps.as_ref(), i));
+                pursuit.lowest = lower(heights, column(self.overlaps.as_ref(), i));
             }
         }
     }
 }
 
 kernel::vectorized! {
-    fn lower<'a, T>(heights: &'a mut [T], overlaps: &'a [T]) {
-        for (height, &w) in heights.iter_mut().zip(overlaps) {
-            *height -= w * w;
+    /// Lowers the heights by the squares of the overlaps. Returns the least height.
+    fn lower<'a, T>(heights: &'a mut [T], overlaps: &'a [T]) -> T {
+        let (chunks, rest) = heights.as_chunks_mut::<LANES>();
+        let (overlap_chunks, overlap_rest) = overlaps.as_chunks::<LANES>();
+        let mut lanes = [T::infinity(); LANES];
+        for (heights, overlaps) in chunks.iter_mut().zip(overlap_chunks) {
+            for l in 0..LANES {
+                heights[l] -= overlaps[l] * overlaps[l];
+                lanes[l] = if heights[l] < lanes[l] { heights[l] } else { lanes[l] };
+            }
         }
+        let mut lowest = T::infinity();
+        for (height, &w) in rest.iter_mut().zip(overlap_rest) {
+            *height -= w * w;
+            lowest = Float::min(lowest, *height);
+        }
+        lanes.into_iter().fold(lowest, Float::min)
     }
 }

@@ -12,6 +12,7 @@ use super::sample::Sample;
 use super::scratch::PursuitScratch;
 use crate::Scalar;
 use crate::backend::column;
+use crate::coder::double::DoublePursuit;
 use crate::coder::pursuit::{Basis, Course, PursuitRule, Selection, Workspace, write};
 use crate::codes::CodesBlock;
 use crate::problem::ProblemShape;
@@ -45,6 +46,7 @@ impl<'a, T: Scalar> Problem<'a, T> {
 #[derive(Debug)]
 pub(super) struct PursuitsInStep<T> {
     scratch: [(PursuitScratch<T>, Workspace<T>); SAMPLES],
+    double: DoublePursuit,
 }
 
 /// A pursuit on its way.
@@ -65,7 +67,8 @@ impl<'a, T: Scalar, P: Pairs> Running<'a, T, P> {
         i: usize,
         (scratch, work): &'a mut (PursuitScratch<T>, Workspace<T>),
     ) -> Self {
-        let basis = GramBasis::new(pairs, problem.gram, problem.sample(i), shape.sign, scratch);
+        let sample = problem.sample(i);
+        let basis = GramBasis::new(pairs, problem.gram, sample, shape.sign, rule, scratch);
         let course = Course::start(&basis, rule, shape.sign, shape.sparsity, work);
         Self { basis, work, course, goes_on: true }
     }
@@ -74,7 +77,10 @@ impl<'a, T: Scalar, P: Pairs> Running<'a, T, P> {
 impl<T: Scalar> PursuitsInStep<T> {
     pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
         let new = || (PursuitScratch::new(shape, selection), Workspace::new(shape.sparsity));
-        Self { scratch: std::array::from_fn(|_| new()) }
+        Self {
+            scratch: std::array::from_fn(|_| new()),
+            double: DoublePursuit::new(shape, selection),
+        }
     }
 
     /// Codes the samples of `block`.
@@ -113,9 +119,19 @@ impl<T: Scalar> PursuitsInStep<T> {
                 }
             }
             for (place, pursuit) in group.iter_mut().enumerate() {
-                let gamma = pursuit.course.finish(&pursuit.basis, pursuit.work);
+                let Sample { dictionary, values: sample, .. } = pursuit.basis.sample;
                 let chosen = pursuit.basis.support();
-                block.write(first + place, |support, values| write(chosen, gamma, support, values));
+                let double = &mut self.double;
+                block.write(first + place, |support, values| {
+                    if pursuit.basis.in_doubt() {
+                        double.code(dictionary, sample, rule, chosen, support, values)
+                    } else if pursuit.basis.has_lost_digits() {
+                        double.refit(dictionary, sample, rule, chosen, support, values)
+                    } else {
+                        let gamma = pursuit.course.finish(&pursuit.basis, pursuit.work);
+                        write(chosen, gamma, support, values)
+                    }
+                });
             }
         }
     }

@@ -58,18 +58,17 @@ use super::idle::Idle;
 use super::pursuit::{PursuitRule, Selection, Tolerance};
 use super::{GRAM_LIMIT, Omp, OmpState, SparseCoder};
 use crate::Scalar;
-use crate::backend::{HostBackend, column};
+use crate::backend::HostBackend;
 use crate::codes::CodesBlock;
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
-use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
 use in_step::{Problem, PursuitsInStep};
 use pairs::Pairs;
 use product::{RoundedAtoms, RoundedProduct};
-use small::SmallScratch;
+use small::{SmallProblem, SmallScratch};
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
@@ -133,7 +132,7 @@ enum Gram<T> {
     Full(FullGram<T>),
     Quantised(QuantisedGram<T>),
     /// It does not fit. Non-negative pursuits are then left to [`Omp`].
-    Absent(OmpState<T>),
+    Absent(OmpState),
 }
 
 impl<T: Scalar> Gram<T> {
@@ -313,8 +312,8 @@ impl<T: Scalar> pairs::WithPairs for Pursuits<'_, T> {
         };
         match (pursuits, gram) {
             (PursuitsScratch::Full(pursuits), Gram::Full(gram)) => {
-                let energies = |i| kernel::squared_norm(column(samples, i));
-                pursuits.encode(pairs, gram, rule, energies, correlations, &mut block);
+                let problem = SmallProblem { gram, dictionary, samples, correlations };
+                pursuits.encode(pairs, rule, &problem, &mut block);
             }
             (PursuitsScratch::Quantised(pursuits), Gram::Quantised(gram)) => {
                 let problem = Problem { gram, dictionary, samples, correlations, bounds };

@@ -99,15 +99,6 @@ impl<T: Scalar> Field<T> {
         }
     }
 
-    /// Takes an atom out of the choice, until α̃ changes or, where heights are kept, for good.
-    #[inline(always)]
-    pub(super) fn exclude(&mut self, atom: u32) {
-        match self.heights.get_mut(atom as usize) {
-            Some(height) => *height = T::narrow(OUT),
-            None => self.alpha[atom as usize] = T::zero(),
-        }
-    }
-
     /// Notes the bounds on all scores.
     #[inline(always)]
     pub(super) fn note_all<S: Simd>(&mut self, simd: S, scoring: Scoring<T>) {

@@ -13,8 +13,7 @@ use crate::problem::ProblemShape;
 pub(super) struct PursuitScratch<T> {
     pub(super) field: Field<T>,
     pub(super) support: Vec<u32>,
-    pub(super) excluded: Vec<u32>,
-    /// Whether an atom must not be chosen: it was, it is excluded, or it is padding.
+    /// Whether an atom must not be chosen: it was, or it is padding.
     pub(super) taken: Vec<bool>,
     /// Where the rows of G of the chosen atoms begin.
     pub(super) starts: Vec<usize>,
@@ -73,7 +72,6 @@ impl<T: Scalar> PursuitScratch<T> {
         Self {
             field: Field::new(m, selection == Selection::LeastSquares),
             support: Vec::with_capacity(k),
-            excluded: Vec::new(),
             taken,
             starts: Vec::with_capacity(k),
             scales: zeros(),

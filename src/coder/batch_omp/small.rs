@@ -12,6 +12,7 @@
 //! γ  ← L⁻ᵀ c                                  once, at the end
 //! ```
 //! in one pass over the atoms, which also finds the next s, by |α_j| or by α_j²/(‖d_j‖² − Σ_t W_t[j]²).
+//! Where rounding might decide ([`Doubt`]), the pursuit goes on in double precision.
 
 use faer::MatRef;
 use num_traits::{Float, One};
@@ -20,10 +21,12 @@ use pulp::Simd;
 use super::pass::OUT;
 use crate::Scalar;
 use crate::aligned::Aligned;
-use crate::coder::factor::{dependence, overshoots};
+use crate::backend::column;
+use crate::coder::double::{DoublePursuit, Doubt};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
+use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use crate::simd::lanes;
 
@@ -60,14 +63,26 @@ const PASS: usize = 2 * STEPS;
 #[derive(Debug)]
 pub(super) struct SmallScratch<T> {
     pursuits: [Pursuit<T>; SAMPLES],
+    double: DoublePursuit,
+}
+
+/// A block of samples with what its pursuits begin with.
+pub(super) struct SmallProblem<'a, T> {
+    pub(super) gram: &'a FullGram<T>,
+    pub(super) dictionary: MatRef<'a, T>,
+    pub(super) samples: MatRef<'a, T>,
+    /// α⁰.
+    pub(super) correlations: MatRef<'a, T>,
 }
 
 /// One sample's pursuit.
 #[derive(Debug)]
 struct Pursuit<T> {
     alpha: Aligned<T>,
-    /// ‖(I − P) d_j‖², or [`OUT`]; empty unless atoms are scored by it.
-    heights: Aligned<T>,
+    /// −‖(I − P) d_j‖², or −[`OUT`]; empty unless atoms are scored by it.
+    negated_heights: Aligned<T>,
+    /// The least height of all atoms that may be chosen; 1 unless atoms are scored by it.
+    lowest: T,
     /// W, a row for each chosen atom.
     rows: Aligned<T>,
     /// −L, a row of k for each chosen atom, without the diagonal.
@@ -76,13 +91,14 @@ struct Pursuit<T> {
     inverses: Vec<T>,
     coordinates: Vec<T>,
     support: Vec<u32>,
-    excluded: Vec<u32>,
-    energy: f64,
     residual: f64,
     /// ‖r‖² at which the pursuit is done.
     done: f64,
     /// The least correlation that is worth an atom.
     least: T,
+    doubt: Doubt,
+    /// Whether the pursuit has to go on in double precision.
+    in_doubt: bool,
     /// The next atom, while the pursuit goes on.
     next: Option<usize>,
     /// 1/h and c of the atom being added.
@@ -92,37 +108,49 @@ struct Pursuit<T> {
 
 impl<T: Scalar> SmallScratch<T> {
     pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
-        Self { pursuits: std::array::from_fn(|_| Pursuit::new(shape, selection)) }
+        Self {
+            pursuits: std::array::from_fn(|_| Pursuit::new(shape, selection)),
+            double: DoublePursuit::new(shape, selection),
+        }
     }
 
-    /// Codes the samples of `block`, whose energies and correlations α⁰ are given.
+    /// Codes the samples of `block`.
     #[inline(always)]
     pub(super) fn encode<S: Simd>(
         &mut self,
         simd: S,
-        gram: &FullGram<T>,
         rule: &PursuitRule,
-        energies: impl Fn(usize) -> f64,
-        correlations: MatRef<'_, T>,
+        problem: &SmallProblem<'_, T>,
         block: &mut CodesBlock<'_, T>,
     ) {
+        let SmallProblem { gram, dictionary, samples, correlations } = *problem;
         for first in (0..block.len()).step_by(SAMPLES) {
             let group = &mut self.pursuits[..SAMPLES.min(block.len() - first)];
             for (i, pursuit) in group.iter_mut().enumerate() {
-                let initial = crate::backend::column(correlations, first + i);
-                pursuit.start(simd, gram, rule, energies(first + i), initial);
+                let energy = kernel::squared_norm(column(samples, first + i));
+                pursuit.start(simd, gram, rule, energy, column(correlations, first + i));
             }
             let mut running = true;
             while running {
                 running = false;
                 for pursuit in group.iter_mut() {
-                    pursuit.orthogonalise(simd, gram);
+                    pursuit.orthogonalise(gram);
                     running |= pursuit.next.is_some();
                     pursuit.add(simd, gram);
                 }
             }
             for (i, pursuit) in group.iter_mut().enumerate() {
-                block.write(first + i, |support, values| pursuit.finish(support, values));
+                let sample = column(samples, first + i);
+                block.write(first + i, |support, values| {
+                    let (double, chosen) = (&mut self.double, &pursuit.support);
+                    if pursuit.in_doubt {
+                        double.code(dictionary, sample, rule, chosen, support, values)
+                    } else if pursuit.residual < pursuit.doubt.coefficients {
+                        double.refit(dictionary, sample, rule, chosen, support, values)
+                    } else {
+                        pursuit.finish(support, values)
+                    }
+                });
             }
         }
     }
@@ -132,23 +160,24 @@ impl<T: Scalar> Pursuit<T> {
     fn new(shape: &ProblemShape, selection: Selection) -> Self {
         let (width, k) = (shape.atoms.next_multiple_of(CHUNK), shape.sparsity);
         let zeros = |length| vec![T::zero(); length];
-        let heights = match selection {
+        let negated_heights = match selection {
             Selection::Correlation => Aligned::new(T::zero(), 0),
-            Selection::LeastSquares => Aligned::new(T::narrow(OUT), width),
+            Selection::LeastSquares => Aligned::new(T::narrow(-OUT), width),
         };
         Self {
             alpha: Aligned::new(T::zero(), width),
-            heights,
+            negated_heights,
+            lowest: <T as One>::one(),
             rows: Aligned::new(T::zero(), width * k),
             factor: zeros(k * k),
             inverses: zeros(k),
             coordinates: zeros(k),
             support: Vec::with_capacity(k),
-            excluded: Vec::new(),
-            energy: 0.0,
             residual: 0.0,
             done: 0.0,
             least: T::zero(),
+            doubt: Doubt::none(),
+            in_doubt: false,
             next: None,
             inverse: T::zero(),
             coordinate: T::zero(),
@@ -165,56 +194,51 @@ impl<T: Scalar> Pursuit<T> {
         initial: &[T],
     ) {
         self.alpha[..initial.len()].copy_from_slice(initial);
-        if !self.heights.is_empty() {
-            self.heights[..initial.len()].copy_from_slice(&gram.norms);
+        self.lowest = <T as One>::one();
+        for (negated, &norm) in self.negated_heights.iter_mut().zip(&gram.norms) {
+            *negated = -norm;
         }
         self.support.clear();
-        self.excluded.clear();
-        (self.energy, self.residual) = (energy, energy);
+        self.residual = energy;
         self.done = rule.squared_tolerance(energy);
         self.least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+        self.doubt = Doubt::new::<T>(rule, energy);
+        self.in_doubt = false;
         self.next = self.best(simd);
-        if let Some(next) = self.next {
-            // What is left of the correlations by rounding is not worth an atom.
-            let rounding = Float::abs(self.alpha[next]) * T::narrow(100.0 * T::EPSILON);
-            self.least = Float::max(self.least, rounding);
-        }
     }
 
-    /// Ends the pursuit, or finds the new row of L and coordinate. Atoms that depend on the chosen
-    /// ones are passed over.
+    /// Ends the pursuit, or finds the new row of L and coordinate.
     #[inline(always)]
-    fn orthogonalise<S: Simd>(&mut self, simd: S, gram: &FullGram<T>) {
+    fn orthogonalise(&mut self, gram: &FullGram<T>) {
         let (chosen, budget) = (self.support.len(), self.inverses.len());
-        while let Some(s) = self.next {
-            let alpha = self.alpha[s];
-            if chosen == budget || self.residual <= self.done || Float::abs(alpha) < self.least {
-                self.next = None;
-                return;
-            }
-            let mut height = gram.norms[s];
-            let row = &mut self.factor[chosen * budget..][..chosen];
-            for (l, w) in row.iter_mut().zip(self.rows[s..].iter().step_by(gram.stride)) {
-                *l = -*w;
-                height -= *w * *w;
-            }
-            let dependent = height <= dependence();
-            if dependent || overshoots(alpha, height, self.residual, self.energy) {
-                self.excluded.push(s as u32);
-                if let Some(height) = self.heights.get_mut(s) {
-                    *height = T::narrow(OUT);
-                }
-                self.next = self.best_of_the_rest(simd);
-                continue;
-            }
-            let height = Float::sqrt(height);
-            self.inverse = Float::recip(height);
-            self.coordinate = alpha * self.inverse;
-            self.inverses[chosen] = self.inverse;
-            self.coordinates[chosen] = self.coordinate;
-            self.residual = (self.residual - self.coordinate.widen().powi(2)).max(0.0);
+        let Some(s) = self.next else { return };
+        let alpha = self.alpha[s];
+        let size = Float::abs(alpha);
+        self.in_doubt = chosen < budget
+            && (self.residual < self.doubt.residual
+                || size.widen() < self.doubt.correlation
+                || self.lowest < Doubt::height());
+        if self.in_doubt || chosen == budget || self.residual <= self.done || size < self.least {
+            self.next = None;
             return;
         }
+        let mut height = gram.norms[s];
+        let row = &mut self.factor[chosen * budget..][..chosen];
+        for (l, w) in row.iter_mut().zip(self.rows[s..].iter().step_by(gram.stride)) {
+            *l = -*w;
+            height -= *w * *w;
+        }
+        if height < Doubt::height() {
+            self.support.push(s as u32);
+            (self.in_doubt, self.next) = (true, None);
+            return;
+        }
+        let height = Float::sqrt(height);
+        self.inverse = Float::recip(height);
+        self.coordinate = alpha * self.inverse;
+        self.inverses[chosen] = self.inverse;
+        self.coordinates[chosen] = self.coordinate;
+        self.residual = (self.residual - self.coordinate.widen().powi(2)).max(0.0);
     }
 
     /// Chooses the atom: W_t and α, and the next atom.
@@ -227,15 +251,15 @@ impl<T: Scalar> Pursuit<T> {
             self.next = None;
             return;
         }
-        if let Some(height) = self.heights.get_mut(s) {
-            *height = T::narrow(OUT);
+        if let Some(negated) = self.negated_heights.get_mut(s) {
+            *negated = T::narrow(-OUT);
         }
         let (earlier, rest) = self.rows.split_at_mut(chosen * gram.stride);
         let weights = &self.factor[chosen * budget..][..chosen];
         let g = T::registers::<S>(gram.row(s)).0.as_chunks::<PASS>().0;
         let row = T::registers_mut::<S>(&mut rest[..gram.stride]).as_chunks_mut::<PASS>().0;
         let alpha = T::registers_mut::<S>(&mut self.alpha).as_chunks_mut::<PASS>().0;
-        let heights = T::registers_mut::<S>(&mut self.heights).as_chunks_mut::<PASS>().0;
+        let negated = T::registers_mut::<S>(&mut self.negated_heights).as_chunks_mut::<PASS>().0;
         let earlier = T::registers::<S>(earlier).0.as_chunks::<PASS>().0;
         let stride = g.len();
         let inverse = T::splat(simd, self.inverse);
@@ -255,13 +279,13 @@ impl<T: Scalar> Pursuit<T> {
                 alpha[r] = T::fused(simd, step, row[r], alpha[r]);
             }
             let halves = alpha.as_chunks::<STEPS>().0;
-            match heights.get_mut(at) {
-                Some(heights) => {
+            match negated.get_mut(at) {
+                Some(negated) => {
                     for r in 0..PASS {
-                        heights[r] = T::minus(simd, heights[r], T::times(simd, row[r], row[r]));
+                        negated[r] = T::fused(simd, row[r], row[r], negated[r]);
                     }
-                    for (alpha, heights) in halves.iter().zip(heights.as_chunks::<STEPS>().0) {
-                        best.offer(simd, alpha, Some(heights));
+                    for (alpha, negated) in halves.iter().zip(negated.as_chunks::<STEPS>().0) {
+                        best.offer(simd, alpha, Some(negated));
                     }
                 }
                 None => {
@@ -271,32 +295,39 @@ impl<T: Scalar> Pursuit<T> {
                 }
             }
         }
-        self.next = best.place(simd, !self.heights.is_empty());
-        let taken = |atom: usize| {
-            let atom = atom as u32;
-            self.support.contains(&atom) || self.excluded.contains(&atom)
-        };
-        if self.next.is_some_and(taken) {
-            self.next = self.best_of_the_rest(simd);
+        if !self.negated_heights.is_empty() {
+            self.lowest = best.lowest(simd);
         }
+        self.settle(best.place(simd, !self.negated_heights.is_empty()), simd);
     }
 
     /// The atom with the best score; `None` if no score is positive. Ties go to the lowest index.
     #[inline(always)]
     fn best<S: Simd>(&self, simd: S) -> Option<usize> {
         let alpha = T::registers::<S>(&self.alpha).0.as_chunks::<STEPS>().0;
-        let heights = T::registers::<S>(&self.heights).0.as_chunks::<STEPS>().0;
+        let negated = T::registers::<S>(&self.negated_heights).0.as_chunks::<STEPS>().0;
         let mut best = Best::<T, S>::new(simd);
         for (at, alpha) in alpha.iter().enumerate() {
-            best.offer(simd, alpha, heights.get(at));
+            best.offer(simd, alpha, negated.get(at));
         }
-        best.place(simd, !self.heights.is_empty())
+        best.place(simd, !self.negated_heights.is_empty())
     }
 
-    /// As [`best`](Self::best), after the correlations of atoms that must not be chosen were zeroed.
+    /// The next atom is `best`, unless it was chosen already: the correlation of a chosen atom is
+    /// rounding. If nothing but that is left of the correlations, the choice is in doubt.
+    #[inline(always)]
+    fn settle<S: Simd>(&mut self, best: Option<usize>, simd: S) {
+        self.next = best;
+        if best.is_some_and(|atom| self.support.contains(&(atom as u32))) {
+            self.next = self.best_of_the_rest(simd);
+        }
+        self.in_doubt = self.next.is_none();
+    }
+
+    /// As [`best`](Self::best), after the correlations of the chosen atoms were zeroed.
     #[inline(never)]
     fn best_of_the_rest<S: Simd>(&mut self, simd: S) -> Option<usize> {
-        for &atom in self.support.iter().chain(&self.excluded) {
+        for &atom in &self.support {
             self.alpha[atom as usize] = T::zero();
         }
         self.best(simd)
@@ -323,7 +354,10 @@ impl<T: Scalar> Pursuit<T> {
 struct Best<T: Scalar, S: Simd> {
     /// |α|, or α² where heights are given.
     size: [T::V<S>; STEPS],
-    height: [T::V<S>; STEPS],
+    /// −h.
+    negated: [T::V<S>; STEPS],
+    /// The largest −h of all offers.
+    highest: [T::V<S>; STEPS],
     /// Minus how many offers came before its: the largest is the first.
     offer: [T::V<S>; STEPS],
     next: T::V<S>,
@@ -333,30 +367,32 @@ impl<T: Scalar, S: Simd> Best<T, S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
         let zero = T::splat(simd, T::zero());
-        let height = [T::splat(simd, <T as One>::one()); STEPS];
-        Self { size: [zero; STEPS], height, offer: [zero; STEPS], next: zero }
+        let negated = [T::splat(simd, -<T as One>::one()); STEPS];
+        let highest = [T::splat(simd, T::narrow(-OUT)); STEPS];
+        Self { size: [zero; STEPS], negated, highest, offer: [zero; STEPS], next: zero }
     }
 
     /// Takes in the next [`STEPS`] registers.
     #[inline(always)]
-    fn offer(&mut self, simd: S, alpha: &[T::V<S>; STEPS], heights: Option<&[T::V<S>; STEPS]>) {
+    fn offer(&mut self, simd: S, alpha: &[T::V<S>; STEPS], negated: Option<&[T::V<S>; STEPS]>) {
         for r in 0..STEPS {
-            match heights {
+            match negated {
                 None => {
                     let size = T::magnitude(simd, alpha[r]);
                     let old = self.size[r];
                     self.offer[r] = T::where_greater(simd, size, old, self.next, self.offer[r]);
                     self.size[r] = T::larger(simd, size, old);
                 }
-                Some(heights) => {
+                Some(negated) => {
                     // α²/h are compared as products with the other's h: divisions are slow.
-                    let (square, height) = (T::times(simd, alpha[r], alpha[r]), heights[r]);
-                    let new = T::times(simd, square, self.height[r]);
-                    let old = T::times(simd, self.size[r], height);
+                    let (square, negated) = (T::times(simd, alpha[r], alpha[r]), negated[r]);
+                    let new = T::times(simd, square, self.negated[r]);
+                    let old = T::times(simd, self.size[r], negated);
                     let pick =
-                        |new_value, value| T::where_greater(simd, new, old, new_value, value);
+                        |new_value, value| T::where_greater(simd, old, new, new_value, value);
                     self.size[r] = pick(square, self.size[r]);
-                    self.height[r] = pick(height, self.height[r]);
+                    self.negated[r] = pick(negated, self.negated[r]);
+                    self.highest[r] = T::larger(simd, negated, self.highest[r]);
                     self.offer[r] = pick(self.next, self.offer[r]);
                 }
             }
@@ -364,12 +400,20 @@ impl<T: Scalar, S: Simd> Best<T, S> {
         self.next = T::minus(simd, self.next, T::splat(simd, <T as One>::one()));
     }
 
+    /// The least height that was offered.
+    #[inline(always)]
+    fn lowest(&self, simd: S) -> T {
+        let [h0, h1, h2, h3] = self.highest;
+        -T::largest(simd, T::larger(simd, T::larger(simd, h0, h1), T::larger(simd, h2, h3)))
+    }
+
     /// The index of the best, the lowest of equals.
     #[inline(always)]
     fn place(self, simd: S, by_height: bool) -> Option<usize> {
         let mut score = self.size;
         if by_height {
-            for (score, height) in score.iter_mut().zip(self.height) {
+            for (score, negated) in score.iter_mut().zip(self.negated) {
+                let height = T::minus(simd, T::splat(simd, T::zero()), negated);
                 *score = T::over(simd, *score, height);
             }
         }

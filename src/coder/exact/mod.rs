@@ -14,8 +14,8 @@ use rayon::prelude::*;
 
 use super::SparseCoder;
 use super::full_gram::GramRows;
+use super::full_gram::correlate;
 use super::idle::Idle;
-use super::omp::correlate;
 use super::swaps::{LocalSearch, SWAPS_PER_ATOM, Sample};
 use crate::Scalar;
 use crate::backend::{Faer, HostBackend, column};

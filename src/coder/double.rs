@@ -1,0 +1,435 @@
+//! Pursuits in double precision, by the book: no Gram matrix, the residual at hand.
+//!
+//! [`Omp`](super::Omp) codes every sample so. The other pursuits keep correlations by recurrences in
+//! the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as soon as those
+//! errors might decide (see [`Doubt`]): when little of the sample is left, as on a baseline that its
+//! first atom explains, or when atoms are nearly combinations of the chosen ones.
+//!
+//! The chosen atoms are orthogonalised by modified Gram–Schmidt, twice each ("twice is enough",
+//! Giraud, Langou & Rozložník 2005), which keeps the residual orthogonal to them to rounding:
+//!
+//! ```text
+//! l ← Qᵀ d_s,  q ← d_s − Q l (twice),  h ← ‖q‖,  q ← q / h;   row s of L is (l, h)
+//! c ← qᵀ r,    r ← r − c q,            α ← Dᵀ r,              ‖(I − P) d_j‖² ← … − (qᵀd_j)²
+//! in the end:  γ ← L⁻ᵀ c,  and once more for what is left:  γ ← γ + L⁻ᵀ Qᵀ(y − D_S γ)
+//! ```
+//! Samples are divided by a power of two, so that squares neither over- nor underflow.
+
+use faer::MatRef;
+
+use super::argmax::select;
+use super::factor::Factor;
+use super::gram_schmidt::{orthogonalise, project_out};
+use super::pursuit::{Basis, PursuitRule, Selection, Workspace, pursue};
+use crate::Scalar;
+use crate::backend::column;
+use crate::kernel::{self, LANES};
+use crate::problem::{ProblemShape, Sign};
+
+/// ‖(I − P) d‖, in ε of the scalar, up to which an atom is taken for a combination of the chosen ones:
+/// its coefficient would be so large that rounding it to the scalar undoes what it explains.
+const DEPENDENCE: f64 = 64.0;
+
+/// ‖(I − P) d‖² below which it is not found by subtraction from ‖d‖², which leaves too few digits.
+const FEW_DIGITS: f64 = 1e-9;
+
+/// When the digits of a scalar of precision ε do not say which atom is the best one.
+///
+/// Correlations that are kept by recurrences are off by some ε‖y‖, heights ‖(I − P) d‖² by some ε. A
+/// choice is certain if the best scores differ by more than 10⁻⁴ of themselves, which leaves the
+/// factors below. `tests/coders/hard.rs` holds all coders to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    /// The correlation |dᵀr| below which it begins.
+    pub(super) correlation: f64,
+    /// ‖r‖² below which a tolerance cannot be checked; zero if there is none.
+    pub(super) residual: f64,
+    /// ‖r‖² below which the rounding of coefficients may be as large.
+    pub(super) coefficients: f64,
+}
+
+impl Doubt {
+    /// The height ‖(I − P) d‖² of a chosen atom, or of any other if atoms are scored by it, below which
+    /// doubt begins.
+    pub(super) fn height<T: Scalar>() -> T {
+        T::narrow(1e5 * T::EPSILON)
+    }
+
+    /// For a sample of squared norm `energy`.
+    #[inline(always)]
+    pub(super) fn new<T: Scalar>(rule: &PursuitRule, energy: f64) -> Self {
+        let residual = match rule.tolerance {
+            None => 0.0,
+            Some(_) => 1e3 * T::EPSILON * energy,
+        };
+        let coefficients = 1e2 * T::EPSILON * energy;
+        Self { correlation: 2e4 * T::EPSILON * energy.sqrt(), residual, coefficients }
+    }
+
+    /// No doubt.
+    pub(super) fn none() -> Self {
+        Self { correlation: 0.0, residual: 0.0, coefficients: 0.0 }
+    }
+}
+
+/// Pursuits in double precision. Scratch memory is allocated when the first sample comes.
+#[derive(Debug)]
+pub(super) struct DoublePursuit {
+    shape: ProblemShape,
+    selection: Selection,
+    scratch: Option<Box<DoubleScratch>>,
+}
+
+#[derive(Debug)]
+struct DoubleScratch {
+    work: Workspace<f64>,
+    gamma: Vec<f64>,
+    /// y and r, divided by `scale`.
+    sample: Vec<f64>,
+    residual: Vec<f64>,
+    scale: f64,
+    /// ‖r‖², divided by `scale`².
+    energy: f64,
+    alpha: Vec<f64>,
+    /// ‖(I − P) d_j‖² for the first `lowered` chosen atoms; empty unless atoms are scored by it.
+    heights: Vec<f64>,
+    lowered: usize,
+    has_heights: bool,
+    /// The orthonormal basis q of the chosen atoms, one after the other.
+    basis: Vec<f64>,
+    row_of_l: Vec<f64>,
+    spare: Vec<f64>,
+    factor: Factor<f64>,
+    /// Whether the last atom did not lower the error as it should: nothing but rounding is left.
+    stalled: bool,
+}
+
+impl DoublePursuit {
+    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
+        Self { shape: *shape, selection, scratch: None }
+    }
+
+    /// Codes a sample and writes its code; returns the code's length. Signed codes begin with the atoms
+    /// `chosen`, in this order; non-negative ones begin anew, since atoms may leave them.
+    pub(super) fn code<T: Scalar>(
+        &mut self,
+        dictionary: MatRef<'_, T>,
+        sample: &[T],
+        rule: &PursuitRule,
+        chosen: &[u32],
+        support: &mut [u32],
+        values: &mut [T],
+    ) -> usize {
+        let sign = self.shape.sign;
+        let budget = self.shape.sparsity;
+        let scratch = self.scratch();
+        let (mut work, mut gamma) =
+            (std::mem::take(&mut scratch.work), std::mem::take(&mut scratch.gamma));
+        let given = if sign == Sign::Signed { chosen } else { &[] };
+        let mut basis = DoubleBasis::begin(dictionary, sample, sign, given, scratch);
+        gamma.clear();
+        gamma.extend_from_slice(pursue(&mut basis, rule, sign, budget, &mut work));
+        basis.polish(&mut gamma);
+        let length = basis.write(&gamma, support, values);
+        (scratch.work, scratch.gamma) = (work, gamma);
+        length
+    }
+
+    /// Writes the code with the best coefficients for atoms that were `chosen`; returns its length. Where
+    /// they would have to be negative and may not, the sample is coded anew.
+    pub(super) fn refit<T: Scalar>(
+        &mut self,
+        dictionary: MatRef<'_, T>,
+        sample: &[T],
+        rule: &PursuitRule,
+        chosen: &[u32],
+        support: &mut [u32],
+        values: &mut [T],
+    ) -> usize {
+        let sign = self.shape.sign;
+        let scratch = self.scratch();
+        let mut gamma = std::mem::take(&mut scratch.gamma);
+        let mut basis = DoubleBasis::begin(dictionary, sample, sign, chosen, scratch);
+        basis.coefficients(&mut gamma);
+        basis.polish(&mut gamma);
+        let feasible = sign == Sign::Signed || gamma.iter().all(|&gamma| gamma > 0.0);
+        let length = basis.write(&gamma, support, values);
+        scratch.gamma = gamma;
+        if feasible {
+            return length;
+        }
+        self.code(dictionary, sample, rule, &[], support, values)
+    }
+
+    fn scratch(&mut self) -> &mut DoubleScratch {
+        let Self { shape, selection, scratch } = self;
+        scratch.get_or_insert_with(|| Box::new(DoubleScratch::new(shape, *selection)))
+    }
+}
+
+impl DoubleScratch {
+    /// Room for pursuits of this shape: 2m + (k + 3)·d + k² numbers.
+    fn new(shape: &ProblemShape, selection: Selection) -> Self {
+        let (d, m, k) = (shape.dim, shape.atoms, shape.sparsity);
+        let has_heights = selection == Selection::LeastSquares;
+        Self {
+            work: Workspace::new(k),
+            gamma: Vec::with_capacity(k),
+            sample: vec![0.0; d],
+            residual: vec![0.0; d],
+            scale: 1.0,
+            energy: 0.0,
+            alpha: vec![0.0; m],
+            heights: vec![0.0; if has_heights { m } else { 0 }],
+            lowered: 0,
+            has_heights: false,
+            basis: vec![0.0; d * k],
+            row_of_l: Vec::with_capacity(k),
+            spare: vec![0.0; d],
+            factor: Factor::new(k),
+            stalled: false,
+        }
+    }
+
+    /// Takes a sample, divided by a power of two that is about its largest coordinate.
+    fn load<T: Scalar>(&mut self, sample: &[T]) {
+        let largest = kernel::largest_magnitude(sample).widen();
+        self.scale = power_of_two(largest);
+        let inverse = self.scale.recip();
+        for (y, value) in self.sample.iter_mut().zip(sample) {
+            *y = value.widen() * inverse;
+        }
+    }
+}
+
+/// The power of two at or below a positive number; 1 for zero.
+fn power_of_two(value: f64) -> f64 {
+    if value > 0.0 { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) } else { 1.0 }
+}
+
+/// The orthonormalised chosen atoms and the residual they leave.
+struct DoubleBasis<'a, T: Scalar> {
+    dictionary: MatRef<'a, T>,
+    sign: Sign,
+    scratch: &'a mut DoubleScratch,
+}
+
+impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
+    fn restart(&mut self) {
+        let s = &mut *self.scratch;
+        s.residual.copy_from_slice(&s.sample);
+        s.energy = kernel::energy(&s.residual);
+        s.factor.clear();
+        (s.has_heights, s.lowered, s.stalled) = (false, 0, false);
+    }
+
+    fn select(&mut self, selection: Selection) -> Option<(u32, f64)> {
+        if self.scratch.stalled || self.is_rounding() {
+            return None;
+        }
+        let s = &mut *self.scratch;
+        correlate(self.dictionary, &s.residual, &mut s.alpha);
+        s.factor.mask(&mut s.alpha);
+        if selection == Selection::LeastSquares {
+            self.lower_heights();
+        }
+        let least = (DEPENDENCE * T::EPSILON).powi(2);
+        let s = &*self.scratch;
+        let best = select(&s.alpha, &s.heights, least, selection, self.sign)?;
+        Some((best as u32, s.alpha[best] * s.scale))
+    }
+
+    fn energy(&self) -> f64 {
+        kernel::energy(&self.scratch.sample) * self.scratch.scale * self.scratch.scale
+    }
+
+    fn residual(&self) -> f64 {
+        self.scratch.energy * self.scratch.scale * self.scratch.scale
+    }
+
+    fn support(&self) -> &[u32] {
+        self.scratch.factor.support()
+    }
+
+    fn coefficients(&self, into: &mut Vec<f64>) {
+        self.scratch.factor.solve(into);
+    }
+
+    fn push(&mut self, atom: u32) -> bool {
+        let DoubleScratch { residual, energy, basis, row_of_l, factor, stalled, .. } =
+            &mut *self.scratch;
+        let dim = residual.len();
+        let (earlier, rest) = basis.split_at_mut(factor.support().len() * dim);
+        let q = &mut rest[..dim];
+        widen(q, column(self.dictionary, atom as usize));
+        row_of_l.clear();
+        row_of_l.resize(factor.support().len(), 0.0);
+        let squared = orthogonalise(q, earlier, row_of_l);
+        if squared <= (DEPENDENCE * T::EPSILON).powi(2) {
+            factor.exclude(atom);
+            return false;
+        }
+        let height = squared.sqrt();
+        let coordinate = project_out(q, height, residual);
+        factor.push(atom, row_of_l, height, coordinate);
+        let left = kernel::energy(residual);
+        *stalled = left > *energy - 0.5 * coordinate * coordinate;
+        *energy = left;
+        true
+    }
+}
+
+impl<'a, T: Scalar> DoubleBasis<'a, T> {
+    /// Begins with a sample and atoms that were chosen.
+    fn begin(
+        dictionary: MatRef<'a, T>,
+        sample: &[T],
+        sign: Sign,
+        chosen: &[u32],
+        scratch: &'a mut DoubleScratch,
+    ) -> Self {
+        scratch.load(sample);
+        let mut basis = Self { dictionary, sign, scratch };
+        basis.restart();
+        for &atom in chosen {
+            basis.push(atom);
+        }
+        basis
+    }
+
+    /// Writes the chosen atoms with these coefficients, in the units of the sample.
+    fn write(&self, gamma: &[f64], support: &mut [u32], values: &mut [T]) -> usize {
+        let scale = self.scratch.scale;
+        support[..gamma.len()].copy_from_slice(&self.support()[..gamma.len()]);
+        for (value, gamma) in values.iter_mut().zip(gamma) {
+            *value = T::narrow(gamma * scale);
+        }
+        gamma.len()
+    }
+
+    /// Whether what is left is no more, in every coordinate, than whoever computes D_S γ in the scalar
+    /// makes by rounding.
+    fn is_rounding(&mut self) -> bool {
+        let DoubleScratch { sample, residual, energy, spare, row_of_l: gamma, factor, .. } =
+            &mut *self.scratch;
+        if factor.support().is_empty() {
+            return false;
+        }
+        let near = 1e2 * T::EPSILON;
+        if *energy > near * near * kernel::energy(sample) {
+            return false;
+        }
+        factor.solve(gamma);
+        spare.fill(0.0);
+        for (&atom, &gamma) in factor.support().iter().zip(gamma.iter()) {
+            let atom = column(self.dictionary, atom as usize);
+            spare.iter_mut().zip(atom).for_each(|(sum, d)| *sum += (gamma * d.widen()).abs());
+        }
+        let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
+        residual.iter().zip(spare.iter()).all(|(r, sum)| r.abs() <= unit * sum)
+    }
+
+    /// Brings the heights up to date with the chosen atoms.
+    fn lower_heights(&mut self) {
+        let s = &mut *self.scratch;
+        if !s.has_heights {
+            norms(self.dictionary, &mut s.heights);
+            s.has_heights = true;
+        }
+        let (dim, chosen) = (s.residual.len(), s.factor.support().len());
+        if s.lowered == chosen {
+            return;
+        }
+        for q in s.basis[..chosen * dim].chunks_exact(dim).skip(s.lowered) {
+            lower(self.dictionary, q, &mut s.heights);
+        }
+        s.lowered = chosen;
+        for &atom in s.factor.support() {
+            // Neither above nor below any other: it is not chosen again, and not looked at below.
+            s.heights[atom as usize] = f64::NAN;
+        }
+        let basis = &s.basis[..chosen * dim];
+        for (j, height) in s.heights.iter_mut().enumerate() {
+            if *height < FEW_DIGITS {
+                widen(&mut s.spare, column(self.dictionary, j));
+                s.row_of_l.clear();
+                s.row_of_l.resize(chosen, 0.0);
+                *height = orthogonalise(&mut s.spare, basis, &mut s.row_of_l);
+            }
+        }
+    }
+
+    /// γ ← γ + argmin ‖(y − D_S γ) − D_S δ‖ over δ: takes back what rounding has left in γ.
+    fn polish(&mut self, gamma: &mut [f64]) {
+        let DoubleScratch { sample, residual, basis, row_of_l, factor, .. } = &mut *self.scratch;
+        residual.copy_from_slice(sample);
+        for (&atom, &gamma) in factor.support().iter().zip(gamma.iter()) {
+            let atom = column(self.dictionary, atom as usize);
+            residual.iter_mut().zip(atom).for_each(|(r, d)| *r -= gamma * d.widen());
+        }
+        let coordinates = basis.chunks_exact(residual.len()).take(gamma.len());
+        row_of_l.clear();
+        row_of_l.extend(coordinates.map(|q| kernel::dot(q, residual)));
+        factor.solve_for(row_of_l);
+        for (gamma, &delta) in gamma.iter_mut().zip(row_of_l.iter()) {
+            // What rounding changes must not turn a coefficient's sign where signs are given.
+            if self.sign == Sign::Signed || *gamma + delta > 0.0 {
+                *gamma += delta;
+            }
+        }
+    }
+}
+
+/// Σ aᵢ bᵢ.
+#[inline(always)]
+fn dot<T: Scalar>(a: &[T], b: &[f64]) -> f64 {
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for l in 0..LANES {
+            lanes[l] += a[l].widen() * b[l];
+        }
+    }
+    for (l, (a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[l] += a.widen() * b;
+    }
+    kernel::fold(lanes)
+}
+
+/// b ← a.
+fn widen<T: Scalar>(b: &mut [f64], a: &[T]) {
+    b.iter_mut().zip(a).for_each(|(b, a)| *b = a.widen());
+}
+
+kernel::vectorized! {
+    /// α ← Dᵀr.
+    fn correlate<'a, T>(
+        dictionary: MatRef<'a, T>,
+        residual: &'a [f64],
+        alpha: &'a mut [f64],
+    ) {
+        for (j, alpha) in alpha.iter_mut().enumerate() {
+            *alpha = dot(column(dictionary, j), residual);
+        }
+    }
+}
+
+kernel::vectorized! {
+    /// ‖d_j‖².
+    fn norms<'a, T>(dictionary: MatRef<'a, T>, norms: &'a mut [f64]) {
+        for (j, norm) in norms.iter_mut().enumerate() {
+            *norm = kernel::squared_norm(column(dictionary, j));
+        }
+    }
+}
+
+kernel::vectorized! {
+    /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
+    fn lower<'a, T>(dictionary: MatRef<'a, T>, q: &'a [f64], heights: &'a mut [f64]) {
+        for (j, height) in heights.iter_mut().enumerate() {
+            let overlap = dot(column(dictionary, j), q);
+            *height -= overlap * overlap;
+        }
+    }
+}

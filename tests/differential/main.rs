@@ -1,0 +1,6 @@
+//! Coders against naive ones, on thousands of inputs that are hard to code.
+
+mod oracle;
+mod pursuits;
+#[path = "../support/mod.rs"]
+mod support;
