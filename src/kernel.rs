@@ -115,6 +115,24 @@ vectorized! {
 }
 
 vectorized! {
+    /// Σ aᵢ bᵢ, accumulated in f64.
+    pub(crate) fn wide_product<'a, T>(a: &'a [T], b: &'a [T]) -> f64 {
+        let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+        let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+        let mut lanes = [0.0_f64; LANES];
+        for (a, b) in a_chunks.iter().zip(b_chunks) {
+            for l in 0..LANES {
+                lanes[l] += a[l].widen() * b[l].widen();
+            }
+        }
+        for (l, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            lanes[l] += a.widen() * b.widen();
+        }
+        fold(lanes)
+    }
+}
+
+vectorized! {
     /// [`squared_norm`], dispatched: for long vectors outside other kernels.
     pub(crate) fn energy<'a, T>(a: &'a [T]) -> f64 {
         squared_norm(a)

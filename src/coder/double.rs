@@ -21,6 +21,7 @@ use super::argmax::select;
 use super::factor::Factor;
 use super::gram_schmidt::{orthogonalise, project_out};
 use super::pursuit::{Basis, PursuitRule, Selection, Workspace, pursue};
+use super::wide::{self, widen};
 use crate::Scalar;
 use crate::backend::column;
 use crate::kernel::{self, LANES};
@@ -44,8 +45,8 @@ pub(super) struct Doubt {
     pub(super) correlation: f64,
     /// ‖r‖² below which a tolerance cannot be checked; zero if there is none.
     pub(super) residual: f64,
-    /// ‖r‖² below which the rounding of coefficients may be as large.
-    pub(super) coefficients: f64,
+    /// ‖y‖².
+    energy: f64,
 }
 
 impl Doubt {
@@ -62,13 +63,19 @@ impl Doubt {
             None => 0.0,
             Some(_) => 1e3 * T::EPSILON * energy,
         };
-        let coefficients = 1e2 * T::EPSILON * energy;
-        Self { correlation: 2e4 * T::EPSILON * energy.sqrt(), residual, coefficients }
+        Self { correlation: 2e4 * T::EPSILON * energy.sqrt(), residual, energy }
     }
 
     /// No doubt.
     pub(super) fn none() -> Self {
-        Self { correlation: 0.0, residual: 0.0, coefficients: 0.0 }
+        Self { correlation: 0.0, residual: 0.0, energy: 0.0 }
+    }
+
+    /// Whether the rounding of these coefficients may be as large as what they leave, ‖r‖².
+    #[inline(always)]
+    pub(super) fn is_of<T: Scalar>(&self, gamma: &[T], residual: f64) -> bool {
+        let size = gamma.iter().map(|gamma| gamma.widen() * gamma.widen()).sum::<f64>();
+        residual < 1e2 * T::EPSILON * f64::max(self.energy, size)
     }
 }
 
@@ -261,7 +268,8 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         let dim = residual.len();
         let (earlier, rest) = basis.split_at_mut(factor.support().len() * dim);
         let q = &mut rest[..dim];
-        widen(q, column(self.dictionary, atom as usize));
+        let atom_values = column(self.dictionary, atom as usize);
+        q.iter_mut().zip(atom_values).for_each(|(q, d)| *q = d.widen());
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), 0.0);
         let squared = orthogonalise(q, earlier, row_of_l);
@@ -307,8 +315,7 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
         gamma.len()
     }
 
-    /// Whether what is left is no more, in every coordinate, than whoever computes D_S γ in the scalar
-    /// makes by rounding.
+    /// Whether nothing but rounding is left.
     fn is_rounding(&mut self) -> bool {
         let DoubleScratch { sample, residual, energy, spare, row_of_l: gamma, factor, .. } =
             &mut *self.scratch;
@@ -320,13 +327,7 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
             return false;
         }
         factor.solve(gamma);
-        spare.fill(0.0);
-        for (&atom, &gamma) in factor.support().iter().zip(gamma.iter()) {
-            let atom = column(self.dictionary, atom as usize);
-            spare.iter_mut().zip(atom).for_each(|(sum, d)| *sum += (gamma * d.widen()).abs());
-        }
-        let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
-        residual.iter().zip(spare.iter()).all(|(r, sum)| r.abs() <= unit * sum)
+        wide::is_rounding(self.dictionary, factor.support(), gamma, residual, spare)
     }
 
     /// Brings the heights up to date with the chosen atoms.
@@ -351,7 +352,7 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
         let basis = &s.basis[..chosen * dim];
         for (j, height) in s.heights.iter_mut().enumerate() {
             if *height < FEW_DIGITS {
-                widen(&mut s.spare, column(self.dictionary, j));
+                widen(column(self.dictionary, j), &mut s.spare);
                 s.row_of_l.clear();
                 s.row_of_l.resize(chosen, 0.0);
                 *height = orthogonalise(&mut s.spare, basis, &mut s.row_of_l);
@@ -395,11 +396,6 @@ fn dot<T: Scalar>(a: &[T], b: &[f64]) -> f64 {
         lanes[l] += a.widen() * b;
     }
     kernel::fold(lanes)
-}
-
-/// b ← a.
-fn widen<T: Scalar>(b: &mut [f64], a: &[T]) {
-    b.iter_mut().zip(a).for_each(|(b, a)| *b = a.widen());
 }
 
 kernel::vectorized! {

@@ -78,8 +78,13 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load::<T>(sign, count, gram, initial, energy);
+        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
+        self.solve_loaded();
+    }
+
+    fn solve_loaded(&mut self) {
         let Self { basis, gamma, work } = self;
+        let (sign, count) = (basis.sign, basis.count);
         gamma.clear();
         match sign {
             Sign::Signed => {
@@ -105,14 +110,15 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load::<T>(sign, count, gram, initial, energy);
+        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
         let rule = PursuitRule::default();
         self.gamma.clear();
         self.gamma.extend_from_slice(pursue(&mut self.basis, &rule, sign, budget, &mut self.work));
     }
 
-    fn load<T: Scalar>(
+    fn load(
         &mut self,
+        dependence: f64,
         sign: Sign,
         count: usize,
         gram: impl Fn(usize, usize) -> f64,
@@ -121,7 +127,7 @@ impl LeastSquares {
     ) {
         let basis = &mut self.basis;
         (basis.count, basis.energy, basis.sign) = (count, energy, sign);
-        basis.dependence = DEPENDENCE * T::EPSILON;
+        basis.dependence = dependence;
         basis.gram.clear();
         basis.gram.resize(count * count, 0.0);
         for u in 0..count {
@@ -138,7 +144,7 @@ impl LeastSquares {
         basis.restart();
     }
 
-    /// Solves for the atoms `chosen`, by products of these atoms: O((k + |y|) k d).
+    /// Solves for the atoms `chosen`, by products of these atoms in double precision: O(k²d).
     pub(super) fn fit<T: Scalar>(
         &mut self,
         sign: Sign,
@@ -147,9 +153,11 @@ impl LeastSquares {
         chosen: &[u32],
     ) {
         let atom = |place: usize| column(dictionary, chosen[place] as usize);
-        let gram = |u: usize, v: usize| kernel::product(atom(u), atom(v)).widen();
-        let initial = |u| kernel::product(atom(u), sample).widen();
-        self.solve::<T>(sign, chosen.len(), gram, initial, kernel::energy(sample));
+        let gram = |u: usize, v: usize| kernel::wide_product(atom(u), atom(v));
+        let initial = |u| kernel::wide_product(atom(u), sample);
+        let dependence = f64::max((64.0 * T::EPSILON).powi(2), DEPENDENCE * f64::EPSILON);
+        self.load(dependence, sign, chosen.len(), gram, initial, kernel::energy(sample));
+        self.solve_loaded();
     }
 
     /// Places of the atoms in use, and their coefficients.

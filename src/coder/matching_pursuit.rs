@@ -8,7 +8,8 @@
 //!     if x has k + 1 nonzeros: the smallest is dropped; end
 //! refit, if asked for: x ← argmin ‖y − D_S x‖
 //! ```
-//! α is kept up to date by rows of the Gram matrix: α ← α − α_s G_s. Non-negative codes select by
+//! α is kept up to date by rows of the Gram matrix: α ← α − α_s G_s. Where rounding might decide
+//! ([`Doubt`]), the sample is coded anew in double precision. Non-negative codes select by
 //! α_s > 0, so that coefficients only grow.
 //!
 //! The rule is that of KSVD.jl, which goes on with k atoms until a (k + 1)-th is the best one: the
@@ -28,10 +29,12 @@ use rayon::prelude::*;
 
 use super::argmax::select;
 use super::correlations::{BLOCK, Correlations};
+use super::double::Doubt;
 use super::full_gram::{CHUNK, GramRows};
 use super::idle::Idle;
 use super::least_squares::LeastSquares;
 use super::pursuit::{PursuitRule, Selection, Tolerance, write};
+use super::wide::{Wide, Widened, widen};
 use super::{Coefficients, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -51,7 +54,9 @@ const STEPS_PER_ATOM: usize = 4;
 /// A sample takes at most 4k steps, mostly little more than k. Where a step chooses a (k + 1)-th atom,
 /// the smallest coefficient is dropped and the pursuit ends.
 ///
-/// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖².
+/// Correlations are kept by recurrences, in `f32` to some 10⁻⁷ ‖y‖. A sample whose code that might change
+/// is coded anew in double precision, in O(kdm), for which the dictionary is kept in that precision, too,
+/// once there is such a sample.
 ///
 /// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
 /// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars.
@@ -115,6 +120,7 @@ impl MatchingPursuit {
 pub struct MatchingPursuitState<T> {
     shape: ProblemShape,
     gram: GramRows<T>,
+    wide: Widened,
     idle: Idle<Scratch<T>>,
 }
 
@@ -127,6 +133,16 @@ struct Scratch<T> {
     support: Vec<u32>,
     values: Vec<T>,
     squares: LeastSquares,
+    double: Option<Box<DoubleScratch>>,
+}
+
+/// What a sample works with that is coded in double precision.
+#[derive(Debug, Default)]
+struct DoubleScratch {
+    sample: Vec<f64>,
+    alpha: Vec<f64>,
+    row: Vec<f64>,
+    values: Vec<f64>,
 }
 
 impl<T: Scalar> Scratch<T> {
@@ -139,6 +155,7 @@ impl<T: Scalar> Scratch<T> {
             support: Vec::with_capacity(k + 1),
             values: Vec::with_capacity(k + 1),
             squares: LeastSquares::new(k),
+            double: None,
         }
     }
 }
@@ -153,11 +170,13 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = GramRows::new(shape.atoms, self.gram_limit)?;
-        Ok(MatchingPursuitState { shape: *shape, gram, idle: Idle::default() })
+        let (wide, idle) = (Widened::default(), Idle::default());
+        Ok(MatchingPursuitState { shape: *shape, gram, wide, idle })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
         state.gram.compute(backend, backend.view(dictionary));
+        state.wide.forget();
     }
 
     fn encode(
@@ -169,7 +188,7 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
         codes: &mut B::Codes,
     ) {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let MatchingPursuitState { shape, gram, idle } = &*state;
+        let MatchingPursuitState { shape, gram, wide, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
@@ -178,15 +197,30 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
             idle.with(
                 || Scratch::new(shape),
                 |scratch| {
-                    let Scratch { correlations, alpha, row, support, values, squares } = scratch;
+                    let Scratch { correlations, alpha, row, support, values, squares, double } =
+                        scratch;
                     let initial = correlations.compute(backend, dictionary, samples);
                     for i in 0..block.len() {
-                        let energy = kernel::energy(column(samples, i));
+                        let sample = column(samples, i);
+                        let energy = kernel::energy(sample);
                         alpha[..shape.atoms].copy_from_slice(column(initial, i));
                         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
-                        pursuit.run(&self.rule, shape, energy);
+                        let doubt = Doubt::new::<B::Scalar>(&self.rule, energy);
+                        let is_certain = pursuit.run(&self.rule, shape, energy, doubt);
+                        if !is_certain {
+                            let double = double.get_or_insert_default();
+                            double.run(wide.get(dictionary), &self.rule, shape, sample, support);
+                            values.clear();
+                            values.extend(
+                                double.values.iter().map(|&value| B::Scalar::narrow(value)),
+                            );
+                        }
                         block.write(i, |slots, into| match self.coefficients {
                             Coefficients::AsChosen => write(support, values, slots, into),
+                            Coefficients::Refitted if !is_certain => {
+                                squares.fit(shape.sign, dictionary, sample, support);
+                                squares.write(support, slots, into)
+                            }
                             Coefficients::Refitted => {
                                 squares.solve::<B::Scalar>(
                                     shape.sign,
@@ -220,15 +254,20 @@ struct Pursuit<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Pursuit<'_, T> {
-    /// Fills `support` and `values`.
-    fn run(&mut self, rule: &PursuitRule, shape: &ProblemShape, energy: f64) {
+    /// Fills `support` and `values`. `false` if rounding might have decided.
+    fn run(&mut self, rule: &PursuitRule, shape: &ProblemShape, energy: f64, doubt: Doubt) -> bool {
         let ProblemShape { sparsity, sign, .. } = *shape;
         self.support.clear();
         self.values.clear();
         let done = rule.squared_tolerance(energy);
-        let mut least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+        // What is left of correlations by rounding is not worth an atom.
+        let rounding = 4.0 * f64::EPSILON * energy.sqrt();
+        let least = T::narrow(rule.min_correlation.unwrap_or(0.0).max(rounding));
         let mut residual = energy;
-        for step in 0..STEPS_PER_ATOM * sparsity {
+        for _ in 0..STEPS_PER_ATOM * sparsity {
+            if residual < doubt.residual {
+                return false;
+            }
             if residual <= done {
                 break;
             }
@@ -236,10 +275,8 @@ impl<T: Scalar> Pursuit<'_, T> {
                 break;
             };
             let correlation = self.alpha[s];
-            if step == 0 {
-                // What is left of the correlations by rounding is not worth an atom.
-                let rounding = Float::abs(correlation) * T::narrow(100.0 * T::EPSILON);
-                least = Float::max(least, rounding);
+            if Float::abs(correlation).widen() < doubt.correlation {
+                return false;
             }
             if Float::abs(correlation) < least {
                 break;
@@ -267,6 +304,29 @@ impl<T: Scalar> Pursuit<'_, T> {
             self.support.retain(|_| values.next().is_some_and(|value| !value.is_zero()));
             self.values.retain(|value| !value.is_zero());
         }
+        true
+    }
+}
+
+impl DoubleScratch {
+    /// Fills `support` and `values`.
+    fn run<T: Scalar>(
+        &mut self,
+        wide: &Wide,
+        rule: &PursuitRule,
+        shape: &ProblemShape,
+        sample: &[T],
+        support: &mut Vec<u32>,
+    ) {
+        let Self { sample: exact, alpha, row, values } = self;
+        let width = shape.atoms.next_multiple_of(CHUNK);
+        alpha.resize(width, 0.0);
+        row.resize(width, 0.0);
+        widen(sample, exact);
+        wide.correlate(exact, &mut alpha[..shape.atoms]);
+        let (gram, dictionary) = (&wide.gram, wide.dictionary());
+        let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
+        pursuit.run(rule, shape, kernel::energy(exact), Doubt::none());
     }
 }
 

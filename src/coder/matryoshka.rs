@@ -17,8 +17,9 @@
 //! 2. Budgets add up to k exactly, and are the same in learning and coding. The reference rounds k/n up in
 //!    learning and to the nearest in coding.
 //! 3. Groups may be of any sizes; the reference fails unless m is a power of two.
-//! 4. A sample that is represented to rounding is zero to the groups that follow, and gets no code there:
-//!    they would spend their budget, and learn their atoms, on noise of the arithmetic.
+//! 4. A sample that is represented to the rounding of its coefficients is zero to the groups that follow,
+//!    and gets no code there: they would spend their budget, and learn their atoms, on noise of the
+//!    arithmetic. What is left of a sample that is nearly represented is computed in double precision.
 //!
 //! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2; the idea is that of
 //! Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
@@ -26,6 +27,7 @@
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use super::wide::{error_of, is_rounding};
 use super::{BatchOmp, Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column, column_mut};
@@ -38,8 +40,8 @@ use crate::problem::ProblemShape;
 /// Samples that one task looks at.
 const BLOCK: usize = 128;
 
-/// ‖r‖, in ε‖y‖, that is not told from rounding.
-const ROUNDING: f64 = 64.0;
+/// ‖r‖, in ε‖y‖, below which it is computed in double precision.
+const DOUBT: f64 = 2e4;
 
 /// Codes by groups of atoms in turn, each of which gets what the groups before it left.
 ///
@@ -246,14 +248,26 @@ impl<M> Target<M> {
     ) {
         let target = if self.is_left { &self.left } else { y };
         backend.residual(&mut self.next, target, dictionary, codes);
-        let floor = (ROUNDING * B::Scalar::EPSILON).powi(2);
-        let (y, next) = (backend.view(y), backend.view_mut(&mut self.next));
+        let epsilon = B::Scalar::EPSILON;
+        let doubt = (DOUBT * epsilon).powi(2);
+        let (y, dictionary, target) =
+            (backend.view(y), backend.view(dictionary), backend.view(target));
+        let next = backend.view_mut(&mut self.next);
         next.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut next)| {
+            let (mut residual, mut sums) = (Vec::new(), Vec::new());
             for within in 0..next.ncols() {
-                let energy = kernel::energy(column(y, block * BLOCK + within));
+                let i = block * BLOCK + within;
+                let energy = kernel::energy(column(y, i));
                 let r = column_mut(next.as_mut(), within);
-                if kernel::energy(r) <= floor * energy {
+                if kernel::energy(r) > doubt * energy {
+                    continue;
+                }
+                let (support, values) = (codes.support(i), codes.values(i));
+                error_of(dictionary, column(target, i), support, values, &mut residual);
+                if is_rounding(dictionary, support, values, &residual, &mut sums) {
                     r.fill(B::Scalar::zero());
+                } else {
+                    r.iter_mut().zip(&residual).for_each(|(r, &x)| *r = B::Scalar::narrow(x));
                 }
             }
         });

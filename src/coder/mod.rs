@@ -70,6 +70,7 @@ mod pursuit;
 mod swaps;
 mod threshold;
 mod top_k;
+mod wide;
 
 pub(crate) use batch_omp::Pursuits;
 pub use batch_omp::{BatchOmp, BatchOmpState};

@@ -204,4 +204,117 @@ impl<T: Float> Atoms<'_, T> {
             }
         }
     }
+
+    /// Matching pursuit: one coefficient a step, at most four for each of `budget` atoms.
+    pub fn match_one_by_one(&self, y: &[T], budget: usize, sign: Sign) -> Code<T> {
+        let mut code = Code { support: Vec::new(), values: Vec::new(), steps: Vec::new() };
+        for _ in 0..4 * budget {
+            let r = self.residual(y, &code.support, &code.values);
+            let best = self.best(&r, &[], &[], Selection::Correlation, sign);
+            let Some((atom, lead)) = best else { break };
+            let left = (norm(&r) / norm(y)).to_f64().unwrap();
+            code.steps.push(Step { atom, lead, left });
+            let d = &self.0[atom as usize];
+            let value = dot(d, &r) / dot(d, d);
+            match code.support.iter().position(|&chosen| chosen == atom) {
+                Some(place) => code.values[place] = code.values[place] + value,
+                None => {
+                    code.support.push(atom);
+                    code.values.push(value);
+                }
+            }
+            if code.support.len() > budget {
+                self.drop_one(y, &mut code);
+                break;
+            }
+        }
+        code
+    }
+
+    /// Drops the smallest coefficient, or the newest if that would leave more than the sample.
+    fn drop_one(&self, y: &[T], code: &mut Code<T>) {
+        let newest = code.support.len() - 1;
+        let mut smallest = 0;
+        for (place, value) in code.values.iter().enumerate() {
+            if value.abs() < code.values[smallest].abs() {
+                smallest = place;
+            }
+        }
+        let (mut support, mut values) = (code.support.clone(), code.values.clone());
+        support.remove(smallest);
+        values.remove(smallest);
+        if norm(&self.residual(y, &support, &values)) > norm(y) {
+            smallest = newest;
+        }
+        code.support.remove(smallest);
+        code.values.remove(smallest);
+    }
+
+    /// Pursuits by groups of atoms in turn, each on what those before left.
+    pub fn pursue_by_groups(&self, y: &[T], groups: &[(usize, usize)], sign: Sign) -> Code<T> {
+        let mut code = Code { support: Vec::new(), values: Vec::new(), steps: Vec::new() };
+        let mut first = 0;
+        for &(size, budget) in groups {
+            let target = self.residual(y, &code.support, &code.values);
+            let group = Atoms(&self.0[first..first + size], self.1);
+            let part = group.pursue(&target, budget, Selection::Correlation, sign);
+            let share = norm(&target) / norm(y);
+            code.support.extend(part.support.iter().map(|atom| atom + first as u32));
+            code.values.extend(part.values);
+            code.steps.extend(part.steps.iter().map(|step| Step {
+                atom: step.atom + first as u32,
+                left: step.left * share.to_f64().unwrap(),
+                ..*step
+            }));
+            first += size;
+        }
+        code
+    }
+
+    /// Non-negative pursuit to a threshold: the best atom of each round, and all that come near.
+    pub fn pursue_to_threshold(&self, y: &[T], budget: usize, threshold: T, share: T) -> Code<T> {
+        let mut code = Code { support: Vec::new(), values: Vec::new(), steps: Vec::new() };
+        let mut dropped: Vec<u32> = Vec::new();
+        loop {
+            let r = self.residual(y, &code.support, &code.values);
+            let correlations: Vec<T> = self.0.iter().map(|atom| dot(atom, &r)).collect();
+            let free = |j: &u32| !code.support.contains(j) && !dropped.contains(j);
+            let mut free: Vec<u32> = (0..self.0.len() as u32).filter(free).collect();
+            let alpha = |j: u32| correlations[j as usize];
+            let most = free.iter().fold(T::zero(), |most, &j| most.max(alpha(j)));
+            if code.support.len() == budget || most < threshold {
+                return code;
+            }
+            let bar = threshold.max(share * most);
+            let left = (norm(&r) / norm(y)).to_f64().unwrap();
+            // How near the decisions are, in parts of the best correlation.
+            for &j in &free {
+                let near = ((alpha(j) - bar).abs() / most).to_f64().unwrap();
+                code.steps.push(Step { atom: j, lead: near, left });
+            }
+            free.retain(|&j| alpha(j) >= bar);
+            free.sort_by(|&a, &b| alpha(b).partial_cmp(&alpha(a)).unwrap().then(a.cmp(&b)));
+            free.truncate(budget - code.support.len());
+            for j in free {
+                let basis = self.orthonormal(&code.support);
+                if norm(&beyond(&self.0[j as usize], &basis).0) <= self.dependent() {
+                    dropped.push(j);
+                } else {
+                    code.support.push(j);
+                }
+            }
+            loop {
+                code.values = self.least_squares(y, &code.support);
+                if code.values.iter().all(|&value| value > T::zero()) {
+                    break;
+                }
+                let (support, values) = (code.support.clone(), code.values.clone());
+                code.support.clear();
+                for (&atom, &value) in support.iter().zip(&values) {
+                    let into = if value > T::zero() { &mut code.support } else { &mut dropped };
+                    into.push(atom);
+                }
+            }
+        }
+    }
 }

@@ -97,8 +97,8 @@ impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
     }
 
     /// Whether the rounding of coefficients may be as large as what they leave.
-    pub(super) fn has_lost_digits(&self) -> bool {
-        self.residual < self.doubt.coefficients
+    pub(super) fn has_lost_digits(&self, gamma: &[T]) -> bool {
+        self.doubt.is_of(gamma, self.residual)
     }
 
     /// Brings α̃, the heights and the bounds on scores up to date.

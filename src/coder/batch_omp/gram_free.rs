@@ -134,13 +134,13 @@ impl<T: Scalar> GramFreeScratch<T> {
             let (double, sample) = (&mut self.double, column(samples, i));
             block.write(i, |support, values| {
                 if pursuit.in_doubt {
-                    double.code(dictionary, sample, rule, chosen, support, values)
-                } else if kernel::energy(column(residuals, i)) < pursuit.doubt.coefficients {
-                    double.refit(dictionary, sample, rule, chosen, support, values)
-                } else {
-                    pursuit.factor.solve(&mut self.gamma);
-                    write(chosen, &self.gamma, support, values)
+                    return double.code(dictionary, sample, rule, chosen, support, values);
                 }
+                pursuit.factor.solve(&mut self.gamma);
+                if pursuit.doubt.is_of(&self.gamma, kernel::energy(column(residuals, i))) {
+                    return double.refit(dictionary, sample, rule, chosen, support, values);
+                }
+                write(chosen, &self.gamma, support, values)
             });
         }
     }

@@ -124,13 +124,14 @@ impl<T: Scalar> PursuitsInStep<T> {
                 let double = &mut self.double;
                 block.write(first + place, |support, values| {
                     if pursuit.basis.in_doubt() {
-                        double.code(dictionary, sample, rule, chosen, support, values)
-                    } else if pursuit.basis.has_lost_digits() {
-                        double.refit(dictionary, sample, rule, chosen, support, values)
-                    } else {
-                        let gamma = pursuit.course.finish(&pursuit.basis, pursuit.work);
-                        write(chosen, gamma, support, values)
+                        return double.code(dictionary, sample, rule, chosen, support, values);
                     }
+                    let gamma = pursuit.course.finish(&pursuit.basis, pursuit.work);
+                    if pursuit.basis.has_lost_digits(gamma) {
+                        let chosen = &chosen[..gamma.len()];
+                        return double.refit(dictionary, sample, rule, chosen, support, values);
+                    }
+                    write(chosen, gamma, support, values)
                 });
             }
         }

@@ -28,7 +28,8 @@
 //! 5. L⁻¹ instead of L: every small product is then a sum of vectors, not a chain of divisions.
 //! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`]), with a bound to
 //!    begin with: the exact value is computed for atoms that are looked at.
-//! 7. Other products are computed for [`BLOCK`] samples at a time, always: the last block is padded.
+//! 7. Rounding never decides: see [`Doubt`](super::double::Doubt).
+//! 8. Other products are computed for [`BLOCK`] samples at a time, always: the last block is padded.
 //!    The bits of a product's column depend on the width of the block, and so do not depend on
 //!    anything else.
 //!
@@ -72,9 +73,12 @@ use small::{SmallProblem, SmallScratch};
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
-/// The codes are those of [`Omp`](super::Omp) up to rounding and ties, except that an atom within
-/// √(128 ε) of the span of those chosen (0.004 in `f32`) is passed over, where [`Omp`](super::Omp)
-/// still tells it apart. It needs the Gram matrix, in 16-bit numbers, which costs about as much as
+/// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide, a
+/// sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
+/// correlation is below 2·10⁴ ε‖y‖ (0.0024 ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (of any
+/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each.
+///
+/// It needs the Gram matrix, in 16-bit numbers, which costs about as much as
 /// the correlations of m samples, so it pays from a few m/k samples on; for fewer, use
 /// [`Omp`](super::Omp). A Gram matrix beyond [`gram_limit`](Self::gram_limit) is not built: each step
 /// then computes the correlations of a block of samples anew, by a matrix product.
@@ -83,8 +87,8 @@ use small::{SmallProblem, SmallScratch};
 /// or more of large problems, of 16-bit numbers, which is faster: codes are as exact, since what that
 /// leaves in question is looked at in full precision.
 ///
-/// Errors are kept by recurrences: in `f32` a residual tolerance is met to about 10⁻⁶ ‖y‖², since
-/// ‖r‖² is found by subtracting from ‖y‖².
+/// A residual tolerance is met to about 10⁻⁶ ‖y‖² in `f32`, since ‖r‖² is found by subtracting from
+/// ‖y‖², and exactly where ‖r‖² is below 10³ ε‖y‖².
 ///
 /// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
 /// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most

@@ -144,12 +144,13 @@ impl<T: Scalar> SmallScratch<T> {
                 block.write(first + i, |support, values| {
                     let (double, chosen) = (&mut self.double, &pursuit.support);
                     if pursuit.in_doubt {
-                        double.code(dictionary, sample, rule, chosen, support, values)
-                    } else if pursuit.residual < pursuit.doubt.coefficients {
-                        double.refit(dictionary, sample, rule, chosen, support, values)
-                    } else {
-                        pursuit.finish(support, values)
+                        return double.code(dictionary, sample, rule, chosen, support, values);
                     }
+                    let length = pursuit.finish(support, values);
+                    if pursuit.doubt.is_of(&values[..length], pursuit.residual) {
+                        return double.refit(dictionary, sample, rule, chosen, support, values);
+                    }
+                    length
                 });
             }
         }
@@ -334,7 +335,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// Writes the code: γ ← L⁻ᵀ c. Returns its length.
-    fn finish(&mut self, support: &mut [u32], values: &mut [T]) -> usize {
+    fn finish(&self, support: &mut [u32], values: &mut [T]) -> usize {
         let (chosen, budget) = (self.support.len(), self.inverses.len());
         support[..chosen].copy_from_slice(&self.support);
         let values = &mut values[..chosen];

@@ -20,22 +20,27 @@
 //! optimization algorithms", Operations Research 68(5), 2020 (swap-inescapable minima, for k = 1).
 //! P. Jain, A. Tewari, I. Dhillon, "Orthogonal matching pursuit with replacement", NIPS 2011.
 
+mod double;
 mod exchange;
 mod non_negative;
 mod passes;
 
+use faer::MatRef;
 use rayon::prelude::*;
 
 use super::correlations::{BLOCK, Correlations};
 use super::full_gram::GramRows;
 use super::idle::Idle;
 use super::least_squares::LeastSquares;
+use super::pursuit::write;
+use super::wide::{Widened, error_of};
 use super::{BatchOmp, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
+use double::DoubleSearch;
 pub(super) use exchange::Sample;
 use exchange::{Exchange, Move};
 
@@ -107,7 +112,66 @@ pub struct SwapsState<S, T> {
     start: S,
     shape: ProblemShape,
     gram: GramRows<T>,
-    idle: Idle<(Correlations<T>, LocalSearch<T>)>,
+    wide: Widened,
+    idle: Idle<Scratch<T>>,
+}
+
+#[derive(Debug)]
+struct Scratch<T> {
+    correlations: Correlations<T>,
+    search: LocalSearch<T>,
+    double: Option<Box<DoubleSearch>>,
+    found: Found<T>,
+    /// A residual.
+    residual: Vec<f64>,
+}
+
+/// A code that a search has found.
+#[derive(Debug)]
+struct Found<T> {
+    support: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T: Scalar> Found<T> {
+    /// Takes the code of a search for at most `sparsity` atoms.
+    fn take(&mut self, search: &LocalSearch<T>, sparsity: usize) {
+        self.support.resize(sparsity, 0);
+        self.values.resize(sparsity, T::zero());
+        let length = search.write(&mut self.support, &mut self.values);
+        self.support.truncate(length);
+        self.values.truncate(length);
+    }
+
+    /// Takes the code of a search in double precision.
+    fn narrow(&mut self, search: &DoubleSearch) {
+        let Found { support, values } = &search.found;
+        self.support.clone_from(support);
+        self.values.clear();
+        self.values.extend(values.iter().map(|&value| T::narrow(value)));
+    }
+
+    /// ‖y − D x‖².
+    fn error(&self, dictionary: MatRef<'_, T>, y: &[T], residual: &mut Vec<f64>) -> f64 {
+        error_of(dictionary, y, &self.support, &self.values, residual)
+    }
+
+    /// Writes the code; returns its length.
+    fn write(&self, support: &mut [u32], values: &mut [T]) -> usize {
+        write(&self.support, &self.values, support, values)
+    }
+}
+
+impl<T: Scalar> Scratch<T> {
+    fn new(shape: &ProblemShape) -> Self {
+        Self {
+            correlations: Correlations::new(shape.dim, shape.atoms),
+            search: LocalSearch::new(shape.atoms, shape.sparsity, shape.sign),
+            double: None,
+            found: Found { support: Vec::new(), values: Vec::new() },
+            residual: Vec::with_capacity(shape.dim),
+        }
+    }
 }
 
 impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
@@ -123,6 +187,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
             start: self.start.prepare(backend, shape)?,
             shape: *shape,
             gram: GramRows::new(shape.atoms, self.gram_limit)?,
+            wide: Widened::default(),
             idle: Idle::default(),
         })
     }
@@ -130,6 +195,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
         self.start.set_dictionary(backend, &mut state.start, dictionary);
         state.gram.compute(backend, backend.view(dictionary));
+        state.wide.forget();
     }
 
     fn encode(
@@ -142,26 +208,47 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
     ) {
         self.start.encode(backend, &mut state.start, dictionary, y, codes);
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let SwapsState { shape, gram, idle, .. } = &*state;
+        let SwapsState { shape, gram, wide, idle, .. } = &*state;
         let max_swaps = self.max_swaps.unwrap_or(SWAPS_PER_ATOM * shape.sparsity);
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
-            let new = || {
-                let search = LocalSearch::new(shape.atoms, shape.sparsity, shape.sign);
-                (Correlations::new(shape.dim, shape.atoms), search)
-            };
-            idle.with(new, |(correlations, search)| {
-                let initial = correlations.compute(backend, dictionary, samples);
-                for i in 0..block.len() {
-                    let energy = kernel::energy(column(samples, i));
-                    let initial = column(initial, i);
-                    let sample = Sample { gram, dictionary, initial, energy };
-                    let (support, values) = block.code(i);
-                    if search.improve(sample, support, values, max_swaps) {
-                        block.write(i, |support, values| search.write(support, values));
+            idle.with(
+                || Scratch::new(shape),
+                |scratch| {
+                    let Scratch { correlations, search, double, found, residual } = scratch;
+                    let initial = correlations.compute(backend, dictionary, samples);
+                    for i in 0..block.len() {
+                        let y = column(samples, i);
+                        let energy = kernel::energy(y);
+                        let initial = column(initial, i);
+                        let sample = Sample { gram, dictionary, initial, energy };
+                        let (support, values) = block.code(i);
+                        let error = error_of(dictionary, y, support, values, residual);
+                        // The error of a code found is that of its coefficients as they are written.
+                        let mut least = error;
+                        if search.improve(sample, support, error, max_swaps) {
+                            found.take(search, shape.sparsity);
+                            let error = found.error(dictionary, y, residual);
+                            if error < least {
+                                least = error;
+                                block.write(i, |support, values| found.write(support, values));
+                            }
+                        }
+                        if least < doubtful(sample) && max_swaps > 0 {
+                            // Gains may be below the rounding of single precision.
+                            let double = double.get_or_insert_with(|| DoubleSearch::new(shape));
+                            let support = block.code(i).0;
+                            let wide = wide.get(dictionary);
+                            if double.improve(wide, y, support, least, max_swaps) {
+                                found.narrow(double);
+                                if found.error(dictionary, y, residual) < least {
+                                    block.write(i, |support, values| found.write(support, values));
+                                }
+                            }
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 
@@ -201,18 +288,17 @@ impl<T: Scalar> LocalSearch<T> {
         }
     }
 
-    /// Looks for a better code than the one given; `false` if there is none.
+    /// Looks for a better code than the one given, of the error `start`; `false` if there is none.
     fn improve(
         &mut self,
         sample: Sample<'_, T>,
         support: &[u32],
-        values: &[T],
+        start: f64,
         max_swaps: usize,
     ) -> bool {
         if support.is_empty() {
             return false;
         }
-        let start = error_of(sample, support, values);
         let error = match self.sign {
             Sign::Signed => self.run(sample, support, support.len(), max_swaps),
             Sign::NonNegative => self.run_non_negative(sample, support, support.len(), max_swaps),
@@ -291,17 +377,8 @@ fn rounding<T: Scalar>(sample: Sample<'_, T>) -> f64 {
     ROUNDING * T::EPSILON * sample.energy
 }
 
-/// ‖y − Dx‖² = ‖y‖² − 2 xᵀα⁰ + xᵀG x.
-fn error_of<T: Scalar>(sample: Sample<'_, T>, support: &[u32], values: &[T]) -> f64 {
-    let mut error = sample.energy;
-    for (u, (&atom, value)) in support.iter().zip(values).enumerate() {
-        let value = value.widen();
-        error -= 2.0 * value * sample.initial[atom as usize].widen();
-        for (v, (&other, factor)) in support.iter().zip(values).enumerate().take(u + 1) {
-            let both = if u == v { 1.0 } else { 2.0 };
-            let entry = sample.gram.entry(sample.dictionary, atom, other).widen();
-            error += both * value * factor.widen() * entry;
-        }
-    }
-    error
+/// The error below which gains are compared in double precision: [`rounding`] is then no longer little
+/// beside it.
+fn doubtful<T: Scalar>(sample: Sample<'_, T>) -> f64 {
+    1e4 * T::EPSILON * sample.energy
 }

@@ -32,12 +32,16 @@ use faer::{Mat, MatRef};
 use num_traits::Float;
 use rayon::prelude::*;
 
+use super::double::Doubt;
+use super::pursuit::{PursuitRule, write};
+use super::wide::{Wide, Widened, widen};
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::codes::CodesBlock;
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
+use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use gram::SymmetricGram;
 use pursuit::{Limits, Pursuit};
@@ -234,6 +238,7 @@ impl ThresholdPursuit {
 pub struct ThresholdPursuitState<T: Scalar> {
     shape: ProblemShape,
     gram: SymmetricGram<T>,
+    wide: Widened,
     /// Scratch of tasks that have ended, for the tasks that come.
     idle: Mutex<Vec<Scratch<T>>>,
     /// What the course of learning asks for.
@@ -246,6 +251,15 @@ struct Scratch<T: Scalar> {
     padded: Mat<T>,
     correlations: Mat<T>,
     pursuit: Pursuit<T>,
+    double: Option<Box<DoubleScratch>>,
+}
+
+/// What a sample works with that is coded in double precision.
+#[derive(Debug)]
+struct DoubleScratch {
+    sample: Vec<f64>,
+    correlations: Vec<f64>,
+    pursuit: Pursuit<f64>,
 }
 
 impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
@@ -275,11 +289,13 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = SymmetricGram::new(shape.atoms)?;
-        Ok(ThresholdPursuitState { shape: *shape, gram, idle: Mutex::default(), phase: None })
+        let (wide, idle) = (Widened::default(), Mutex::default());
+        Ok(ThresholdPursuitState { shape: *shape, gram, wide, idle, phase: None })
     }
 
     fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
         state.gram.compute(backend, backend.view(dictionary));
+        state.wide.forget();
     }
 
     fn encode(
@@ -291,7 +307,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         codes: &mut B::Codes,
     ) {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let ThresholdPursuitState { shape, gram, idle, phase } = &*state;
+        let ThresholdPursuitState { shape, gram, wide, idle, phase } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         let limits = phase.as_ref().unwrap_or(self).limits(shape);
@@ -304,8 +320,9 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
                 padded: Mat::zeros(shape.dim, BLOCK),
                 correlations: Mat::zeros(shape.atoms, BLOCK),
                 pursuit: Pursuit::new(shape),
+                double: None,
             });
-            let Scratch { padded, correlations, pursuit } = &mut scratch;
+            let Scratch { padded, correlations, pursuit, double } = &mut scratch;
             let samples = y.subcols(block.first(), block.len());
             // Stale columns beyond the block's length are harmless: columns do not mix.
             let full = if samples.ncols() == BLOCK {
@@ -317,11 +334,16 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
             backend.product_tn(correlations.as_mut(), dictionary, full);
             let correlations = correlations.as_ref();
             B::Scalar::pursue_to_threshold(ThresholdPursuits {
+                shape,
                 gram,
+                wide,
                 limits: &limits,
+                dictionary,
+                samples,
                 correlations,
                 block,
                 pursuit,
+                double,
             });
             idle().push(scratch);
         });
@@ -346,24 +368,74 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
 
 /// The pursuits of a block of samples whose correlations are known.
 pub struct ThresholdPursuits<'a, T: Scalar> {
+    shape: &'a ProblemShape,
     gram: &'a SymmetricGram<T>,
+    wide: &'a Widened,
     limits: &'a Limits<T>,
+    dictionary: MatRef<'a, T>,
+    samples: MatRef<'a, T>,
     correlations: MatRef<'a, T>,
     block: CodesBlock<'a, T>,
     pursuit: &'a mut Pursuit<T>,
+    double: &'a mut Option<Box<DoubleScratch>>,
 }
 
 impl<T: Scalar> ThresholdPursuits<'_, T> {
-    /// Writes the codes of the block.
+    /// Writes the codes of the block. Where the threshold is near to the rounding of correlations, which
+    /// grows with ‖y‖, or what is left is near to that of coefficients, a sample is coded in double
+    /// precision.
     pub(crate) fn run(self) {
-        let Self { gram, limits, correlations, mut block, pursuit } = self;
+        let Self { gram, limits, samples, correlations, mut block, pursuit, .. } = self;
+        let limits_of_double = limits.widen();
         for i in 0..block.len() {
-            let (chosen, gamma) = pursuit.run(gram, limits, column(correlations, i));
-            block.write(i, |support, values| {
-                support[..chosen.len()].copy_from_slice(chosen);
-                values[..chosen.len()].copy_from_slice(gamma);
-                chosen.len()
-            });
+            let sample = column(samples, i);
+            let energy = kernel::energy(sample);
+            let doubt = Doubt::new::<T>(&PursuitRule::default(), energy);
+            let mut certain = limits.threshold.widen() >= doubt.correlation;
+            if certain {
+                let initial = column(correlations, i);
+                let (chosen, gamma) = pursuit.run(gram, limits, initial);
+                let explained =
+                    |(&atom, gamma): (&u32, &T)| initial[atom as usize].widen() * gamma.widen();
+                // ‖r‖² = ‖y‖² − γᵀα⁰, if all γ are of one fit.
+                let left = energy - chosen.iter().zip(gamma).map(explained).sum::<f64>();
+                certain = !doubt.is_of(gamma, left);
+                block.write(i, |support, values| write(chosen, gamma, support, values));
+            }
+            if !certain {
+                let double = self.double.get_or_insert_with(|| DoubleScratch::new(self.shape));
+                let (chosen, gamma) =
+                    double.run(self.wide.get(self.dictionary), &limits_of_double, sample);
+                block.write(i, |support, values| {
+                    support[..chosen.len()].copy_from_slice(chosen);
+                    for (value, &gamma) in values.iter_mut().zip(gamma) {
+                        *value = T::narrow(gamma);
+                    }
+                    chosen.len()
+                });
+            }
         }
+    }
+}
+
+impl DoubleScratch {
+    fn new(shape: &ProblemShape) -> Box<Self> {
+        Box::new(Self {
+            sample: Vec::with_capacity(shape.dim),
+            correlations: vec![0.0; shape.atoms],
+            pursuit: Pursuit::new(shape),
+        })
+    }
+
+    /// The code of a sample: its atoms and their coefficients.
+    fn run<T: Scalar>(
+        &mut self,
+        wide: &Wide,
+        limits: &Limits<f64>,
+        sample: &[T],
+    ) -> (&[u32], &[f64]) {
+        widen(sample, &mut self.sample);
+        wide.correlate(&self.sample, &mut self.correlations);
+        self.pursuit.run(wide, limits, &self.correlations)
     }
 }

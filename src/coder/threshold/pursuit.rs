@@ -5,14 +5,53 @@ use num_traits::Float;
 use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
+use crate::backend::column;
 use crate::coder::factor::Factor;
 use crate::coder::factor::dependence;
+use crate::coder::wide::Wide;
 use crate::kernel::{self, LANES};
 use crate::problem::ProblemShape;
 use crate::rows;
 
 /// Correlations that are brought up to date at a time, from all rows: they stay in the first cache.
 const STRETCH: usize = 1024;
+
+/// What a pursuit asks of the dictionary.
+pub(super) trait Products<T> {
+    /// d_sᵀd_t.
+    fn entry(&self, s: u32, t: u32) -> T;
+
+    /// α ← α − D_Jᵀ D_S γ, where `alpha` is of the atoms J from `start` on.
+    fn subtract(&self, alpha: &mut [T], start: usize, support: &[u32], gamma: &[T]);
+}
+
+impl<T: Scalar> Products<T> for SymmetricGram<T> {
+    fn entry(&self, s: u32, t: u32) -> T {
+        self.row(s)[t as usize]
+    }
+
+    fn subtract(&self, alpha: &mut [T], start: usize, support: &[u32], gamma: &[T]) {
+        for (at, alpha) in (start..).step_by(STRETCH).zip(alpha.chunks_mut(STRETCH)) {
+            subtract_rows(alpha, self, at, support, gamma);
+        }
+    }
+}
+
+impl Products<f64> for Wide {
+    fn entry(&self, s: u32, t: u32) -> f64 {
+        self.gram.entry(self.dictionary(), s, t)
+    }
+
+    fn subtract(&self, alpha: &mut [f64], start: usize, support: &[u32], gamma: &[f64]) {
+        let mut sum = vec![0.0; self.dictionary().nrows()];
+        for (&atom, &gamma) in support.iter().zip(gamma) {
+            kernel::axpy(&mut sum, gamma, column(self.dictionary(), atom as usize));
+        }
+        for (j, alpha) in (start..).zip(alpha) {
+            *alpha -= kernel::product(column(self.dictionary(), j), &sum);
+        }
+    }
+}
 
 /// The numbers of the configuration.
 #[derive(Clone, Debug)]
@@ -24,6 +63,20 @@ pub(super) struct Limits<T> {
     pub(super) prefixes: Vec<usize>,
     pub(super) budget: usize,
     pub(super) nesting: Nesting,
+}
+
+impl<T: Scalar> Limits<T> {
+    /// The same limits in double precision.
+    pub(super) fn widen(&self) -> Limits<f64> {
+        Limits {
+            threshold: self.threshold.widen(),
+            share: self.share.widen(),
+            prune: self.prune.widen(),
+            prefixes: self.prefixes.clone(),
+            budget: self.budget,
+            nesting: self.nesting,
+        }
+    }
 }
 
 /// What a pursuit works with; reused from sample to sample.
@@ -63,7 +116,7 @@ impl<T: Scalar> Pursuit<T> {
     /// Codes the sample of the correlations α⁰: its atoms and their coefficients.
     pub(super) fn run(
         &mut self,
-        gram: &SymmetricGram<T>,
+        gram: &impl Products<T>,
         limits: &Limits<T>,
         correlations: &[T],
     ) -> (&[u32], &[T]) {
@@ -104,7 +157,7 @@ impl<T: Scalar> Pursuit<T> {
     /// Adds atoms of one prefix until none is worth it.
     fn pursue(
         &mut self,
-        gram: &SymmetricGram<T>,
+        gram: &impl Products<T>,
         limits: &Limits<T>,
         correlations: &[T],
         prefix: usize,
@@ -116,10 +169,8 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// Keeps the coefficients of S as they are, takes S out of what is `left`, and starts anew.
-    fn keep(&mut self, gram: &SymmetricGram<T>, left: &mut [T]) {
-        for (start, left) in (0..).step_by(STRETCH).zip(left.chunks_mut(STRETCH)) {
-            subtract_rows(left, gram, start, self.factor.support(), &self.gamma);
-        }
+    fn keep(&mut self, gram: &impl Products<T>, left: &mut [T]) {
+        gram.subtract(left, 0, self.factor.support(), &self.gamma);
         self.keep_rest();
     }
 
@@ -131,7 +182,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// Drops what has a coefficient below `least`, and solves for all others.
-    fn prune(&mut self, gram: &SymmetricGram<T>, correlations: &[T], least: T) {
+    fn prune(&mut self, gram: &impl Products<T>, correlations: &[T], least: T) {
         for at in 0..self.kept.len() {
             if self.kept_gamma[at] >= least {
                 // Atoms of several prefixes were never tried for dependence on each other.
@@ -147,7 +198,7 @@ impl<T: Scalar> Pursuit<T> {
     /// Adds the atoms of one round; `false` if there are none to add.
     fn choose(
         &mut self,
-        gram: &SymmetricGram<T>,
+        gram: &impl Products<T>,
         limits: &Limits<T>,
         correlations: &[T],
         prefix: usize,
@@ -178,13 +229,12 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// Appends an atom to S; `false` if it depends on the others.
-    fn push(&mut self, gram: &SymmetricGram<T>, correlations: &[T], atom: u32) -> bool {
-        let products = gram.row(atom);
+    fn push(&mut self, gram: &impl Products<T>, correlations: &[T], atom: u32) -> bool {
         self.row.clear();
-        self.row.extend(self.factor.support().iter().map(|&other| products[other as usize]));
+        self.row.extend(self.factor.support().iter().map(|&other| gram.entry(atom, other)));
         self.factor.extend_row(&mut self.row);
         let squares: T = self.row.iter().map(|&l| l * l).sum();
-        let squared = products[atom as usize] - squares;
+        let squared = gram.entry(atom, atom) - squares;
         if squared <= dependence() {
             return false;
         }
@@ -196,7 +246,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// c ← argmin ‖y − D_S c‖ without the atoms that this would give no positive coefficient.
-    fn refit(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
+    fn refit(&mut self, gram: &impl Products<T>, correlations: &[T]) {
         self.factor.solve(&mut self.gamma);
         while !self.gamma.iter().all(|&c| c > T::zero()) {
             self.drop_negative(gram, correlations);
@@ -205,7 +255,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 
     /// Takes the atoms without a positive coefficient out of S, for good.
-    fn drop_negative(&mut self, gram: &SymmetricGram<T>, correlations: &[T]) {
+    fn drop_negative(&mut self, gram: &impl Products<T>, correlations: &[T]) {
         self.found.clear();
         for (&atom, &c) in self.factor.support().iter().zip(&self.gamma) {
             let into = if c > T::zero() { &mut self.found } else { &mut self.dropped };
@@ -224,17 +274,14 @@ impl<T: Scalar> Pursuit<T> {
     /// α ← α⁰ − G_S c for the atoms of `range`.
     fn refresh(
         &mut self,
-        gram: &SymmetricGram<T>,
+        gram: &impl Products<T>,
         correlations: &[T],
         range: std::ops::Range<usize>,
     ) {
         let support = self.factor.support();
-        for start in range.clone().step_by(STRETCH) {
-            let stretch = start..(start + STRETCH).min(range.end);
-            let alpha = &mut self.alpha[stretch.clone()];
-            alpha.copy_from_slice(&correlations[stretch]);
-            subtract_rows(alpha, gram, start, support, &self.gamma);
-        }
+        let alpha = &mut self.alpha[range.clone()];
+        alpha.copy_from_slice(&correlations[range.clone()]);
+        gram.subtract(alpha, range.start, support, &self.gamma);
         for &atom in support.iter().chain(&self.dropped).chain(&self.kept) {
             if let Some(alpha) = self.alpha[..range.end].get_mut(atom as usize) {
                 *alpha = -T::infinity();

@@ -1,0 +1,95 @@
+//! The dictionary in double precision, for the few samples whose digits a coder in single precision has
+//! lost.
+
+use std::sync::OnceLock;
+
+use faer::{Mat, MatRef};
+
+use super::full_gram::{GramRows, correlate};
+use crate::Scalar;
+use crate::backend::column;
+use crate::kernel;
+
+/// A dictionary in double precision, with rows of its Gram matrix as they are needed.
+#[derive(Debug)]
+pub(super) struct Wide {
+    dictionary: Mat<f64>,
+    pub(super) gram: GramRows<f64>,
+}
+
+/// A [`Wide`] that is made when it is first asked for: d·m doubles.
+#[derive(Debug, Default)]
+pub(super) struct Widened(OnceLock<Wide>);
+
+impl Widened {
+    /// Takes notice of another dictionary.
+    pub(super) fn forget(&mut self) {
+        self.0.take();
+    }
+
+    /// The dictionary, which is the same at each call until [`forget`](Self::forget). It is made on this
+    /// thread alone: others may be waiting for it.
+    pub(super) fn get<T: Scalar>(&self, dictionary: MatRef<'_, T>) -> &Wide {
+        self.0.get_or_init(|| {
+            let (dim, atoms) = dictionary.shape();
+            let dictionary = Mat::from_fn(dim, atoms, |i, j| dictionary[(i, j)].widen());
+            let norms = dictionary.as_ref();
+            let norms = (0..atoms).map(|j| kernel::energy(column(norms, j))).collect();
+            Wide { dictionary, gram: GramRows::Computed(norms) }
+        })
+    }
+}
+
+impl Wide {
+    pub(super) fn dictionary(&self) -> MatRef<'_, f64> {
+        self.dictionary.as_ref()
+    }
+
+    /// α⁰ = Dᵀy, in as many places as there are atoms.
+    pub(super) fn correlate(&self, sample: &[f64], alpha: &mut [f64]) {
+        correlate(self.dictionary(), sample, alpha);
+    }
+}
+
+/// b ← a.
+pub(super) fn widen<T: Scalar>(a: &[T], b: &mut Vec<f64>) {
+    b.clear();
+    b.extend(a.iter().map(|a| a.widen()));
+}
+
+/// ‖y − D x‖², computed from the residual.
+pub(super) fn error_of<T: Scalar>(
+    dictionary: MatRef<'_, T>,
+    sample: &[T],
+    support: &[u32],
+    values: &[T],
+    residual: &mut Vec<f64>,
+) -> f64 {
+    widen(sample, residual);
+    for (&atom, value) in support.iter().zip(values) {
+        let value = value.widen();
+        let atom = column(dictionary, atom as usize);
+        residual.iter_mut().zip(atom).for_each(|(r, d)| *r -= value * d.widen());
+    }
+    kernel::energy(residual)
+}
+
+/// Whether a residual is no more, in every coordinate, than whoever computes D x in the scalar makes by
+/// rounding. `sums` is scratch memory.
+pub(super) fn is_rounding<T: Scalar, V: Scalar>(
+    dictionary: MatRef<'_, T>,
+    support: &[u32],
+    values: &[V],
+    residual: &[f64],
+    sums: &mut Vec<f64>,
+) -> bool {
+    sums.clear();
+    sums.resize(residual.len(), 0.0);
+    for (&atom, value) in support.iter().zip(values) {
+        let value = value.widen();
+        let atom = column(dictionary, atom as usize);
+        sums.iter_mut().zip(atom).for_each(|(sum, d)| *sum += (value * d.widen()).abs());
+    }
+    let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
+    residual.iter().zip(sums.iter()).all(|(r, sum)| r.abs() <= unit * sum)
+}
