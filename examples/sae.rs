@@ -82,7 +82,7 @@ fn respond() -> Outcome<()> {
 fn encode(sae: &Sae<f32>, samples: &Mat<f32>, out: &Path) -> Outcome<()> {
     std::fs::create_dir_all(out)?;
     let codes = sae.encode(samples.as_ref())?;
-    write_codes_npz(out.join("latents.npz"), &sae.latents(&codes)?)?;
+    write_codes_npz(out.join("latents.npz"), &sae.encode_latents(samples.as_ref())?)?;
     // The budget of a model bounds what a coder may use, not what it can decode.
     write_npy(&out.join("reconstruction.npy"), &sae.model(1)?.decode(&codes)?)
 }

@@ -232,7 +232,9 @@ pub enum FileError {
         expected: String,
     },
     /// A configuration file has keys that this crate does not know, and so may not ignore.
-    #[error("{}: unknown keys: {}", path.display(), keys.join(", "))]
+    #[error(
+        "{}: unknown keys: {} (take out what changes nothing)", path.display(), keys.join(", ")
+    )]
     UnknownKeys {
         /// The file.
         path: PathBuf,

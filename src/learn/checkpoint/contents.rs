@@ -16,7 +16,7 @@ use crate::learn::report::{EpochReport, Evaluation};
 use crate::learn::session::Trainer;
 use crate::preprocessing::Preprocessing;
 use crate::source::safetensors_header::Header;
-use crate::tensors::{Numbers, TensorFile, read_f64s, read_scalars, read_u64s};
+use crate::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
 use crate::updater::{DictionaryUpdater, Kept, KeptArray};
 use crate::{Scalar, updater};
 
@@ -78,6 +78,7 @@ where
         };
         file.tensor(format!("{UPDATER}{tag}{name}"), numbers);
     }
+    file.seal().map_err(|source| FileError::Io { path: path.to_owned(), source })?;
     Ok(file.write(path)?)
 }
 
@@ -106,6 +107,12 @@ where
     }
     identity
         .check(path, |name| texts.get(format!("run.{name}").as_str()).map(ToString::to_string))?;
+    // A state that no run was in, of bits that changed on the disk, would be gone on from in silence.
+    if !has_seal(&header)? {
+        let advice =
+            "the content has changed since it was written; go on from an earlier checkpoint";
+        return Err(invalid(advice.to_owned()));
+    }
 
     let dim = course.tally.moments.mean.len();
     let names = header.names();
