@@ -13,9 +13,10 @@ use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
+use crate::paths::keep_apart;
 use crate::progress::Watcher;
 use crate::start::Start;
-use crate::{events, features, learning, table};
+use crate::{events, features, learning, machine, outputs, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
 const ROWS_MEASURED: usize = 65_536;
@@ -47,10 +48,16 @@ impl Outcome {
 
 /// Learns, measures, writes and tells.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let inputs = arguments.data.iter().map(|path| ("--data", path.as_path()));
+    let inputs = inputs.chain(arguments.eval.iter().map(|path| ("--eval", path.as_path())));
+    keep_apart(&inputs.collect::<Vec<_>>(), &outputs::files(&arguments.out))?;
     let dataset = Dataset::open(arguments)?;
     let dim = SampleSource::<f32>::dim(&dataset.source);
     let start = Start::new(arguments, dim, &names(&dataset.source))?;
     // Before anything takes long.
+    let rows: usize = dataset.learned.iter().map(Range::len).sum();
+    let rows = rows.min(arguments.minibatch.unwrap_or(1));
+    machine::check(dim, start.shape.atoms, start.shape.sparsity, rows).map_err(Failure::Usage)?;
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
