@@ -7,14 +7,20 @@ use std::path::{Path, PathBuf};
 use dbksvd::Model;
 use dbksvd::export::{write_codes_npz, write_dictionary_npy, write_mean_npy, write_scale_npy};
 
+use crate::arguments::Arguments;
 use crate::failure::Failure;
+use crate::options::Usage;
+use crate::paths::keep_apart;
 use crate::plots;
 use crate::run::Outcome;
 use crate::table::thousands;
 
+/// The model itself.
+const MODEL: &str = "dictionary.safetensors";
+
 /// Everything that a run may write besides checkpoints.
 const FILES: [&str; 8] = [
-    "dictionary.safetensors",
+    MODEL,
     "dictionary.npy",
     "mean.npy",
     "scale.npy",
@@ -24,12 +30,20 @@ const FILES: [&str; 8] = [
     "usage.png",
 ];
 
-/// The files that a run may write to `directory`, each with the option that says where; of
-/// checkpoints, one stands for all.
-pub fn files(directory: &Path) -> Vec<(&'static str, PathBuf)> {
-    let checkpoint = directory.join("checkpoints/checkpoint-000000000001.safetensors");
-    let files = FILES.iter().map(|name| directory.join(name));
-    files.chain([checkpoint]).map(|path| ("--out", path)).collect()
+/// Refuses a run that would learn from or measure on what it writes itself, now or when it is called
+/// again, or that would replace a given dictionary by something else than one learned from it.
+pub fn keep_apart_from_inputs(arguments: &Arguments) -> Result<(), Usage> {
+    let Arguments { data, eval, dictionary, out, .. } = arguments;
+    // Of checkpoints, one stands for all.
+    let files = FILES.iter().chain(&["checkpoints/checkpoint-000000000001.safetensors"]);
+    let mut outputs: Vec<_> = files.map(|name| ("--out", out.join(name))).collect();
+    let data = data.iter().map(|path| ("--data", path.as_path()));
+    let eval = eval.iter().map(|path| ("--eval", path.as_path()));
+    keep_apart(&data.chain(eval).collect::<Vec<_>>(), &outputs)?;
+    // A model may be learned on in its place.
+    outputs.retain(|(_, output)| !output.ends_with(MODEL));
+    let dictionary = dictionary.iter().map(|path| ("--dictionary", path.as_path()));
+    keep_apart(&dictionary.collect::<Vec<_>>(), &outputs)
 }
 
 /// A directory, and what was written to it.
@@ -48,10 +62,9 @@ impl Outputs {
         Ok(Self { directory: directory.to_owned(), written: Vec::new(), removed: Vec::new() })
     }
 
-    /// Writes everything in place of what an earlier run wrote.
-    pub fn write(&mut self, outcome: &Outcome) -> Result<(), Failure> {
-        let Outcome { model, best, report, fitted, codes, .. } = outcome;
-        self.write_models(model, best.as_ref())?;
+    /// Writes what is measured with the models, after these.
+    pub fn write_codes_and_plots(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+        let Outcome { model, report, fitted, codes, .. } = outcome;
         if let Some(codes) = codes {
             let (rows, atoms) = (codes.samples(), model.atoms());
             let matrix =
@@ -74,9 +87,10 @@ impl Outputs {
         model: &Model<f32>,
         best: Option<&(Model<f32>, f64)>,
     ) -> Result<(), Failure> {
-        self.remove_earlier()?;
         let (atoms, dim) = (model.atoms(), model.dim());
-        model.save(self.path("dictionary.safetensors", "the model: `Model::load`"))?;
+        // Nothing of an earlier run is lost unless a new model is safely there.
+        model.save(self.path(MODEL, "the model: `Model::load`"))?;
+        self.remove_earlier()?;
         let array = format!("the dictionary, ({atoms}, {dim}), for NumPy");
         write_dictionary_npy(self.path("dictionary.npy", &array), model.dictionary())?;
         if let Some(mean) = model.mean() {
@@ -97,7 +111,7 @@ impl Outputs {
 
     /// Removes the files of an earlier run, so that never files of two runs lie side by side.
     fn remove_earlier(&mut self) -> Result<(), Failure> {
-        for name in FILES {
+        for name in FILES.into_iter().filter(|&name| name != MODEL) {
             let path = self.directory.join(name);
             match std::fs::remove_file(&path) {
                 Ok(()) => self.removed.push(path),

@@ -13,7 +13,6 @@ use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
-use crate::paths::keep_apart;
 use crate::progress::Watcher;
 use crate::start::Start;
 use crate::{events, features, learning, machine, outputs, table};
@@ -24,8 +23,6 @@ const ROWS_MEASURED: usize = 65_536;
 /// Everything there is to say of a run.
 pub struct Outcome {
     pub model: Model<f32>,
-    /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
     pub fitted: Reconstruction,
@@ -48,9 +45,7 @@ impl Outcome {
 
 /// Learns, measures, writes and tells.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let inputs = arguments.data.iter().map(|path| ("--data", path.as_path()));
-    let inputs = inputs.chain(arguments.eval.iter().map(|path| ("--eval", path.as_path())));
-    keep_apart(&inputs.collect::<Vec<_>>(), &outputs::files(&arguments.out))?;
+    outputs::keep_apart_from_inputs(arguments)?;
     let dataset = Dataset::open(arguments)?;
     let dim = SampleSource::<f32>::dim(&dataset.source);
     let start = Start::new(arguments, dim, &names(&dataset.source))?;
@@ -73,8 +68,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(failure);
     }
 
-    let outcome = measure(arguments, &dataset, model, best, report)?;
-    outputs.write(&outcome)?;
+    // Before it is measured: whatever fails from here on, it is kept.
+    outputs.write_models(&model, best.as_ref())?;
+    let outcome = measure(arguments, &dataset, model, report)?;
+    outputs.write_codes_and_plots(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
     }
@@ -90,7 +87,6 @@ fn measure(
     arguments: &Arguments,
     dataset: &Dataset,
     model: Model<f32>,
-    best: Option<(Model<f32>, f64)>,
     report: Report,
 ) -> Result<Outcome, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
@@ -109,7 +105,7 @@ fn measure(
     let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
     let coding = coding.seconds();
-    Ok(Outcome { model, best, report, fitted, held_out, codes, coding, coherence })
+    Ok(Outcome { model, report, fitted, held_out, codes, coding, coherence })
 }
 
 /// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each

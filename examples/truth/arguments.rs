@@ -10,8 +10,7 @@ use crate::program::Outcome;
 pub const HELP: &str = "\
 Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
 
-usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--evaluation N]
-             [--atoms M] [--epochs E] [--threads T] [--sweep] [--data FILE] [--center]
+Usage: cargo run --release --example truth -- [OPTIONS]
 
   --features    the generator: 2k (2,048 features, dimension 256; the default) or 16k (16,384 features,
                 dimension 768, as published)
@@ -26,6 +25,7 @@ usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--e
   --data        real samples instead (.npy or .safetensors): learns from all but the last eighth, by two
                 seeds, with the preset and with plain DB-KSVD, and compares what they found
   --center      with --data: subtracts the mean
+  --help        this text
 
 Prints a line for each run, then means with 95% intervals over the runs (Student's t).
 ";
