@@ -123,7 +123,8 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
     let measured = reconstruction(&model, samples.as_ref(), &codes)?;
     if let Some(path) = &arguments.out {
         // The codes are to be of the atoms that were given, not of those scaled to norm 1.
-        let codes = norms.map_or_else(|| Ok(codes.clone()), |norms| codes.of_atoms_of(&norms))?;
+        let codes =
+            norms.map_or_else(|| Ok(codes.clone()), |norms| codes.for_atoms_of_norms(&norms))?;
         write_codes_npz(path, &codes)?;
     }
     let threads = rayon::current_num_threads();

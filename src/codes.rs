@@ -230,7 +230,7 @@ impl<T: Scalar> SparseCodes<T> {
     /// # Errors
     /// [`Error::Dimension`] unless there is a norm for each atom, [`Error::Argument`] for a norm that is
     /// not positive and finite, or so small that a coefficient over it is not finite in `T`.
-    pub fn of_atoms_of(&self, norms: &[f64]) -> Result<Self, Error> {
+    pub fn for_atoms_of_norms(&self, norms: &[f64]) -> Result<Self, Error> {
         if norms.len() != self.atoms {
             let (found, expected) = (norms.len(), self.atoms);
             return Err(Error::Dimension { argument: "norms", found, expected });

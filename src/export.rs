@@ -51,7 +51,7 @@ pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictiona
 }
 
 /// As [`read_dictionary_npy`], with the norms that were taken out: row j of the file is atom j times
-/// norm j. [`SparseCodes::of_atoms_of`] makes codes for the rows of the file from codes for the
+/// norm j. [`SparseCodes::for_atoms_of_norms`] makes codes for the rows of the file from codes for the
 /// dictionary.
 ///
 /// A norm that is 1 but for the rounding of `T` is exactly 1.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, SparseCodes};
+use dbksvd::{Model, ProblemShape, SparseCodes};
 
 use crate::arguments::Arguments;
 use crate::coding::Coding;
@@ -19,6 +19,9 @@ use crate::{events, features, learning, machine, outputs, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
 const ROWS_MEASURED: usize = 65_536;
+
+/// Atoms for each row that is learned from, beyond which `--atoms` must be a mistake.
+const ATOMS_A_ROW: usize = 100;
 
 /// Everything there is to say of a run.
 pub struct Outcome {
@@ -50,9 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dim = SampleSource::<f32>::dim(&dataset.source);
     let start = Start::new(arguments, dim, &names(&dataset.source))?;
     // Before anything takes long.
-    let rows: usize = dataset.learned.iter().map(Range::len).sum();
-    let rows = rows.min(arguments.minibatch.unwrap_or(1));
-    machine::check(dim, start.shape.atoms, start.shape.sparsity, rows).map_err(Failure::Usage)?;
+    check_sizes(arguments, &dataset, &start)?;
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
@@ -81,6 +82,22 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         say(&features::features(codes, texts))?;
     }
     say(&outputs.list())
+}
+
+/// Refuses a dictionary that the machine cannot hold, or that the rows could not fill.
+fn check_sizes(arguments: &Arguments, dataset: &Dataset, start: &Start) -> Result<(), Failure> {
+    let ProblemShape { dim, atoms, sparsity, .. } = start.shape;
+    let rows: usize = dataset.learned.iter().map(Range::len).sum();
+    let minibatch = rows.min(arguments.minibatch.unwrap_or(1));
+    machine::check(dim, atoms, sparsity, minibatch).map_err(Failure::Usage)?;
+    let most = rows.saturating_mul(ATOMS_A_ROW);
+    if arguments.atoms.is_some() && start.given.is_none() && atoms > most {
+        return Err(Failure::Usage(format!(
+            "--atoms is {atoms}, expected at most {most} for {rows} rows: the others would be random \
+             directions that no row uses"
+        )));
+    }
+    Ok(())
 }
 
 fn measure(

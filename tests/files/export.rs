@@ -155,7 +155,7 @@ fn norms_of_atoms_come_with_them() {
         offsets: vec![0, 2, 3],
     };
     let codes = SparseCodes::from_csr_parts(4, 2, &parts).unwrap();
-    let of_rows = codes.of_atoms_of(&norms).unwrap();
+    let of_rows = codes.for_atoms_of_norms(&norms).unwrap();
     assert_eq!(of_rows.to_csr_parts().values, [2.0, -1.0, 2.0]);
     assert_eq!(of_rows.to_csr_parts().indices, parts.indices);
 }
@@ -164,7 +164,7 @@ fn norms_of_atoms_come_with_them() {
 fn norms_that_no_atom_has_are_errors() {
     let parts = CsrParts { indices: vec![1], values: vec![1e10_f32], offsets: vec![0, 1] };
     let codes = SparseCodes::from_csr_parts(2, 1, &parts).unwrap();
-    let error = |norms: &[f64]| codes.of_atoms_of(norms).unwrap_err().to_string();
+    let error = |norms: &[f64]| codes.for_atoms_of_norms(norms).unwrap_err().to_string();
     assert!(error(&[1.0]).contains("`norms` has dimension 1, expected 2"));
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(error(&[wrong, 1.0]).contains("for atom 0"), "{wrong}");
