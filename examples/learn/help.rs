@@ -50,7 +50,7 @@ What comes out
   --json             one JSON object a line on stdout: an `epoch`, `evaluation` each, a `result`
   --help, --version
 
-In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the error; codes are SciPy's.
+In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the error.
 
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
 to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
