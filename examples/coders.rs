@@ -112,14 +112,7 @@ fn main() -> ExitCode {
 
 /// The parts that the command line asks for; `None` if it asks for help.
 fn parts() -> Outcome<Option<Vec<String>>> {
-    let mut options = Options::with_words();
-    while let Some(name) = options.next()? {
-        match name.as_str() {
-            "help" => return Ok(None),
-            _ => return Err(options.unknown().into()),
-        }
-    }
-    let parts = options.into_words();
+    let Some(parts) = Options::words()? else { return Ok(None) };
     match parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
         Some(unknown) => Err(format!("{unknown:?} is no part, expected some of {PARTS:?}").into()),
         None => Ok(Some(parts)),

@@ -62,17 +62,11 @@ fn main() -> ExitCode {
 
 /// Atoms of the first group; `None` if the command line asks for help.
 fn first_group() -> Outcome<Option<usize>> {
-    let mut options = Options::with_words();
-    while let Some(name) = options.next()? {
-        match name.as_str() {
-            "help" => return Ok(None),
-            _ => return Err(options.unknown().into()),
-        }
-    }
+    let Some(words) = Options::words()? else { return Ok(None) };
     let wrong = |found: &str| {
         format!("{found:?} is the first group, expected a whole number from 1 to {ATOMS}").into()
     };
-    match options.into_words().as_slice() {
+    match words.as_slice() {
         [] => Ok(Some(FIRST)),
         [first] => match first.parse() {
             Ok(first) if (1..=ATOMS).contains(&first) => Ok(Some(first)),

@@ -61,6 +61,16 @@ impl Options {
         Self { words: Some(Vec::new()), ..Self::from_env() }
     }
 
+    /// The arguments of a program that takes words and no options; `None` if it is asked for help.
+    pub fn words() -> Result<Option<Vec<String>>, Usage> {
+        let mut options = Self::with_words();
+        match options.next()? {
+            None => Ok(options.words),
+            Some(name) if name == "help" => Ok(None),
+            Some(_) => Err(options.unknown()),
+        }
+    }
+
     /// The name of the next option, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<String>, Usage> {
         loop {

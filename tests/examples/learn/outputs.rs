@@ -86,10 +86,10 @@ fn numpy_puts_the_samples_together() {
         }
         let error: f64 =
             rebuilt(&out).iter().zip(&rows).map(|(x, y)| f64::from(x - y).powi(2)).sum();
-        let (found, expected) = ((error / energy).sqrt(), told["relative_error"].as_f64().unwrap());
-        // Rounding beside the mean, in single precision.
-        assert!((found - expected).abs() < 1e-6, "{options:?}: {found}, told {expected}");
-        assert!(found < 0.2, "{options:?}: {found}");
+        let (found, expected) = (error / energy, told["relative_error"].as_f64().unwrap());
+        // Squares of what is left; rounding beside the mean, in single precision, is far below.
+        assert!((found / expected - 1.0).abs() < 1e-3, "{options:?}: {found}, told {expected}");
+        assert!(found < 0.05, "{options:?}: {found}");
     }
 }
 
