@@ -4,6 +4,7 @@
 //! D = numpy.load("dictionary.npy")          # (m, d), row j is atom j
 //! X = scipy.sparse.load_npz("codes.npz")    # CSR, (N, m), row i is sample i
 //! Y = X @ D                                 # (N, d)
+//! Y = X @ D * numpy.load("scale.npy") + numpy.load("mean.npy")   # of a model with scale and mean
 //! ```
 
 use std::io::{self, BufWriter, Write};
@@ -18,6 +19,7 @@ use crate::atomic::write_atomically;
 use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::FileError;
+use crate::kernel;
 use crate::source::NpySource;
 use crate::source::element::{Element, write_values};
 
@@ -45,6 +47,20 @@ pub fn write_dictionary_npy<T: Scalar>(
 /// Those of [`NpySource::open`]; [`FileError::Shape`] without rows, [`FileError::Format`] for a row
 /// that is zero or not finite.
 pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictionary<T>, FileError> {
+    Ok(read_atoms_npy(path)?.0)
+}
+
+/// As [`read_dictionary_npy`], with the norms that were taken out: row j of the file is atom j times
+/// norm j. [`SparseCodes::for_atoms_of_norms`] makes codes for the rows of the file from codes for the
+/// dictionary.
+///
+/// A norm that is 1 but for the rounding of `T` is exactly 1.
+///
+/// # Errors
+/// Those of [`read_dictionary_npy`].
+pub fn read_atoms_npy<T: Scalar>(
+    path: impl AsRef<Path>,
+) -> Result<(Dictionary<T>, Vec<f64>), FileError> {
     let path = path.as_ref();
     let rows = NpySource::open(path)?.into_rows();
     if rows.len() == 0 {
@@ -56,10 +72,46 @@ pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictiona
     for j in 0..rows.len() {
         rows.read_values(j, atoms.col_as_slice_mut(j))?;
     }
-    Dictionary::normalized(atoms).map_err(|error| FileError::Format {
+    let norms = (0..rows.len()).map(|j| norm(atoms.col_as_slice(j))).collect();
+    let dictionary = Dictionary::normalized(atoms).map_err(|error| FileError::Format {
         path: path.to_owned(),
         format: "dictionary",
         reason: error.to_string(),
+    })?;
+    Ok((dictionary, norms))
+}
+
+/// ‖row‖, or 1 if it is that but for rounding.
+fn norm<T: Scalar>(row: &[T]) -> f64 {
+    // Squares of a double may over- or underflow where the double does not.
+    let largest = kernel::largest_magnitude(row).widen();
+    let scale = if largest > 0.0 { largest } else { 1.0 };
+    let norm = scale * row.iter().map(|x| (x.widen() / scale).powi(2)).sum::<f64>().sqrt();
+    if (norm - 1.0).abs() <= 8.0 * T::EPSILON { 1.0 } else { norm }
+}
+
+/// Writes the mean that is subtracted from samples as a `.npy` array of shape (d), in `T`. The file
+/// appears whole or not at all.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_mean_npy<T: Scalar>(path: impl AsRef<Path>, mean: &[T]) -> Result<(), FileError> {
+    write_atomically(path.as_ref(), |file| {
+        write_header(file, float_type::<T>(), &[mean.len()])?;
+        write_values(file, mean)
+    })
+}
+
+/// Writes the scale that centred samples are divided by as a `.npy` array of shape (), which NumPy
+/// takes as a number; in `T`, so that products with arrays of `T` stay in `T`. The file appears whole
+/// or not at all.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_scale_npy<T: Scalar>(path: impl AsRef<Path>, scale: f64) -> Result<(), FileError> {
+    write_atomically(path.as_ref(), |file| {
+        write_header(file, float_type::<T>(), &[])?;
+        write_values(file, &[T::narrow(scale)])
     })
 }
 

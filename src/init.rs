@@ -51,7 +51,7 @@ impl<T: Scalar> Initialisation<T> {
             Self::Samples => {
                 let mut drawn = Drawn::new(source, preprocessing, outliers, seed);
                 let mut filled = 0;
-                let mut seen = HashSet::with_capacity(atoms);
+                let mut seen = HashSet::with_capacity(atoms.min(source.len()));
                 while filled < atoms
                     && let Some(sample) = drawn.next()?
                 {

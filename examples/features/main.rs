@@ -14,6 +14,12 @@ mod dozen;
 mod failure;
 #[path = "../learn/feature.rs"]
 mod feature;
+#[path = "../common/machine.rs"]
+mod machine;
+#[path = "../common/options.rs"]
+mod options;
+#[path = "../common/outputs.rs"]
+mod outputs;
 mod page;
 #[path = "../learn/texts.rs"]
 mod texts;
@@ -57,6 +63,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let texts =
         Texts::read(&arguments.tokens, &arguments.groups, data.len()).map_err(Failure::Run)?;
     let dim = data.dim();
+    let (atoms, sparsity) = match arguments.model {
+        Some(_) => (0, 0),
+        None => (arguments.atoms, arguments.sparsity),
+    };
+    machine::check(dim, atoms, sparsity, data.len()).map_err(Failure::Run)?;
     let mut values = vec![0.0; data.len() * dim];
     data.read(0..data.len(), &mut values)?;
     let files = arguments.data.display().to_string();

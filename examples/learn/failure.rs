@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use dbksvd::Error;
 use dbksvd::error::{FileError, SourceError};
 
+use crate::options::Usage;
+
 /// Parameters of the library that are options of the same name.
 const OPTIONS: [(&str, &str); 9] = [
     ("atoms", "atoms"),
@@ -84,6 +86,12 @@ impl From<Error> for Failure {
             }
             error => Self::Run(error.to_string()),
         }
+    }
+}
+
+impl From<Usage> for Failure {
+    fn from(Usage(message): Usage) -> Self {
+        Self::Usage(message)
     }
 }
 

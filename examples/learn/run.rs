@@ -5,7 +5,7 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, SparseCodes};
+use dbksvd::{Model, ProblemShape, SparseCodes};
 
 use crate::arguments::Arguments;
 use crate::coding::Coding;
@@ -15,16 +15,17 @@ use crate::learning::Learned;
 use crate::outputs::Outputs;
 use crate::progress::Watcher;
 use crate::start::Start;
-use crate::{events, features, learning, table};
+use crate::{events, features, learning, machine, outputs, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
 const ROWS_MEASURED: usize = 65_536;
 
+/// Atoms for each row that is learned from, beyond which `--atoms` must be a mistake.
+const ATOMS_A_ROW: usize = 100;
+
 /// Everything there is to say of a run.
 pub struct Outcome {
     pub model: Model<f32>,
-    /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
     pub fitted: Reconstruction,
@@ -47,10 +48,12 @@ impl Outcome {
 
 /// Learns, measures, writes and tells.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    outputs::keep_apart_from_inputs(arguments)?;
     let dataset = Dataset::open(arguments)?;
     let dim = SampleSource::<f32>::dim(&dataset.source);
     let start = Start::new(arguments, dim, &names(&dataset.source))?;
     // Before anything takes long.
+    check_sizes(arguments, &dataset, &start)?;
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
@@ -66,8 +69,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(failure);
     }
 
-    let outcome = measure(arguments, &dataset, model, best, report)?;
-    outputs.write(&outcome)?;
+    // Before it is measured: whatever fails from here on, it is kept.
+    outputs.write_models(&model, best.as_ref())?;
+    let outcome = measure(arguments, &dataset, model, report)?;
+    outputs.write_codes_and_plots(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
     }
@@ -79,11 +84,26 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say(&outputs.list())
 }
 
+/// Refuses a dictionary that the machine cannot hold, or that the rows could not fill.
+fn check_sizes(arguments: &Arguments, dataset: &Dataset, start: &Start) -> Result<(), Failure> {
+    let ProblemShape { dim, atoms, sparsity, .. } = start.shape;
+    let rows: usize = dataset.learned.iter().map(Range::len).sum();
+    let minibatch = rows.min(arguments.minibatch.unwrap_or(1));
+    machine::check(dim, atoms, sparsity, minibatch).map_err(Failure::Usage)?;
+    let most = rows.saturating_mul(ATOMS_A_ROW);
+    if arguments.atoms.is_some() && start.given.is_none() && atoms > most {
+        return Err(Failure::Usage(format!(
+            "--atoms is {atoms}, expected at most {most} for {rows} rows: the others would be random \
+             directions that no row uses"
+        )));
+    }
+    Ok(())
+}
+
 fn measure(
     arguments: &Arguments,
     dataset: &Dataset,
     model: Model<f32>,
-    best: Option<(Model<f32>, f64)>,
     report: Report,
 ) -> Result<Outcome, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
@@ -102,7 +122,7 @@ fn measure(
     let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
     let coding = coding.seconds();
-    Ok(Outcome { model, best, report, fitted, held_out, codes, coding, coherence })
+    Ok(Outcome { model, report, fitted, held_out, codes, coding, coherence })
 }
 
 /// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each

@@ -159,6 +159,9 @@ where
     ) -> Result<Self, Error> {
         let settings = &config.settings;
         let shape = settings.shape_of(source.dim(), settings.sizes()[0]);
+        // Memory that cannot be had is an error before samples are read, which may take long.
+        drop(config.coder.prepare(&config.backend, &shape)?);
+        drop(config.updater.prepare(&config.backend, &shape)?);
         let preprocessing = match &config.preprocessing {
             Some(given) => given.clone(),
             None => estimate(source, &settings.statistics, settings.seed)?,

@@ -45,7 +45,7 @@ use rayon::prelude::*;
 use super::renewal::{Census, Renewed};
 use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin, project};
 use crate::Scalar;
-use crate::backend::{HostBackend, column_mut};
+use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
@@ -108,7 +108,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             residual: backend.zeros(shape.dim, 0)?,
             index: AtomIndex::default(),
             scratch: Scratch {
-                fresh: Mat::zeros(shape.dim, shape.atoms),
+                fresh: zeros(shape.dim, shape.atoms)?,
                 places: vec![0; shape.atoms],
                 spare: Mat::zeros(shape.dim, 0),
                 products: vec![Products::default(); self.atom_batch.min(shape.atoms)],

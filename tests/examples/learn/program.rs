@@ -93,14 +93,14 @@ impl Bench {
     }
 }
 
-fn samples(rows: usize, dim: usize) -> Vec<f32> {
+pub fn samples(rows: usize, dim: usize) -> Vec<f32> {
     let planted = Planted::new(dim, 24, 3, rows.max(1)).noise(0.05);
     let samples = planted.generate::<f32>().unwrap().samples;
     (0..rows).flat_map(|i| samples.col_as_slice(i).to_vec()).collect()
 }
 
 /// A `.npy` file of f32.
-fn npy(values: &[f32], dim: usize) -> Vec<u8> {
+pub fn npy(values: &[f32], dim: usize) -> Vec<u8> {
     let rows = values.len() / dim;
     let shape = format!("({rows}, {dim})");
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
