@@ -33,7 +33,8 @@ Codes samples with a given dictionary; prints the seconds it took and the error 
 Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE [OPTIONS]
 
   --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy), scaled to norm 1
-  --samples FILE      samples, a row each: .npy or .safetensors
+  --samples FILE      samples, a row each: .npy or .safetensors; doubles are read as f32, which must
+                      be able to tell them apart
   --sparsity K        most atoms a sample; needed unless the dictionary is a model
   --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
   --repeat R          times to code the samples [5]
@@ -174,6 +175,7 @@ fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
     if dim != expected {
         return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
     }
+    source::check_rounding::<f32>(&source).map_err(|error| format!("{name}: {error}"))?;
     let mut values = vec![0.0; dim * samples];
     source.read(0..samples, &mut values)?;
     Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())

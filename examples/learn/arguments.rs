@@ -16,6 +16,7 @@ use crate::failure::Failure;
 pub struct Arguments {
     pub data: Vec<PathBuf>,
     pub tensor: Option<String>,
+    pub precision: Option<Precision>,
     pub eval: Vec<PathBuf>,
     pub held_out: Option<f64>,
     pub dictionary: Option<PathBuf>,
@@ -44,6 +45,13 @@ pub struct Arguments {
     pub json: bool,
 }
 
+/// The numbers that are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    F32,
+    F64,
+}
+
 /// How often to save.
 #[derive(Clone, Copy, Debug)]
 pub enum Often {
@@ -65,6 +73,7 @@ pub fn parse() -> Result<Call, Failure> {
     let mut arguments = Arguments {
         data: Vec::new(),
         tensor: None,
+        precision: None,
         eval: Vec::new(),
         held_out: None,
         dictionary: None,
@@ -105,6 +114,7 @@ pub fn parse() -> Result<Call, Failure> {
             "version" => return Ok(Call::Version),
             "data" => arguments.data.extend(parser.values().map_err(usage)?.map(PathBuf::from)),
             "tensor" => arguments.tensor = Some(text(&name, value()?)?),
+            "precision" => arguments.precision = Some(precision(&text(&name, value()?)?)?),
             "eval" => arguments.eval.extend(parser.values().map_err(usage)?.map(PathBuf::from)),
             "held-out" => arguments.held_out = Some(real(&name, value()?)?),
             "dictionary" => arguments.dictionary = Some(value()?.into()),
@@ -193,6 +203,14 @@ fn threads(count: usize) -> Result<usize, Failure> {
     match count {
         0 => Err(Failure::Usage("--threads is 0, expected at least 1".to_owned())),
         count => Ok(count),
+    }
+}
+
+fn precision(name: &str) -> Result<Precision, Failure> {
+    match name {
+        "f32" => Ok(Precision::F32),
+        "f64" => Ok(Precision::F64),
+        _ => Err(Failure::Usage(format!("--precision is {name:?}, expected f32 or f64"))),
     }
 }
 

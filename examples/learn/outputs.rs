@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use dbksvd::Model;
 use dbksvd::export::{write_codes_npz, write_dictionary_npy};
+use dbksvd::{Model, Scalar};
 
 use crate::failure::Failure;
 use crate::plots;
@@ -26,7 +26,7 @@ impl Outputs {
     }
 
     /// Writes everything; files of these names are replaced.
-    pub fn write(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+    pub fn write<T: Scalar>(&mut self, outcome: &Outcome<T>) -> Result<(), Failure> {
         let Outcome { model, best, report, fitted, codes, .. } = outcome;
         self.write_models(model, best.as_ref())?;
         if let Some(codes) = codes {
@@ -45,10 +45,10 @@ impl Outputs {
     }
 
     /// Writes the model, and the one that did best on held-out rows if it is another.
-    pub fn write_models(
+    pub fn write_models<T: Scalar>(
         &mut self,
-        model: &Model<f32>,
-        best: Option<&(Model<f32>, f64)>,
+        model: &Model<T>,
+        best: Option<&(Model<T>, f64)>,
     ) -> Result<(), Failure> {
         let (atoms, dim) = (model.atoms(), model.dim());
         model.save(self.path("dictionary.safetensors", "the model: `Model::load`"))?;

@@ -5,9 +5,9 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, SparseCodes};
+use dbksvd::{Model, Scalar, SparseCodes};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Precision};
 use crate::coding::Coding;
 use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
@@ -21,40 +21,47 @@ use crate::{events, features, learning, table};
 const ROWS_MEASURED: usize = 65_536;
 
 /// Everything there is to say of a run.
-pub struct Outcome {
-    pub model: Model<f32>,
+pub struct Outcome<T: Scalar> {
+    pub model: Model<T>,
     /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
+    pub best: Option<(Model<T>, f64)>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
     pub fitted: Reconstruction,
     /// On rows not learned from, by the final dictionary.
     pub held_out: Option<Reconstruction>,
     /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
-    pub codes: Option<SparseCodes<f32>>,
+    pub codes: Option<SparseCodes<T>>,
     /// Of the coding after learning.
     pub coding: Seconds,
     /// Largest |cos| of two atoms.
     pub coherence: f64,
 }
 
-impl Outcome {
+impl<T: Scalar> Outcome<T> {
     /// The time that the call was made for.
     pub fn seconds(&self) -> Seconds {
         if self.report.epochs.is_empty() { self.coding } else { self.report.seconds }
     }
 }
 
-/// Learns, measures, writes and tells.
+/// Learns, measures, writes and tells, in the precision of the data unless another is asked for.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dataset = Dataset::open(arguments)?;
-    let dim = SampleSource::<f32>::dim(&dataset.source);
-    let start = Start::new(arguments, dim, &names(&dataset.source))?;
+    match arguments.precision.unwrap_or_else(|| dataset.precision()) {
+        Precision::F32 => run_in::<f32>(arguments, &dataset),
+        Precision::F64 => run_in::<f64>(arguments, &dataset),
+    }
+}
+
+fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failure> {
+    let dim = SampleSource::<T>::dim(&dataset.source);
+    let start = Start::<T>::new(arguments, dim, &names(&dataset.source))?;
     // Before anything takes long.
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
-    let learned = learning::learn(arguments, start, &dataset, &mut watcher);
+    let learned = learning::learn(arguments, start, dataset, &mut watcher);
     watcher.finish()?;
     let Learned { model, best, report, failure } = learned?;
     if let Some(failure) = failure {
@@ -66,12 +73,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(failure);
     }
 
-    let outcome = measure(arguments, &dataset, model, best, report)?;
+    let outcome = measure(arguments, dataset, model, best, report)?;
     outputs.write(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
     }
-    say(&table::table(&dataset, &outcome))?;
+    say(&table::table(dataset, &outcome))?;
     if let Some(codes) = &outcome.codes {
         let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
         say(&features::features(codes, texts))?;
@@ -79,20 +86,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say(&outputs.list())
 }
 
-fn measure(
+fn measure<T: Scalar>(
     arguments: &Arguments,
     dataset: &Dataset,
-    model: Model<f32>,
-    best: Option<(Model<f32>, f64)>,
+    model: Model<T>,
+    best: Option<(Model<T>, f64)>,
     report: Report,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome<T>, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
     let mut codes = arguments.codes.then(|| coding.none());
     let (mut fitted, mut held_out) = (coding.nothing(), coding.nothing());
     for (range, is_held_out) in dataset.parts() {
         let measured = if is_held_out { &mut held_out } else { &mut fitted };
         let keep = if dataset.eval.is_none() { codes.as_mut() } else { None };
-        let rows = Subset::new::<f32>(&dataset.source, vec![few(arguments, range)])?;
+        let rows = Subset::new::<T>(&dataset.source, vec![few(arguments, range)])?;
         coding.measure(&rows, measured, keep)?;
     }
     if let (Some(_), Some(rows)) = (&dataset.eval, dataset.held_out()?) {
