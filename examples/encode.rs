@@ -158,6 +158,9 @@ fn model(arguments: &Arguments) -> Outcome<Model<f32>> {
             let sparsity = sparsity.unwrap_or(model.sparsity());
             Ok(model.with_sparsity(sparsity)?)
         }
+        _ if path.is_dir() => {
+            Err(format!("{}: a directory, expected a file", path.display()).into())
+        }
         _ => {
             let name = path.display();
             Err(format!("{name}: a dictionary's extension is .npy or .safetensors").into())
@@ -175,10 +178,18 @@ fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
     if dim != expected {
         return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
     }
-    source::check_rounding::<f32>(&source).map_err(|error| format!("{name}: {error}"))?;
+    source::check_rounding::<f32>(&source).map_err(|error| in_file(path, error))?;
     let mut values = vec![0.0; dim * samples];
     source.read(0..samples, &mut values)?;
     Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+/// An error of the samples, which names their file.
+fn in_file(path: &Path, error: dbksvd::Error) -> Box<dyn Error + Send + Sync> {
+    match error {
+        dbksvd::Error::Rounding { .. } => format!("{}: {error}", path.display()).into(),
+        error => error.into(),
+    }
 }
 
 impl Times {

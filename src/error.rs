@@ -69,8 +69,8 @@ pub enum Error {
     /// are no longer what they were.
     #[error(
         "sample {sample}: coordinate {coordinate} is {value:e}, and rounding to f32 would change the \
-         samples by {:.1e} of their spread: read them as f64, or subtract the mean beforehand",
-        share
+         samples by {:.1}% of their variance: read them as f64, or subtract the mean beforehand",
+        100.0 * share
     )]
     Rounding {
         /// Index in its source of a sample that is typical of all.
@@ -193,7 +193,7 @@ pub enum FileError {
         "{}: {} bytes after the array: its header promises {promised} bytes, the file holds \
          {found} (save each array to a file of its own)",
         path.display(),
-        found - promised
+        found.saturating_sub(*promised)
     )]
     Trailing {
         /// The file.

@@ -72,6 +72,10 @@ impl<T: Scalar> Start<T> {
                 }
                 (model.dictionary().clone(), model.preprocessing().clone())
             }
+            _ if path.is_dir() => {
+                let name = path.display();
+                return Err(Failure::Run(format!("{name}: a directory, expected a file")));
+            }
             _ => {
                 let name = path.display();
                 return Err(Failure::Run(format!(
