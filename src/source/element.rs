@@ -23,6 +23,8 @@ pub(crate) enum Element {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByteOrder {
     Little,
+    /// Only `.npy` files have it.
+    #[cfg(feature = "npy")]
     Big,
 }
 
@@ -31,6 +33,16 @@ impl ByteOrder {
     #[cfg(feature = "npy")]
     pub(crate) const NATIVE: Self =
         if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+
+    /// Puts numbers of `size` bytes from this order into that of little-endian ones.
+    pub(crate) fn make_little(self, bytes: &mut [u8], size: usize) {
+        #[cfg(feature = "npy")]
+        if self == Self::Big {
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        #[cfg(not(feature = "npy"))]
+        let _ = (bytes, size);
+    }
 }
 
 impl Element {

@@ -164,9 +164,7 @@ impl RowFile {
         for values in into.chunks_mut(BUFFER / size) {
             let bytes = &mut buffer[..values.len() * size];
             read_exact_at(file, bytes, offset).map_err(|error| self.failed(file, error))?;
-            if self.order == ByteOrder::Big {
-                bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-            }
+            self.order.make_little(bytes, size);
             if let Some(narrowing) = &mut narrowing {
                 narrowing.check(bytes).map_err(|problem| problem.in_file(&self.path))?;
             }
