@@ -41,7 +41,8 @@ Codes samples with a given dictionary; prints the seconds it took and the error 
 Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE [OPTIONS]
 
   --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy) of any norm but 0
-  --samples FILE      samples, a row each: .npy or .safetensors
+  --samples FILE      samples, a row each: .npy or .safetensors; doubles are read as f32, which must
+                      be able to tell them apart
   --sparsity K        most atoms a sample; needed unless the dictionary is a model
   --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
   --repeat R          times to code the samples [5]
@@ -166,6 +167,9 @@ fn model(arguments: &Arguments) -> Outcome<Given> {
             let sparsity = sparsity.unwrap_or(model.sparsity());
             Ok(Given { model: model.with_sparsity(sparsity)?, norms: None })
         }
+        _ if path.is_dir() => {
+            Err(format!("{}: a directory, expected a file", path.display()).into())
+        }
         _ => {
             let name = path.display();
             Err(format!("{name}: a dictionary's extension is .npy or .safetensors").into())
@@ -183,10 +187,19 @@ fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
     if dim != expected {
         return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
     }
-    machine::check(dim, model.atoms(), model.sparsity(), samples)?;
+    machine::check::<f32>(dim, model.atoms(), model.sparsity(), samples)?;
+    source::check_rounding::<f32>(&source).map_err(|error| in_file(path, error))?;
     let mut values = vec![0.0; dim * samples];
     source.read(0..samples, &mut values)?;
     Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+/// An error of the samples, which names their file.
+fn in_file(path: &Path, error: dbksvd::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        dbksvd::Error::Rounding { .. } => format!("{}: {error}", path.display()).into(),
+        error => error.into(),
+    }
 }
 
 impl Times {

@@ -77,7 +77,7 @@ fn run(arguments: Arguments) -> Outcome<()> {
 /// Generates, learns, and prints a row of the table after every epoch.
 fn recover(arguments: &Arguments) -> Outcome<()> {
     let &Arguments { dim, atoms, sparsity, samples, noise, kind, sign, epochs, .. } = arguments;
-    machine::check(dim, atoms, sparsity, samples)?;
+    machine::check::<f32>(dim, atoms, sparsity, samples)?;
     let seed = arguments.seed;
     let problem = Planted::new(dim, atoms, sparsity, samples);
     let data = problem.noise(noise).kind(kind).sign(sign).seed(seed).generate::<f32>()?;

@@ -174,6 +174,7 @@ fn compare(sae: Sae<f32>, samples: &Mat<f32>, k: usize) -> Outcome<()> {
 /// The rows of a file as columns.
 fn rows(path: &Path) -> Outcome<Mat<f32>> {
     let file = source::open(path, None)?;
+    source::check_rounding::<f32>(&file)?;
     let mut values = vec![0.0; file.len() * file.dim()];
     file.read(0..file.len(), &mut values)?;
     Ok(Mat::from_fn(file.dim(), file.len(), |r, i| values[i * file.dim() + r]))

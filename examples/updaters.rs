@@ -87,7 +87,7 @@ fn compare(arguments: &Arguments) -> Outcome<()> {
     let samples = embeddings()?;
     let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
     let Arguments { atoms, sparsity, seeds, .. } = arguments;
-    machine::check(train.nrows(), *atoms, *sparsity, train.ncols())?;
+    machine::check::<f32>(train.nrows(), *atoms, *sparsity, train.ncols())?;
     println!("MiniLM: d {}, m {atoms}, k {sparsity}, N {}", train.nrows(), train.ncols());
     println!(
         "means of {seeds} seeds, least to most; time of an epoch: that of `KSvd::new()` is 1, {} threads\n",

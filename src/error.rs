@@ -65,6 +65,23 @@ pub enum Error {
         /// The value found there.
         value: f64,
     },
+    /// Samples stored as f64 differ by so little, compared with their size, that rounded to f32 they
+    /// are no longer what they were.
+    #[error(
+        "sample {sample}: coordinate {coordinate} is {value:e}, and rounding to f32 would change the \
+         samples by {:.1}% of their variance: read them as f64, or subtract the mean beforehand",
+        100.0 * share
+    )]
+    Rounding {
+        /// Index in its source of a sample that is typical of all.
+        sample: usize,
+        /// Index of the coordinate within the sample that loses most.
+        coordinate: usize,
+        /// Its value.
+        value: f64,
+        /// Σ‖y − round(y)‖² over half the squared distances of pairs of samples; the median of pairs.
+        share: f64,
+    },
     /// An atom of a given dictionary holds a NaN or an infinity.
     #[error("atom {atom} is not finite: coordinate {coordinate} is {value}")]
     NotFiniteAtom {
@@ -170,6 +187,47 @@ pub enum FileError {
         promised: u64,
         /// Bytes the file holds.
         found: u64,
+    },
+    /// The file holds more bytes than its array, which the format has no use for.
+    #[error(
+        "{}: {} bytes after the array: its header promises {promised} bytes, the file holds \
+         {found} (save each array to a file of its own)",
+        path.display(),
+        found.saturating_sub(*promised)
+    )]
+    Trailing {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the header promises.
+        promised: u64,
+        /// Bytes the file holds, which are more.
+        found: u64,
+    },
+    /// The path stands for something that is not a regular file, and so cannot be read by ranges.
+    #[error("{}: {kind}, expected a regular file, whose ranges can be read", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it stands for: `a directory`, `a pipe`, `a socket` or `a device`.
+        kind: &'static str,
+    },
+    /// A row of f64 numbers is lost when it is rounded to f32.
+    #[error(
+        "{}: row {row}: coordinate {coordinate} is {value:e}: {loss}; read the file as f64, or scale \
+         the data",
+        path.display()
+    )]
+    Narrowing {
+        /// The file.
+        path: PathBuf,
+        /// Index of the row.
+        row: usize,
+        /// Index within the row of the number that is furthest out of range.
+        coordinate: usize,
+        /// That number.
+        value: f64,
+        /// What would become of it, or of the row.
+        loss: &'static str,
     },
     /// The file is not of the format expected, or its header makes no sense.
     #[error("{}: not a valid {format} file: {reason}", path.display())]

@@ -38,13 +38,15 @@ pub fn write_dictionary_npy<T: Scalar>(
     })
 }
 
-/// Reads a dictionary from a `.npy` array of shape (m, d) of f16, f32 or f64, row j being atom j.
+/// Reads a dictionary from a `.npy` array of shape (m, d), row j being atom j, of any type that
+/// [`NpySource`] reads.
 ///
 /// Rows may have any norm but 0 and are scaled to norm 1, so values that were of unit norm may
 /// change in their last bits (`Model::save` and `Model::load` keep every bit).
 ///
 /// # Errors
-/// Those of [`NpySource::open`]; [`FileError::Shape`] without rows, [`FileError::Format`] for a row
+/// Those of [`NpySource::open`]; [`FileError::Shape`] for an array of another rank or without rows,
+/// [`FileError::Narrowing`] for f64 rows that `T` cannot hold, [`FileError::Format`] for a row
 /// that is zero or not finite.
 pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictionary<T>, FileError> {
     Ok(read_atoms_npy(path)?.0)
@@ -63,6 +65,10 @@ pub fn read_atoms_npy<T: Scalar>(
 ) -> Result<(Dictionary<T>, Vec<f64>), FileError> {
     let path = path.as_ref();
     let rows = NpySource::open(path)?.into_rows();
+    if rows.shape().len() != 2 {
+        let (path, found) = (path.to_owned(), rows.shape().to_vec());
+        return Err(FileError::Shape { path, found, expected: "(m, d)".to_owned() });
+    }
     if rows.len() == 0 {
         let (path, found) = (path.to_owned(), vec![0, rows.dim()]);
         let expected = "(m, d) with m at least 1".to_owned();

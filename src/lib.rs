@@ -81,7 +81,8 @@
 //!
 //! Samples are to be finite, and of a root mean square norm, over a minibatch, of 10⁻¹⁵ to 10¹⁵ in
 //! `f32` (10⁻¹⁴⁰ to 10¹⁴⁰ in `f64`), or zero: outside, squares over- and underflow, and an error
-//! says so.
+//! says so. Files of f64 are rounded where the scalar is `f32`; what that would lose is an error too
+//! ([`source::check_rounding`]).
 //!
 //! # Memory
 //!

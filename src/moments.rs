@@ -62,20 +62,15 @@ impl Moments {
         self.error += other.error;
     }
 
-    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖².
+    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: a share of no variance is not a number, even without an error, since
+    /// samples that are all equal say nothing of the atoms.
     pub(crate) fn fvu(&self) -> f64 {
-        self.share_of(self.scatter)
+        self.error / self.scatter
     }
 
-    /// Σ‖y − ŷ‖² / Σ‖y‖².
+    /// Σ‖y − ŷ‖² / Σ‖y‖²: NaN without samples, and 0 for zeros that are reproduced.
     pub(crate) fn relative_error(&self) -> f64 {
-        self.share_of(self.energy)
-    }
-
-    /// NaN without samples, 0 without error, and infinite for an error where there is nothing to
-    /// explain.
-    fn share_of(&self, total: f64) -> f64 {
-        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / total }
+        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / self.energy }
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::fs;
 
-/// Why a dictionary of `atoms` atoms of dimension `dim` cannot be had here, or codes with at most
-/// `sparsity` atoms of `rows` rows that are in memory at the same time.
+/// Why a dictionary of `atoms` atoms of dimension `dim` in `T` cannot be had here, or codes with at
+/// most `sparsity` atoms of `rows` rows that are in memory at the same time.
 ///
 /// What is counted is the least that learning and coding take: the crate's documentation has the
 /// whole formula. The system may allow more than there is and end the program later, without a word.
-pub fn check(dim: usize, atoms: usize, sparsity: usize, rows: usize) -> Result<(), String> {
+pub fn check<T>(dim: usize, atoms: usize, sparsity: usize, rows: usize) -> Result<(), String> {
     let Some(memory) = memory() else { return Ok(()) };
     let [dim, sparsity, memory] = [dim as f64, sparsity as f64, memory as f64];
     let threads = rayon::current_num_threads() as f64;
-    // In single precision: three dictionaries, and for every thread the correlations of 128 samples
-    // with all atoms.
-    let of_atom = 4.0 * (3.0 * dim + 128.0 * threads);
-    let of_row = 4.0 * dim + 8.0 * sparsity;
+    let of_number = size_of::<T>() as f64;
+    // Three dictionaries, and for every thread the correlations of 128 samples with all atoms.
+    let of_atom = of_number * (3.0 * dim + 128.0 * threads);
+    // The sample, and its coefficients with the indices of their atoms.
+    let of_row = of_number * dim + (of_number + 4.0) * sparsity;
     let gibibytes = |bytes: f64| bytes / f64::from(1 << 30);
     let of_both = [(atoms, of_atom, "atoms"), (rows, of_row, "rows in memory")];
     for (count, bytes, what) in of_both {

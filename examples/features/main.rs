@@ -67,12 +67,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(_) => (0, 0),
         None => (arguments.atoms, arguments.sparsity),
     };
-    machine::check(dim, atoms, sparsity, data.len()).map_err(Failure::Run)?;
-    let mut values = vec![0.0; data.len() * dim];
-    data.read(0..data.len(), &mut values)?;
+    machine::check::<f32>(dim, atoms, sparsity, data.len()).map_err(Failure::Run)?;
     let files = arguments.data.display().to_string();
     let in_file =
         |error: Error| Failure::in_files(error, &files, |row| Some((&*arguments.data, row)));
+    source::check_rounding::<f32>(&data).map_err(in_file)?;
+    let mut values = vec![0.0; data.len() * dim];
+    data.read(0..data.len(), &mut values)?;
 
     let model = match &arguments.model {
         Some(path) => Model::<f32>::load(path)?,

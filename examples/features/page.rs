@@ -110,10 +110,10 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
 
 /// Its usage, strength, tokens with counts, and strongest rows with coefficients.
 fn side_of(side: &Feature, texts: &Texts, rows: &BTreeMap<usize, usize>) -> Value {
-    let top = side.top.iter().map(|&(row, value)| json!([rows[&row], rounded(value.into())]));
+    let top = side.top.iter().map(|&(row, value)| json!([rows[&row], rounded(value)]));
     json!({
         "uses": side.uses,
-        "strength": rounded(strength(side).into()),
+        "strength": rounded(strength(side)),
         "tokens": counted_tokens(side.rows(), texts),
         "top": top.collect::<Vec<Value>>(),
     })

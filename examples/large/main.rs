@@ -82,7 +82,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let Arguments { samples, dim, atoms, sparsity, .. } = *arguments;
     // Before a large file is written.
     let minibatch = learner(arguments, samples)?.minibatch(samples);
-    machine::check(dim, atoms, sparsity, minibatch)?;
+    machine::check::<f32>(dim, atoms, sparsity, minibatch)?;
     let (path, is_temporary) = match &arguments.file {
         Some(path) => (path.clone(), false),
         None => (std::env::temp_dir().join(format!("large-{}.npy", std::process::id())), true),

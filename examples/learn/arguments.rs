@@ -33,6 +33,7 @@ const OF_LEARNING: [&str; 9] = [
 pub struct Arguments {
     pub data: Vec<PathBuf>,
     pub tensor: Option<String>,
+    pub precision: Option<Precision>,
     pub eval: Vec<PathBuf>,
     pub held_out: Option<f64>,
     pub dictionary: Option<PathBuf>,
@@ -61,6 +62,13 @@ pub struct Arguments {
     pub json: bool,
 }
 
+/// The numbers that are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    F32,
+    F64,
+}
+
 /// How often to save.
 #[derive(Clone, Copy, Debug)]
 pub enum Often {
@@ -81,6 +89,7 @@ impl Default for Arguments {
         Self {
             data: Vec::new(),
             tensor: None,
+            precision: None,
             eval: Vec::new(),
             held_out: None,
             dictionary: None,
@@ -150,6 +159,10 @@ fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<
     match name {
         "data" => arguments.data.extend(options.paths()?),
         "tensor" => arguments.tensor = Some(options.text()?),
+        "precision" => {
+            let precisions = [("f32", Precision::F32), ("f64", Precision::F64)];
+            arguments.precision = Some(options.choice(&precisions)?);
+        }
         "eval" => arguments.eval.extend(options.paths()?),
         "held-out" => {
             let expected = "a share of the rows, above 0 and below 1";

@@ -1,5 +1,6 @@
 //! `--json`: an object a line. Numbers that are not finite are null.
 
+use dbksvd::Scalar;
 use dbksvd::learn::{EpochReport, Evaluation};
 use dbksvd::metrics::Reconstruction;
 use serde_json::json;
@@ -30,7 +31,7 @@ pub fn evaluation(evaluation: &Evaluation) -> Result<(), Failure> {
 }
 
 /// The run is over.
-pub fn result(outcome: &Outcome) -> Result<(), Failure> {
+pub fn result<T: Scalar>(outcome: &Outcome<T>) -> Result<(), Failure> {
     let Outcome { model, report, fitted, held_out, coherence, .. } = outcome;
     let seconds = outcome.seconds();
     print(&json!({

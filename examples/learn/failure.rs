@@ -67,6 +67,11 @@ impl Failure {
                 let error = Error::NotFinite { sample, coordinate, value };
                 Self::Run(format!("{}: {error}", path.display()))
             }
+            Error::Rounding { sample, coordinate, value, share } => {
+                let (path, sample) = locate(sample).unwrap_or((Path::new(files), sample));
+                let error = Error::Rounding { sample, coordinate, value, share };
+                Self::Run(format!("{}: {error}", path.display()))
+            }
             Error::NoSamples { .. } => Self::Run(format!("{files}: {error}")),
             error => error.into(),
         }

@@ -9,9 +9,11 @@ Without arguments it learns one of the transformer embeddings shipped in data/, 
 Usage: learn [OPTIONS]        (cargo run --release --example learn -- [OPTIONS])
 
 What to learn from
-  --data FILE...     samples, a row each: .npy or .safetensors, f16, f32 or f64 (also bf16); files,
-                     directories and patterns ('acts/*.npy') are taken as one, in this order
-  --tensor NAME      the tensor of .safetensors files; needed if they have several matrices
+  --data FILE...     samples, a row each: .npy or .safetensors of f16, bf16, f32 or f64; files,
+                     directories and patterns ('acts/*.npy') are taken as one, in this order, hidden
+                     files left out; an array of shape (B, S, d) is B S rows
+  --tensor NAME      the tensor of .safetensors files; needed if several may be the samples
+  --precision P      f32 or f64, for reading and all that follows    [f64 if all data are, else f32]
   --eval FILE...     rows to measure on that are not learned from (and the rows of codes.npz)
   --held-out SHARE   or this share of the rows, above 0 and below 1, in blocks spread by the seed;
                      not with --eval

@@ -4,7 +4,7 @@ use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Error, Initialisation, Model};
+use dbksvd::{DbKsvd, Error, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Often};
 use crate::dataset::{self, Dataset};
@@ -15,10 +15,10 @@ use crate::start::{Given, Start};
 const NEARLY_DONE: f64 = 0.8;
 
 /// What learning gave.
-pub struct Learned {
-    pub model: Model<f32>,
+pub struct Learned<T: Scalar> {
+    pub model: Model<T>,
     /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
+    pub best: Option<(Model<T>, f64)>,
     pub report: Report,
     /// What failed, if that ended the run; the models are those of the steps before.
     pub failure: Option<Failure>,
@@ -30,12 +30,12 @@ pub fn coder(arguments: &Arguments) -> BatchOmp {
 }
 
 /// Learns from the rows of `dataset`, telling `observer`.
-pub fn learn(
+pub fn learn<T: Scalar>(
     arguments: &Arguments,
-    start: Start,
+    start: Start<T>,
     dataset: &Dataset,
-    observer: &mut dyn Observer<f32>,
-) -> Result<Learned, Failure> {
+    observer: &mut dyn Observer<T>,
+) -> Result<Learned<T>, Failure> {
     if let (Some(0), Some(given)) = (arguments.epochs, &start.given)
         && !given.is_preprocessed_anew
         && given.dictionary.atoms() == start.shape.atoms
@@ -65,13 +65,13 @@ pub fn learn(
     Ok(Learned { model, best, report, failure: failure.map(in_rows) })
 }
 
-fn learner(arguments: &Arguments, start: Start) -> Result<DbKsvd<Faer<f32>>, Failure> {
+fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<Faer<T>>, Failure> {
     let Start { shape, given } = start;
     let mut updater = KSvd::new();
     if let Some(atoms) = arguments.atom_batch {
         updater = updater.atom_batch(atoms);
     }
-    let mut builder = DbKsvd::builder(shape.atoms, shape.sparsity)
+    let mut builder = DbKsvd::builder_on(Faer::default(), shape.atoms, shape.sparsity)
         .sign(shape.sign)
         .seed(arguments.seed)
         .center(arguments.center)

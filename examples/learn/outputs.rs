@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dbksvd::Model;
 use dbksvd::export::{write_codes_npz, write_dictionary_npy, write_mean_npy, write_scale_npy};
+use dbksvd::{Model, Scalar};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -63,7 +63,10 @@ impl Outputs {
     }
 
     /// Writes what is measured with the models, after these.
-    pub fn write_codes_and_plots(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+    pub fn write_codes_and_plots<T: Scalar>(
+        &mut self,
+        outcome: &Outcome<T>,
+    ) -> Result<(), Failure> {
         let Outcome { model, report, fitted, codes, .. } = outcome;
         if let Some(codes) = codes {
             let (rows, atoms) = (codes.samples(), model.atoms());
@@ -82,10 +85,10 @@ impl Outputs {
 
     /// Writes the model, and the one that did best on held-out rows if it is another, in place of all
     /// that an earlier run wrote: its codes would not be of this dictionary.
-    pub fn write_models(
+    pub fn write_models<T: Scalar>(
         &mut self,
-        model: &Model<f32>,
-        best: Option<&(Model<f32>, f64)>,
+        model: &Model<T>,
+        best: Option<&(Model<T>, f64)>,
     ) -> Result<(), Failure> {
         let (atoms, dim) = (model.atoms(), model.dim());
         // Nothing of an earlier run is lost unless a new model is safely there.
@@ -100,7 +103,7 @@ impl Outputs {
         let scale = model.preprocessing().scale();
         if scale != 1.0 {
             let path = self.path("scale.npy", "the scale that was divided by, (), for NumPy");
-            write_scale_npy::<f32>(path, scale)?;
+            write_scale_npy::<T>(path, scale)?;
         }
         if let Some((best, fvu)) = best {
             let what = format!("the model that did best on held-out rows, FVU {fvu:.4}");

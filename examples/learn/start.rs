@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dbksvd::export::read_dictionary_npy;
-use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Sign};
+use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Scalar, Sign};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -12,20 +12,20 @@ const ATOMS: usize = 1024;
 const SPARSITY: usize = 16;
 
 /// A given dictionary, with what its file says besides.
-pub struct Given {
-    pub dictionary: Dictionary<f32>,
-    pub preprocessing: Preprocessing<f32>,
+pub struct Given<T: Scalar> {
+    pub dictionary: Dictionary<T>,
+    pub preprocessing: Preprocessing<T>,
     /// Whether the arguments ask for statistics of the data instead.
     pub is_preprocessed_anew: bool,
 }
 
 /// What learning starts from.
-pub struct Start {
+pub struct Start<T: Scalar> {
     pub shape: ProblemShape,
-    pub given: Option<Given>,
+    pub given: Option<Given<T>>,
 }
 
-impl Start {
+impl<T: Scalar> Start<T> {
     /// What the arguments say, completed by `--dictionary` and the defaults, for rows of
     /// dimension `dim`.
     pub fn new(arguments: &Arguments, dim: usize, data: &str) -> Result<Self, Failure> {
@@ -65,12 +65,16 @@ impl Start {
         let (dictionary, preprocessing) = match extension.as_deref() {
             Some("npy") => (read_dictionary_npy(path)?, Preprocessing::none()),
             Some("safetensors") => {
-                let model = Model::<f32>::load(path)?;
+                let model = Model::<T>::load(path)?;
                 self.shape.sparsity = arguments.sparsity.unwrap_or(model.sparsity());
                 if model.sign() == Sign::NonNegative {
                     self.shape.sign = Sign::NonNegative;
                 }
                 (model.dictionary().clone(), model.preprocessing().clone())
+            }
+            _ if path.is_dir() => {
+                let name = path.display();
+                return Err(Failure::Run(format!("{name}: a directory, expected a file")));
             }
             _ => {
                 let name = path.display();
@@ -90,7 +94,7 @@ impl Start {
     fn accept(
         &mut self,
         arguments: &Arguments,
-        given: Given,
+        given: Given<T>,
         path: &Path,
         data: &str,
     ) -> Result<(), Failure> {

@@ -3,16 +3,16 @@
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
 
-use dbksvd::Sign;
 use dbksvd::learn::StopReason;
 use dbksvd::metrics::Reconstruction;
+use dbksvd::{Scalar, Sign};
 
 use crate::dataset::{Dataset, names};
 use crate::memory::peak_rss_bytes;
 use crate::run::Outcome;
 
 /// What was learned from what, how well it does, and what it took.
-pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
+pub fn table<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     let mut text = heading(dataset, outcome);
     let Outcome { fitted, held_out, coherence, coding, .. } = outcome;
     let mut row = |name: &str, value: &dyn Fn(&Reconstruction) -> String| {
@@ -21,8 +21,8 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     };
     row("rows", &|measured| thousands(measured.samples()));
-    row("FVU", &|measured| format!("{:.4}", measured.fvu()));
-    row("explained variance", &|measured| format!("{:.4}", measured.explained_variance()));
+    row("FVU", &|measured| share(measured.fvu()));
+    row("explained variance", &|measured| share(measured.explained_variance()));
     row("relative error", &|measured| format!("{:.4}", measured.relative_error()));
     row("L0", &|measured| format!("{:.2}", measured.l0()));
     row("dead atoms", &|measured| thousands(measured.dead_atoms().count()));
@@ -53,7 +53,12 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
     text
 }
 
-fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
+/// A share of the variance. Rows that are all equal have none.
+fn share(share: f64) -> String {
+    if share.is_finite() { format!("{share:.4}") } else { "no variance".to_owned() }
+}
+
+fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     let Outcome { model, report, .. } = outcome;
     let sign = match model.sign() {
         Sign::Signed => "",
@@ -72,6 +77,9 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
         spans(&dataset.learned),
         names(&dataset.source),
     );
+    if let Some(reshaped) = dataset.reshaped() {
+        let _ = writeln!(text, "  {reshaped}");
+    }
     if let Some(eval) = &dataset.eval {
         let rows = spans(std::slice::from_ref(&(0..eval.samples())));
         let _ = writeln!(text, "  measured on rows {rows} of {}", names(eval));

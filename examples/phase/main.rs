@@ -38,7 +38,7 @@ fn run(arguments: Arguments) -> Outcome<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
     let most = |sizes: &[usize]| sizes.iter().copied().max().unwrap_or(0);
     let (sparsity, samples) = (most(&arguments.sparsities), most(&arguments.samples));
-    pool.install(|| machine::check(arguments.dim, arguments.atoms, sparsity, samples))?;
+    pool.install(|| machine::check::<f32>(arguments.dim, arguments.atoms, sparsity, samples))?;
     let start = Instant::now();
     let cells = pool.install(|| measure(&arguments))?;
     let certainties: Vec<Certainty> = pool.install(|| {

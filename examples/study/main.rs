@@ -51,7 +51,7 @@ fn run(arguments: Arguments) -> Outcome<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     pool.install(|| {
         let most = arguments.sparsities.iter().copied().max().unwrap_or(1);
-        machine::check(data.dim(), arguments.atoms, most, data.all().ncols())
+        machine::check::<f32>(data.dim(), arguments.atoms, most, data.all().ncols())
     })?;
     pool.install(|| match &arguments.prepare {
         Some(folder) => prepare::prepare(folder, &arguments, &data),

@@ -46,7 +46,7 @@ fn truth(arguments: Arguments) -> Outcome<()> {
 /// A line for each seed, and one for all.
 fn generated(arguments: &Arguments) -> Outcome<()> {
     let most = arguments.samples.max(arguments.evaluation);
-    machine::check(arguments.dim, arguments.atoms, SPARSITY, most)?;
+    machine::check::<f32>(arguments.dim, arguments.atoms, SPARSITY, most)?;
     let mut table = Table::default();
     println!("{}", Table::heading());
     for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {

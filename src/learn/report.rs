@@ -38,8 +38,8 @@ pub struct EpochReport {
     /// Samples coded.
     pub samples: usize,
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖², defined as
-    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): infinite for an error on
-    /// samples that are all equal.
+    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): for samples that are all equal NaN
+    /// without an error, and infinite with one.
     pub fvu: f64,
     /// Σ‖y − ŷ‖² / Σ‖y‖², of the centred samples if the mean is subtracted.
     pub relative_error: f64,

@@ -134,21 +134,22 @@ impl Reconstruction {
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: 0 is perfect, 1 is what the mean
     /// alone achieves, and worse is possible.
     ///
-    /// For samples that are all equal (a single one, say) it is 0 if they are reproduced exactly
-    /// and infinite otherwise; without samples NaN.
+    /// Samples that are all equal (a single one, say) have no variance, of which nothing can be
+    /// explained: it is NaN if they are reproduced exactly, as it is without samples, and infinite
+    /// otherwise.
     #[must_use]
     pub fn fvu(&self) -> f64 {
         self.moments.fvu()
     }
 
-    /// Explained variance, 1 − [`fvu`](Self::fvu).
+    /// Explained variance, 1 − [`fvu`](Self::fvu): NaN or −∞ where there is none.
     #[must_use]
     pub fn explained_variance(&self) -> f64 {
         1.0 - self.fvu()
     }
 
     /// Σ‖y − ŷ‖² / Σ‖y‖²: 0 is perfect, 1 is what empty codes achieve. For samples that are all
-    /// zero it is 0 or infinite as [`fvu`](Self::fvu) is; without samples NaN.
+    /// zero it is 0 if they are reproduced exactly and infinite otherwise; without samples NaN.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
         self.moments.relative_error()

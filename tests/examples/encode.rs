@@ -240,3 +240,31 @@ fn codes_are_of_the_atoms_that_were_given() {
         assert!(error.contains(part) && error.contains("wrong.npy"), "{name}: {error}");
     }
 }
+
+/// Doubles that single precision, in which samples are coded, cannot hold or tell apart.
+#[test]
+fn doubles_that_would_be_lost_are_refused() {
+    let bench = Bench::new();
+    let samples = bench.samples();
+    let cases: [(fn(f64) -> f64, &str); 3] = [
+        (|x| x + 1e9, "rounding to f32 would change"),
+        (|x| x * 1e-60, "would take for zero"),
+        (|x| x * 1e40, "finite, but beyond f32"),
+    ];
+    for (change, message) in cases {
+        let shape = format!("({SAMPLES}, {DIM})");
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        for i in 0..SAMPLES {
+            let sample = samples.col_as_slice(i).iter();
+            bytes.extend(sample.flat_map(|&x| change(f64::from(x)).to_le_bytes()));
+        }
+        fs::write(bench.path("doubles.npy"), bytes).unwrap();
+        let (atoms, doubles) = (bench.text("atoms.npy"), bench.text("doubles.npy"));
+        let arguments = ["--dictionary", &atoms, "--samples", &doubles, "--sparsity", "3"];
+        let line = error_of(&run("encode", &arguments));
+        assert!(line.contains(message) && line.contains("doubles.npy"), "{line}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
 mod kill;
+mod numbers;
 mod outputs;
 mod program;
 
@@ -137,7 +138,7 @@ fn help_and_version() {
     for option in
         "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
-         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes"
+         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");

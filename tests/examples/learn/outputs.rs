@@ -8,7 +8,7 @@ use std::path::Path;
 use dbksvd::export::read_dictionary_npy;
 use dbksvd::source::{NpySource, SampleSource};
 
-use super::program::{Bench, DIM, ROWS, npy, one_line, result, samples};
+use super::program::{Bench, DIM, ROWS, npy, one_line, planted, result};
 use super::{SMALL, names};
 
 /// The shape and the values of an array of f32.
@@ -70,7 +70,7 @@ fn atoms_times(atom: &[f32], value: f32) -> impl Iterator<Item = f32> {
 #[test]
 fn numpy_puts_the_samples_together() {
     let bench = Bench::new();
-    let rows: Vec<f32> = samples(ROWS, DIM)
+    let rows: Vec<f32> = planted::<f32>(ROWS, DIM)
         .iter()
         .enumerate()
         .map(|(at, x)| 40.0 * x + 100.0 + (at % DIM) as f32)
@@ -183,7 +183,7 @@ fn what_is_written_is_never_read() {
 fn codes_are_of_the_dictionary_beside_them() {
     let bench = Bench::new();
     // Atoms of norms 1 to 24, which are scaled to norm 1: what is written beside the codes is.
-    let atoms: Vec<f32> = samples(24, DIM)
+    let atoms: Vec<f32> = planted::<f32>(24, DIM)
         .chunks_exact(DIM)
         .zip(1..)
         .flat_map(|(atom, norm)| atom.iter().map(move |x| x * norm as f32))
