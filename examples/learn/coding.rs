@@ -20,6 +20,8 @@ const BATCH: usize = 4096;
 pub struct Coding<'a> {
     model: &'a Model<f32>,
     encoder: Encoder<Faer<f32>, BatchOmp>,
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    within: Vec<bool>,
     seconds: Seconds,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Coding<'a> {
         Ok(Self {
             model,
             encoder,
+            within: Vec::new(),
             seconds: Seconds { encode: elapsed, total: elapsed, ..Seconds::default() },
         })
     }
@@ -69,10 +72,17 @@ impl<'a> Coding<'a> {
             measured.add(model, samples, &codes)?;
             if let Some(keep) = &mut keep {
                 keep.extend(&codes);
+                let preprocessing = model.preprocessing();
+                self.within.extend(values.chunks(dim).map(|row| preprocessing.is_within(row)));
             }
         }
         self.seconds.total += start.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    pub fn within(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.within)
     }
 
     /// The time it took; `other` is reading and measuring.

@@ -65,7 +65,9 @@ impl Failure {
                 let error = Error::NotFinite { sample, coordinate, value };
                 Self::Run(format!("{}: {error}", path.display()))
             }
-            Error::NoSamples { .. } => Self::Run(format!("{files}: {error}")),
+            Error::NoSamples { .. } | Error::NothingLearned { .. } => {
+                Self::Run(format!("{files}: {error}"))
+            }
             error => error.into(),
         }
     }
@@ -82,6 +84,7 @@ impl From<Error> for Failure {
                     None => Self::Run(format!("`{argument}` is {found}, expected {expected}")),
                 }
             }
+            Error::NormLimit { verb, .. } => Self::Usage(format!("--{verb}-norm: {error}")),
             error => Self::Run(error.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, SparseCodes};
+use dbksvd::{Model, Outliers, SparseCodes};
 
 use crate::arguments::Arguments;
 use crate::coding::Coding;
@@ -14,7 +14,7 @@ use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
 use crate::progress::Watcher;
-use crate::start::Start;
+use crate::start::{Origins, Start};
 use crate::{events, features, learning, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
@@ -23,7 +23,8 @@ const ROWS_MEASURED: usize = 65_536;
 /// Everything there is to say of a run.
 pub struct Outcome {
     pub model: Model<f32>,
-    /// The model that did best on held-out rows, with its FVU, if it is another.
+    /// The model that did best on held-out rows, with its FVU on those within the norm limit, if it is
+    /// another.
     pub best: Option<(Model<f32>, f64)>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
@@ -32,6 +33,12 @@ pub struct Outcome {
     pub held_out: Option<Reconstruction>,
     /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
     pub codes: Option<SparseCodes<f32>>,
+    /// Of the rows of these codes, which are within the norm limit.
+    pub within: Vec<bool>,
+    /// What was done with rows beyond it.
+    pub outliers: Outliers,
+    /// Where mean, scale and norm limit come from.
+    pub origins: Origins,
     /// Of the coding after learning.
     pub coding: Seconds,
     /// Largest |cos| of two atoms.
@@ -50,6 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dataset = Dataset::open(arguments)?;
     let dim = SampleSource::<f32>::dim(&dataset.source);
     let start = Start::new(arguments, dim, &names(&dataset.source))?;
+    let origins = start.origins;
     // Before anything takes long.
     let mut outputs = Outputs::new(&arguments.out)?;
 
@@ -59,14 +67,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Learned { model, best, report, failure } = learned?;
     if let Some(failure) = failure {
         // What was learned until then is worth keeping.
-        if report.steps > 0 {
+        if report.epochs.iter().any(|epoch| epoch.samples > 0 && epoch.zeros < epoch.samples) {
             // If that fails too, what failed first is the thing to know.
             let _ = outputs.write_models(&model, best.as_ref());
         }
         return Err(failure);
     }
 
-    let outcome = measure(arguments, &dataset, model, best, report)?;
+    let learned = Learned { model, best, report, failure: None };
+    let outcome = measure(arguments, &dataset, learned, origins)?;
     outputs.write(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
@@ -74,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say(&table::table(&dataset, &outcome))?;
     if let Some(codes) = &outcome.codes {
         let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
-        say(&features::features(codes, texts))?;
+        say(&features::features(codes, &outcome.within, texts))?;
     }
     say(&outputs.list())
 }
@@ -82,10 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn measure(
     arguments: &Arguments,
     dataset: &Dataset,
-    model: Model<f32>,
-    best: Option<(Model<f32>, f64)>,
-    report: Report,
+    learned: Learned,
+    origins: Origins,
 ) -> Result<Outcome, Failure> {
+    let Learned { model, best, report, .. } = learned;
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
     let mut codes = arguments.codes.then(|| coding.none());
     let (mut fitted, mut held_out) = (coding.nothing(), coding.nothing());
@@ -101,8 +110,21 @@ fn measure(
     }
     let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
-    let coding = coding.seconds();
-    Ok(Outcome { model, best, report, fitted, held_out, codes, coding, coherence })
+    let (within, coding) = (coding.within(), coding.seconds());
+    let outliers = arguments.outliers;
+    Ok(Outcome {
+        model,
+        best,
+        report,
+        fitted,
+        held_out,
+        codes,
+        within,
+        outliers,
+        origins,
+        coding,
+        coherence,
+    })
 }
 
 /// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each

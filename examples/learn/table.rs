@@ -3,13 +3,14 @@
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
 
-use dbksvd::Sign;
 use dbksvd::learn::StopReason;
 use dbksvd::metrics::Reconstruction;
+use dbksvd::{Outliers, Sign};
 
 use crate::dataset::{Dataset, names};
 use crate::memory::peak_rss_bytes;
 use crate::run::Outcome;
+use crate::start::Origin;
 
 /// What was learned from what, how well it does, and what it took.
 pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
@@ -21,8 +22,17 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     };
     row("rows", &|measured| thousands(measured.samples()));
-    row("FVU", &|measured| format!("{:.4}", measured.fvu()));
-    row("explained variance", &|measured| format!("{:.4}", measured.explained_variance()));
+    if outcome.model.preprocessing().norm_limit().is_some() {
+        let explained = |fvu: f64| format!("{:.4}", 1.0 - fvu);
+        row("within the norm limit", &|measured| thousands(measured.samples_within()));
+        row("FVU within it", &|measured| format!("{:.4}", measured.fvu_within()));
+        row("  explained variance", &|measured| explained(measured.fvu_within()));
+        row("FVU of all rows", &|measured| format!("{:.4}", measured.fvu()));
+        row("  explained variance", &|measured| explained(measured.fvu()));
+    } else {
+        row("FVU", &|measured| format!("{:.4}", measured.fvu()));
+        row("explained variance", &|measured| format!("{:.4}", measured.explained_variance()));
+    }
     row("relative error", &|measured| format!("{:.4}", measured.relative_error()));
     row("L0", &|measured| format!("{:.2}", measured.l0()));
     row("dead atoms", &|measured| thousands(measured.dead_atoms().count()));
@@ -84,10 +94,8 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     if let Some(step) = report.resumed_from {
         let _ = writeln!(text, "  resumed after step {step}");
     }
-    if let Some(epoch) = report.epochs.last().filter(|epoch| epoch.clipped + epoch.dropped > 0) {
-        let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
-        let _ =
-            writeln!(text, "  rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch");
+    for line in notes(outcome) {
+        let _ = writeln!(text, "  {line}");
     }
     let (first, second) = match (report.epochs.is_empty(), &outcome.held_out) {
         (true, Some(_)) => ("--data", "held out"),
@@ -98,6 +106,54 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     let line = format!("  {:<22}{first:>14}{second:>14}", "");
     let _ = writeln!(text, "\n{}", line.trim_end());
     text
+}
+
+/// What is to be known of how rows were taken, a line each.
+fn notes(outcome: &Outcome) -> Vec<String> {
+    let Outcome { model, report, origins, outliers, .. } = outcome;
+    let mut notes = Vec::new();
+    let kept = origins.parts(Origin::Model);
+    if !kept.is_empty() {
+        let anew = origins.parts(Origin::Data);
+        let anew = if anew.is_empty() {
+            String::new()
+        } else {
+            format!("; of these rows: {}", anew.join(", "))
+        };
+        notes.push(format!("of the given model: {}{anew}", kept.join(", ")));
+    }
+    let limit = model.preprocessing().norm_limit();
+    if *outliers != Outliers::Keep && limit.is_none() {
+        notes.push("no norm limit: at least half of the rows equal their mean".to_owned());
+    }
+    let Some(epoch) = report.epochs.last() else { return notes };
+    let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
+    if epoch.clipped + epoch.dropped > 0 {
+        notes.push(format!("rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch"));
+    }
+    if *outliers != Outliers::Keep && epoch.zeros > 0 {
+        let zeros = thousands(epoch.zeros);
+        notes.push(format!("rows of zeros: {zeros} left out an epoch, as padding"));
+    }
+    let beyond = epoch.samples.saturating_sub(epoch.within);
+    if let (Outliers::Keep, Some(limit)) = (outliers, limit)
+        && beyond > 0
+    {
+        notes.push(format!(
+            "rows beyond the model's norm limit of {limit:.4}, or of zeros: {}, learned from as they \
+             are (--clip-norm or --drop-norm)",
+            thousands(beyond)
+        ));
+    }
+    if let Some(massive) = epoch.massive {
+        let (rows, percent) = (thousands(massive.samples), 100.0 * massive.share);
+        let share = 100.0 * massive.samples as f64 / epoch.samples as f64;
+        notes.push(format!(
+            "warning: {rows} of the rows ({share:.2}%) hold {percent:.0}% of the variance, and decide \
+             dictionary and figures: see --clip-norm 3 or --drop-norm 3"
+        ));
+    }
+    notes
 }
 
 /// Ranges in a few words.
