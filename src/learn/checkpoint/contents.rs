@@ -108,8 +108,11 @@ where
     };
     for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
         if texts.get(key) != Some(&expected) {
-            let found = texts.get(key);
-            return Err(invalid(format!("`{key}` is {found:?}, expected {expected:?}")));
+            let found = texts.get(key).unwrap_or(&"not stated");
+            return Err(invalid(format!(
+                "`{key}` is {found}, expected {expected}: a run goes on from checkpoints of its own \
+                 version of this crate alone"
+            )));
         }
     }
     identity

@@ -79,6 +79,11 @@ impl Bench {
         std::fs::write(self.path(name), npy(&samples(rows, dim), dim)).unwrap();
     }
 
+    /// Writes rows of these values.
+    pub fn write_values(&self, name: &str, values: &[f32], dim: usize) {
+        std::fs::write(self.path(name), npy(values, dim)).unwrap();
+    }
+
     /// Writes samples of which one value is NaN.
     pub fn write_nan(&self, name: &str, row: usize, coordinate: usize) {
         let mut values = samples(ROWS, DIM);
@@ -93,7 +98,8 @@ impl Bench {
     }
 }
 
-fn samples(rows: usize, dim: usize) -> Vec<f32> {
+/// Planted rows.
+pub fn samples(rows: usize, dim: usize) -> Vec<f32> {
     let planted = Planted::new(dim, 24, 3, rows.max(1)).noise(0.05);
     let samples = planted.generate::<f32>().unwrap().samples;
     (0..rows).flat_map(|i| samples.col_as_slice(i).to_vec()).collect()
