@@ -149,7 +149,7 @@ fn notes(outcome: &Outcome) -> Vec<String> {
         let (rows, percent) = (thousands(massive.samples), 100.0 * massive.share);
         let share = 100.0 * massive.samples as f64 / epoch.samples as f64;
         notes.push(format!(
-            "warning: {rows} of the rows ({share:.2}%) hold {percent:.0}% of the variance, and decide \
+            "warning: {share:.2}% of the rows ({rows}) hold {percent:.0}% of the variance, and decide \
              dictionary and figures: see --clip-norm 3 or --drop-norm 3"
         ));
     }
