@@ -215,7 +215,8 @@ fn measures_of_rows_within_the_limit_are_those_of_these_rows_alone() {
         measured.fvu_within()
     );
     assert!((measured.fvu() / fvu(&fit.model, &part) - 1.0).abs() < 1e-9);
-    assert!(measured.fvu() < 0.1 * measured.fvu_within(), "sinks flatter the figure of all rows");
+    let ratio = measured.fvu() / measured.fvu_within();
+    assert!((ratio - 1.0).abs() > 0.1, "sinks and padding make another figure: {ratio}");
     let last = fit.report.evaluations.last().unwrap();
     assert_eq!((last.samples, last.within), (800, usual.ncols()));
     assert!((last.fvu_within / alone - 1.0).abs() < 1e-3, "{} {alone}", last.fvu_within);
@@ -238,9 +239,9 @@ fn selection_and_stops_go_by_rows_within_the_limit() {
     let of_best = evaluations.iter().find(|one| one.step == best.step).unwrap();
     assert_eq!(best.fvu, of_best.fvu);
 
-    // All rows are explained to a percent at once, those within the limit are not.
-    assert!(evaluations[0].fvu < 0.01 && evaluations[0].fvu_within > 0.3, "{:?}", evaluations[0]);
+    // The error of all rows is below the target from the first, that of rows within the limit is not.
     let target = 0.5 * evaluations[0].fvu_within;
+    assert!(evaluations[0].fvu < target, "{:?}", evaluations[0]);
     let run = builder.clone().epochs(30).target_fvu(target).build().unwrap();
     let fit = run.run(&samples).finish().unwrap();
     assert_eq!(fit.report.stop, StopReason::TargetFvu);
@@ -298,7 +299,7 @@ fn massive_samples_are_told_of() {
     for epoch in &report.epochs {
         let massive = epoch.massive.expect("sixteen rows of norm 300");
         assert_eq!(massive.samples, SINKS);
-        assert!(massive.share > 0.99 && massive.share < 1.0, "{massive:?}");
+        assert!(massive.share > 0.95 && massive.share < 1.0, "{massive:?}");
     }
     assert!(steps.0.iter().all(|(all, within)| all == within), "there is no limit");
     let (report, steps) = learn(&samples, Outliers::Clip(3.0));
