@@ -102,7 +102,8 @@ fn one_output_has_one_primary_figure() {
     let figures = figures.map(number);
     let [least, most] = [f64::min, f64::max].map(|of| figures.into_iter().reduce(of).unwrap());
     assert!(most < 1.6 * least, "{figures:?}");
-    assert!(10.0 * number(&result["fvu"]) < least, "massive rows flatter: {result}");
+    let ratio = number(&result["fvu"]) / number(&result["fvu_within"]);
+    assert!((ratio - 1.0).abs() > 0.5, "massive rows make another figure: {result}");
 }
 
 #[test]
