@@ -55,6 +55,34 @@ pub enum Error {
         /// The argument at fault.
         argument: &'static str,
     },
+    /// No sample was left to learn from: all are zero, or were dropped for their norm.
+    #[error(
+        "nothing to learn from: of {samples} samples, {zeros} are zero throughout and {dropped} were \
+         dropped for their norm"
+    )]
+    NothingLearned {
+        /// Samples that were looked at.
+        samples: usize,
+        /// Those of them that are zero throughout.
+        zeros: usize,
+        /// Those of them beyond the norm limit, where these are left out.
+        dropped: usize,
+    },
+    /// Most samples lie beyond the norm limit, so that it says nothing of outliers.
+    #[error(
+        "the norm limit of {limit:.4} would {verb} {beyond} of {samples} samples, expected at most half \
+         of them: choose a larger multiple of the median norm"
+    )]
+    NormLimit {
+        /// The limit of ‖y − mean‖.
+        limit: f64,
+        /// What would be done to samples beyond it: clip or drop.
+        verb: &'static str,
+        /// Samples beyond it.
+        beyond: usize,
+        /// Samples that were looked at, those not counted that are zero throughout.
+        samples: usize,
+    },
     /// A sample holds a NaN or an infinity.
     #[error("sample {sample} is not finite: coordinate {coordinate} is {value}")]
     NotFinite {

@@ -159,6 +159,7 @@ mod samples;
 mod scalar;
 mod simd;
 pub mod source;
+mod spectrum;
 pub mod synthetic;
 #[cfg(feature = "safetensors")]
 mod tensors;

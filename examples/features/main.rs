@@ -95,7 +95,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let measured = reconstruction(&model, samples, &codes)?;
     let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());
     let name = name.to_string_lossy();
-    let subject = Subject { name: &name, model: &model, codes: &codes, measured: &measured };
+    // Rows of extreme norm would stand first in every feature that they use.
+    let within: Vec<bool> =
+        values.chunks(dim).map(|row| model.preprocessing().is_within(row)).collect();
+    let subject =
+        Subject { name: &name, model: &model, codes: &codes, within: &within, measured: &measured };
     let page = page::page(&subject, &texts);
     let out = arguments.out.display();
     std::fs::write(&arguments.out, &page)

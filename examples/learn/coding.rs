@@ -20,6 +20,8 @@ const BATCH: usize = 4096;
 pub struct Coding<'a, T: Scalar> {
     model: &'a Model<T>,
     encoder: Encoder<Faer<T>, BatchOmp>,
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    within: Vec<bool>,
     seconds: Seconds,
 }
 
@@ -31,6 +33,7 @@ impl<'a, T: Scalar> Coding<'a, T> {
         Ok(Self {
             model,
             encoder,
+            within: Vec::new(),
             seconds: Seconds { encode: elapsed, total: elapsed, ..Seconds::default() },
         })
     }
@@ -71,10 +74,17 @@ impl<'a, T: Scalar> Coding<'a, T> {
             measured.add(model, samples, &codes)?;
             if let Some(keep) = &mut keep {
                 keep.extend(&codes);
+                let preprocessing = model.preprocessing();
+                self.within.extend(values.chunks(dim).map(|row| preprocessing.is_within(row)));
             }
         }
         self.seconds.total += start.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    pub fn within(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.within)
     }
 
     /// The time it took; `other` is reading and measuring.

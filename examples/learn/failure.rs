@@ -72,7 +72,9 @@ impl Failure {
                 let error = Error::Rounding { sample, coordinate, value, share };
                 Self::Run(format!("{}: {error}", path.display()))
             }
-            Error::NoSamples { .. } => Self::Run(format!("{files}: {error}")),
+            Error::NoSamples { .. } | Error::NothingLearned { .. } => {
+                Self::Run(format!("{files}: {error}"))
+            }
             error => error.into(),
         }
     }
@@ -89,6 +91,7 @@ impl From<Error> for Failure {
                     None => Self::Run(format!("`{argument}` is {found}, expected {expected}")),
                 }
             }
+            Error::NormLimit { verb, .. } => Self::Usage(format!("--{verb}-norm: {error}")),
             error => Self::Run(error.to_string()),
         }
     }

@@ -24,10 +24,13 @@ impl Feature {
     }
 }
 
-/// Both features of every atom, the positive one first.
-pub fn collect<T: Scalar>(codes: &SparseCodes<T>) -> Vec<Feature> {
+/// Both features of every atom, the positive one first, by the rows that `is_within` keeps.
+pub fn collect<T: Scalar>(
+    codes: &SparseCodes<T>,
+    is_within: impl Fn(usize) -> bool,
+) -> Vec<Feature> {
     let mut uses: Vec<Vec<(usize, f64)>> = vec![Vec::new(); 2 * codes.atoms()];
-    for (row, (support, values)) in codes.iter().enumerate() {
+    for (row, (support, values)) in codes.iter().enumerate().filter(|&(row, _)| is_within(row)) {
         for (&atom, &value) in support.iter().zip(values) {
             let value = value.widen();
             uses[2 * atom as usize + usize::from(value < 0.0)].push((row, value.abs()));

@@ -14,25 +14,25 @@ What to learn from
                      files left out; an array of shape (B, S, d) is B S rows
   --tensor NAME      the tensor of .safetensors files; needed if several may be the samples
   --precision P      f32 or f64, for reading and all that follows    [f64 if all data are, else f32]
-  --eval FILE...     rows to measure on that are not learned from (and the rows of codes.npz)
-  --held-out SHARE   or this share of the rows, above 0 and below 1, in blocks spread by the seed;
-                     not with --eval
+  --eval FILE...     rows not learned from: measured each epoch and at the end; codes.npz is of them
+  --held-out SHARE   or this share of the rows, above 0 and below 1, in blocks spread by the seed
   --mean             subtract the mean of the rows; the model keeps it (also --center)
   --scale            divide by their mean norm; the model keeps it
-  --clip-norm F      scale rows down to F times the median norm, or (not both)
-  --drop-norm F      leave out rows beyond it
+  --clip-norm F      scale rows down to F times the median norm, the norm limit, or (not both)
+  --drop-norm F      leave out rows beyond it; with either, rows of zeros are left out as padding
 What to learn
   --atoms M          size of the dictionary                                     [1024]
   --sparsity K       most atoms a row                                           [16]
   --non-negative     coefficients of at least 0, as those of sparse autoencoders
-  --dictionary FILE  start from a model (.safetensors), whose sparsity, sign, mean and scale hold
-                     unless said otherwise, or an (m, d) array (.npy), which is scaled to atoms of
-                     norm 1; --atoms M lets it grow
+  --dictionary FILE  start from a model (.safetensors), whose sparsity, sign, mean, scale and norm
+                     limit hold, each but where its own option is given (--mean: that of these rows
+                     instead), or an (m, d) array (.npy), which is scaled to atoms of norm 1;
+                     --atoms M lets it grow
 How to learn, and how long
   --epochs E         passes over the rows; 0 only codes                         [20]
   --steps N, --time T, --target-fvu X
-                     ends earlier: after N steps, a time (90s, 15m, 2h), at this error; so does
-                     Ctrl-C, after the current step
+                     ends earlier: after N steps, a time (90s, 15m, 2h), at this error (of rows
+                     within the norm limit); so does Ctrl-C, after the current step
   --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
   --atom-batch J     most atoms updated at a time                               [32]
   --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
@@ -57,6 +57,9 @@ In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the err
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
 to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
 relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those held out (else null).
+fvu is of all rows, in epochs clipped, else whole; fvu_within is of the rows within the norm limit
+that are not all zero: the best model, --target-fvu, the bar and the plots go by it (without a limit
+the two are one). If a few massive rows hold most of the variance, a warning says so.
 Seconds are those of learning; with --epochs 0, those of coding.
 
 Examples

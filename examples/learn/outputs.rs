@@ -75,9 +75,10 @@ impl Outputs {
             write_codes_npz(self.path("codes.npz", &matrix), codes)?;
         }
         if !report.epochs.is_empty() {
-            let held_out = outcome.held_out.as_ref().map(|measured| measured.fvu());
+            let held_out = outcome.held_out.as_ref().map(|measured| measured.fvu_within());
             let path = self.path("error.png", "the error by epoch");
-            plots::error(&path, report, held_out)?;
+            let has_limit = model.preprocessing().norm_limit().is_some();
+            plots::error(&path, report, held_out, has_limit)?;
         }
         let path = self.path("usage.png", "how many rows use each atom");
         plots::usage(&path, fitted.usage(), fitted.samples())
@@ -106,7 +107,12 @@ impl Outputs {
             write_scale_npy::<T>(path, scale)?;
         }
         if let Some((best, fvu)) = best {
-            let what = format!("the model that did best on held-out rows, FVU {fvu:.4}");
+            let what = match best.preprocessing().norm_limit() {
+                None => format!("the model that did best on held-out rows, FVU {fvu:.4}"),
+                Some(_) => format!(
+                    "the model that did best on held-out rows within the norm limit, FVU {fvu:.4}"
+                ),
+            };
             best.save(self.path("best.safetensors", &what))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, ProblemShape, Scalar, SparseCodes};
+use dbksvd::{Model, Outliers, ProblemShape, Scalar, SparseCodes};
 
 use crate::arguments::{Arguments, Precision};
 use crate::coding::Coding;
@@ -14,7 +14,7 @@ use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
 use crate::progress::Watcher;
-use crate::start::Start;
+use crate::start::{Origins, Start};
 use crate::{events, features, learning, machine, outputs, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
@@ -33,6 +33,12 @@ pub struct Outcome<T: Scalar> {
     pub held_out: Option<Reconstruction>,
     /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
     pub codes: Option<SparseCodes<T>>,
+    /// Of the rows of these codes, which are within the norm limit.
+    pub within: Vec<bool>,
+    /// What was done with rows beyond it.
+    pub outliers: Outliers,
+    /// Where mean, scale and norm limit come from.
+    pub origins: Origins,
     /// Of the coding after learning.
     pub coding: Seconds,
     /// Largest |cos| of two atoms.
@@ -59,6 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failure> {
     let dim = SampleSource::<T>::dim(&dataset.source);
     let start = Start::<T>::new(arguments, dim, &names(&dataset.source))?;
+    let origins = start.origins;
     // Before anything takes long.
     check_sizes(arguments, dataset, &start)?;
     let mut outputs = Outputs::new(&arguments.out)?;
@@ -69,7 +76,7 @@ fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Fai
     let Learned { model, best, report, failure } = learned?;
     if let Some(failure) = failure {
         // What was learned until then is worth keeping.
-        if report.steps > 0 {
+        if report.epochs.iter().any(|epoch| epoch.samples > 0 && epoch.zeros < epoch.samples) {
             // If that fails too, what failed first is the thing to know.
             let _ = outputs.write_models(&model, best.as_ref());
         }
@@ -78,7 +85,7 @@ fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Fai
 
     // Before it is measured: whatever fails from here on, it is kept.
     outputs.write_models(&model, best.as_ref())?;
-    let outcome = measure(arguments, dataset, model, report)?;
+    let outcome = measure(arguments, dataset, model, report, origins)?;
     outputs.write_codes_and_plots(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
@@ -86,7 +93,7 @@ fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Fai
     say(&table::table(dataset, &outcome))?;
     if let Some(codes) = &outcome.codes {
         let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
-        say(&features::features(codes, texts))?;
+        say(&features::features(codes, &outcome.within, texts))?;
     }
     say(&outputs.list())
 }
@@ -116,6 +123,7 @@ fn measure<T: Scalar>(
     dataset: &Dataset,
     model: Model<T>,
     report: Report,
+    origins: Origins,
 ) -> Result<Outcome<T>, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
     let mut codes = arguments.codes.then(|| coding.none());
@@ -132,8 +140,20 @@ fn measure<T: Scalar>(
     }
     let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
-    let coding = coding.seconds();
-    Ok(Outcome { model, report, fitted, held_out, codes, coding, coherence })
+    let (within, coding) = (coding.within(), coding.seconds());
+    let outliers = arguments.outliers;
+    Ok(Outcome {
+        model,
+        report,
+        fitted,
+        held_out,
+        codes,
+        within,
+        outliers,
+        origins,
+        coding,
+        coherence,
+    })
 }
 
 /// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each

@@ -8,7 +8,7 @@ use dbksvd::faer::Mat;
 use dbksvd::learn::{EpochReport, Observer, Progress, Report, Snapshot, StopReason};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Dictionary, Initialisation, Model, Scalar, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, Scalar, Sign, SparseCodes};
 
 /// What one way to learn makes of a problem.
 struct Learned {
@@ -85,13 +85,17 @@ fn planted(dim: usize, atoms: usize, sparsity: usize, samples: usize) -> Mat<f32
 }
 
 #[test]
-fn zero_samples_have_empty_codes_and_no_error() {
-    for learned in learn(&Mat::zeros(6, 20), 8, 2) {
-        assert_eq!(learned.codes.nnz(), 0);
-        let EpochReport { fvu, relative_error, l0, .. } = learned.last();
-        assert_eq!((relative_error, l0), (0.0, 0.0));
-        assert!(fvu.is_nan(), "there is no variance that could be explained: {fvu}");
-    }
+fn zero_samples_have_empty_codes_and_teach_nothing() {
+    let samples = Mat::<f32>::zeros(6, 20);
+    let builder = DbKsvd::builder(8, 2).epochs(4);
+    let fit = builder.clone().build().unwrap().run(&samples).finish().unwrap();
+    assert_eq!(fit.report.stop, StopReason::Failed);
+    let nothing = Error::NothingLearned { samples: 20, zeros: 20, dropped: 0 };
+    assert_eq!(fit.failure.unwrap().to_string(), nothing.to_string());
+    // The dictionary is the one that it began with, which may still code.
+    let (model, _) = builder.epochs(0).build().unwrap().fit(&samples).unwrap();
+    assert_eq!(model, fit.model);
+    assert_eq!(model.encode(&BatchOmp::new(), samples.as_ref()).unwrap().nnz(), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
 mod kill;
+mod norms;
 mod numbers;
 mod outputs;
 mod program;
@@ -28,16 +29,27 @@ fn json_lines_have_every_key() {
     let bench = Bench::new();
     let run = bench.learn(&[&SMALL[..], &["--eval", "eval.npy", "--json"]].concat());
     let lines = events(&run);
-    let (last, epochs) = lines.split_last().unwrap();
-    assert_eq!(epochs.len(), 3);
-    for (nth, epoch) in epochs.iter().enumerate() {
+    let (last, rest) = lines.split_last().unwrap();
+    let of = |event: &str| rest.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let (epochs, evaluations) = (of("epoch"), of("evaluation"));
+    assert_eq!((epochs.len(), evaluations.len(), rest.len()), (3, 3, 6));
+    for evaluation in evaluations {
+        assert!(evaluation["eval_fvu"].is_f64() && evaluation["eval_fvu_within"].is_f64());
+    }
+    for (nth, epoch) in epochs.into_iter().enumerate() {
         assert_eq!(epoch["event"], "epoch");
         assert_eq!(epoch["epoch"], nth + 1);
         assert!(epoch["fvu"].is_f64() && epoch["seconds"].is_f64());
+        assert_eq!(epoch["fvu"], epoch["fvu_within"], "there is no limit");
     }
     assert_eq!(last["event"], "result");
     let keys = ["samples", "dim", "atoms", "sparsity"].map(|key| last[key].as_u64().unwrap());
     assert_eq!(keys, [program::ROWS as u64, program::DIM as u64, 24, 3]);
+    for key in ["norm_limit", "massive"] {
+        assert!(last[key].is_null(), "{key} of {last}");
+    }
+    assert_eq!((&last["fvu_within"], &last["within"]), (&last["fvu"], &last["samples"]));
+    assert_eq!(last["eval_fvu_within"], last["eval_fvu"]);
     for key in ["fvu", "explained_variance", "relative_error", "eval_fvu", "l0", "coherence"] {
         assert!(last[key].is_f64(), "{key} of {last}");
     }
@@ -47,7 +59,7 @@ fn json_lines_have_every_key() {
     assert!(last["dead_atoms"].is_u64());
     assert_eq!(last["stop"], "completed");
     assert!(last.as_object().unwrap().contains_key("peak_rss_bytes"));
-    assert_eq!(last.as_object().unwrap().len(), 19);
+    assert_eq!(last.as_object().unwrap().len(), 26);
 }
 
 #[test]
@@ -133,7 +145,7 @@ fn help_and_version() {
     let help = bench.call(&["--help"]);
     assert!(help.status.success());
     let lines = program::lines(&help.stdout);
-    assert!(lines.len() <= 60 && lines.iter().all(|line| line.chars().count() <= 100));
+    assert!(lines.len() <= 64 && lines.iter().all(|line| line.chars().count() <= 100));
     let text = lines.join("\n");
     for option in
         "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \

@@ -64,6 +64,10 @@ fn resumed_anywhere<T: Scalar>() {
     let whole = learner.run(&data).finish().unwrap();
     assert_eq!((whole.report.stop, whole.report.steps), (StopReason::Completed, 36));
     assert!(whole.best.is_some());
+    // Figures within the limit are not those of all.
+    for epoch in &whole.report.epochs {
+        assert!(epoch.within < epoch.samples && epoch.fvu_within != epoch.fvu, "{epoch:?}");
+    }
     // Within an epoch, at its end, at an evaluation, before and after the memory sets in.
     for last in [1, 5, 8, 9, 17, 20, 31, 35] {
         let directory = TempDir::new().unwrap();

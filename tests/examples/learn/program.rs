@@ -80,6 +80,11 @@ impl Bench {
         std::fs::write(self.path(name), npy(&planted(rows, dim), dim)).unwrap();
     }
 
+    /// Writes rows of these values.
+    pub fn write_values(&self, name: &str, values: &[f32], dim: usize) {
+        std::fs::write(self.path(name), npy(values, dim)).unwrap();
+    }
+
     /// Writes samples of which one value is NaN.
     pub fn write_nan(&self, name: &str, row: usize, coordinate: usize) {
         let mut values = planted(ROWS, DIM);
