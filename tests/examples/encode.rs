@@ -246,7 +246,8 @@ fn codes_are_of_the_atoms_that_were_given() {
 fn doubles_that_would_be_lost_are_refused() {
     let bench = Bench::new();
     let samples = bench.samples();
-    let cases: [(fn(f64) -> f64, &str); 3] = [
+    type Change = fn(f64) -> f64;
+    let cases: [(Change, &str); 3] = [
         (|x| x + 1e9, "rounding to f32 would change"),
         (|x| x * 1e-60, "would take for zero"),
         (|x| x * 1e40, "finite, but beyond f32"),

@@ -13,8 +13,11 @@ fn write(bench: &Bench, name: &str, change: impl Fn(usize, f64) -> f64) {
     std::fs::write(bench.path(name), npy_of("<f8", &format!("({ROWS}, {DIM})"), &bytes)).unwrap();
 }
 
+/// Another value in place of one, of the row of that number.
+type Change = fn(usize, f64) -> f64;
+
 /// Ways in which single precision loses the planted samples, and what a refusal says of each.
-const LOST: [(&str, fn(usize, f64) -> f64, &str); 4] = [
+const LOST: [(&str, Change, &str); 4] = [
     ("offset", |_, x| x + 1e9, "rounding to f32 would change"),
     ("tiny", |_, x| x * 1e-60, "would take for zero"),
     ("subnormal", |_, x| x * 1e-41, "would take for zero"),
