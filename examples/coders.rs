@@ -8,8 +8,12 @@
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
+#[path = "common/options.rs"]
+mod options;
+#[path = "common/program.rs"]
+mod program;
 
-use std::error::Error;
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dbksvd::backend::Faer;
@@ -20,6 +24,8 @@ use dbksvd::faer::{Mat, MatRef, Side};
 use dbksvd::metrics::reconstruction;
 use dbksvd::{DbKsvd, Model, Sign, SparseCodes};
 use embeddings::{HELD_OUT, embeddings};
+use options::Options;
+use program::Outcome;
 
 const ATOMS: usize = 1024;
 const SEEDS: u64 = 3;
@@ -37,10 +43,18 @@ const PROVEN: usize = 256;
 /// What the command line may ask for.
 const PARTS: [&str; 3] = ["coding", "learning", "optima"];
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+const HELP: &str = "\
+Compares the coders on the shipped embeddings: errors at the same k, time, what learning with swaps
+gains, and how far from optimal each coder is.
+
+Usage: cargo run --release --example coders -- [PARTS]
+
+  PARTS       some of: coding learning optima [all of them]
+  --help      this text
+";
 
 /// A coder by its name: codes samples, and says how long that took.
-type Named = (&'static str, Box<dyn Fn(&Model<f32>, MatRef<'_, f32>) -> Result<Coded> + Sync>);
+type Named = (&'static str, Box<dyn Fn(&Model<f32>, MatRef<'_, f32>) -> Outcome<Coded> + Sync>);
 
 /// Codes, and the seconds they took; of this thread alone, so that times are for one thread.
 type Coded = (SparseCodes<f32>, f64);
@@ -92,11 +106,20 @@ fn coders() -> Vec<Named> {
     ]
 }
 
-fn main() -> Result<()> {
-    let parts: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        return Err(format!("`{unknown}` is no part, expected some of {PARTS:?}").into());
+fn main() -> ExitCode {
+    program::run(parts, HELP, compare)
+}
+
+/// The parts that the command line asks for; `None` if it asks for help.
+fn parts() -> Outcome<Option<Vec<String>>> {
+    let Some(parts) = Options::words()? else { return Ok(None) };
+    match parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        Some(unknown) => Err(format!("{unknown:?} is no part, expected some of {PARTS:?}").into()),
+        None => Ok(Some(parts)),
     }
+}
+
+fn compare(parts: Vec<String>) -> Outcome<()> {
     let asked = |part: &str| parts.is_empty() || parts.iter().any(|asked| asked == part);
     let samples = embeddings()?;
     let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
@@ -126,7 +149,7 @@ fn same_dictionary(
     train: MatRef<'_, f32>,
     held_out: MatRef<'_, f32>,
     sparsity: usize,
-) -> Result<()> {
+) -> Outcome<()> {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let timed = train.subcols(0, TIMED);
     let (model, _) = DbKsvd::builder(ATOMS, sparsity).build()?.fit(&train)?;
@@ -156,7 +179,7 @@ fn same_dictionary(
 }
 
 /// Dictionaries learned with one coder, used with another.
-fn learning(train: MatRef<'_, f32>, held_out: MatRef<'_, f32>, sparsity: usize) -> Result<()> {
+fn learning(train: MatRef<'_, f32>, held_out: MatRef<'_, f32>, sparsity: usize) -> Outcome<()> {
     println!("## Learned with one coder, coded by another, m = {ATOMS}, k = {sparsity}\n");
     println!(
         "| learned with | held-out FVU by OMP | by OLS | by swaps after OMP | rows learned from, by \
@@ -199,7 +222,7 @@ fn optima(
     held_out: MatRef<'_, f32>,
     sparsity: usize,
     sign: Sign,
-) -> Result<()> {
+) -> Outcome<()> {
     let (model, _) = DbKsvd::builder(SMALL.1, sparsity).sign(sign).build()?.fit(&train)?;
     let start = seconds();
     let (mut least, mut nodes) = (Vec::new(), Vec::new());
@@ -244,7 +267,7 @@ fn optima(
 
 /// The samples' coordinates in their first principal directions, largest variance first, without their
 /// mean.
-fn principal(samples: MatRef<'_, f32>, directions: usize) -> Result<Mat<f32>> {
+fn principal(samples: MatRef<'_, f32>, directions: usize) -> Outcome<Mat<f32>> {
     let (dim, count) = samples.shape();
     let mean: Vec<f64> = (0..dim)
         .map(|i| samples.row(i).iter().map(|&x| f64::from(x)).sum::<f64>() / count as f64)

@@ -6,6 +6,11 @@
 //! implements [`SparseCoder`], lets the public suite check it, codes planted samples with it, and learns
 //! a dictionary with it.
 
+#[path = "common/program.rs"]
+mod program;
+
+use std::process::ExitCode;
+
 use dbksvd::backend::{Faer, HostBackend};
 use dbksvd::coder::{BatchOmp, SparseCoder, Swaps};
 use dbksvd::error::BackendError;
@@ -78,7 +83,17 @@ fn keep_largest(x: &mut [f32], shape: &ProblemShape) {
     order[shape.sparsity..].iter().for_each(|&j| x[j] = 0.0);
 }
 
-fn main() -> Result<(), Error> {
+const HELP: &str = "\
+Codes planted samples by iterative hard thresholding, a coder of one's own, beside OMP.
+
+Usage: cargo run --release --example custom_coder
+";
+
+fn main() -> ExitCode {
+    program::run_without_options(HELP, compare)
+}
+
+fn compare() -> Result<(), Error> {
     let ours = HardThresholding { iterations: 100 };
     conformance::coder(&Faer::<f32>::default(), &ours);
     println!("the contract of coders is kept\n");

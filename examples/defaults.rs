@@ -8,8 +8,10 @@
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
+#[path = "common/program.rs"]
+mod program;
 
-use std::error::Error;
+use std::process::ExitCode;
 
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::faer::MatRef;
@@ -18,10 +20,18 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::updater::{KSvd, LeadingPair, Memory};
 use dbksvd::{DbKsvd, Initialisation, Sign};
 use embeddings::{HELD_OUT, embeddings};
+use program::Outcome;
 
 const ATOMS: usize = 1024;
 const SPARSITY: usize = 16;
 const SEEDS: u64 = 3;
+
+const HELP: &str = "\
+Varies each default parameter by itself on the shipped embeddings, and prints the errors. Takes some
+minutes.
+
+Usage: cargo run --release --example defaults
+";
 
 type Setup = Builder<dbksvd::backend::Faer<f32>, BatchOmp, KSvd>;
 
@@ -64,7 +74,11 @@ fn memory(start: f64, full: f64, retention: f64) -> KSvd {
     KSvd::new().memory(Some(Memory { start, full, retention }))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    program::run_without_options(HELP, compare)
+}
+
+fn compare() -> Outcome<()> {
     let samples = embeddings()?;
     let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
     println!("| setting | held-out FVU, mean of {SEEDS} seeds | least to most | seconds |");
@@ -87,11 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The error on `held_out`, coded by the coder's default rule, and the seconds of learning.
-fn learn(
-    setup: Setup,
-    train: MatRef<'_, f32>,
-    held_out: MatRef<'_, f32>,
-) -> Result<(f64, f64), Box<dyn Error>> {
+fn learn(setup: Setup, train: MatRef<'_, f32>, held_out: MatRef<'_, f32>) -> Outcome<(f64, f64)> {
     let (model, report) = setup.build()?.fit(&train)?;
     let codes = model.encode(&BatchOmp::new(), held_out)?;
     Ok((reconstruction(&model, held_out, &codes)?.fvu(), report.seconds.total))

@@ -8,23 +8,31 @@
 //! `--product` times the product DᵀY alone besides, the least that a pursuit which looks at every
 //! atom needs. `benches/peers` compares the crate with others by means of this program.
 
-use std::error::Error;
-use std::fmt::Display;
+#[path = "common/machine.rs"]
+mod machine;
+#[path = "common/options.rs"]
+mod options;
+#[path = "common/outputs.rs"]
+mod outputs;
+#[path = "common/program.rs"]
+mod program;
+
 use std::hint::black_box;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Instant;
 
 use dbksvd::backend::{Faer, HostBackend};
 use dbksvd::coder::{BatchOmp, Selection};
-use dbksvd::export::{read_dictionary_npy, write_codes_npz};
+use dbksvd::export::{read_atoms_npy, write_codes_npz};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::{Reconstruction, reconstruction};
 use dbksvd::source::{self, SampleSource};
 use dbksvd::{Model, ProblemShape, Sign};
-use lexopt::{Arg, Parser, ValueExt};
+use options::Options;
+use outputs::keep_apart;
+use program::Outcome;
 use serde_json::{Value, json};
 
 const HELP: &str = "\
@@ -32,23 +40,24 @@ Codes samples with a given dictionary; prints the seconds it took and the error 
 
 Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE [OPTIONS]
 
-  --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy), scaled to norm 1
-  --samples FILE      samples, a row each: .npy or .safetensors
+  --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy) of any norm but 0
+  --samples FILE      samples, a row each: .npy or .safetensors; doubles are read as f32, which must
+                      be able to tell them apart
   --sparsity K        most atoms a sample; needed unless the dictionary is a model
   --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
   --repeat R          times to code the samples [5]
   --product           also time the product of atoms and samples alone, on one core, by blocks of
                       128 to 1,024 samples
   --threads T         threads of coding; changes no code [all cores]
-  --out FILE          write the codes: .npz, SciPy's CSR, a row a sample
+  --out FILE          write the codes: .npz, SciPy's CSR, a row a sample; with an array D of atoms,
+                      codes @ D are the samples, but for the error; a model's mean and scale, if it
+                      has any, come to that: codes @ D * scale + mean
   --json              print one JSON object: shape, error, and seconds of every repetition
   --help              this text
 ";
 
 /// Samples of a product alone; which is fastest depends on the shape and the machine.
 const BLOCKS: [usize; 4] = [128, 256, 512, 1024];
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 struct Arguments {
     dictionary: PathBuf,
@@ -63,17 +72,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.map_or_else(help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
+    program::run(arguments, HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {
@@ -101,7 +100,7 @@ struct Times {
 
 /// Prepares, codes `--repeat` times, measures, writes.
 fn encode(arguments: &Arguments) -> Outcome<Times> {
-    let model = model(arguments)?;
+    let Given { model, norms } = model(arguments)?;
     let samples = samples(&arguments.samples, &model)?;
     let coder = BatchOmp::new().selection(arguments.selection);
     let start = Instant::now();
@@ -124,6 +123,9 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
     }
     let measured = reconstruction(&model, samples.as_ref(), &codes)?;
     if let Some(path) = &arguments.out {
+        // The codes are to be of the atoms that were given, not of those scaled to norm 1.
+        let codes =
+            norms.map_or_else(|| Ok(codes.clone()), |norms| codes.for_atoms_of_norms(&norms))?;
         write_codes_npz(path, &codes)?;
     }
     let threads = rayon::current_num_threads();
@@ -144,18 +146,29 @@ fn multiply(dictionary: MatRef<'_, f32>, samples: MatRef<'_, f32>, block: usize)
     start.elapsed().as_secs_f64()
 }
 
-fn model(arguments: &Arguments) -> Outcome<Model<f32>> {
+/// The dictionary as a model, and the norms of its atoms where they need not be 1.
+struct Given {
+    model: Model<f32>,
+    norms: Option<Vec<f64>>,
+}
+
+fn model(arguments: &Arguments) -> Outcome<Given> {
     let path = &arguments.dictionary;
     let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
     match (extension.as_deref(), arguments.sparsity) {
         (Some("npy"), Some(k)) => {
-            Ok(Model::new(read_dictionary_npy(path)?, None, k, Sign::Signed)?)
+            let (dictionary, norms) = read_atoms_npy(path)?;
+            let model = Model::new(dictionary, None, k, Sign::Signed)?;
+            Ok(Given { model, norms: Some(norms) })
         }
         (Some("npy"), None) => Err("--sparsity is needed for a dictionary of .npy".into()),
         (Some("safetensors"), sparsity) => {
             let model = Model::load(path)?;
             let sparsity = sparsity.unwrap_or(model.sparsity());
-            Ok(model.with_sparsity(sparsity)?)
+            Ok(Given { model: model.with_sparsity(sparsity)?, norms: None })
+        }
+        _ if path.is_dir() => {
+            Err(format!("{}: a directory, expected a file", path.display()).into())
         }
         _ => {
             let name = path.display();
@@ -174,9 +187,19 @@ fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
     if dim != expected {
         return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
     }
+    machine::check::<f32>(dim, model.atoms(), model.sparsity(), samples)?;
+    source::check_rounding::<f32>(&source).map_err(|error| in_file(path, error))?;
     let mut values = vec![0.0; dim * samples];
     source.read(0..samples, &mut values)?;
     Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+/// An error of the samples, which names their file.
+fn in_file(path: &Path, error: dbksvd::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        dbksvd::Error::Rounding { .. } => format!("{}: {error}", path.display()).into(),
+        error => error.into(),
+    }
 }
 
 impl Times {
@@ -268,38 +291,30 @@ fn arguments() -> Outcome<Option<Arguments>> {
         out: None,
         json: false,
     };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("dictionary") => dictionary = Some(parser.value()?.into()),
-            Arg::Long("samples") => samples = Some(parser.value()?.into()),
-            Arg::Long("sparsity") => arguments.sparsity = Some(value(&mut parser, "sparsity")?),
-            Arg::Long("selection") => {
-                arguments.selection = match value::<String>(&mut parser, "selection")?.as_str() {
-                    "omp" => Selection::Correlation,
-                    "ols" => Selection::LeastSquares,
-                    other => return Err(format!("--selection {other}: omp or ols").into()),
-                }
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "dictionary" => dictionary = Some(options.path()?),
+            "samples" => samples = Some(options.path()?),
+            "sparsity" => arguments.sparsity = Some(options.whole(1)?),
+            "selection" => {
+                let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
+                arguments.selection = options.choice(&rules)?;
             }
-            Arg::Long("repeat") => arguments.repeat = value(&mut parser, "repeat")?,
-            Arg::Long("product") => arguments.product = true,
-            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-            Arg::Long("out") => arguments.out = Some(parser.value()?.into()),
-            Arg::Long("json") => arguments.json = true,
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+            "repeat" => arguments.repeat = options.whole(1)?,
+            "product" => arguments.product = true,
+            "threads" => arguments.threads = options.threads()?,
+            "out" => arguments.out = Some(options.path()?),
+            "json" => arguments.json = true,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
-    }
-    if arguments.repeat == 0 {
-        return Err("--repeat 0: at least 1".into());
     }
     arguments.dictionary = dictionary.ok_or("--dictionary is needed; see --help")?;
     arguments.samples = samples.ok_or("--samples is needed; see --help")?;
+    let inputs: [(&str, &Path); 2] =
+        [("--dictionary", &arguments.dictionary), ("--samples", &arguments.samples)];
+    let output = arguments.out.iter().map(|out| ("--out", out.clone()));
+    keep_apart(&inputs, &output.collect::<Vec<_>>())?;
     Ok(Some(arguments))
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
 }

@@ -10,8 +10,12 @@
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
+#[path = "common/options.rs"]
+mod options;
+#[path = "common/program.rs"]
+mod program;
 
-use std::error::Error;
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dbksvd::backend::Faer;
@@ -22,6 +26,8 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::updater::{DictionaryUpdater, MatryoshkaUpdates};
 use dbksvd::{DbKsvd, Groups, Model};
 use embeddings::{HELD_OUT, embeddings};
+use options::Options;
+use program::Outcome;
 
 const ATOMS: usize = 1024;
 const SPARSITY: usize = 16;
@@ -34,21 +40,46 @@ const SEEDS: u64 = 3;
 /// Runs of one epoch by which its time is judged; the least counts.
 const TRIALS: u64 = 5;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+const HELP: &str = "\
+Learns the shipped embeddings in nested groups of atoms, and prints the error of every prefix of groups
+beside that of a plain dictionary of that size.
+
+Usage: cargo run --release --example matryoshka -- [FIRST]
+
+  FIRST       atoms of the first group; others double it until there are 1,024 [64]
+  --help      this text
+";
 
 /// Held-out errors of all prefixes.
 type Errors = Vec<f64>;
 
-fn main() -> Outcome<()> {
-    // One thread, so that its processor time is the time that learning takes.
-    rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(compare)
+fn main() -> ExitCode {
+    program::run(first_group, HELP, |first| {
+        // One thread, so that its processor time is the time that learning takes.
+        rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(|| compare(first))
+    })
 }
 
-fn compare() -> Outcome<()> {
+/// Atoms of the first group; `None` if the command line asks for help.
+fn first_group() -> Outcome<Option<usize>> {
+    let Some(words) = Options::words()? else { return Ok(None) };
+    let wrong = |found: &str| {
+        format!("{found:?} is the first group, expected a whole number from 1 to {ATOMS}").into()
+    };
+    match words.as_slice() {
+        [] => Ok(Some(FIRST)),
+        [first] => match first.parse() {
+            Ok(first) if (1..=ATOMS).contains(&first) => Ok(Some(first)),
+            _ => Err(wrong(first)),
+        },
+        several => Err(wrong(&several.join(" "))),
+    }
+}
+
+fn compare(first: usize) -> Outcome<()> {
     let samples = embeddings()?;
     let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
-    let first = std::env::args().nth(1).map_or(Ok(FIRST), |first| first.parse());
-    let groups = Groups::doubling(ATOMS, first?);
+    let groups = Groups::doubling(ATOMS, first);
     let budgets = groups.budgets_of(SPARSITY);
     let sum = |numbers: &[usize]| numbers.iter().sum::<usize>();
     let shapes: Vec<(usize, usize)> = (1..=groups.len())

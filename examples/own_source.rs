@@ -4,7 +4,11 @@
 //! That is all it takes for shuffling, read-ahead, held-out samples and checkpoints.
 //! `cargo run --release --example own_source`
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::ops::Range;
+use std::process::ExitCode;
 
 use dbksvd::error::SourceError;
 use dbksvd::faer::MatRef;
@@ -52,7 +56,17 @@ fn recording(length: usize) -> Vec<f32> {
     recording
 }
 
-fn main() -> Result<(), Error> {
+const HELP: &str = "\
+Learns from windows of a recording, through a source of one's own, and from a stream.
+
+Usage: cargo run --release --example own_source
+";
+
+fn main() -> ExitCode {
+    program::run_without_options(HELP, learn)
+}
+
+fn learn() -> Result<(), Error> {
     let recording = recording(60_000);
     let windows = Windows { recording: &recording, length: 32 };
     let learner = DbKsvd::builder(64, 3)

@@ -8,19 +8,24 @@
 //! Learning gets nothing but the samples, the number of atoms and the sparsity. An
 //! [`Observer`] looks at the model after every epoch.
 
-use std::error::Error;
-use std::fmt::Display;
+#[path = "common/machine.rs"]
+mod machine;
+#[path = "common/options.rs"]
+mod options;
+#[path = "common/program.rs"]
+mod program;
+
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use dbksvd::learn::{EpochReport, Observer, Snapshot};
 use dbksvd::metrics::{RECOVERED, Recovery};
 use dbksvd::synthetic::{Kind, Planted, PlantedData};
 use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Dictionary, Sign};
-use lexopt::{Arg, Parser, ValueExt};
+use options::Options;
+use program::Outcome;
 
 const HELP: &str = "\
 Plants a dictionary, learns one from noisy samples of it, and prints how much was found.
@@ -45,8 +50,6 @@ Learning:
   --help              this text
 ";
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 struct Arguments {
     dim: usize,
     atoms: usize,
@@ -63,17 +66,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.map_or_else(help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(HELP.as_bytes())?)
+    program::run(arguments, HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {
@@ -84,6 +77,7 @@ fn run(arguments: Arguments) -> Outcome<()> {
 /// Generates, learns, and prints a row of the table after every epoch.
 fn recover(arguments: &Arguments) -> Outcome<()> {
     let &Arguments { dim, atoms, sparsity, samples, noise, kind, sign, epochs, .. } = arguments;
+    machine::check::<f32>(dim, atoms, sparsity, samples)?;
     let seed = arguments.seed;
     let problem = Planted::new(dim, atoms, sparsity, samples);
     let data = problem.noise(noise).kind(kind).sign(sign).seed(seed).generate::<f32>()?;
@@ -175,41 +169,30 @@ fn arguments() -> Outcome<Option<Arguments>> {
         seed: 0,
         threads: 0,
     };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("dim") => arguments.dim = value(&mut parser, "dim")?,
-            Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-            Arg::Long("sparsity") => arguments.sparsity = value(&mut parser, "sparsity")?,
-            Arg::Long("samples") => arguments.samples = value(&mut parser, "samples")?,
-            Arg::Long("noise") => arguments.noise = value(&mut parser, "noise")?,
-            Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
-            Arg::Long("atom-batch") => {
-                arguments.atom_batch = Some(value(&mut parser, "atom-batch")?)
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "dim" => arguments.dim = options.whole(1)?,
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsity" => arguments.sparsity = options.whole(1)?,
+            "samples" => arguments.samples = options.whole(1)?,
+            "noise" => {
+                let is_legal = |noise: &f64| noise.is_finite() && *noise >= 0.0;
+                arguments.noise = options.number("a finite number, at least 0", is_legal)?;
             }
-            Arg::Long("minibatch") => arguments.minibatch = Some(value(&mut parser, "minibatch")?),
-            Arg::Long("seed") => arguments.seed = value(&mut parser, "seed")?,
-            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-            Arg::Long("non-negative") => arguments.sign = Sign::NonNegative,
-            Arg::Long("kind") => {
-                arguments.kind = match value::<String>(&mut parser, "kind")?.as_str() {
-                    "planted" => Kind::Planted,
-                    "correlated" => Kind::Correlated,
-                    other => return Err(format!("--kind {other}: planted or correlated").into()),
-                }
+            "kind" => {
+                let kinds = [("planted", Kind::Planted), ("correlated", Kind::Correlated)];
+                arguments.kind = options.choice(&kinds)?;
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+            "non-negative" => arguments.sign = Sign::NonNegative,
+            "epochs" => arguments.epochs = options.whole(0)?,
+            "minibatch" => arguments.minibatch = Some(options.whole(1)?),
+            "atom-batch" => arguments.atom_batch = Some(options.whole(1)?),
+            "seed" => arguments.seed = options.whole(0)?,
+            "threads" => arguments.threads = options.threads()?,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
     }
-    if arguments.minibatch == Some(0) {
-        return Err("--minibatch 0: at least 1".into());
-    }
     Ok(Some(arguments))
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(parser: &mut Parser, option: &str) -> Outcome<T> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
 }

@@ -12,6 +12,8 @@
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
+#[path = "common/machine.rs"]
+mod machine;
 #[path = "common/options.rs"]
 mod options;
 #[path = "common/program.rs"]
@@ -27,8 +29,7 @@ use dbksvd::metrics::{Coherence, reconstruction};
 use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Mod, Online};
 use dbksvd::{DbKsvd, Model};
 use embeddings::{HELD_OUT, embeddings};
-use lexopt::{Arg, Parser};
-use options::value;
+use options::Options;
 use program::Outcome;
 
 const HELP: &str = "\
@@ -86,6 +87,7 @@ fn compare(arguments: &Arguments) -> Outcome<()> {
     let samples = embeddings()?;
     let (train, held_out) = samples.as_ref().split_at_col(samples.ncols() - HELD_OUT);
     let Arguments { atoms, sparsity, seeds, .. } = arguments;
+    machine::check::<f32>(train.nrows(), *atoms, *sparsity, train.ncols())?;
     println!("MiniLM: d {}, m {atoms}, k {sparsity}, N {}", train.nrows(), train.ncols());
     println!(
         "means of {seeds} seeds, least to most; time of an epoch: that of `KSvd::new()` is 1, {} threads\n",
@@ -223,21 +225,16 @@ fn with_range(values: &[f64]) -> String {
 /// The command line; `None` if it asks for help.
 fn arguments() -> Outcome<Option<Arguments>> {
     let mut arguments = Arguments { atoms: 1024, sparsity: 16, epochs: 20, seeds: 3, threads: 0 };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-            Arg::Long("sparsity") => arguments.sparsity = value(&mut parser, "sparsity")?,
-            Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
-            Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
-            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
-        }
-    }
-    for (option, value) in [("epochs", arguments.epochs as u64), ("seeds", arguments.seeds)] {
-        if value == 0 {
-            return Err(format!("--{option} 0: at least 1").into());
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsity" => arguments.sparsity = options.whole(1)?,
+            "epochs" => arguments.epochs = options.whole(1)?,
+            "seeds" => arguments.seeds = options.whole(1)?,
+            "threads" => arguments.threads = options.threads()?,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
     }
     Ok(Some(arguments))

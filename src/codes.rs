@@ -224,6 +224,38 @@ impl<T: Scalar> SparseCodes<T> {
         parts
     }
 
+    /// These codes for atoms that are not of norm 1: the same samples as combinations of `norms[j]`
+    /// times atom j, so that each coefficient is divided by the norm of its atom.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] unless there is a norm for each atom, [`Error::Argument`] for a norm that is
+    /// not positive and finite, or so small that a coefficient over it is not finite in `T`.
+    pub fn for_atoms_of_norms(&self, norms: &[f64]) -> Result<Self, Error> {
+        if norms.len() != self.atoms {
+            let (found, expected) = (norms.len(), self.atoms);
+            return Err(Error::Dimension { argument: "norms", found, expected });
+        }
+        if let Some(atom) = norms.iter().position(|&norm| !(norm.is_finite() && norm > 0.0)) {
+            let found = format!("{} for atom {atom}", norms[atom]);
+            return Err(Error::argument("norms", found, "positive and finite"));
+        }
+        let mut codes = self.clone();
+        for i in 0..codes.samples() {
+            let slots = codes.slots(i);
+            let atoms = &codes.support[slots.clone()];
+            for (value, &atom) in codes.values[slots].iter_mut().zip(atoms) {
+                let norm = norms[atom as usize];
+                *value = T::narrow(value.widen() / norm);
+                if !value.widen().is_finite() {
+                    let found = format!("{norm} for atom {atom}");
+                    let expected = format!("norms for which sample {i} has a finite coefficient");
+                    return Err(Error::argument("norms", found, expected));
+                }
+            }
+        }
+        Ok(codes)
+    }
+
     /// All samples as disjoint blocks of `block` samples (the last may be shorter), to be written
     /// in parallel.
     ///

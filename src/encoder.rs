@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::preprocessing::Outliers;
 use crate::problem::ProblemShape;
 use crate::samples::{HostSamples, Upload};
-use crate::source::SampleSource;
+use crate::source::{SampleSource, check_rounding};
 
 /// Samples uploaded and coded at a time.
 const BLOCK: usize = 4096;
@@ -82,7 +82,8 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// The codes of all samples of `source`, in order.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and [`Error::Source`] if reading fails.
+    /// As [`encode`](Self::encode), [`Error::Source`] if reading fails, and [`Error::Rounding`] for
+    /// samples that are stored in more digits than they can do without.
     pub fn encode_source(
         &mut self,
         source: &impl SampleSource<B::Scalar>,
@@ -92,6 +93,7 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
             let found = source.dim();
             return Err(Error::Dimension { argument: "samples", found, expected: dim });
         }
+        check_rounding(source)?;
         let mut all = SparseCodes::new(atoms, 0, sparsity);
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());

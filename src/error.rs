@@ -55,6 +55,34 @@ pub enum Error {
         /// The argument at fault.
         argument: &'static str,
     },
+    /// No sample was left to learn from: all are zero, or were dropped for their norm.
+    #[error(
+        "nothing to learn from: of {samples} samples, {zeros} are zero throughout and {dropped} were \
+         dropped for their norm"
+    )]
+    NothingLearned {
+        /// Samples that were looked at.
+        samples: usize,
+        /// Those of them that are zero throughout.
+        zeros: usize,
+        /// Those of them beyond the norm limit, where these are left out.
+        dropped: usize,
+    },
+    /// Most samples lie beyond the norm limit, so that it says nothing of outliers.
+    #[error(
+        "the norm limit of {limit:.4} would {verb} {beyond} of {samples} samples, expected at most half \
+         of them: choose a larger multiple of the median norm"
+    )]
+    NormLimit {
+        /// The limit of ‖y − mean‖.
+        limit: f64,
+        /// What would be done to samples beyond it: clip or drop.
+        verb: &'static str,
+        /// Samples beyond it.
+        beyond: usize,
+        /// Samples that were looked at, those not counted that are zero throughout.
+        samples: usize,
+    },
     /// A sample holds a NaN or an infinity.
     #[error("sample {sample} is not finite: coordinate {coordinate} is {value}")]
     NotFinite {
@@ -64,6 +92,23 @@ pub enum Error {
         coordinate: usize,
         /// The value found there.
         value: f64,
+    },
+    /// Samples stored as f64 differ by so little, compared with their size, that rounded to f32 they
+    /// are no longer what they were.
+    #[error(
+        "sample {sample}: coordinate {coordinate} is {value:e}, and rounding to f32 would change the \
+         samples by {:.1}% of their variance: read them as f64, or subtract the mean beforehand",
+        100.0 * share
+    )]
+    Rounding {
+        /// Index in its source of a sample that is typical of all.
+        sample: usize,
+        /// Index of the coordinate within the sample that loses most.
+        coordinate: usize,
+        /// Its value.
+        value: f64,
+        /// Σ‖y − round(y)‖² over half the squared distances of pairs of samples; the median of pairs.
+        share: f64,
     },
     /// An atom of a given dictionary holds a NaN or an infinity.
     #[error("atom {atom} is not finite: coordinate {coordinate} is {value}")]
@@ -171,6 +216,47 @@ pub enum FileError {
         /// Bytes the file holds.
         found: u64,
     },
+    /// The file holds more bytes than its array, which the format has no use for.
+    #[error(
+        "{}: {} bytes after the array: its header promises {promised} bytes, the file holds \
+         {found} (save each array to a file of its own)",
+        path.display(),
+        found.saturating_sub(*promised)
+    )]
+    Trailing {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the header promises.
+        promised: u64,
+        /// Bytes the file holds, which are more.
+        found: u64,
+    },
+    /// The path stands for something that is not a regular file, and so cannot be read by ranges.
+    #[error("{}: {kind}, expected a regular file, whose ranges can be read", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it stands for: `a directory`, `a pipe`, `a socket` or `a device`.
+        kind: &'static str,
+    },
+    /// A row of f64 numbers is lost when it is rounded to f32.
+    #[error(
+        "{}: row {row}: coordinate {coordinate} is {value:e}: {loss}; read the file as f64, or scale \
+         the data",
+        path.display()
+    )]
+    Narrowing {
+        /// The file.
+        path: PathBuf,
+        /// Index of the row.
+        row: usize,
+        /// Index within the row of the number that is furthest out of range.
+        coordinate: usize,
+        /// That number.
+        value: f64,
+        /// What would become of it, or of the row.
+        loss: &'static str,
+    },
     /// The file is not of the format expected, or its header makes no sense.
     #[error("{}: not a valid {format} file: {reason}", path.display())]
     Format {
@@ -232,7 +318,9 @@ pub enum FileError {
         expected: String,
     },
     /// A configuration file has keys that this crate does not know, and so may not ignore.
-    #[error("{}: unknown keys: {}", path.display(), keys.join(", "))]
+    #[error(
+        "{}: unknown keys: {} (take out what changes nothing)", path.display(), keys.join(", ")
+    )]
     UnknownKeys {
         /// The file.
         path: PathBuf,

@@ -4,6 +4,7 @@
 //! D = numpy.load("dictionary.npy")          # (m, d), row j is atom j
 //! X = scipy.sparse.load_npz("codes.npz")    # CSR, (N, m), row i is sample i
 //! Y = X @ D                                 # (N, d)
+//! Y = X @ D * numpy.load("scale.npy") + numpy.load("mean.npy")   # of a model with scale and mean
 //! ```
 
 use std::io::{self, BufWriter, Write};
@@ -18,6 +19,7 @@ use crate::atomic::write_atomically;
 use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::FileError;
+use crate::kernel;
 use crate::source::NpySource;
 use crate::source::element::{Element, write_values};
 
@@ -36,17 +38,37 @@ pub fn write_dictionary_npy<T: Scalar>(
     })
 }
 
-/// Reads a dictionary from a `.npy` array of shape (m, d) of f16, f32 or f64, row j being atom j.
+/// Reads a dictionary from a `.npy` array of shape (m, d), row j being atom j, of any type that
+/// [`NpySource`] reads.
 ///
 /// Rows may have any norm but 0 and are scaled to norm 1, so values that were of unit norm may
 /// change in their last bits (`Model::save` and `Model::load` keep every bit).
 ///
 /// # Errors
-/// Those of [`NpySource::open`]; [`FileError::Shape`] without rows, [`FileError::Format`] for a row
+/// Those of [`NpySource::open`]; [`FileError::Shape`] for an array of another rank or without rows,
+/// [`FileError::Narrowing`] for f64 rows that `T` cannot hold, [`FileError::Format`] for a row
 /// that is zero or not finite.
 pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictionary<T>, FileError> {
+    Ok(read_atoms_npy(path)?.0)
+}
+
+/// As [`read_dictionary_npy`], with the norms that were taken out: row j of the file is atom j times
+/// norm j. [`SparseCodes::for_atoms_of_norms`] makes codes for the rows of the file from codes for the
+/// dictionary.
+///
+/// A norm that is 1 but for the rounding of `T` is exactly 1.
+///
+/// # Errors
+/// Those of [`read_dictionary_npy`].
+pub fn read_atoms_npy<T: Scalar>(
+    path: impl AsRef<Path>,
+) -> Result<(Dictionary<T>, Vec<f64>), FileError> {
     let path = path.as_ref();
     let rows = NpySource::open(path)?.into_rows();
+    if rows.shape().len() != 2 {
+        let (path, found) = (path.to_owned(), rows.shape().to_vec());
+        return Err(FileError::Shape { path, found, expected: "(m, d)".to_owned() });
+    }
     if rows.len() == 0 {
         let (path, found) = (path.to_owned(), vec![0, rows.dim()]);
         let expected = "(m, d) with m at least 1".to_owned();
@@ -56,10 +78,46 @@ pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictiona
     for j in 0..rows.len() {
         rows.read_values(j, atoms.col_as_slice_mut(j))?;
     }
-    Dictionary::normalized(atoms).map_err(|error| FileError::Format {
+    let norms = (0..rows.len()).map(|j| norm(atoms.col_as_slice(j))).collect();
+    let dictionary = Dictionary::normalized(atoms).map_err(|error| FileError::Format {
         path: path.to_owned(),
         format: "dictionary",
         reason: error.to_string(),
+    })?;
+    Ok((dictionary, norms))
+}
+
+/// ‖row‖, or 1 if it is that but for rounding.
+fn norm<T: Scalar>(row: &[T]) -> f64 {
+    // Squares of a double may over- or underflow where the double does not.
+    let largest = kernel::largest_magnitude(row).widen();
+    let scale = if largest > 0.0 { largest } else { 1.0 };
+    let norm = scale * row.iter().map(|x| (x.widen() / scale).powi(2)).sum::<f64>().sqrt();
+    if (norm - 1.0).abs() <= 8.0 * T::EPSILON { 1.0 } else { norm }
+}
+
+/// Writes the mean that is subtracted from samples as a `.npy` array of shape (d), in `T`. The file
+/// appears whole or not at all.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_mean_npy<T: Scalar>(path: impl AsRef<Path>, mean: &[T]) -> Result<(), FileError> {
+    write_atomically(path.as_ref(), |file| {
+        write_header(file, float_type::<T>(), &[mean.len()])?;
+        write_values(file, mean)
+    })
+}
+
+/// Writes the scale that centred samples are divided by as a `.npy` array of shape (), which NumPy
+/// takes as a number; in `T`, so that products with arrays of `T` stay in `T`. The file appears whole
+/// or not at all.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn write_scale_npy<T: Scalar>(path: impl AsRef<Path>, scale: f64) -> Result<(), FileError> {
+    write_atomically(path.as_ref(), |file| {
+        write_header(file, float_type::<T>(), &[])?;
+        write_values(file, &[T::narrow(scale)])
     })
 }
 

@@ -1,6 +1,6 @@
 //! FNV-1a (Fowler, Noll & Vo): tells contents apart, not against anyone who wants them alike.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// A hash of bytes or of text, as it is written.
 pub(crate) struct Fingerprint(u64);
@@ -20,6 +20,17 @@ impl Fingerprint {
 impl fmt::Write for Fingerprint {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.add(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl io::Write for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::backend::zeros;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
-use crate::preprocessing::{Outliers, Preprocessing};
+use crate::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::problem::{ProblemShape, Sign};
 use crate::random::{Purpose, generator};
 use crate::samples::check_finite;
@@ -51,7 +51,7 @@ impl<T: Scalar> Initialisation<T> {
             Self::Samples => {
                 let mut drawn = Drawn::new(source, preprocessing, outliers, seed);
                 let mut filled = 0;
-                let mut seen = HashSet::with_capacity(atoms);
+                let mut seen = HashSet::with_capacity(atoms.min(source.len()));
                 while filled < atoms
                     && let Some(sample) = drawn.next()?
                 {
@@ -109,11 +109,12 @@ impl<'a, T: Scalar> Drawn<'a, T> {
             *next += 1;
             source.read(i..i + 1, sample)?;
             check_finite(sample, *source, i)?;
+            // Padding, which is centred like the others, would give a direction: that of the mean.
+            let is_padding = outliers.are_limited() && is_zero(sample);
             preprocessing.apply(sample);
-            let norm = kernel::normalize(sample) * preprocessing.scale();
-            let dropped = matches!(outliers, Outliers::Drop(_))
-                && preprocessing.norm_limit().is_some_and(|limit| norm > limit);
-            if norm > 0.0 && !dropped {
+            let is_dropped =
+                matches!(outliers, Outliers::Drop(_)) && preprocessing.excess(sample).is_some();
+            if kernel::normalize(sample) > 0.0 && !is_padding && !is_dropped {
                 return Ok(Some(&self.sample));
             }
         }

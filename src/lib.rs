@@ -81,7 +81,8 @@
 //!
 //! Samples are to be finite, and of a root mean square norm, over a minibatch, of 10⁻¹⁵ to 10¹⁵ in
 //! `f32` (10⁻¹⁴⁰ to 10¹⁴⁰ in `f64`), or zero: outside, squares over- and underflow, and an error
-//! says so.
+//! says so. Files of f64 are rounded where the scalar is `f32`; what that would lose is an error too
+//! ([`source::check_rounding`]).
 //!
 //! # Memory
 //!
@@ -113,7 +114,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `npy` | samples from `.npy` files; dictionaries to `.npy`, codes to SciPy's `.npz` |
+//! | `npy` | samples from `.npy` files; dictionaries, means, scales to `.npy`, codes to SciPy's `.npz` |
 //! | `safetensors` | samples from `.safetensors` files; models saved and loaded; checkpoints |
 //! | `json` | an observer that logs JSON lines |
 //! | `progress` | an observer that shows a progress bar |
@@ -158,6 +159,7 @@ mod samples;
 mod scalar;
 mod simd;
 pub mod source;
+mod spectrum;
 pub mod synthetic;
 #[cfg(feature = "safetensors")]
 mod tensors;

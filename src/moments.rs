@@ -27,21 +27,6 @@ impl Moments {
         Self { samples: 0, mean: vec![0.0; dim], scatter: 0.0, energy: 0.0, error: 0.0 }
     }
 
-    /// The moments of contiguous samples, without errors.
-    pub(crate) fn of<T: Scalar>(values: &[T], dim: usize) -> Self {
-        let blocks: Vec<Self> = values
-            .par_chunks(BLOCK * dim)
-            .map(|block| {
-                let mut sums = Sums::new(dim);
-                block.chunks_exact(dim).for_each(|sample| sums.add(sample));
-                sums.finish()
-            })
-            .collect();
-        let mut moments = Self::new(dim);
-        blocks.iter().for_each(|block| moments.merge(block));
-        moments
-    }
-
     /// Chan, Golub & LeVeque: with δ the difference of the means,
     /// scatter ← scatter_a + scatter_b + ‖δ‖² n_a n_b / n and mean ← mean_a + δ n_b / n.
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -62,20 +47,96 @@ impl Moments {
         self.error += other.error;
     }
 
-    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖².
+    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: a share of no variance is not a number, even without an error, since
+    /// samples that are all equal say nothing of the atoms.
     pub(crate) fn fvu(&self) -> f64 {
-        self.share_of(self.scatter)
+        self.error / self.scatter
     }
 
-    /// Σ‖y − ŷ‖² / Σ‖y‖².
+    /// Σ‖y − ŷ‖² / Σ‖y‖²: NaN without samples, and 0 for zeros that are reproduced.
     pub(crate) fn relative_error(&self) -> f64 {
-        self.share_of(self.energy)
+        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / self.energy }
+    }
+}
+
+/// Moments of all samples, and of those within the norm limit: the same where there is no limit, or
+/// nothing beyond it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figures {
+    pub(crate) all: Moments,
+    pub(crate) within: Moments,
+}
+
+impl Figures {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { all: Moments::new(dim), within: Moments::new(dim) }
     }
 
-    /// NaN without samples, 0 without error, and infinite for an error where there is nothing to
-    /// explain.
-    fn share_of(&self, total: f64) -> f64 {
-        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / total }
+    /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is not
+    /// within the limit; it may be empty where all are.
+    pub(crate) fn of<T: Scalar>(values: &[T], dim: usize, is_outside: &[bool]) -> Self {
+        let blocks: Vec<Self> = values
+            .par_chunks(BLOCK * dim)
+            .enumerate()
+            .map(|(block, values)| {
+                let first = block * BLOCK;
+                let samples = values.chunks_exact(dim).enumerate();
+                let mut sums = PairOfSums::new(dim);
+                samples.for_each(|(i, sample)| {
+                    sums.add(sample, is_outside.get(first + i).copied().unwrap_or(false));
+                });
+                sums.finish(0.0, 0.0)
+            })
+            .collect();
+        let mut figures = Self::new(dim);
+        blocks.iter().for_each(|block| figures.merge(block));
+        figures
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.all.merge(&other.all);
+        self.within.merge(&other.within);
+    }
+
+    /// The FVU of the samples within the limit; of all, if none is.
+    pub(crate) fn fvu_within(&self) -> f64 {
+        if self.within.samples == 0 { self.all.fvu() } else { self.within.fvu() }
+    }
+}
+
+/// Gathers the figures of a few hundred samples.
+pub(crate) struct PairOfSums<T> {
+    /// Of the samples within the limit; of all, as long as all are.
+    within: Sums<T>,
+    /// Of all samples, once one is outside.
+    all: Option<Sums<T>>,
+}
+
+impl<T: Scalar> PairOfSums<T> {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { within: Sums::new(dim), all: None }
+    }
+
+    pub(crate) fn add(&mut self, sample: &[T], is_outside: bool) {
+        if is_outside && self.all.is_none() {
+            self.all = Some(self.within.clone());
+        }
+        if let Some(all) = &mut self.all {
+            all.add(sample);
+        }
+        if !is_outside {
+            self.within.add(sample);
+        }
+    }
+
+    /// With these sums of squared errors, of all samples and of those within.
+    pub(crate) fn finish(self, error: f64, error_within: f64) -> Figures {
+        let within = Moments { error: error_within, ..self.within.finish() };
+        let all = match self.all {
+            None => Moments { error, ..within.clone() },
+            Some(all) => Moments { error, ..all.finish() },
+        };
+        Figures { all, within }
     }
 }
 
@@ -83,7 +144,8 @@ impl Moments {
 ///
 /// Squares are taken around the first sample s: Σ‖y − ȳ‖² = Σ‖y − s‖² − n‖ȳ − s‖² loses at most a
 /// factor n to cancellation, whatever the mean is.
-pub(crate) struct Sums<T> {
+#[derive(Clone)]
+struct Sums<T> {
     first: Vec<T>,
     differences: Vec<f64>,
     squares: Vec<f64>,
@@ -92,7 +154,7 @@ pub(crate) struct Sums<T> {
 }
 
 impl<T: Scalar> Sums<T> {
-    pub(crate) fn new(dim: usize) -> Self {
+    fn new(dim: usize) -> Self {
         let zeros = vec![0.0; dim];
         Self {
             first: Vec::with_capacity(dim),
@@ -103,7 +165,7 @@ impl<T: Scalar> Sums<T> {
         }
     }
 
-    pub(crate) fn add(&mut self, sample: &[T]) {
+    fn add(&mut self, sample: &[T]) {
         if self.samples == 0 {
             self.first.extend_from_slice(sample);
         }
@@ -112,8 +174,11 @@ impl<T: Scalar> Sums<T> {
         add_differences(&mut self.differences, &mut self.squares, sample, &self.first);
     }
 
-    pub(crate) fn finish(self) -> Moments {
+    fn finish(self) -> Moments {
         let Self { first, differences: mut mean, squares, samples, energy } = self;
+        if samples == 0 {
+            return Moments::new(mean.len());
+        }
         let count = samples as f64;
         mean.iter_mut().for_each(|sum| *sum /= count);
         let scatter = squares.iter().sum::<f64>() - count * kernel::squared_norm(&mean);

@@ -8,9 +8,24 @@ use crate::Scalar;
 use crate::error::Error;
 use crate::kernel;
 
+/// Of norms, in ε.
+const ROUNDING: f64 = 16.0;
+
+/// Whether a sample is zero throughout, as padding is.
+pub(crate) fn is_zero<T: Scalar>(sample: &[T]) -> bool {
+    sample.iter().all(|&x| x == T::zero())
+}
+
 /// What becomes of samples whose norm, after the mean is subtracted, is above a multiple of the
 /// median norm. Real activations have a few tokens of a hundred times the usual norm; squared, they
 /// would be most of what a dictionary minimises.
+///
+/// Samples that are zero throughout count as padding where samples are clipped or dropped: they are no
+/// part of the median, the mean and the scale, and they are not learned from.
+///
+/// A limit that more than half of the other samples lie beyond is an error
+/// ([`Error::NormLimit`]), as it is with a factor well below 1, or with the limit of a model whose data
+/// were smaller.
 ///
 /// This concerns learning alone: codes of a model are of whole samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,6 +47,20 @@ impl Outliers {
         }
     }
 
+    /// Whether there is to be a norm limit, which also makes zero samples padding.
+    pub(crate) fn are_limited(self) -> bool {
+        self != Self::Keep
+    }
+
+    /// What is done to samples beyond the limit, in a word.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Clip(_) => "clip",
+            Self::Drop(_) => "drop",
+        }
+    }
+
     pub(crate) fn check(self) -> Result<(), Error> {
         match self.factor() {
             Some(factor) if !(factor.is_finite() && factor > 0.0) => {
@@ -50,12 +79,6 @@ pub(crate) struct Wanted {
     pub(crate) scale: bool,
     pub(crate) outliers: Outliers,
     pub(crate) samples: usize,
-}
-
-impl Wanted {
-    pub(crate) fn is_nothing(&self) -> bool {
-        !self.center && !self.scale && self.outliers == Outliers::Keep
-    }
 }
 
 /// y ↦ (y − mean) / scale, as coding takes samples and decoding gives them back.
@@ -109,7 +132,8 @@ impl<T: Scalar> Preprocessing<T> {
         Ok(self)
     }
 
-    /// Remembers the norm ‖y − mean‖ at which samples were clipped or dropped in learning.
+    /// Remembers the norm ‖y − mean‖ at which samples were clipped or dropped in learning. What is
+    /// measured is then told of the samples [within](Self::is_within) it besides that of all.
     ///
     /// # Errors
     /// [`Error::Argument`] unless it is positive and finite.
@@ -139,6 +163,44 @@ impl<T: Scalar> Preprocessing<T> {
     #[must_use]
     pub fn norm_limit(&self) -> Option<f64> {
         self.norm_limit
+    }
+
+    /// Whether `sample`, as it is in the data, lies within the norm limit: it is not zero throughout, as
+    /// padding is, and ‖y − mean‖ is not above the limit by more than rounding. Always where there is
+    /// no limit.
+    ///
+    /// # Panics
+    /// If there is a limit, and a mean of another length than the sample.
+    #[must_use]
+    pub fn is_within(&self, sample: &[T]) -> bool {
+        self.is_within_by(sample, &mut Vec::new())
+    }
+
+    /// [`is_within`](Self::is_within), with memory for the centred sample.
+    pub(crate) fn is_within_by(&self, sample: &[T], scratch: &mut Vec<T>) -> bool {
+        if self.norm_limit.is_none() {
+            return true;
+        }
+        if let Some(mean) = &self.mean {
+            let (found, expected) = (sample.len(), mean.len());
+            assert!(found == expected, "a sample of {found} coordinates, a mean of {expected}");
+        }
+        if is_zero(sample) {
+            return false;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(sample);
+        self.apply(scratch);
+        self.excess(scratch).is_none()
+    }
+
+    /// The norm of a preprocessed sample, and the most it should have, if it has more.
+    ///
+    /// The limit is a norm before scaling, so norms of samples at the limit may differ by rounding.
+    pub(crate) fn excess(&self, preprocessed: &[T]) -> Option<(f64, f64)> {
+        let limit = self.norm_limit? / self.scale;
+        let norm = kernel::energy(preprocessed).sqrt();
+        (norm > limit * (1.0 + ROUNDING * T::EPSILON)).then_some((norm, limit))
     }
 
     /// Refuses a mean that is not of dimension `dim`.

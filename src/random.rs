@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Split,
     /// Which of them are left out to make classes equally large.
     Balance,
+    /// Which samples are compared with what rounding makes of them.
+    Rounding,
     /// The order of samples in an epoch.
     Epoch(u64),
     /// The order of atoms in a step.
@@ -43,6 +45,7 @@ pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Extension => 16,
         Purpose::Split => 20,
         Purpose::Balance => 24,
+        Purpose::Rounding => 28,
         Purpose::Epoch(epoch) => epoch << 2 | 1,
         Purpose::Step(step) => step << 2 | 2,
         Purpose::Draw(block) => block << 3 | 3,

@@ -9,9 +9,10 @@ use crate::Scalar;
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
 use crate::kernel;
-use crate::moments::Moments;
-use crate::preprocessing::{Outliers, Preprocessing};
+use crate::moments::Figures;
+use crate::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::source::SampleSource;
+use crate::spectrum::Spectrum;
 
 /// Samples that one task preprocesses.
 const SAMPLES_A_TASK: usize = 64;
@@ -61,24 +62,54 @@ impl<T: Scalar> HostSamples<T> {
         self.values.len() / self.dim
     }
 
-    /// ‖y‖ of a sample.
-    pub(crate) fn norm(&self, sample: usize) -> f64 {
-        kernel::energy(&self.values[sample * self.dim..(sample + 1) * self.dim]).sqrt()
+    /// Sums over the samples, of which `is_outside` says which are not within the norm limit.
+    pub(crate) fn figures(&self, is_outside: &[bool]) -> Figures {
+        Figures::of(&self.values, self.dim, is_outside)
     }
 
-    /// Sums over the samples.
-    pub(crate) fn moments(&self) -> Moments {
-        Moments::of(&self.values, self.dim)
+    /// How the energy of the samples around `mean` is spread over them.
+    pub(crate) fn spectrum(&self, mean: &[f64]) -> Spectrum {
+        Spectrum::of(&self.values, mean)
+    }
+
+    /// Those samples, one after the other, of which `is_outside` says so.
+    pub(crate) fn select(&self, is_outside: &[bool]) -> Vec<T> {
+        let samples = self.values.chunks_exact(self.dim).zip(is_outside);
+        samples.filter(|&(_, &outside)| outside).flat_map(|(sample, _)| sample).copied().collect()
+    }
+
+    /// Keeps the samples for which `is_kept` is true.
+    fn retain(&mut self, is_kept: &[bool]) {
+        let mut kept = 0;
+        for i in (0..is_kept.len()).filter(|&i| is_kept[i]) {
+            self.values.copy_within(i * self.dim..(i + 1) * self.dim, kept * self.dim);
+            kept += 1;
+        }
+        self.values.truncate(kept * self.dim);
     }
 }
 
 /// Samples that learning did not take as they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tamed {
+    /// Read.
+    pub(crate) read: usize,
+    /// Zero throughout; left out where there is to be a norm limit.
+    pub(crate) zeros: usize,
     /// Scaled down to the norm limit.
     pub(crate) clipped: usize,
-    /// Left out.
+    /// Left out for their norm.
     pub(crate) dropped: usize,
+}
+
+/// What a sample is to learning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Within,
+    /// Beyond the norm limit.
+    Beyond,
+    /// Zero throughout.
+    Zero,
 }
 
 /// A backend matrix that samples are uploaded to, reused from batch to batch.
@@ -88,6 +119,8 @@ pub(crate) struct Upload<B: Backend> {
     outliers: Outliers,
     matrix: B::Matrix,
     samples: usize,
+    /// Of each sample in the matrix, or empty.
+    is_outside: Vec<bool>,
 }
 
 impl<B: Backend> Upload<B> {
@@ -98,7 +131,7 @@ impl<B: Backend> Upload<B> {
         outliers: Outliers,
     ) -> Result<Self, Error> {
         let matrix = backend.zeros(dim, 0)?;
-        Ok(Self { preprocessing, outliers, matrix, samples: 0 })
+        Ok(Self { preprocessing, outliers, matrix, samples: 0, is_outside: Vec::new() })
     }
 
     /// What is done to every sample.
@@ -116,6 +149,12 @@ impl<B: Backend> Upload<B> {
         self.samples
     }
 
+    /// Which of the uploaded samples are not within the norm limit, those that were clipped included;
+    /// empty where all are.
+    pub(crate) fn is_outside(&self) -> &[bool] {
+        &self.is_outside
+    }
+
     /// Preprocesses `host` in place and uploads what is left of it.
     pub(crate) fn take(
         &mut self,
@@ -123,10 +162,7 @@ impl<B: Backend> Upload<B> {
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Tamed, Error> {
         let dim = host.dim;
-        host.values.par_chunks_mut(SAMPLES_A_TASK * dim).for_each(|samples| {
-            samples.chunks_exact_mut(dim).for_each(|sample| self.preprocessing.apply(sample));
-        });
-        let tamed = self.tame(host);
+        let tamed = self.preprocess(host);
         let count = host.len();
         check_size(&host.values, count)?;
         let samples = MatRef::from_column_major_slice(&host.values, dim, count);
@@ -135,39 +171,56 @@ impl<B: Backend> Upload<B> {
         Ok(tamed)
     }
 
-    /// Clips or drops samples above the norm limit.
-    fn tame(&self, host: &mut HostSamples<B::Scalar>) -> Tamed {
-        let mut tamed = Tamed::default();
-        let Some(limit) = self.preprocessing.norm_limit() else { return tamed };
-        let limit = limit / self.preprocessing.scale();
-        let dim = host.dim;
-        let norm = |sample: &[B::Scalar]| kernel::energy(sample).sqrt();
-        match self.outliers {
-            Outliers::Keep => {}
-            Outliers::Clip(_) => {
-                let clip = |sample: &mut [B::Scalar]| {
-                    let norm = norm(sample);
-                    if norm > limit {
-                        let factor = B::Scalar::narrow(limit / norm);
-                        sample.iter_mut().for_each(|x| *x *= factor);
-                    }
-                    usize::from(norm > limit)
-                };
-                tamed.clipped = host.values.par_chunks_exact_mut(dim).map(clip).sum();
+    /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding where
+    /// there is to be a limit.
+    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Tamed {
+        let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
+        let prepare = |sample: &mut [B::Scalar]| {
+            let is_zero = is_zero(sample);
+            preprocessing.apply(sample);
+            if is_zero {
+                return Kind::Zero;
             }
-            Outliers::Drop(_) => {
-                let mut kept = 0;
-                for i in 0..host.len() {
-                    if norm(&host.values[i * dim..(i + 1) * dim]) <= limit {
-                        host.values.copy_within(i * dim..(i + 1) * dim, kept * dim);
-                        kept += 1;
-                    }
-                }
-                tamed.dropped = host.len() - kept;
-                host.values.truncate(kept * dim);
+            let Some((norm, limit)) = preprocessing.excess(sample) else { return Kind::Within };
+            if let Outliers::Clip(_) = outliers {
+                let factor = B::Scalar::narrow(limit / norm);
+                sample.iter_mut().for_each(|x| *x *= factor);
             }
+            Kind::Beyond
+        };
+        let kinds: Vec<Kind> = host
+            .values
+            .par_chunks_exact_mut(dim)
+            .with_min_len(SAMPLES_A_TASK)
+            .map(prepare)
+            .collect();
+        let count = |kind| kinds.iter().filter(|&&other| other == kind).count();
+        let (read, zeros, beyond) = (kinds.len(), count(Kind::Zero), count(Kind::Beyond));
+        let (clipped, dropped) = match outliers {
+            Outliers::Keep => (0, 0),
+            Outliers::Clip(_) => (beyond, 0),
+            Outliers::Drop(_) => (0, beyond),
+        };
+        let is_left_out = |kind| match kind {
+            Kind::Within => false,
+            Kind::Beyond => matches!(outliers, Outliers::Drop(_)),
+            Kind::Zero => outliers.are_limited(),
+        };
+        let is_kept: Vec<bool> = kinds.iter().map(|&kind| !is_left_out(kind)).collect();
+        if is_kept.contains(&false) {
+            host.retain(&is_kept);
         }
-        tamed
+        // Without a limit, zeros are samples like others.
+        let has_outside = preprocessing.norm_limit().is_some() && beyond + zeros > 0;
+        self.is_outside.clear();
+        if has_outside {
+            let kept = kinds.iter().zip(&is_kept).filter(|&(_, &is_kept)| is_kept);
+            self.is_outside.extend(kept.map(|(&kind, _)| kind != Kind::Within));
+        }
+        if !self.is_outside.contains(&true) {
+            self.is_outside.clear();
+        }
+        Tamed { read, zeros, clipped, dropped }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::Scalar;
 use crate::atomic::write_atomically;
 use crate::backend::column;
 use crate::error::FileError;
+use crate::fingerprint::Fingerprint;
 use crate::source::element::{Element, write_values};
 use crate::source::safetensors_header::Header;
 
@@ -74,6 +75,9 @@ pub(crate) struct TensorFile<'a, T: Scalar> {
     tensors: Vec<(String, Numbers<'a, T>)>,
 }
 
+/// The text that holds the hash of a sealed file's content.
+const SEAL: &str = "seal";
+
 impl<'a, T: Scalar> TensorFile<'a, T> {
     pub(crate) fn new() -> Self {
         Self { texts: Map::new(), tensors: Vec::new() }
@@ -85,6 +89,21 @@ impl<'a, T: Scalar> TensorFile<'a, T> {
 
     pub(crate) fn tensor(&mut self, name: impl Into<String>, numbers: Numbers<'a, T>) {
         self.tensors.push((name.into(), numbers));
+    }
+
+    /// Adds a text by which [`has_seal`] tells whether the content is what was written. Everything
+    /// else must have been added.
+    pub(crate) fn seal(&mut self) -> io::Result<()> {
+        let texts = self.texts.iter().map(|(key, text)| (&**key, text.as_str().unwrap_or("")));
+        let mut hash = hash_texts(texts.collect());
+        let mut tensors: Vec<_> = self.tensors.iter().collect();
+        tensors.sort_unstable_by_key(|(name, _)| name);
+        for (name, numbers) in tensors {
+            hash_name(&mut hash, name, &numbers.shape());
+            numbers.write(&mut hash)?;
+        }
+        self.text(SEAL, hash.to_string());
+        Ok(())
     }
 
     /// Writes the file, whole or not at all. The same content gives the same bytes.
@@ -116,6 +135,39 @@ impl<'a, T: Scalar> TensorFile<'a, T> {
         bytes.resize(bytes.len().next_multiple_of(8), b' ');
         Ok(bytes)
     }
+}
+
+/// Whether the content of a sealed file is what was written. Reads the whole file.
+pub(crate) fn has_seal(header: &Header) -> Result<bool, FileError> {
+    let mut texts: Vec<_> = header.texts().collect();
+    let seal = texts.iter().position(|(key, _)| *key == SEAL).map(|at| texts.remove(at).1);
+    let mut hash = hash_texts(texts);
+    let mut names = header.names();
+    names.sort_unstable();
+    for name in names {
+        let info = header.info(&name)?;
+        hash_name(&mut hash, &name, &info.shape);
+        hash.add(&header.bytes(&name, info.dtype)?);
+    }
+    Ok(seal == Some(hash.to_string().as_str()))
+}
+
+/// A hash of keys and texts, in any order.
+fn hash_texts(mut texts: Vec<(&str, &str)>) -> Fingerprint {
+    texts.sort_unstable();
+    let mut hash = Fingerprint::new();
+    for (key, text) in texts {
+        for part in [key, text] {
+            hash.add(&(part.len() as u64).to_le_bytes());
+            hash.add(part.as_bytes());
+        }
+    }
+    hash
+}
+
+fn hash_name(hash: &mut Fingerprint, name: &str, shape: &[usize]) {
+    hash.add(name.as_bytes());
+    hash.add(format!("{shape:?}").as_bytes());
 }
 
 /// All numbers of an F64 tensor.

@@ -2,6 +2,7 @@
 
 mod scale {
     mod checkpoints;
+    mod norm_limits;
     mod preprocessing;
     mod restarts;
     mod runs;

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use lexopt::{Arg, Parser};
-
-use crate::lists::list;
-use crate::options::value;
+use crate::options::{Options, Usage};
 use crate::problem::Problem;
 use crate::program::Outcome;
 
@@ -32,6 +29,9 @@ Learning:
   --help              this text
 ";
 
+/// What `--problems` takes.
+const PROBLEMS: &str = "embeddings, planted or coherent, with commas between them";
+
 /// What was asked for.
 pub struct Arguments {
     pub problems: Vec<Problem>,
@@ -56,37 +56,30 @@ pub fn parse() -> Outcome<Option<Arguments>> {
         threads: 0,
         out: "out".into(),
     };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("problems") => arguments.problems = list(&mut parser, "problems")?,
-            Arg::Long("minibatches") => arguments.minibatches = counts(&mut parser, "minibatches")?,
-            Arg::Long("atom-batches") => {
-                arguments.atom_batches = counts(&mut parser, "atom-batches")?;
-            }
-            Arg::Long("power-steps") => arguments.power_steps = counts(&mut parser, "power-steps")?,
-            Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
-            Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
-            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-            Arg::Long("out") => arguments.out = parser.value()?.into(),
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "problems" => arguments.problems = options.list(PROBLEMS, |_| true)?,
+            "minibatches" => arguments.minibatches = counts(&mut options)?,
+            "atom-batches" => arguments.atom_batches = counts(&mut options)?,
+            "power-steps" => arguments.power_steps = counts(&mut options)?,
+            "epochs" => arguments.epochs = options.whole(0)?,
+            // An interval takes two.
+            "seeds" => arguments.seeds = options.whole(2)?,
+            "threads" => arguments.threads = options.threads()?,
+            "out" => arguments.out = options.path()?,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
-    }
-    if arguments.seeds < 2 {
-        return Err(format!("--seeds {}: an interval takes at least 2", arguments.seeds).into());
     }
     Ok(Some(arguments))
 }
 
 /// Distinct numbers above 0 with commas between them.
-fn counts(parser: &mut Parser, option: &str) -> Outcome<Vec<usize>> {
-    let numbers: Vec<usize> = list(parser, option)?;
-    if numbers.contains(&0) {
-        return Err(format!("--{option}: each at least 1").into());
+fn counts(options: &mut Options) -> Result<Vec<usize>, Usage> {
+    let numbers = options.sizes()?;
+    match (1..numbers.len()).find(|&nth| numbers[..nth].contains(&numbers[nth])) {
+        Some(nth) => Err(options.wrong(format!("{} twice", numbers[nth]), "each number once")),
+        None => Ok(numbers),
     }
-    if (1..numbers.len()).any(|nth| numbers[..nth].contains(&numbers[nth])) {
-        return Err(format!("--{option}: each once").into());
-    }
-    Ok(numbers)
 }

@@ -12,8 +12,6 @@ mod arguments;
 #[path = "../common/embeddings.rs"]
 mod embeddings;
 mod experiment;
-#[path = "../common/lists.rs"]
-mod lists;
 #[path = "../common/options.rs"]
 mod options;
 mod picture;

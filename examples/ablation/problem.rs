@@ -23,14 +23,14 @@ pub enum Problem {
 }
 
 impl FromStr for Problem {
-    type Err = &'static str;
+    type Err = ();
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "embeddings" => Ok(Self::Embeddings),
             "planted" => Ok(Self::Planted),
             "coherent" => Ok(Self::Coherent),
-            _ => Err("embeddings, planted or coherent"),
+            _ => Err(()),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The command line.
 
-use std::error::Error;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use lexopt::{Arg, Parser, ValueExt};
+use crate::options::Options;
+use crate::outputs::keep_apart;
+use crate::program::Outcome;
 
 pub(crate) const HELP: &str = "\
 Denoises a picture by a K-SVD dictionary that is learned from its own noisy patches.
@@ -30,6 +29,13 @@ Writes clean.png, noisy.png, dct.png, ksvd.png, comparison.png (noisy, DCT, K-SV
 (the learned atoms, the most used first).
 ";
 
+/// What is written to `--out`.
+pub(crate) const PICTURES: [&str; 6] =
+    ["clean.png", "noisy.png", "dct.png", "ksvd.png", "atoms.png", "comparison.png"];
+
+/// Patches have 64 pixels: more cosines than this differ by rounding alone.
+const MOST_ATOMS: usize = 1 << 16;
+
 pub(crate) struct Arguments {
     pub(crate) image: PathBuf,
     pub(crate) sigma: f64,
@@ -45,7 +51,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// The command line; `None` if it asks for help.
-    pub(crate) fn parse() -> Result<Option<Self>, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn parse() -> Outcome<Option<Self>> {
         let (mut image, mut sigma) = (None, None);
         let mut arguments = Self {
             image: data("camera256.png"),
@@ -59,21 +65,28 @@ impl Arguments {
             threads: 0,
             quiet: false,
         };
-        let mut parser = Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Arg::Long("image") => image = Some(PathBuf::from(parser.value()?)),
-                Arg::Long("sigma") => sigma = Some(value(&mut parser, "sigma")?),
-                Arg::Long("noisy") => arguments.noisy = Some(parser.value()?.into()),
-                Arg::Long("seed") => arguments.seed = value(&mut parser, "seed")?,
-                Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-                Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
-                Arg::Long("steps") => arguments.steps = value(&mut parser, "steps")?,
-                Arg::Long("out") => arguments.out = parser.value()?.into(),
-                Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-                Arg::Long("quiet") => arguments.quiet = true,
-                Arg::Short('h') | Arg::Long("help") => return Ok(None),
-                _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+        let mut options = Options::from_env();
+        while let Some(name) = options.next()? {
+            match name.as_str() {
+                "image" => image = Some(options.path()?),
+                "sigma" => {
+                    let is_legal = |sigma: &f64| sigma.is_finite() && *sigma > 0.0;
+                    sigma = Some(options.number("a positive, finite number", is_legal)?);
+                }
+                "noisy" => arguments.noisy = Some(options.path()?),
+                "seed" => arguments.seed = options.whole(0)?,
+                "atoms" => {
+                    let is_legal = |atoms: &usize| (1..=MOST_ATOMS).contains(atoms);
+                    let expected = format!("a whole number from 1 to {MOST_ATOMS}");
+                    arguments.atoms = options.number(&expected, is_legal)?;
+                }
+                "epochs" => arguments.epochs = options.whole(0)?,
+                "steps" => arguments.steps = options.whole(1)?,
+                "out" => arguments.out = options.path()?,
+                "threads" => arguments.threads = options.threads()?,
+                "quiet" => arguments.quiet = true,
+                "help" => return Ok(None),
+                _ => return Err(options.unknown().into()),
             }
         }
         if image.is_none() && sigma.is_none() && arguments.noisy.is_none() {
@@ -81,14 +94,11 @@ impl Arguments {
         }
         arguments.image = image.unwrap_or(arguments.image);
         arguments.sigma = sigma.unwrap_or(arguments.sigma);
-        if !(arguments.sigma.is_finite() && arguments.sigma > 0.0) {
-            return Err(format!("--sigma {}: a positive, finite number", arguments.sigma).into());
-        }
-        for (option, number) in [("atoms", arguments.atoms), ("steps", arguments.steps)] {
-            if number == 0 {
-                return Err(format!("--{option} 0: at least 1").into());
-            }
-        }
+        let inputs = [Some(&arguments.image), arguments.noisy.as_ref()];
+        let inputs = ["--image", "--noisy"].into_iter().zip(inputs);
+        let inputs: Vec<(&str, &Path)> =
+            inputs.filter_map(|(option, path)| Some((option, path?.as_path()))).collect();
+        keep_apart(&inputs, &PICTURES.map(|name| ("--out", arguments.out.join(name))))?;
         Ok(Some(arguments))
     }
 }
@@ -96,13 +106,4 @@ impl Arguments {
 /// A file that ships with the crate.
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
-}
-
-/// The value of an option, or an error that names the option.
-fn value<T: FromStr<Err: Display>>(
-    parser: &mut Parser,
-    option: &str,
-) -> Result<T, Box<dyn Error + Send + Sync>> {
-    let text = parser.value()?.string()?;
-    text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
 }

@@ -48,6 +48,10 @@ impl Image {
     /// Reads a (height, width) array of pixels from a `.npy` file.
     pub(crate) fn read_npy(path: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let source = NpySource::open(path)?;
+        if source.shape().len() != 2 {
+            let (path, shape) = (path.display(), source.shape());
+            return Err(format!("{path}: shape {shape:?}, expected (height, width)").into());
+        }
         let (height, width) =
             (SampleSource::<f32>::len(&source), SampleSource::<f32>::dim(&source));
         let mut pixels = vec![0.0; height * width];

@@ -14,36 +14,30 @@
 mod arguments;
 mod dct;
 mod image;
+#[path = "../common/options.rs"]
+mod options;
+#[path = "../common/outputs.rs"]
+mod outputs;
 mod patches;
+#[path = "../common/program.rs"]
+mod program;
 
-use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use arguments::Arguments;
+use arguments::{Arguments, HELP, PICTURES};
 use dbksvd::coder::{BatchOmp, Tolerance};
 use dbksvd::learn::{EpochReport, Observer, Snapshot};
 use dbksvd::{DbKsvd, Dictionary, Initialisation, Model, Sign};
 use image::Image;
 use patches::{Patches, SIDE};
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use program::Outcome;
 
 fn main() -> ExitCode {
-    match Arguments::parse().and_then(|arguments| arguments.map_or_else(help, run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn help() -> Outcome<()> {
-    Ok(std::io::stdout().write_all(arguments::HELP.as_bytes())?)
+    program::run(Arguments::parse, HELP, run)
 }
 
 fn run(arguments: Arguments) -> Outcome<()> {
@@ -75,14 +69,10 @@ fn denoise(arguments: &Arguments) -> Outcome<()> {
 
     let mut order: Vec<usize> = (0..learned.atoms()).collect();
     order.sort_by_key(|&atom| std::cmp::Reverse(by_ksvd.usage[atom]));
-    for (name, picture) in [
-        ("clean.png", &clean),
-        ("noisy.png", &noisy),
-        ("dct.png", &by_dct.picture),
-        ("ksvd.png", &by_ksvd.picture),
-        ("atoms.png", &image::mosaic(&learned, &order)),
-        ("comparison.png", &image::side_by_side(&[&noisy, &by_dct.picture, &by_ksvd.picture])),
-    ] {
+    let comparison = image::side_by_side(&[&noisy, &by_dct.picture, &by_ksvd.picture]);
+    let atoms = image::mosaic(&learned, &order);
+    let pictures = [&clean, &noisy, &by_dct.picture, &by_ksvd.picture, &atoms, &comparison];
+    for (name, picture) in PICTURES.into_iter().zip(pictures) {
         picture.write(&arguments.out.join(name))?;
     }
 

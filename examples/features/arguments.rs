@@ -1,11 +1,10 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use lexopt::{Arg, Parser, ValueExt};
 
 use crate::failure::Failure;
+use crate::options::Options;
+use crate::outputs::keep_apart;
 
 pub const HELP: &str = "\
 Writes one HTML page that shows what the atoms of a dictionary stand for: for each its usage, the
@@ -64,28 +63,22 @@ pub fn parse() -> Result<Call, Failure> {
         groups: shipped("minilm_l3_8192_groups.txt"),
     };
     let (mut own, mut learning) = ([false; 3], None);
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next().map_err(usage)? {
-        let name = match argument {
-            Arg::Long(name) => name.to_owned(),
-            Arg::Short('h') => "help".to_owned(),
-            other => return Err(usage(other.unexpected())),
-        };
-        let mut value = || parser.value().map_err(usage);
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
         match name.as_str() {
             "help" => return Ok(Call::Help),
-            "out" => arguments.out = value()?.into(),
-            "model" => arguments.model = Some(value()?.into()),
+            "out" => arguments.out = options.path()?,
+            "model" => arguments.model = Some(options.path()?),
             "signed" => arguments.signed = true,
-            "atoms" => arguments.atoms = number(&name, value()?)?,
-            "sparsity" => arguments.sparsity = number(&name, value()?)?,
-            "epochs" => arguments.epochs = Some(number(&name, value()?)?),
-            "seed" => arguments.seed = number(&name, value()?)?,
-            "threads" => arguments.threads = Some(number(&name, value()?)?),
-            "data" => arguments.data = value()?.into(),
-            "tokens" => arguments.tokens = value()?.into(),
-            "groups" => arguments.groups = value()?.into(),
-            _ => return Err(usage(Arg::Long(&name).unexpected())),
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsity" => arguments.sparsity = options.whole(1)?,
+            "epochs" => arguments.epochs = Some(options.whole(0)?),
+            "seed" => arguments.seed = options.whole(0)?,
+            "threads" => arguments.threads = Some(options.threads()?),
+            "data" => arguments.data = options.path()?,
+            "tokens" => arguments.tokens = options.path()?,
+            "groups" => arguments.groups = options.path()?,
+            _ => return Err(options.unknown().into()),
         }
         for (given, option) in own.iter_mut().zip(["data", "tokens", "groups"]) {
             *given |= name == option;
@@ -100,15 +93,15 @@ pub fn parse() -> Result<Call, Failure> {
     if let (Some(option), Some(_)) = (learning, &arguments.model) {
         return Err(Failure::Usage(format!("--{option} is for learning, and --model is given")));
     }
+    let inputs = [
+        ("--model", arguments.model.as_ref()),
+        ("--data", Some(&arguments.data)),
+        ("--tokens", Some(&arguments.tokens)),
+        ("--groups", Some(&arguments.groups)),
+    ];
+    let inputs = inputs.into_iter();
+    let inputs: Vec<(&str, &Path)> =
+        inputs.filter_map(|(option, path)| Some((option, path?.as_path()))).collect();
+    keep_apart(&inputs, &[("--out", arguments.out.clone())])?;
     Ok(Call::Page(Box::new(arguments)))
-}
-
-fn usage(error: lexopt::Error) -> Failure {
-    Failure::Usage(format!("{error} (see --help)"))
-}
-
-fn number<N: FromStr>(option: &str, value: std::ffi::OsString) -> Result<N, Failure> {
-    let value = value.string().map_err(usage)?;
-    let expected = "expected a whole number, at least 0";
-    value.parse().map_err(|_| Failure::Usage(format!("--{option} is {value:?}, {expected}")))
 }

@@ -14,6 +14,12 @@ mod dozen;
 mod failure;
 #[path = "../learn/feature.rs"]
 mod feature;
+#[path = "../common/machine.rs"]
+mod machine;
+#[path = "../common/options.rs"]
+mod options;
+#[path = "../common/outputs.rs"]
+mod outputs;
 mod page;
 #[path = "../learn/texts.rs"]
 mod texts;
@@ -57,11 +63,17 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let texts =
         Texts::read(&arguments.tokens, &arguments.groups, data.len()).map_err(Failure::Run)?;
     let dim = data.dim();
-    let mut values = vec![0.0; data.len() * dim];
-    data.read(0..data.len(), &mut values)?;
+    let (atoms, sparsity) = match arguments.model {
+        Some(_) => (0, 0),
+        None => (arguments.atoms, arguments.sparsity),
+    };
+    machine::check::<f32>(dim, atoms, sparsity, data.len()).map_err(Failure::Run)?;
     let files = arguments.data.display().to_string();
     let in_file =
         |error: Error| Failure::in_files(error, &files, |row| Some((&*arguments.data, row)));
+    source::check_rounding::<f32>(&data).map_err(in_file)?;
+    let mut values = vec![0.0; data.len() * dim];
+    data.read(0..data.len(), &mut values)?;
 
     let model = match &arguments.model {
         Some(path) => Model::<f32>::load(path)?,
@@ -83,7 +95,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let measured = reconstruction(&model, samples, &codes)?;
     let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());
     let name = name.to_string_lossy();
-    let subject = Subject { name: &name, model: &model, codes: &codes, measured: &measured };
+    // Rows of extreme norm would stand first in every feature that they use.
+    let within: Vec<bool> =
+        values.chunks(dim).map(|row| model.preprocessing().is_within(row)).collect();
+    let subject =
+        Subject { name: &name, model: &model, codes: &codes, within: &within, measured: &measured };
     let page = page::page(&subject, &texts);
     let out = arguments.out.display();
     std::fs::write(&arguments.out, &page)

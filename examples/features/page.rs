@@ -21,6 +21,8 @@ pub struct Subject<'a> {
     pub name: &'a str,
     pub model: &'a Model<f32>,
     pub codes: &'a SparseCodes<f32>,
+    /// Of each row, whether it is within the norm limit: features are judged by those.
+    pub within: &'a [bool],
     pub measured: &'a Reconstruction,
 }
 
@@ -45,8 +47,8 @@ fn inert(data: &Value) -> String {
 }
 
 fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
-    let Subject { name, model, codes, measured } = subject;
-    let features = collect(codes);
+    let Subject { name, model, codes, within, measured } = subject;
+    let features = collect(codes, |row| within[row]);
     let likeness = match model.sign() {
         Sign::Signed => Likeness::Absolute,
         Sign::NonNegative => Likeness::Signed,
@@ -74,7 +76,7 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
         })
         .collect();
 
-    let values = values(codes);
+    let values = values(codes, within);
     let atoms: Vec<Value> = features
         .chunks_exact(2)
         .enumerate()
@@ -98,7 +100,7 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
         "dim": model.dim(),
         "sparsity": model.sparsity(),
         "signed": model.sign() == Sign::Signed,
-        "fvu": rounded(measured.fvu()),
+        "fvu": rounded(measured.fvu_within()),
         "l0": rounded(measured.l0()),
         "dead": measured.dead_atoms().count(),
         "first": first,
@@ -110,19 +112,19 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
 
 /// Its usage, strength, tokens with counts, and strongest rows with coefficients.
 fn side_of(side: &Feature, texts: &Texts, rows: &BTreeMap<usize, usize>) -> Value {
-    let top = side.top.iter().map(|&(row, value)| json!([rows[&row], rounded(value.into())]));
+    let top = side.top.iter().map(|&(row, value)| json!([rows[&row], rounded(value)]));
     json!({
         "uses": side.uses,
-        "strength": rounded(strength(side).into()),
+        "strength": rounded(strength(side)),
         "tokens": counted_tokens(side.rows(), texts),
         "top": top.collect::<Vec<Value>>(),
     })
 }
 
-/// The coefficients of every atom.
-fn values(codes: &SparseCodes<f32>) -> Vec<Vec<f32>> {
+/// The coefficients of every atom, in the rows within the norm limit.
+fn values(codes: &SparseCodes<f32>, within: &[bool]) -> Vec<Vec<f32>> {
     let mut all = vec![Vec::new(); codes.atoms()];
-    for (support, values) in codes.iter() {
+    for ((support, values), _) in codes.iter().zip(within).filter(|&(_, &within)| within) {
         for (&atom, &value) in support.iter().zip(values) {
             all[atom as usize].push(value);
         }

@@ -7,6 +7,8 @@ use std::path::Path;
 use dbksvd::synthetic::Planted;
 use half::f16;
 
+use crate::program::Outcome;
+
 /// Samples planted.
 const BLOCK: usize = 50_000;
 
@@ -16,22 +18,35 @@ const STRIDE: usize = 7919;
 /// Added to every coordinate.
 const MEAN: f32 = 0.1;
 
-/// Writes the file unless it is there in the right size; returns the bytes written.
+/// Writes the file unless it is there in the right size; returns the bytes written. One of another size
+/// is an error.
 pub fn write(
     path: &Path,
     samples: usize,
     dim: usize,
     atoms: usize,
     sparsity: usize,
-) -> Result<u64, Box<dyn std::error::Error>> {
+) -> Outcome<u64> {
     let text = format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({samples}, {dim}), }}");
     // NumPy wants the data at a multiple of 64.
     let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
-    let size = (10 + length) as u64 + 2 * (samples as u64) * (dim as u64);
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == size) {
-        return Ok(0);
+    let values = (samples as u64).checked_mul(dim as u64).and_then(|values| values.checked_mul(2));
+    let size = values.and_then(|bytes| bytes.checked_add((10 + length) as u64));
+    let size = size.ok_or_else(|| format!("{samples} samples of dimension {dim} fit no file"))?;
+    let name = path.display();
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() == size => return Ok(0),
+        // It is somebody's file: it is not for this program to replace it.
+        Ok(metadata) => {
+            let found = metadata.len();
+            return Err(
+                format!("{name}: there with {found} bytes, expected {size} or no file").into()
+            );
+        }
+        Err(_) => {}
     }
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     file.write_all(b"\x93NUMPY\x01\x00")?;
     file.write_all(&(length as u16).to_le_bytes())?;
     write!(file, "{text:<width$}", width = length - 1)?;

@@ -2,6 +2,12 @@
 //! says what that took. `cargo run --release --example large -- --help`.
 
 mod data;
+#[path = "../common/machine.rs"]
+mod machine;
+#[path = "../common/options.rs"]
+mod options;
+#[path = "../common/program.rs"]
+mod program;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,19 +18,23 @@ use dbksvd::faer::Mat;
 use dbksvd::learn::Progress;
 use dbksvd::source::{NpySource, SampleSource};
 use dbksvd::{DbKsvd, Error};
+use options::Options;
+use program::Outcome;
 
 const HELP: &str = "\
 Writes a .npy file of synthetic activations in f16, learns a dictionary from it for a number of steps,
 and compares speed with learning from as many rows in memory.
 
-Usage: large [OPTIONS]
+Usage: cargo run --release --example large -- [OPTIONS]
+
   --samples N     rows of the file                                    [1000000]
   --dim D         their dimension                                     [384]
   --atoms M       size of the dictionary                              [2048]
   --sparsity K    most atoms a row                                    [16]
   --steps S       steps of learning                                   [40]
-  --file FILE     the file, used as it is if it has the right size, and kept
-                  [one in the system's directory for temporary files, removed at the end]
+  --file FILE     the file, written if it is not there, used as it is if it has the right size, and
+                  kept    [one in the system's directory for temporary files, removed at the end]
+  --help          this text
 ";
 
 /// Times that each is measured.
@@ -40,28 +50,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("large: {error} (see --help)");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("large: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(parse, HELP, |arguments| run(&arguments))
 }
 
-fn parse() -> Result<Option<Arguments>, lexopt::Error> {
-    use lexopt::prelude::*;
+fn parse() -> Outcome<Option<Arguments>> {
     let mut arguments = Arguments {
         samples: 1_000_000,
         dim: 384,
@@ -70,26 +62,27 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
         steps: 40,
         file: None,
     };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("samples") => arguments.samples = parser.value()?.parse()?,
-            Long("dim") => arguments.dim = parser.value()?.parse()?,
-            Long("atoms") => arguments.atoms = parser.value()?.parse()?,
-            Long("sparsity") => arguments.sparsity = parser.value()?.parse()?,
-            Long("steps") => arguments.steps = parser.value()?.parse()?,
-            Long("file") => arguments.file = Some(parser.value()?.into()),
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(argument.unexpected()),
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "samples" => arguments.samples = options.whole(1)?,
+            "dim" => arguments.dim = options.whole(1)?,
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsity" => arguments.sparsity = options.whole(1)?,
+            "steps" => arguments.steps = options.whole(1)?,
+            "file" => arguments.file = Some(options.path()?),
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
     }
     Ok(Some(arguments))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Outcome<()> {
     let Arguments { samples, dim, atoms, sparsity, .. } = *arguments;
     // Before a large file is written.
-    learner(arguments, samples)?;
+    let minibatch = learner(arguments, samples)?.minibatch(samples);
+    machine::check::<f32>(dim, atoms, sparsity, minibatch)?;
     let (path, is_temporary) = match &arguments.file {
         Some(path) => (path.clone(), false),
         None => (std::env::temp_dir().join(format!("large-{}.npy", std::process::id())), true),

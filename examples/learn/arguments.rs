@@ -1,21 +1,39 @@
 //! The command line.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use dbksvd::Outliers;
 use dbksvd::coder::Selection;
-use lexopt::Arg;
 
 use crate::failure::Failure;
+use crate::options::{Options, Usage};
+
+/// Options of which one would have to be ignored for the other, and why.
+const CONTRADICTIONS: [(&str, &str, &str); 2] = [
+    ("clip-norm", "drop-norm", "rows beyond a norm are scaled down or left out"),
+    ("eval", "held-out", "rows to measure on are those of --eval, or else a share of --data"),
+];
+
+/// Options that say nothing where nothing is learned.
+const OF_LEARNING: [&str; 9] = [
+    "minibatch",
+    "atom-batch",
+    "start-at",
+    "steps",
+    "time",
+    "target-fvu",
+    "evaluate-every",
+    "checkpoint-every",
+    "resume",
+];
 
 /// What is asked for. `None` where the default depends on something else.
 #[derive(Debug)]
 pub struct Arguments {
     pub data: Vec<PathBuf>,
     pub tensor: Option<String>,
+    pub precision: Option<Precision>,
     pub eval: Vec<PathBuf>,
     pub held_out: Option<f64>,
     pub dictionary: Option<PathBuf>,
@@ -44,6 +62,13 @@ pub struct Arguments {
     pub json: bool,
 }
 
+/// The numbers that are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    F32,
+    F64,
+}
+
 /// How often to save.
 #[derive(Clone, Copy, Debug)]
 pub enum Often {
@@ -59,147 +84,151 @@ pub enum Call {
     Learn(Box<Arguments>),
 }
 
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            data: Vec::new(),
+            tensor: None,
+            precision: None,
+            eval: Vec::new(),
+            held_out: None,
+            dictionary: None,
+            atoms: None,
+            sparsity: None,
+            epochs: None,
+            minibatch: None,
+            atom_batch: None,
+            selection: Selection::default(),
+            non_negative: false,
+            center: false,
+            scale: false,
+            outliers: Outliers::Keep,
+            start_at: None,
+            steps: None,
+            time: None,
+            target_fvu: None,
+            evaluate_every: None,
+            checkpoint_every: None,
+            resume: false,
+            codes: true,
+            seed: 0,
+            threads: None,
+            out: PathBuf::from("out"),
+            quiet: false,
+            json: false,
+        }
+    }
+}
+
 /// Reads the command line.
 pub fn parse() -> Result<Call, Failure> {
-    let mut parser = lexopt::Parser::from_env();
-    let mut arguments = Arguments {
-        data: Vec::new(),
-        tensor: None,
-        eval: Vec::new(),
-        held_out: None,
-        dictionary: None,
-        atoms: None,
-        sparsity: None,
-        epochs: None,
-        minibatch: None,
-        atom_batch: None,
-        selection: Selection::default(),
-        non_negative: false,
-        center: false,
-        scale: false,
-        outliers: Outliers::Keep,
-        start_at: None,
-        steps: None,
-        time: None,
-        target_fvu: None,
-        evaluate_every: None,
-        checkpoint_every: None,
-        resume: false,
-        codes: true,
-        seed: 0,
-        threads: None,
-        out: PathBuf::from("out"),
-        quiet: false,
-        json: false,
-    };
-    while let Some(argument) = parser.next().map_err(usage)? {
-        let name = match argument {
-            Arg::Long(name) => name.to_owned(),
-            Arg::Short('h') => "help".to_owned(),
-            Arg::Short('V') => "version".to_owned(),
-            other => return Err(usage(other.unexpected())),
-        };
-        let mut value = || parser.value().map_err(usage);
+    let mut arguments = Arguments::default();
+    let mut options = Options::from_env();
+    let mut given = Vec::new();
+    while let Some(name) = options.next()? {
         match name.as_str() {
             "help" => return Ok(Call::Help),
             "version" => return Ok(Call::Version),
-            "data" => arguments.data.extend(parser.values().map_err(usage)?.map(PathBuf::from)),
-            "tensor" => arguments.tensor = Some(text(&name, value()?)?),
-            "eval" => arguments.eval.extend(parser.values().map_err(usage)?.map(PathBuf::from)),
-            "held-out" => arguments.held_out = Some(real(&name, value()?)?),
-            "dictionary" => arguments.dictionary = Some(value()?.into()),
-            "atoms" => arguments.atoms = Some(number(&name, value()?)?),
-            "sparsity" => arguments.sparsity = Some(number(&name, value()?)?),
-            "epochs" => arguments.epochs = Some(number(&name, value()?)?),
-            "minibatch" => arguments.minibatch = Some(number(&name, value()?)?),
-            "atom-batch" => arguments.atom_batch = Some(number(&name, value()?)?),
-            "seed" => arguments.seed = number(&name, value()?)?,
-            "threads" => arguments.threads = Some(threads(number(&name, value()?)?)?),
-            "selection" => arguments.selection = selection(&text(&name, value()?)?)?,
-            "non-negative" => arguments.non_negative = true,
-            "mean" | "center" => arguments.center = true,
-            "scale" => arguments.scale = true,
-            "clip-norm" => arguments.outliers = Outliers::Clip(real(&name, value()?)?),
-            "drop-norm" => arguments.outliers = Outliers::Drop(real(&name, value()?)?),
-            "start-at" => arguments.start_at = Some(real(&name, value()?)?),
-            "steps" => arguments.steps = Some(number(&name, value()?)?),
-            "time" => arguments.time = Some(duration(&name, value()?)?),
-            "target-fvu" => arguments.target_fvu = Some(real(&name, value()?)?),
-            "evaluate-every" => arguments.evaluate_every = Some(positive(&name, value()?)?),
-            "checkpoint-every" => arguments.checkpoint_every = Some(often(&name, value()?)?),
-            "resume" => arguments.resume = true,
-            "no-codes" => arguments.codes = false,
-            "out" => arguments.out = value()?.into(),
-            "quiet" => arguments.quiet = true,
-            "json" => arguments.json = true,
-            _ => return Err(usage(Arg::Long(&name).unexpected())),
+            _ => read(&mut arguments, &name, &mut options)?,
         }
+        given.push(name);
+    }
+    let is_given = |name: &str| given.iter().any(|given| given == name);
+    for (one, other, why) in CONTRADICTIONS {
+        if is_given(one) && is_given(other) {
+            return Err(Failure::Usage(format!("--{one} and --{other} are given: {why}")));
+        }
+    }
+    if arguments.epochs == Some(0)
+        && let Some(option) = OF_LEARNING.iter().find(|&&option| is_given(option))
+    {
+        return Err(Failure::Usage(format!(
+            "--{option} is about learning, and --epochs 0 asks for codes alone"
+        )));
     }
     Ok(Call::Learn(Box::new(arguments)))
 }
 
-fn usage(error: lexopt::Error) -> Failure {
-    Failure::Usage(format!("{error} (see --help)"))
-}
-
-fn text(option: &str, value: OsString) -> Result<String, Failure> {
-    value
-        .into_string()
-        .map_err(|value| Failure::Usage(format!("--{option} is {value:?}, expected UTF-8")))
-}
-
-fn number<N: FromStr>(option: &str, value: OsString) -> Result<N, Failure> {
-    let value = text(option, value)?;
-    let expected = "expected a whole number, at least 0";
-    value.parse().map_err(|_| Failure::Usage(format!("--{option} is {value:?}, {expected}")))
-}
-
-fn positive(option: &str, value: OsString) -> Result<u64, Failure> {
-    match number(option, value)? {
-        0 => Err(Failure::Usage(format!("--{option} is 0, expected at least 1"))),
-        number => Ok(number),
+/// Takes the option `name` and its value, if it has one.
+fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<(), Usage> {
+    let share = |share: &f64| *share > 0.0 && *share < 1.0;
+    let factor = |factor: &f64| factor.is_finite() && *factor > 0.0;
+    let error = |error: &f64| error.is_finite() && *error >= 0.0;
+    let progress = |progress: &f64| (0.0..1.0).contains(progress);
+    const FACTOR: &str = "a positive, finite multiple of the median norm";
+    match name {
+        "data" => arguments.data.extend(options.paths()?),
+        "tensor" => arguments.tensor = Some(options.text()?),
+        "precision" => {
+            let precisions = [("f32", Precision::F32), ("f64", Precision::F64)];
+            arguments.precision = Some(options.choice(&precisions)?);
+        }
+        "eval" => arguments.eval.extend(options.paths()?),
+        "held-out" => {
+            let expected = "a share of the rows, above 0 and below 1";
+            arguments.held_out = Some(options.number(expected, share)?);
+        }
+        "dictionary" => arguments.dictionary = Some(options.path()?),
+        "atoms" => arguments.atoms = Some(options.whole(1)?),
+        "sparsity" => arguments.sparsity = Some(options.whole(1)?),
+        "epochs" => arguments.epochs = Some(options.whole(0)?),
+        "minibatch" => arguments.minibatch = Some(options.whole(1)?),
+        "atom-batch" => arguments.atom_batch = Some(options.whole(1)?),
+        "seed" => arguments.seed = options.whole(0)?,
+        "threads" => arguments.threads = Some(options.threads()?),
+        "selection" => {
+            let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
+            arguments.selection = options.choice(&rules)?;
+        }
+        "non-negative" => arguments.non_negative = true,
+        "mean" | "center" => arguments.center = true,
+        "scale" => arguments.scale = true,
+        "clip-norm" => arguments.outliers = Outliers::Clip(options.number(FACTOR, factor)?),
+        "drop-norm" => arguments.outliers = Outliers::Drop(options.number(FACTOR, factor)?),
+        "start-at" => {
+            arguments.start_at = Some(options.number("at least 0 and below 1", progress)?);
+        }
+        "steps" => arguments.steps = Some(options.whole(1)?),
+        "time" => arguments.time = Some(duration(options)?),
+        "target-fvu" => {
+            arguments.target_fvu = Some(options.number("at least 0, and finite", error)?);
+        }
+        "evaluate-every" => arguments.evaluate_every = Some(options.whole(1)?),
+        "checkpoint-every" => arguments.checkpoint_every = Some(often(options)?),
+        "resume" => arguments.resume = true,
+        "no-codes" => arguments.codes = false,
+        "out" => arguments.out = options.path()?,
+        "quiet" => arguments.quiet = true,
+        "json" => arguments.json = true,
+        _ => return Err(options.unknown()),
     }
-}
-
-fn real(option: &str, value: OsString) -> Result<f64, Failure> {
-    let value = text(option, value)?;
-    value.parse().map_err(|_| Failure::Usage(format!("--{option} is {value:?}, expected a number")))
+    Ok(())
 }
 
 /// `90`, `90s`, `15m`, `2h`.
-fn duration(option: &str, value: OsString) -> Result<Duration, Failure> {
-    let value = text(option, value)?;
+fn duration(options: &mut Options) -> Result<Duration, Usage> {
+    let text = options.text()?;
+    let expected = "a time such as 90s, 15m or 2h";
+    time(&text).ok_or_else(|| options.wrong(format!("{text:?}"), expected))
+}
+
+fn time(text: &str) -> Option<Duration> {
     let units = [('s', 1.0), ('m', 60.0), ('h', 3600.0)];
-    let unit = units.iter().find(|(unit, _)| value.ends_with(*unit));
-    let digits = value.trim_end_matches(['s', 'm', 'h']);
-    let seconds = digits.parse::<f64>().ok().map(|count| count * unit.map_or(1.0, |&(_, s)| s));
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.filter(|time| !time.is_zero() && value.len() - digits.len() <= 1).ok_or_else(|| {
-        let expected = "expected a time such as 90s, 15m or 2h";
-        Failure::Usage(format!("--{option} is {value:?}, {expected}"))
-    })
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let digits = text.trim_end_matches(['s', 'm', 'h']);
+    let seconds = digits.parse::<f64>().ok()? * unit.map_or(1.0, |&(_, seconds)| seconds);
+    let duration = Duration::try_from_secs_f64(seconds).ok()?;
+    (!duration.is_zero() && text.len() - digits.len() <= 1).then_some(duration)
 }
 
 /// A number of steps, or a time with its unit.
-fn often(option: &str, value: OsString) -> Result<Often, Failure> {
-    if value.to_str().is_some_and(|text| text.ends_with(['s', 'm', 'h'])) {
-        Ok(Often::Time(duration(option, value)?))
+fn often(options: &mut Options) -> Result<Often, Usage> {
+    let text = options.text()?;
+    let often = if text.ends_with(['s', 'm', 'h']) {
+        time(&text).map(Often::Time)
     } else {
-        Ok(Often::Steps(positive(option, value)?))
-    }
-}
-
-fn threads(count: usize) -> Result<usize, Failure> {
-    match count {
-        0 => Err(Failure::Usage("--threads is 0, expected at least 1".to_owned())),
-        count => Ok(count),
-    }
-}
-
-fn selection(name: &str) -> Result<Selection, Failure> {
-    match name {
-        "omp" => Ok(Selection::Correlation),
-        "ols" => Ok(Selection::LeastSquares),
-        _ => Err(Failure::Usage(format!("--selection is {name:?}, expected omp or ols"))),
-    }
+        text.parse().ok().filter(|&steps| steps > 0).map(Often::Steps)
+    };
+    let expected = "a number of steps, at least 1, or a time such as 90s, 15m or 2h";
+    often.ok_or_else(|| options.wrong(text, expected))
 }

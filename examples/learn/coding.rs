@@ -7,8 +7,8 @@ use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Seconds;
 use dbksvd::metrics::Reconstruction;
-use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Encoder, Error, Model, SparseCodes};
+use dbksvd::source::{SampleSource, Subset, check_rounding};
+use dbksvd::{Encoder, Error, Model, Scalar, SparseCodes};
 
 use crate::dataset::{Rows, failure};
 use crate::failure::Failure;
@@ -17,26 +17,29 @@ use crate::failure::Failure;
 const BATCH: usize = 4096;
 
 /// Codes rows with a model that no longer changes.
-pub struct Coding<'a> {
-    model: &'a Model<f32>,
-    encoder: Encoder<Faer<f32>, BatchOmp>,
+pub struct Coding<'a, T: Scalar> {
+    model: &'a Model<T>,
+    encoder: Encoder<Faer<T>, BatchOmp>,
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    within: Vec<bool>,
     seconds: Seconds,
 }
 
-impl<'a> Coding<'a> {
-    pub fn new(model: &'a Model<f32>, coder: BatchOmp) -> Result<Self, Failure> {
+impl<'a, T: Scalar> Coding<'a, T> {
+    pub fn new(model: &'a Model<T>, coder: BatchOmp) -> Result<Self, Failure> {
         let start = Instant::now();
         let encoder = model.encoder(coder)?;
         let elapsed = start.elapsed().as_secs_f64();
         Ok(Self {
             model,
             encoder,
+            within: Vec::new(),
             seconds: Seconds { encode: elapsed, total: elapsed, ..Seconds::default() },
         })
     }
 
     /// No codes yet.
-    pub fn none(&self) -> SparseCodes<f32> {
+    pub fn none(&self) -> SparseCodes<T> {
         SparseCodes::new(self.model.atoms(), 0, self.model.sparsity())
     }
 
@@ -50,29 +53,38 @@ impl<'a> Coding<'a> {
         &mut self,
         rows: &Subset<&Rows>,
         measured: &mut Reconstruction,
-        mut keep: Option<&mut SparseCodes<f32>>,
+        mut keep: Option<&mut SparseCodes<T>>,
     ) -> Result<(), Failure> {
         let start = Instant::now();
         let (model, dim) = (self.model, self.model.dim());
-        let mut buffer = vec![0.0; dim * BATCH.min(rows.samples())];
+        let in_rows = |error: Error| failure(error, rows.source());
+        check_rounding::<T>(rows).map_err(in_rows)?;
+        let mut buffer = vec![T::default(); dim * BATCH.min(rows.samples())];
         for first in (0..rows.samples()).step_by(BATCH) {
             let last = (first + BATCH).min(rows.samples());
             let values = &mut buffer[..(last - first) * dim];
-            rows.read(first..last, values)?;
+            rows.read(first..last, values).map_err(|error| in_rows(error.into()))?;
             let samples = MatRef::from_column_major_slice(values, dim, last - first);
             let encode = Instant::now();
             let codes = self
                 .encoder
                 .encode(samples)
-                .map_err(|error| failure(counted_from(rows, first, error), rows.source()))?;
+                .map_err(|error| in_rows(counted_from(rows, first, error)))?;
             self.seconds.encode += encode.elapsed().as_secs_f64();
             measured.add(model, samples, &codes)?;
             if let Some(keep) = &mut keep {
                 keep.extend(&codes);
+                let preprocessing = model.preprocessing();
+                self.within.extend(values.chunks(dim).map(|row| preprocessing.is_within(row)));
             }
         }
         self.seconds.total += start.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Of each row whose code was kept, whether it is within the norm limit.
+    pub fn within(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.within)
     }
 
     /// The time it took; `other` is reading and measuring.

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use dbksvd::Error;
+use dbksvd::error::{FileError, SourceError};
 use dbksvd::source::{FileSource, HeldOut, SampleSource, Shards, Subset, open_shards, split};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Precision};
 use crate::failure::Failure;
 use crate::texts::Texts;
 
@@ -74,6 +75,28 @@ impl Dataset {
         Ok(Self { source, learned, held_out, eval, texts })
     }
 
+    /// The precision to read the rows in, unless the arguments say otherwise: that of the files.
+    /// Doubles may differ in digits that singles do not have.
+    pub fn precision(&self) -> Precision {
+        match SampleSource::<f64>::element_type(&self.source) {
+            "f64" => Precision::F64,
+            _ => Precision::F32,
+        }
+    }
+
+    /// How arrays of more than two axes are read as rows, if there are any: the first one, and how
+    /// many more.
+    pub fn reshaped(&self) -> Option<String> {
+        let mut arrays = self.source.shards().iter().filter(|file| file.shape().len() > 2);
+        let first = arrays.next()?;
+        let (path, rows, dim) = (first.path().display(), first.len(), first.dim());
+        let text = format!("{path}: shape {:?} is read as [{rows}, {dim}]", first.shape());
+        Some(match arrays.count() {
+            0 => text,
+            more => format!("{text}, and {more} more likewise"),
+        })
+    }
+
     /// The rows learned from.
     pub fn learned(&self) -> Result<Subset<&Rows>, Failure> {
         Ok(Subset::new::<f32>(&self.source, self.learned.clone())?)
@@ -110,7 +133,16 @@ fn file_of(rows: &Rows, row: usize) -> Option<(&Path, usize)> {
 
 /// An error met while working on `rows`.
 pub fn failure(error: Error, rows: &Rows) -> Failure {
-    Failure::in_files(error, &names(rows), |row| file_of(rows, row))
+    let is_of_precision = matches!(
+        error,
+        Error::Rounding { .. } | Error::Source(SourceError::File(FileError::Narrowing { .. }))
+    );
+    match Failure::in_files(error, &names(rows), |row| file_of(rows, row)) {
+        Failure::Run(message) if is_of_precision => {
+            Failure::Run(format!("{message} (here: --precision f64)"))
+        }
+        failure => failure,
+    }
 }
 
 /// What the files are called: the only one, or the first and how many more there are.

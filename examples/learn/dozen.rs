@@ -32,7 +32,7 @@ pub fn dozen<'a>(features: &'a [Feature], rows: usize, texts: Option<&Texts>) ->
 }
 
 /// The sum of the largest coefficients.
-pub fn strength(feature: &Feature) -> f32 {
+pub fn strength(feature: &Feature) -> f64 {
     feature.top.iter().map(|&(_, value)| value).sum()
 }
 

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use dbksvd::Error;
 use dbksvd::error::{FileError, SourceError};
 
+use crate::options::Usage;
+
 /// Parameters of the library that are options of the same name.
 const OPTIONS: [(&str, &str); 9] = [
     ("atoms", "atoms"),
@@ -65,7 +67,14 @@ impl Failure {
                 let error = Error::NotFinite { sample, coordinate, value };
                 Self::Run(format!("{}: {error}", path.display()))
             }
-            Error::NoSamples { .. } => Self::Run(format!("{files}: {error}")),
+            Error::Rounding { sample, coordinate, value, share } => {
+                let (path, sample) = locate(sample).unwrap_or((Path::new(files), sample));
+                let error = Error::Rounding { sample, coordinate, value, share };
+                Self::Run(format!("{}: {error}", path.display()))
+            }
+            Error::NoSamples { .. } | Error::NothingLearned { .. } => {
+                Self::Run(format!("{files}: {error}"))
+            }
             error => error.into(),
         }
     }
@@ -82,8 +91,15 @@ impl From<Error> for Failure {
                     None => Self::Run(format!("`{argument}` is {found}, expected {expected}")),
                 }
             }
+            Error::NormLimit { verb, .. } => Self::Usage(format!("--{verb}-norm: {error}")),
             error => Self::Run(error.to_string()),
         }
+    }
+}
+
+impl From<Usage> for Failure {
+    fn from(Usage(message): Usage) -> Self {
+        Self::Usage(message)
     }
 }
 

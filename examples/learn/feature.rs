@@ -1,6 +1,6 @@
 //! Features: what atoms stand for, by the rows that use them most.
 
-use dbksvd::SparseCodes;
+use dbksvd::{Scalar, SparseCodes};
 
 use crate::texts::Texts;
 
@@ -14,7 +14,7 @@ pub struct Feature {
     /// How many rows use it, with this sign.
     pub uses: usize,
     /// The [`TOP`] rows with the largest coefficients, and those.
-    pub top: Vec<(usize, f32)>,
+    pub top: Vec<(usize, f64)>,
 }
 
 impl Feature {
@@ -24,15 +24,19 @@ impl Feature {
     }
 }
 
-/// Both features of every atom, the positive one first.
-pub fn collect(codes: &SparseCodes<f32>) -> Vec<Feature> {
-    let mut uses: Vec<Vec<(usize, f32)>> = vec![Vec::new(); 2 * codes.atoms()];
-    for (row, (support, values)) in codes.iter().enumerate() {
+/// Both features of every atom, the positive one first, by the rows that `is_within` keeps.
+pub fn collect<T: Scalar>(
+    codes: &SparseCodes<T>,
+    is_within: impl Fn(usize) -> bool,
+) -> Vec<Feature> {
+    let mut uses: Vec<Vec<(usize, f64)>> = vec![Vec::new(); 2 * codes.atoms()];
+    for (row, (support, values)) in codes.iter().enumerate().filter(|&(row, _)| is_within(row)) {
         for (&atom, &value) in support.iter().zip(values) {
+            let value = value.widen();
             uses[2 * atom as usize + usize::from(value < 0.0)].push((row, value.abs()));
         }
     }
-    let feature = |(side, mut top): (usize, Vec<(usize, f32)>)| {
+    let feature = |(side, mut top): (usize, Vec<(usize, f64)>)| {
         let uses = top.len();
         top.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         top.truncate(TOP);

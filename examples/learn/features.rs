@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dbksvd::SparseCodes;
+use dbksvd::{Scalar, SparseCodes};
 
 use crate::dozen::dozen;
 use crate::feature::{Feature, TOP, collect, counted_tokens};
@@ -13,8 +13,14 @@ use crate::texts::Texts;
 const CONTEXTS: usize = 3;
 
 /// A [`dozen`] features with the tokens that use each most; row numbers where tokens are not known.
-pub fn features(codes: &SparseCodes<f32>, texts: Option<&Texts>) -> String {
-    let (all, rows) = (collect(codes), codes.samples());
+/// Rows that are not `within` the norm limit are left out: their coefficients would be the largest of
+/// every feature that they use.
+pub fn features<T: Scalar>(
+    codes: &SparseCodes<T>,
+    within: &[bool],
+    texts: Option<&Texts>,
+) -> String {
+    let (all, rows) = (collect(codes, |row| within[row]), codes.samples());
     let shown = dozen(&all, rows, texts);
     let mut text = String::new();
     if shown.is_empty() {

@@ -4,7 +4,7 @@ use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Error, Initialisation, Model};
+use dbksvd::{DbKsvd, Error, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Often};
 use crate::dataset::{self, Dataset};
@@ -15,10 +15,11 @@ use crate::start::{Given, Start};
 const NEARLY_DONE: f64 = 0.8;
 
 /// What learning gave.
-pub struct Learned {
-    pub model: Model<f32>,
-    /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
+pub struct Learned<T: Scalar> {
+    pub model: Model<T>,
+    /// The model that did best on held-out rows, with its FVU on those within the norm limit, if it is
+    /// another.
+    pub best: Option<(Model<T>, f64)>,
     pub report: Report,
     /// What failed, if that ended the run; the models are those of the steps before.
     pub failure: Option<Failure>,
@@ -30,12 +31,12 @@ pub fn coder(arguments: &Arguments) -> BatchOmp {
 }
 
 /// Learns from the rows of `dataset`, telling `observer`.
-pub fn learn(
+pub fn learn<T: Scalar>(
     arguments: &Arguments,
-    start: Start,
+    start: Start<T>,
     dataset: &Dataset,
-    observer: &mut dyn Observer<f32>,
-) -> Result<Learned, Failure> {
+    observer: &mut dyn Observer<T>,
+) -> Result<Learned<T>, Failure> {
     if let (Some(0), Some(given)) = (arguments.epochs, &start.given)
         && !given.is_preprocessed_anew
         && given.dictionary.atoms() == start.shape.atoms
@@ -50,10 +51,7 @@ pub fn learn(
     let token = StopToken::new();
     stop_on_interrupt(&token)?;
     let mut run = learner.run(&rows).observer(observer).stop_token(token);
-    // Rows of another file may be many: they are measured on at the end, unless asked for.
-    if let Some(held_out) = &held_out
-        && (dataset.eval.is_none() || arguments.evaluate_every.is_some())
-    {
+    if let Some(held_out) = &held_out {
         run = run.held_out(held_out);
     }
     if let Some(checkpoints) = checkpoints(arguments) {
@@ -61,17 +59,18 @@ pub fn learn(
     }
     let in_rows = |error: Error| dataset::failure(error, &dataset.source);
     let Fit { model, best, report, failure, .. } = run.finish().map_err(in_rows)?;
-    let best = best.filter(|best| best.step != report.steps).map(|best| (best.model, best.fvu));
+    let best =
+        best.filter(|best| best.step != report.steps).map(|best| (best.model, best.fvu_within));
     Ok(Learned { model, best, report, failure: failure.map(in_rows) })
 }
 
-fn learner(arguments: &Arguments, start: Start) -> Result<DbKsvd<Faer<f32>>, Failure> {
-    let Start { shape, given } = start;
+fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<Faer<T>>, Failure> {
+    let Start { shape, given, .. } = start;
     let mut updater = KSvd::new();
     if let Some(atoms) = arguments.atom_batch {
         updater = updater.atom_batch(atoms);
     }
-    let mut builder = DbKsvd::builder(shape.atoms, shape.sparsity)
+    let mut builder = DbKsvd::builder_on(Faer::default(), shape.atoms, shape.sparsity)
         .sign(shape.sign)
         .seed(arguments.seed)
         .center(arguments.center)
@@ -79,14 +78,12 @@ fn learner(arguments: &Arguments, start: Start) -> Result<DbKsvd<Faer<f32>>, Fai
         .outliers(arguments.outliers)
         .coder(coder(arguments))
         .updater(updater);
-    if let Some(Given { dictionary, preprocessing, is_preprocessed_anew }) = given {
+    if let Some(Given { dictionary, preprocessing, .. }) = given {
         // New atoms need the whole schedule.
         let is_complete = dictionary.atoms() == shape.atoms;
         builder = builder.start_at(if is_complete { NEARLY_DONE } else { 0.0 });
         builder = builder.initialisation(Initialisation::Given(dictionary));
-        if !is_preprocessed_anew {
-            builder = builder.preprocessing(preprocessing);
-        }
+        builder = builder.preprocessing(preprocessing);
     }
     if let Some(progress) = arguments.start_at {
         builder = builder.start_at(progress);

@@ -10,6 +10,7 @@
 //! | `feature`, `dozen` | what atoms stand for, and which are shown |
 //! | `progress`, `events`, `table`, `features` | what is printed |
 //! | `outputs`, `plots` | what is written |
+//! | `options`, `paths`, `machine` | checks that examples have in common |
 
 mod arguments;
 mod coding;
@@ -21,8 +22,14 @@ mod feature;
 mod features;
 mod help;
 mod learning;
+#[path = "../common/machine.rs"]
+mod machine;
 mod memory;
+#[path = "../common/options.rs"]
+mod options;
 mod outputs;
+#[path = "../common/outputs.rs"]
+mod paths;
 mod plots;
 mod progress;
 mod run;

@@ -20,9 +20,14 @@ const LINE: RGBColor = RGBColor(31, 99, 168);
 const OTHER: RGBColor = RGBColor(204, 92, 18);
 const GRID: RGBColor = RGBColor(226, 228, 232);
 
-/// FVU by epoch, and that of held-out rows at the end.
-pub fn error(path: &Path, report: &Report, held_out: Option<f64>) -> Result<(), Failure> {
-    draw(path, || draw_error(path, report, held_out))
+/// FVU by epoch, and that of held-out rows at the end; of rows within the norm limit, where there is one.
+pub fn error(
+    path: &Path,
+    report: &Report,
+    held_out: Option<f64>,
+    has_limit: bool,
+) -> Result<(), Failure> {
+    draw(path, || draw_error(path, report, held_out, has_limit))
 }
 
 /// The share of rows that use each atom, the most used first.
@@ -40,24 +45,33 @@ fn draw(path: &Path, plot: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Resul
     plot().map_err(|error| Failure::Run(format!("{}: {error}", path.display())))
 }
 
-fn draw_error(path: &Path, report: &Report, held_out: Option<f64>) -> Result<(), Box<dyn Error>> {
+fn draw_error(
+    path: &Path,
+    report: &Report,
+    held_out: Option<f64>,
+    has_limit: bool,
+) -> Result<(), Box<dyn Error>> {
     let area = BitMapBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let epochs = &report.epochs;
     let points: Vec<_> = epochs
         .iter()
-        .map(|report| (report.epoch as f64, report.fvu))
+        .map(|report| (report.epoch as f64, report.fvu_within))
         .filter(|(_, fvu)| fvu.is_finite())
         .collect();
     let held_out = held_out.filter(|fvu| fvu.is_finite());
     // Evaluations stand where they were made, in epochs of equal numbers of steps.
     let per_epoch = report.steps as f64 / epochs.len().max(1) as f64;
-    let evaluated = report.evaluations.iter().filter(|one| one.held_out && one.fvu.is_finite());
-    let evaluated: Vec<_> = evaluated.map(|one| (one.step as f64 / per_epoch, one.fvu)).collect();
+    let evaluated =
+        report.evaluations.iter().filter(|one| one.held_out && one.fvu_within.is_finite());
+    let evaluated: Vec<_> =
+        evaluated.map(|one| (one.step as f64 / per_epoch, one.fvu_within)).collect();
     let values = points.iter().chain(&evaluated).map(|&(_, fvu)| fvu).chain(held_out);
     let top = values.fold(0.0, f64::max).max(f64::MIN_POSITIVE) * 1.1;
     let last = epochs.len() as f64;
-    let mut chart = chart(&area, "Error by epoch", 0.5..last + 0.5, 0.0..top)?;
+    let title =
+        if has_limit { "Error by epoch, rows within the norm limit" } else { "Error by epoch" };
+    let mut chart = chart(&area, title, 0.5..last + 0.5, 0.0..top)?;
     chart
         .configure_mesh()
         .disable_x_mesh()

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use dbksvd::Scalar;
 use dbksvd::learn::{EpochReport, Evaluation, Observer, Progress, Report, Snapshot};
 use dbksvd::observe::ProgressBar;
 
@@ -39,25 +40,25 @@ impl Watcher {
     }
 }
 
-impl Observer<f32> for Watcher {
+impl<T: Scalar> Observer<T> for Watcher {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
-        Observer::<f32>::on_step(&mut self.bar, progress)
+        Observer::<T>::on_step(&mut self.bar, progress)
     }
 
-    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
         self.say(|| events::epoch(epoch))
     }
 
     fn on_evaluation(
         &mut self,
         evaluation: &Evaluation,
-        snapshot: &Snapshot<'_, f32>,
+        snapshot: &Snapshot<'_, T>,
     ) -> ControlFlow<()> {
         let _ = self.bar.on_evaluation(evaluation, snapshot);
         self.say(|| events::evaluation(evaluation))
     }
 
     fn on_stop(&mut self, report: &Report) {
-        Observer::<f32>::on_stop(&mut self.bar, report);
+        Observer::<T>::on_stop(&mut self.bar, report);
     }
 }

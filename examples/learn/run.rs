@@ -5,94 +5,133 @@ use std::ops::Range;
 use dbksvd::learn::{Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{SampleSource, Subset};
-use dbksvd::{Model, SparseCodes};
+use dbksvd::{Model, Outliers, ProblemShape, Scalar, SparseCodes};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Precision};
 use crate::coding::Coding;
 use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
 use crate::progress::Watcher;
-use crate::start::Start;
-use crate::{events, features, learning, table};
+use crate::start::{Origins, Start};
+use crate::{events, features, learning, machine, outputs, table};
 
 /// Rows of each part of the data that are measured with `--no-codes`.
 const ROWS_MEASURED: usize = 65_536;
 
+/// Atoms for each row that is learned from, beyond which `--atoms` must be a mistake.
+const ATOMS_A_ROW: usize = 100;
+
 /// Everything there is to say of a run.
-pub struct Outcome {
-    pub model: Model<f32>,
-    /// The model that did best on held-out rows, with its FVU, if it is another.
-    pub best: Option<(Model<f32>, f64)>,
+pub struct Outcome<T: Scalar> {
+    pub model: Model<T>,
     pub report: Report,
     /// On the rows learned from, by the final dictionary.
     pub fitted: Reconstruction,
     /// On rows not learned from, by the final dictionary.
     pub held_out: Option<Reconstruction>,
     /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
-    pub codes: Option<SparseCodes<f32>>,
+    pub codes: Option<SparseCodes<T>>,
+    /// Of the rows of these codes, which are within the norm limit.
+    pub within: Vec<bool>,
+    /// What was done with rows beyond it.
+    pub outliers: Outliers,
+    /// Where mean, scale and norm limit come from.
+    pub origins: Origins,
     /// Of the coding after learning.
     pub coding: Seconds,
     /// Largest |cos| of two atoms.
     pub coherence: f64,
 }
 
-impl Outcome {
+impl<T: Scalar> Outcome<T> {
     /// The time that the call was made for.
     pub fn seconds(&self) -> Seconds {
         if self.report.epochs.is_empty() { self.coding } else { self.report.seconds }
     }
 }
 
-/// Learns, measures, writes and tells.
+/// Learns, measures, writes and tells, in the precision of the data unless another is asked for.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    outputs::keep_apart_from_inputs(arguments)?;
     let dataset = Dataset::open(arguments)?;
-    let dim = SampleSource::<f32>::dim(&dataset.source);
-    let start = Start::new(arguments, dim, &names(&dataset.source))?;
+    match arguments.precision.unwrap_or_else(|| dataset.precision()) {
+        Precision::F32 => run_in::<f32>(arguments, &dataset),
+        Precision::F64 => run_in::<f64>(arguments, &dataset),
+    }
+}
+
+fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failure> {
+    let dim = SampleSource::<T>::dim(&dataset.source);
+    let start = Start::<T>::new(arguments, dim, &names(&dataset.source))?;
+    let origins = start.origins;
     // Before anything takes long.
+    check_sizes(arguments, dataset, &start)?;
     let mut outputs = Outputs::new(&arguments.out)?;
 
     let mut watcher = Watcher::new(arguments);
-    let learned = learning::learn(arguments, start, &dataset, &mut watcher);
+    let learned = learning::learn(arguments, start, dataset, &mut watcher);
     watcher.finish()?;
     let Learned { model, best, report, failure } = learned?;
     if let Some(failure) = failure {
         // What was learned until then is worth keeping.
-        if report.steps > 0 {
+        if report.epochs.iter().any(|epoch| epoch.samples > 0 && epoch.zeros < epoch.samples) {
             // If that fails too, what failed first is the thing to know.
             let _ = outputs.write_models(&model, best.as_ref());
         }
         return Err(failure);
     }
 
-    let outcome = measure(arguments, &dataset, model, best, report)?;
-    outputs.write(&outcome)?;
+    // Before it is measured: whatever fails from here on, it is kept.
+    outputs.write_models(&model, best.as_ref())?;
+    let outcome = measure(arguments, dataset, model, report, origins)?;
+    outputs.write_codes_and_plots(&outcome)?;
     if arguments.json {
         return events::result(&outcome);
     }
-    say(&table::table(&dataset, &outcome))?;
+    say(&table::table(dataset, &outcome))?;
     if let Some(codes) = &outcome.codes {
         let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
-        say(&features::features(codes, texts))?;
+        say(&features::features(codes, &outcome.within, texts))?;
     }
     say(&outputs.list())
 }
 
-fn measure(
+/// Refuses a dictionary that the machine cannot hold, or that the rows could not fill.
+fn check_sizes<T: Scalar>(
     arguments: &Arguments,
     dataset: &Dataset,
-    model: Model<f32>,
-    best: Option<(Model<f32>, f64)>,
+    start: &Start<T>,
+) -> Result<(), Failure> {
+    let ProblemShape { dim, atoms, sparsity, .. } = start.shape;
+    let rows: usize = dataset.learned.iter().map(Range::len).sum();
+    let minibatch = rows.min(arguments.minibatch.unwrap_or(1));
+    machine::check::<T>(dim, atoms, sparsity, minibatch).map_err(Failure::Usage)?;
+    let most = rows.saturating_mul(ATOMS_A_ROW);
+    if arguments.atoms.is_some() && start.given.is_none() && atoms > most {
+        return Err(Failure::Usage(format!(
+            "--atoms is {atoms}, expected at most {most} for {rows} rows: the others would be random \
+             directions that no row uses"
+        )));
+    }
+    Ok(())
+}
+
+fn measure<T: Scalar>(
+    arguments: &Arguments,
+    dataset: &Dataset,
+    model: Model<T>,
     report: Report,
-) -> Result<Outcome, Failure> {
+    origins: Origins,
+) -> Result<Outcome<T>, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
     let mut codes = arguments.codes.then(|| coding.none());
     let (mut fitted, mut held_out) = (coding.nothing(), coding.nothing());
     for (range, is_held_out) in dataset.parts() {
         let measured = if is_held_out { &mut held_out } else { &mut fitted };
         let keep = if dataset.eval.is_none() { codes.as_mut() } else { None };
-        let rows = Subset::new::<f32>(&dataset.source, vec![few(arguments, range)])?;
+        let rows = Subset::new::<T>(&dataset.source, vec![few(arguments, range)])?;
         coding.measure(&rows, measured, keep)?;
     }
     if let (Some(_), Some(rows)) = (&dataset.eval, dataset.held_out()?) {
@@ -101,8 +140,20 @@ fn measure(
     }
     let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
-    let coding = coding.seconds();
-    Ok(Outcome { model, best, report, fitted, held_out, codes, coding, coherence })
+    let (within, coding) = (coding.within(), coding.seconds());
+    let outliers = arguments.outliers;
+    Ok(Outcome {
+        model,
+        report,
+        fitted,
+        held_out,
+        codes,
+        within,
+        outliers,
+        origins,
+        coding,
+        coherence,
+    })
 }
 
 /// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dbksvd::export::read_dictionary_npy;
-use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Sign};
+use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Scalar, Sign};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -12,20 +12,91 @@ const ATOMS: usize = 1024;
 const SPARSITY: usize = 16;
 
 /// A given dictionary, with what its file says besides.
-pub struct Given {
-    pub dictionary: Dictionary<f32>,
-    pub preprocessing: Preprocessing<f32>,
-    /// Whether the arguments ask for statistics of the data instead.
+pub struct Given<T: Scalar> {
+    pub dictionary: Dictionary<T>,
+    /// Its file's, without the parts that are to be taken from the data.
+    pub preprocessing: Preprocessing<T>,
+    /// Whether there are such parts.
     pub is_preprocessed_anew: bool,
 }
 
-/// What learning starts from.
-pub struct Start {
-    pub shape: ProblemShape,
-    pub given: Option<Given>,
+/// Where a part of what is done to rows comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// It is not done.
+    #[default]
+    Nowhere,
+    /// From the model that `--dictionary` names.
+    Model,
+    /// From the rows learned from.
+    Data,
 }
 
-impl Start {
+impl Origin {
+    fn of(is_asked_for: bool, has_model: bool) -> Self {
+        match (is_asked_for, has_model) {
+            (true, _) => Self::Data,
+            (false, true) => Self::Model,
+            (false, false) => Self::Nowhere,
+        }
+    }
+
+    /// Its name, if the part is there.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nowhere => None,
+            Self::Model => Some("model"),
+            Self::Data => Some("data"),
+        }
+    }
+}
+
+/// Where mean, scale and norm limit come from. Each option takes its own part from the data and leaves
+/// the others as they are in the model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origins {
+    pub mean: Origin,
+    pub scale: Origin,
+    pub norm_limit: Origin,
+}
+
+impl Origins {
+    fn new<T: Scalar>(arguments: &Arguments, model: &Preprocessing<T>) -> Self {
+        Self {
+            mean: Origin::of(arguments.center, model.mean().is_some()),
+            scale: Origin::of(arguments.scale, model.scale() != 1.0),
+            norm_limit: Origin::of(
+                arguments.outliers != Outliers::Keep,
+                model.norm_limit().is_some(),
+            ),
+        }
+    }
+
+    /// The parts of this origin.
+    pub fn parts(&self, origin: Origin) -> Vec<&'static str> {
+        let parts = [(self.mean, "mean"), (self.scale, "scale"), (self.norm_limit, "norm limit")];
+        parts.into_iter().filter(|&(other, _)| other == origin).map(|(_, name)| name).collect()
+    }
+
+    /// What of a model's preprocessing stays.
+    fn kept<T: Scalar>(&self, model: &Preprocessing<T>) -> Result<Preprocessing<T>, Failure> {
+        let is_kept = |origin| origin == Origin::Model;
+        let mean = model.mean().filter(|_| is_kept(self.mean)).map(<[T]>::to_vec);
+        let scale = if is_kept(self.scale) { model.scale() } else { 1.0 };
+        let limit = model.norm_limit().filter(|_| is_kept(self.norm_limit));
+        let kept = Preprocessing::none().with_mean(mean)?;
+        Ok(kept.with_scale(scale)?.with_norm_limit(limit)?)
+    }
+}
+
+/// What learning starts from.
+pub struct Start<T: Scalar> {
+    pub shape: ProblemShape,
+    pub given: Option<Given<T>>,
+    pub origins: Origins,
+}
+
+impl<T: Scalar> Start<T> {
     /// What the arguments say, completed by `--dictionary` and the defaults, for rows of
     /// dimension `dim`.
     pub fn new(arguments: &Arguments, dim: usize, data: &str) -> Result<Self, Failure> {
@@ -37,6 +108,7 @@ impl Start {
                 sign: if arguments.non_negative { Sign::NonNegative } else { Sign::Signed },
             },
             given: None,
+            origins: Origins::new(arguments, &Preprocessing::<T>::none()),
         };
         if let Some(path) = &arguments.dictionary {
             start.take_dictionary(arguments, path, data)?;
@@ -60,17 +132,19 @@ impl Start {
         data: &str,
     ) -> Result<(), Failure> {
         let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
-        let is_preprocessed_anew =
-            arguments.center || arguments.scale || arguments.outliers != Outliers::Keep;
         let (dictionary, preprocessing) = match extension.as_deref() {
             Some("npy") => (read_dictionary_npy(path)?, Preprocessing::none()),
             Some("safetensors") => {
-                let model = Model::<f32>::load(path)?;
+                let model = Model::<T>::load(path)?;
                 self.shape.sparsity = arguments.sparsity.unwrap_or(model.sparsity());
                 if model.sign() == Sign::NonNegative {
                     self.shape.sign = Sign::NonNegative;
                 }
                 (model.dictionary().clone(), model.preprocessing().clone())
+            }
+            _ if path.is_dir() => {
+                let name = path.display();
+                return Err(Failure::Run(format!("{name}: a directory, expected a file")));
             }
             _ => {
                 let name = path.display();
@@ -79,18 +153,17 @@ impl Start {
                 )));
             }
         };
-        self.accept(
-            arguments,
-            Given { dictionary, preprocessing, is_preprocessed_anew },
-            path,
-            data,
-        )
+        self.origins = Origins::new(arguments, &preprocessing);
+        let is_preprocessed_anew = !self.origins.parts(Origin::Data).is_empty();
+        let preprocessing = self.origins.kept(&preprocessing)?;
+        let given = Given { dictionary, preprocessing, is_preprocessed_anew };
+        self.accept(arguments, given, path, data)
     }
 
     fn accept(
         &mut self,
         arguments: &Arguments,
-        given: Given,
+        given: Given<T>,
         path: &Path,
         data: &str,
     ) -> Result<(), Failure> {

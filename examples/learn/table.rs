@@ -3,16 +3,17 @@
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
 
-use dbksvd::Sign;
 use dbksvd::learn::StopReason;
 use dbksvd::metrics::Reconstruction;
+use dbksvd::{Outliers, Scalar, Sign};
 
 use crate::dataset::{Dataset, names};
 use crate::memory::peak_rss_bytes;
 use crate::run::Outcome;
+use crate::start::Origin;
 
 /// What was learned from what, how well it does, and what it took.
-pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
+pub fn table<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     let mut text = heading(dataset, outcome);
     let Outcome { fitted, held_out, coherence, coding, .. } = outcome;
     let mut row = |name: &str, value: &dyn Fn(&Reconstruction) -> String| {
@@ -21,8 +22,16 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     };
     row("rows", &|measured| thousands(measured.samples()));
-    row("FVU", &|measured| format!("{:.4}", measured.fvu()));
-    row("explained variance", &|measured| format!("{:.4}", measured.explained_variance()));
+    if outcome.model.preprocessing().norm_limit().is_some() {
+        row("within the norm limit", &|measured| thousands(measured.samples_within()));
+        row("FVU within it", &|measured| share(measured.fvu_within()));
+        row("  explained variance", &|measured| share(1.0 - measured.fvu_within()));
+        row("FVU of all rows", &|measured| share(measured.fvu()));
+        row("  explained variance", &|measured| share(measured.explained_variance()));
+    } else {
+        row("FVU", &|measured| share(measured.fvu()));
+        row("explained variance", &|measured| share(measured.explained_variance()));
+    }
     row("relative error", &|measured| format!("{:.4}", measured.relative_error()));
     row("L0", &|measured| format!("{:.2}", measured.l0()));
     row("dead atoms", &|measured| thousands(measured.dead_atoms().count()));
@@ -53,7 +62,12 @@ pub fn table(dataset: &Dataset, outcome: &Outcome) -> String {
     text
 }
 
-fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
+/// A share of the variance. Rows that are all equal have none.
+fn share(share: f64) -> String {
+    if share.is_finite() { format!("{share:.4}") } else { "no variance".to_owned() }
+}
+
+fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     let Outcome { model, report, .. } = outcome;
     let sign = match model.sign() {
         Sign::Signed => "",
@@ -72,6 +86,9 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
         spans(&dataset.learned),
         names(&dataset.source),
     );
+    if let Some(reshaped) = dataset.reshaped() {
+        let _ = writeln!(text, "  {reshaped}");
+    }
     if let Some(eval) = &dataset.eval {
         let rows = spans(std::slice::from_ref(&(0..eval.samples())));
         let _ = writeln!(text, "  measured on rows {rows} of {}", names(eval));
@@ -84,10 +101,8 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     if let Some(step) = report.resumed_from {
         let _ = writeln!(text, "  resumed after step {step}");
     }
-    if let Some(epoch) = report.epochs.last().filter(|epoch| epoch.clipped + epoch.dropped > 0) {
-        let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
-        let _ =
-            writeln!(text, "  rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch");
+    for line in notes(outcome) {
+        let _ = writeln!(text, "  {line}");
     }
     let (first, second) = match (report.epochs.is_empty(), &outcome.held_out) {
         (true, Some(_)) => ("--data", "held out"),
@@ -98,6 +113,54 @@ fn heading(dataset: &Dataset, outcome: &Outcome) -> String {
     let line = format!("  {:<22}{first:>14}{second:>14}", "");
     let _ = writeln!(text, "\n{}", line.trim_end());
     text
+}
+
+/// What is to be known of how rows were taken, a line each.
+fn notes<T: Scalar>(outcome: &Outcome<T>) -> Vec<String> {
+    let Outcome { model, report, origins, outliers, .. } = outcome;
+    let mut notes = Vec::new();
+    let kept = origins.parts(Origin::Model);
+    if !kept.is_empty() {
+        let anew = origins.parts(Origin::Data);
+        let anew = if anew.is_empty() {
+            String::new()
+        } else {
+            format!("; of these rows: {}", anew.join(", "))
+        };
+        notes.push(format!("of the given model: {}{anew}", kept.join(", ")));
+    }
+    let limit = model.preprocessing().norm_limit();
+    if *outliers != Outliers::Keep && limit.is_none() {
+        notes.push("no norm limit: at least half of the rows equal their mean".to_owned());
+    }
+    let Some(epoch) = report.epochs.last() else { return notes };
+    let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
+    if epoch.clipped + epoch.dropped > 0 {
+        notes.push(format!("rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch"));
+    }
+    if *outliers != Outliers::Keep && epoch.zeros > 0 {
+        let zeros = thousands(epoch.zeros);
+        notes.push(format!("rows of zeros: {zeros} left out an epoch, as padding"));
+    }
+    let beyond = epoch.samples.saturating_sub(epoch.within);
+    if let (Outliers::Keep, Some(limit)) = (outliers, limit)
+        && beyond > 0
+    {
+        notes.push(format!(
+            "rows beyond the model's norm limit of {limit:.4}, or of zeros: {}, learned from as they \
+             are (--clip-norm or --drop-norm)",
+            thousands(beyond)
+        ));
+    }
+    if let Some(massive) = epoch.massive {
+        let (rows, percent) = (thousands(massive.samples), 100.0 * massive.share);
+        let share = 100.0 * massive.samples as f64 / epoch.samples as f64;
+        notes.push(format!(
+            "warning: {share:.2}% of the rows ({rows}) hold {percent:.0}% of the variance, and decide \
+             dictionary and figures: see --clip-norm 3 or --drop-norm 3"
+        ));
+    }
+    notes
 }
 
 /// Ranges in a few words.

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use dbksvd::synthetic::Kind;
-use lexopt::{Arg, Parser};
 
-use crate::lists::list;
-use crate::options::value;
+use crate::options::Options;
 use crate::program::Outcome;
 
 pub const HELP: &str = "\
@@ -60,34 +58,29 @@ pub fn parse() -> Outcome<Option<Arguments>> {
         threads: 0,
         out: "out".into(),
     };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("dim") => arguments.dim = value(&mut parser, "dim")?,
-            Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-            Arg::Long("sparsities") => arguments.sparsities = list(&mut parser, "sparsities")?,
-            Arg::Long("samples") => arguments.samples = list(&mut parser, "samples")?,
-            Arg::Long("noise") => arguments.noise = value(&mut parser, "noise")?,
-            Arg::Long("kind") => {
-                arguments.kind = match value::<String>(&mut parser, "kind")?.as_str() {
-                    "planted" => Kind::Planted,
-                    "correlated" => Kind::Correlated,
-                    other => return Err(format!("--kind {other}: planted or correlated").into()),
-                }
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "dim" => arguments.dim = options.whole(1)?,
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsities" => arguments.sparsities = options.sizes()?,
+            "samples" => arguments.samples = options.sizes()?,
+            "noise" => {
+                let is_legal = |noise: &f64| noise.is_finite() && *noise >= 0.0;
+                arguments.noise = options.number("a finite number, at least 0", is_legal)?;
             }
-            Arg::Long("steps") => arguments.steps = value(&mut parser, "steps")?,
-            Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
-            Arg::Long("threads") => arguments.threads = value(&mut parser, "threads")?,
-            Arg::Long("out") => arguments.out = parser.value()?.into(),
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+            "kind" => {
+                let kinds = [("planted", Kind::Planted), ("correlated", Kind::Correlated)];
+                arguments.kind = options.choice(&kinds)?;
+            }
+            "steps" => arguments.steps = options.whole(1)?,
+            // An interval takes two.
+            "seeds" => arguments.seeds = options.whole(2)?,
+            "threads" => arguments.threads = options.threads()?,
+            "out" => arguments.out = options.path()?,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
-    }
-    if arguments.steps == 0 {
-        return Err("--steps 0: at least 1".into());
-    }
-    if arguments.seeds < 2 {
-        return Err(format!("--seeds {}: an interval takes at least 2", arguments.seeds).into());
     }
     Ok(Some(arguments))
 }

@@ -9,8 +9,8 @@
 
 mod arguments;
 mod experiment;
-#[path = "../common/lists.rs"]
-mod lists;
+#[path = "../common/machine.rs"]
+mod machine;
 #[path = "../common/options.rs"]
 mod options;
 mod picture;
@@ -36,6 +36,9 @@ fn run(arguments: Arguments) -> Outcome<()> {
     std::fs::create_dir_all(&arguments.out)
         .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let most = |sizes: &[usize]| sizes.iter().copied().max().unwrap_or(0);
+    let (sparsity, samples) = (most(&arguments.sparsities), most(&arguments.samples));
+    pool.install(|| machine::check::<f32>(arguments.dim, arguments.atoms, sparsity, samples))?;
     let start = Instant::now();
     let cells = pool.install(|| measure(&arguments))?;
     let certainties: Vec<Certainty> = pool.install(|| {

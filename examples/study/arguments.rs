@@ -1,11 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use lexopt::{Arg, Parser};
-
-use crate::lists::list;
-use crate::options::value;
+use crate::options::{Options, Usage};
+use crate::outputs::keep_apart;
 use crate::program::Outcome;
 
 pub const HELP: &str = "\
@@ -63,6 +61,26 @@ pub struct Small {
     pub sparsities: Vec<usize>,
 }
 
+/// What the study writes to `--out`.
+const OUTPUTS: [&str; 4] = ["study.md", "features.md", "pareto.png", "optimum.png"];
+
+/// What `--prepare` writes.
+const PREPARED: [&str; 3] = ["rows.npy", "small.npy", "prepared.json"];
+
+impl Arguments {
+    fn keep_outputs_apart(&self) -> Result<(), Usage> {
+        let inputs = [("--data", Some(&self.data)), ("--groups", self.groups.as_ref())];
+        let inputs = inputs.into_iter().chain([("--tokens", self.tokens.as_ref())]);
+        let inputs: Vec<(&str, &Path)> =
+            inputs.filter_map(|(option, path)| Some((option, path?.as_path()))).collect();
+        let outputs: Vec<(&str, PathBuf)> = match &self.prepare {
+            Some(folder) => PREPARED.map(|name| ("--prepare", folder.join(name))).to_vec(),
+            None => OUTPUTS.map(|name| ("--out", self.out.join(name))).to_vec(),
+        };
+        keep_apart(&inputs, &outputs)
+    }
+}
+
 /// The command line; `None` if it asks for help.
 pub fn parse() -> Outcome<Option<Arguments>> {
     let (mut data, mut groups, mut tokens) = (None, None, None);
@@ -80,29 +98,32 @@ pub fn parse() -> Outcome<Option<Arguments>> {
         seeds: 5,
         small: Small { directions: 24, atoms: 64, sparsities: vec![3, 5] },
     };
-    let mut parser = Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("data") => data = Some(parser.value()?.into()),
-            Arg::Long("groups") => groups = Some(parser.value()?.into()),
-            Arg::Long("tokens") => tokens = Some(parser.value()?.into()),
-            Arg::Long("held-out") => arguments.held_out = value(&mut parser, "held-out")?,
-            Arg::Long("prepare") => arguments.prepare = Some(parser.value()?.into()),
-            Arg::Long("saes") => arguments.saes = Some(parser.value()?.into()),
-            Arg::Long("out") => arguments.out = parser.value()?.into(),
-            Arg::Long("atoms") => arguments.atoms = value(&mut parser, "atoms")?,
-            Arg::Long("sparsities") => {
-                arguments.sparsities = numbers(&mut parser, "sparsities", 1)?
-            }
-            Arg::Long("epochs") => arguments.epochs = value(&mut parser, "epochs")?,
-            Arg::Long("seeds") => arguments.seeds = value(&mut parser, "seeds")?,
-            Arg::Long("small") => {
-                let numbers = numbers(&mut parser, "small", 3)?;
-                let (directions, atoms) = (numbers[0], numbers[1]);
-                arguments.small = Small { directions, atoms, sparsities: numbers[2..].to_vec() };
-            }
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+    let mut options = Options::from_env();
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "data" => data = Some(options.path()?),
+            "groups" => groups = Some(options.path()?),
+            "tokens" => tokens = Some(options.path()?),
+            "held-out" => arguments.held_out = options.whole(1)?,
+            "prepare" => arguments.prepare = Some(options.path()?),
+            "saes" => arguments.saes = Some(options.path()?),
+            "out" => arguments.out = options.path()?,
+            "atoms" => arguments.atoms = options.whole(1)?,
+            "sparsities" => arguments.sparsities = options.sizes()?,
+            "epochs" => arguments.epochs = options.whole(0)?,
+            // An interval takes two.
+            "seeds" => arguments.seeds = options.whole(2)?,
+            "small" => match options.sizes()?.as_slice() {
+                &[directions, atoms, ref sparsities @ ..] if !sparsities.is_empty() => {
+                    arguments.small = Small { directions, atoms, sparsities: sparsities.to_vec() };
+                }
+                sizes => {
+                    let found: Vec<String> = sizes.iter().map(usize::to_string).collect();
+                    return Err(options.wrong(found.join(","), "at least 3 numbers").into());
+                }
+            },
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
     }
     // Labels and tokens of the repository are those of its data.
@@ -110,25 +131,10 @@ pub fn parse() -> Outcome<Option<Arguments>> {
     arguments.groups = groups.or_else(|| shipped("minilm_l3_8192_groups.txt"));
     arguments.tokens = tokens.or_else(|| shipped("minilm_l3_8192_tokens.txt"));
     arguments.data = data.unwrap_or(arguments.data);
-    if arguments.seeds < 2 {
-        return Err(format!("--seeds {}: an interval takes at least 2", arguments.seeds).into());
-    }
-    if arguments.held_out == 0 {
-        return Err("--held-out 0: at least 1".into());
-    }
+    arguments.keep_outputs_apart()?;
     Ok(Some(arguments))
 }
 
 fn in_repository(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "data", name].iter().collect()
-}
-
-/// At least so many numbers with commas between them.
-fn numbers(parser: &mut Parser, option: &str, least: usize) -> Outcome<Vec<usize>> {
-    let numbers: Vec<usize> = list(parser, option)?;
-    if numbers.len() < least {
-        let given: Vec<String> = numbers.iter().map(usize::to_string).collect();
-        return Err(format!("--{option} {}: at least {least} numbers", given.join(",")).into());
-    }
-    Ok(numbers)
 }

@@ -22,6 +22,7 @@ impl Data {
             let path = path.display();
             return Err(format!("--held-out {held_out}: {path} has {count} rows").into());
         }
+        source::check_rounding::<f32>(&file)?;
         let mut values = vec![0.0_f32; dim * count];
         file.read(0..count, &mut values)?;
         let samples = MatRef::from_column_major_slice(&values, dim, count).to_owned();

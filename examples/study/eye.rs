@@ -76,7 +76,7 @@ impl Tokens {
 
 /// The features by the rule above.
 fn chosen(codes: &SparseCodes<f32>) -> Vec<Feature> {
-    let mut sides = collect(codes).into_iter();
+    let mut sides = collect(codes, |_| true).into_iter();
     let mut atoms: Vec<Feature> = Vec::new();
     let mut uses: Vec<usize> = Vec::new();
     while let (Some(positive), Some(negative)) = (sides.next(), sides.next()) {

@@ -9,13 +9,15 @@ mod data;
 mod eye;
 #[path = "../learn/feature.rs"]
 mod feature;
-#[path = "../common/lists.rs"]
-mod lists;
+#[path = "../common/machine.rs"]
+mod machine;
 mod measure;
 mod methods;
 mod optimum;
 #[path = "../common/options.rs"]
 mod options;
+#[path = "../common/outputs.rs"]
+mod outputs;
 mod picture;
 mod prepare;
 mod probe;
@@ -47,6 +49,10 @@ fn run(arguments: Arguments) -> Outcome<()> {
     let data = Data::read(&arguments.data, arguments.held_out)?;
     // Seconds are compared with those of one thread.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    pool.install(|| {
+        let most = arguments.sparsities.iter().copied().max().unwrap_or(1);
+        machine::check::<f32>(data.dim(), arguments.atoms, most, data.all().ncols())
+    })?;
     pool.install(|| match &arguments.prepare {
         Some(folder) => prepare::prepare(folder, &arguments, &data),
         None => study(&arguments, &data),
@@ -68,8 +74,13 @@ fn study(arguments: &Arguments, data: &Data) -> Outcome<()> {
     let texts = texts.map(|(tokens, groups)| Tokens::read(tokens, groups, count)).transpose()?;
 
     let rows = measure(arguments, data, saes.as_ref(), probe.as_ref())?;
+    let features_file = out.join("features.md");
     if let Some(texts) = texts {
-        write(&out.join("features.md"), &features(arguments, data, saes.as_ref(), &rows, &texts)?)?;
+        write(&features_file, &features(arguments, data, saes.as_ref(), &rows, &texts)?)?;
+    } else if features_file.exists() {
+        // That of an earlier study would pass for one of this.
+        std::fs::remove_file(&features_file)
+            .map_err(|error| format!("{}: {error}", features_file.display()))?;
     }
     let gaps = optimum::gaps(arguments, data, saes.as_ref())?;
     let text = table::text(arguments, data, &rows, probe.as_ref(), &gaps);

@@ -3,16 +3,14 @@
 use std::path::PathBuf;
 
 use dbksvd::synthetic::sae_bench::Recipe;
-use lexopt::{Arg, Parser, ValueExt};
 
-use crate::options::value;
+use crate::options::Options;
 use crate::program::Outcome;
 
 pub const HELP: &str = "\
 Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
 
-usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--evaluation N]
-             [--atoms M] [--epochs E] [--threads T] [--sweep] [--data FILE] [--center]
+Usage: cargo run --release --example truth -- [OPTIONS]
 
   --features    the generator: 2k (2,048 features, dimension 256; the default) or 16k (16,384 features,
                 dimension 768, as published)
@@ -27,13 +25,19 @@ usage: truth [--features 2k|16k] [--seeds N] [--first-seed S] [--samples N] [--e
   --data        real samples instead (.npy or .safetensors): learns from all but the last eighth, by two
                 seeds, with the preset and with plain DB-KSVD, and compares what they found
   --center      with --data: subtracts the mean
+  --help        this text
 
 Prints a line for each run, then means with 95% intervals over the runs (Student's t).
 ";
 
+/// Seeds of runs: a few numbers are made of each.
+const SEEDS: &str = "a whole number below 2³²; of --seeds, at least 1";
+
 /// What to run.
 pub struct Arguments {
     pub recipe: Recipe,
+    /// Dimension of the generator's samples.
+    pub dim: usize,
     pub seeds: u64,
     pub first_seed: u64,
     pub samples: usize,
@@ -48,31 +52,25 @@ pub struct Arguments {
 
 /// The command line; `None` if it asks for help.
 pub fn parse() -> Outcome<Option<Arguments>> {
-    let mut parser = Parser::from_env();
+    let mut options = Options::from_env();
     let (mut large, mut seeds, mut first_seed, mut epochs, mut threads) = (None, None, 1, 20, 0);
     let (mut samples, mut evaluation, mut atoms) = (None, None, None);
     let (mut sweep, mut data, mut center) = (false, None, false);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("features") => {
-                large = match parser.value()?.string()?.as_str() {
-                    "2k" => Some(false),
-                    "16k" => Some(true),
-                    other => return Err(format!("--features {other}: 2k or 16k").into()),
-                };
-            }
-            Arg::Long("seeds") => seeds = Some(value(&mut parser, "seeds")?),
-            Arg::Long("first-seed") => first_seed = value(&mut parser, "first-seed")?,
-            Arg::Long("samples") => samples = Some(value(&mut parser, "samples")?),
-            Arg::Long("evaluation") => evaluation = Some(value(&mut parser, "evaluation")?),
-            Arg::Long("atoms") => atoms = Some(value(&mut parser, "atoms")?),
-            Arg::Long("epochs") => epochs = value(&mut parser, "epochs")?,
-            Arg::Long("threads") => threads = value(&mut parser, "threads")?,
-            Arg::Long("sweep") => sweep = true,
-            Arg::Long("center") => center = true,
-            Arg::Long("data") => data = Some(parser.value()?.into()),
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            _ => return Err(format!("{}; see --help", argument.unexpected()).into()),
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "features" => large = Some(options.choice(&[("2k", false), ("16k", true)])?),
+            "seeds" => seeds = Some(options.number(SEEDS, |&seeds: &u32| seeds > 0)?),
+            "first-seed" => first_seed = options.number(SEEDS, |_: &u32| true)?,
+            "samples" => samples = Some(options.whole(1)?),
+            "evaluation" => evaluation = Some(options.whole(1)?),
+            "atoms" => atoms = Some(options.whole(1)?),
+            "epochs" => epochs = options.whole(0)?,
+            "threads" => threads = options.threads()?,
+            "sweep" => sweep = true,
+            "center" => center = true,
+            "data" => data = Some(options.path()?),
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
         }
     }
     let of_generator = [
@@ -90,18 +88,16 @@ pub fn parse() -> Outcome<Option<Arguments>> {
     if data.is_none() && center {
         return Err("--center goes with --data".into());
     }
-    if seeds == Some(0) {
-        return Err("--seeds 0: at least 1".into());
-    }
-    let (recipe, defaults) = if large.unwrap_or(false) {
-        (Recipe::sixteen_k(), [320_000, 20_000, 4_096])
+    let (recipe, dim, defaults) = if large.unwrap_or(false) {
+        (Recipe::sixteen_k(), 768, [320_000, 20_000, 4_096])
     } else {
-        (Recipe::two_k(), [50_000, 10_000, 512])
+        (Recipe::two_k(), 256, [50_000, 10_000, 512])
     };
     Ok(Some(Arguments {
         recipe,
-        seeds: seeds.unwrap_or(1),
-        first_seed,
+        dim,
+        seeds: seeds.unwrap_or(1).into(),
+        first_seed: first_seed.into(),
         samples: samples.unwrap_or(defaults[0]),
         evaluation: evaluation.unwrap_or(defaults[1]),
         atoms: atoms.unwrap_or(defaults[2]),

@@ -15,6 +15,13 @@ use crate::program::Outcome;
 pub fn run(path: &Path, arguments: &Arguments) -> Outcome<()> {
     let source = open(path, None)?;
     let samples = SampleSource::<f32>::len(&source);
+    // Samples are read as they are needed: what is in memory at a time is not much.
+    crate::machine::check::<f32>(
+        SampleSource::<f32>::dim(&source),
+        arguments.atoms,
+        crate::SPARSITY,
+        1,
+    )?;
     // The last eighth: the same for all runs.
     let held_out = || HeldOut::Range(samples - samples / 8..samples);
     let (atoms, epochs) = (arguments.atoms, arguments.epochs);

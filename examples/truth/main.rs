@@ -7,6 +7,8 @@ mod arguments;
 #[path = "../common/clock.rs"]
 mod clock;
 mod embeddings;
+#[path = "../common/machine.rs"]
+mod machine;
 #[path = "../common/options.rs"]
 mod options;
 #[path = "../common/program.rs"]
@@ -43,6 +45,8 @@ fn truth(arguments: Arguments) -> Outcome<()> {
 
 /// A line for each seed, and one for all.
 fn generated(arguments: &Arguments) -> Outcome<()> {
+    let most = arguments.samples.max(arguments.evaluation);
+    machine::check::<f32>(arguments.dim, arguments.atoms, SPARSITY, most)?;
     let mut table = Table::default();
     println!("{}", Table::heading());
     for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {

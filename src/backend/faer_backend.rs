@@ -151,6 +151,13 @@ fn squared_norm<T: Scalar>(a: MatRef<'_, T>) -> f64 {
 
 /// A matrix of zeros, or an error instead of an abort when the memory cannot be had.
 pub(crate) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+    check_room::<T>(rows, cols)?;
+    Ok(Mat::zeros(rows, cols))
+}
+
+/// An error where the memory for a matrix cannot be had: for what is allocated later, where no error
+/// can be told.
+pub(crate) fn check_room<T: Scalar>(rows: usize, cols: usize) -> Result<(), BackendError> {
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
     let bytes = rows
         .checked_mul(cols)
@@ -158,6 +165,5 @@ pub(crate) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, Backe
         .filter(|&n| isize::try_from(n).is_ok())
         .ok_or_else(|| refuse("its size overflows the address space".into()))?;
     // faer aborts when memory runs out; asking first, without touching the pages, does not.
-    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|error| refuse(error.to_string()))?;
-    Ok(Mat::zeros(rows, cols))
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|error| refuse(error.to_string()))
 }

@@ -10,7 +10,7 @@
 //!
 //! [`Faer`] is the implementation to use, [`Reference`] the one to read.
 
-pub(crate) use faer_backend::zeros;
+pub(crate) use faer_backend::{check_room, zeros};
 
 mod faer_backend;
 mod reference;

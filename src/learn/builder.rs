@@ -126,7 +126,7 @@ impl Settings {
 /// | [`scale`](Self::scale) | no | | divide by the mean norm of the data |
 /// | [`outliers`](Self::outliers) | kept | factor > 0 | clip or drop samples of extreme norm |
 /// | [`statistics_samples`](Self::statistics_samples) | 262,144 | ≥ 1 | samples that these are taken from |
-/// | [`preprocessing`](Self::preprocessing) | of the data | | given instead, as of an earlier model |
+/// | [`preprocessing`](Self::preprocessing) | of the data | | parts given instead, as of an earlier model |
 /// | [`held_out`](Self::held_out) | none | | samples measured on, never learned from |
 /// | [`evaluate_every`](Self::evaluate_every) | epoch | ≥ 1 step | how often the error is measured |
 /// | [`max_steps`](Self::max_steps) | none | ≥ 1 | ends the run |
@@ -254,8 +254,9 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     }
 
     /// Takes mean, scale and norm limit from here instead of the data: those of the model that a
-    /// given dictionary comes from. [`outliers`](Self::outliers) then says only what to do beyond
-    /// the limit.
+    /// given dictionary comes from. What is asked for ([`center`](Self::center), [`scale`](Self::scale),
+    /// [`outliers`](Self::outliers)) and not given here is taken from the data; where a limit is given,
+    /// `outliers` says only what to do beyond it.
     pub fn preprocessing(mut self, preprocessing: Preprocessing<B::Scalar>) -> Self {
         self.preprocessing = Some(preprocessing);
         self
@@ -288,7 +289,8 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         self
     }
 
-    /// Ends the run when an evaluation has an FVU of at most this.
+    /// Ends the run when an evaluation has an FVU of at most this: of the samples
+    /// [within](Preprocessing::is_within) the norm limit, where there is one.
     pub fn target_fvu(mut self, fvu: f64) -> Self {
         self.settings.target_fvu = Some(fvu);
         self

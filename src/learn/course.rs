@@ -5,7 +5,10 @@ use std::time::Instant;
 use super::report::{EpochReport, Evaluation};
 use super::session::Outcome;
 use crate::dictionary::Dictionary;
-use crate::moments::Moments;
+use crate::error::Error;
+use crate::moments::Figures;
+use crate::samples::Tamed;
+use crate::spectrum::Spectrum;
 use crate::{Model, Scalar};
 
 /// A place in the plan of a run: what is to be done next.
@@ -20,59 +23,79 @@ pub(super) struct Position {
 /// Sums over steps.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tally {
-    pub(super) moments: Moments,
+    pub(super) figures: Figures,
+    pub(super) spectrum: Spectrum,
     pub(super) nonzeros: usize,
     pub(super) replaced: usize,
     pub(super) merged: usize,
     pub(super) undone: usize,
-    pub(super) clipped: usize,
-    pub(super) dropped: usize,
+    pub(super) tamed: Tamed,
 }
 
 impl Tally {
     pub(super) fn new(dim: usize) -> Self {
-        let moments = Moments::new(dim);
+        let (figures, spectrum) = (Figures::new(dim), Spectrum::default());
         let (nonzeros, replaced, merged, undone) = (0, 0, 0, 0);
-        Self { moments, nonzeros, replaced, merged, undone, clipped: 0, dropped: 0 }
+        let tamed = Tamed::default();
+        Self { figures, spectrum, nonzeros, replaced, merged, undone, tamed }
     }
 
     pub(super) fn add(&mut self, step: &Outcome) {
-        self.moments.merge(&step.moments);
+        self.figures.merge(&step.figures);
+        self.spectrum.merge(&step.spectrum);
         self.nonzeros += step.update.nonzeros;
         self.replaced += step.update.replaced;
         self.merged += step.update.merged;
         self.undone += step.update.undone;
-        self.clipped += step.tamed.clipped;
-        self.dropped += step.tamed.dropped;
+        self.tamed.read += step.tamed.read;
+        self.tamed.zeros += step.tamed.zeros;
+        self.tamed.clipped += step.tamed.clipped;
+        self.tamed.dropped += step.tamed.dropped;
     }
 
-    /// Samples that were read, those left out included.
-    pub(super) fn seen(&self) -> usize {
-        self.moments.samples + self.dropped
+    pub(super) fn dim(&self) -> usize {
+        self.figures.all.mean.len()
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.figures.all.samples
+    }
+
+    /// Refuses to call it learning where there was nothing to learn from.
+    fn check(&self) -> Result<(), Error> {
+        let Tamed { read, zeros, dropped, .. } = self.tamed;
+        if read > 0 && (self.samples() == 0 || zeros == read) {
+            return Err(Error::NothingLearned { samples: read, zeros, dropped });
+        }
+        Ok(())
     }
 
     fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
         EpochReport {
             epoch,
-            samples: self.moments.samples,
-            fvu: self.moments.fvu(),
-            relative_error: self.moments.relative_error(),
+            samples: self.samples(),
+            fvu: self.figures.all.fvu(),
+            within: self.figures.within.samples,
+            fvu_within: self.figures.fvu_within(),
+            relative_error: self.figures.all.relative_error(),
             l0: self.l0(),
             replaced: self.replaced,
             merged: self.merged,
             undone: self.undone,
-            clipped: self.clipped,
-            dropped: self.dropped,
+            clipped: self.tamed.clipped,
+            dropped: self.tamed.dropped,
+            zeros: self.tamed.zeros,
+            massive: self.spectrum.massive(),
             elapsed,
         }
     }
 
     fn l0(&self) -> f64 {
-        self.nonzeros as f64 / self.moments.samples as f64
+        self.nonzeros as f64 / self.samples() as f64
     }
 }
 
-/// The best dictionary so far, by its FVU on held-out samples.
+/// The best dictionary so far, by its FVU on the held-out samples within the norm limit.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Best<T: Scalar> {
@@ -80,8 +103,26 @@ pub struct Best<T: Scalar> {
     pub model: Model<T>,
     /// The step after which it was measured.
     pub step: u64,
-    /// Its FVU on the held-out samples.
+    /// Its FVU on all held-out samples.
     pub fvu: f64,
+    /// Its FVU on those of them [within](crate::Preprocessing::is_within) the norm limit, of which it is
+    /// the least; `fvu` again where there is no limit.
+    pub fvu_within: f64,
+}
+
+/// The dictionary of an evaluation, with what it was judged by.
+pub(super) struct Leader<T: Scalar> {
+    pub(super) dictionary: Dictionary<T>,
+    pub(super) step: u64,
+    pub(super) fvu: f64,
+    pub(super) fvu_within: f64,
+}
+
+/// What an evaluation has measured.
+pub(super) struct Measured<'a> {
+    pub(super) figures: &'a Figures,
+    pub(super) l0: f64,
+    pub(super) held_out: bool,
 }
 
 /// The state of a run, but for what the trainer holds.
@@ -92,8 +133,7 @@ pub(super) struct Course<T: Scalar> {
     pub(super) watched: Tally,
     pub(super) epochs: Vec<EpochReport>,
     pub(super) evaluations: Vec<Evaluation>,
-    /// The best dictionary with the step and FVU of its evaluation.
-    pub(super) best: Option<(Dictionary<T>, u64, f64)>,
+    pub(super) best: Option<Leader<T>>,
     pub(super) resumed_from: Option<u64>,
     /// Seconds before a resumption, and since.
     pub(super) earlier: f64,
@@ -127,21 +167,30 @@ impl<T: Scalar> Course<T> {
     }
 
     /// Closes the epoch if all of its `samples` were read.
-    pub(super) fn end_epoch(&mut self, samples: usize) -> Option<EpochReport> {
-        if self.tally.seen() < samples {
-            return None;
+    ///
+    /// # Errors
+    /// [`Error::NothingLearned`] if there was nothing to learn from among them; the epoch stays open.
+    pub(super) fn end_epoch(&mut self, samples: usize) -> Result<Option<EpochReport>, Error> {
+        if self.tally.tamed.read < samples {
+            return Ok(None);
         }
+        self.tally.check()?;
         let report = self.tally.report(self.position.epoch, self.elapsed());
         self.epochs.push(report);
-        self.tally = Tally::new(self.tally.moments.mean.len());
+        self.tally = Tally::new(self.tally.dim());
         self.position = Position { epoch: self.position.epoch + 1, step: 0 };
-        Some(report)
+        Ok(Some(report))
+    }
+
+    /// Refuses a run that ends before it has learned from a sample.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.epochs.is_empty() { self.tally.check() } else { Ok(()) }
     }
 
     /// Reports of all epochs, the current one as far as it went.
     pub(super) fn all_epochs(&self) -> Vec<EpochReport> {
         let mut epochs = self.epochs.clone();
-        if self.tally.seen() > 0 {
+        if self.tally.tamed.read > 0 {
             epochs.push(self.tally.report(self.position.epoch, self.elapsed()));
         }
         epochs
@@ -149,26 +198,31 @@ impl<T: Scalar> Course<T> {
 
     /// An evaluation by the samples coded since the one before.
     pub(super) fn watch(&mut self, step: u64) -> Evaluation {
-        let tally = &self.watched;
-        let (samples, fvu, l0) = (tally.moments.samples, tally.moments.fvu(), tally.l0());
-        self.evaluation(step, false, samples, fvu, l0)
+        let tally = std::mem::replace(&mut self.watched, Tally::new(self.tally.dim()));
+        let (figures, l0) = (&tally.figures, tally.l0());
+        self.evaluation(step, &Measured { figures, l0, held_out: false })
     }
 
-    pub(super) fn evaluation(
-        &mut self,
-        step: u64,
-        held_out: bool,
-        samples: usize,
-        fvu: f64,
-        l0: f64,
-    ) -> Evaluation {
+    pub(super) fn evaluation(&mut self, step: u64, measured: &Measured<'_>) -> Evaluation {
         // The epoch that the last step was part of.
         let Position { epoch, step: next } = self.position;
         let epoch = if next == 0 { epoch - 1 } else { epoch };
         let elapsed = self.elapsed();
-        let evaluation = Evaluation { step, epoch, held_out, samples, fvu, l0, elapsed };
+        let Figures { all, within } = measured.figures;
+        let fvu_within = measured.figures.fvu_within();
+        let evaluation = Evaluation {
+            step,
+            epoch,
+            held_out: measured.held_out,
+            samples: all.samples,
+            fvu: all.fvu(),
+            within: within.samples,
+            fvu_within,
+            l0: measured.l0,
+            elapsed,
+        };
         self.evaluations.push(evaluation);
-        self.watched = Tally::new(self.watched.moments.mean.len());
+        self.watched = Tally::new(self.watched.dim());
         evaluation
     }
 }

@@ -5,11 +5,11 @@ use std::thread;
 
 #[cfg(feature = "safetensors")]
 use super::checkpoint::{OnFailure, Store};
-use super::course::{Best, Course};
+use super::course::{Best, Course, Leader, Measured};
 use super::evaluation::Examiner;
 use super::observer::{Guarded, Progress, Renewed, Snapshot};
 use super::reader::{Reader, Schedule};
-use super::report::{EpochReport, Report, Seconds};
+use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run::Fit;
 use super::session::{Outcome, Trainer};
 use super::{Builder, DbKsvd, Every, StopReason, StopToken};
@@ -70,7 +70,7 @@ where
             self.is_whole = true;
             self.course.add(&outcome);
             self.tell_of_step(&outcome);
-            let epoch = self.course.end_epoch(self.schedule.source.len());
+            let epoch = self.course.end_epoch(self.schedule.source.len())?;
             if let Some(epoch) = &epoch {
                 self.tell_of_epoch(epoch);
             }
@@ -124,8 +124,9 @@ where
             steps: steps(self.schedule.source.len(), self.schedule.minibatch),
             total_steps: self.trainer.steps,
             done: self.share_done(),
-            samples: outcome.moments.samples,
-            fvu: self.course.tally.moments.fvu(),
+            samples: outcome.figures.all.samples,
+            fvu: self.course.tally.figures.all.fvu(),
+            fvu_within: self.course.tally.figures.fvu_within(),
             elapsed: self.course.elapsed(),
         };
         self.observer.tell(|observer| observer.on_step(&progress));
@@ -154,16 +155,18 @@ where
         let config = &self.learner.config;
         let step = self.trainer.steps;
         let evaluation = match &mut self.examiner {
-            None if self.course.watched.moments.samples == 0 => return Ok(None),
+            None if self.course.watched.samples() == 0 => return Ok(None),
             None => self.course.watch(step),
             Some(examiner) => {
                 let measured = examiner.examine(config, &mut self.trainer)?;
-                let (samples, fvu) = (measured.moments.samples, measured.moments.fvu());
-                let l0 = measured.nonzeros as f64 / samples as f64;
-                let evaluation = self.course.evaluation(step, true, samples, fvu, l0);
-                if self.course.best.as_ref().is_none_or(|&(_, _, best)| fvu < best) {
+                let l0 = measured.nonzeros as f64 / measured.figures.all.samples as f64;
+                let measured = Measured { figures: &measured.figures, l0, held_out: true };
+                let evaluation = self.course.evaluation(step, &measured);
+                let Evaluation { fvu, fvu_within, .. } = evaluation;
+                let is_better = |best: &Leader<_>| fvu_within < best.fvu_within;
+                if self.course.best.as_ref().is_none_or(is_better) {
                     let dictionary = self.trainer.download(config)?;
-                    self.course.best = Some((dictionary, step, fvu));
+                    self.course.best = Some(Leader { dictionary, step, fvu, fvu_within });
                 }
                 evaluation
             }
@@ -172,7 +175,7 @@ where
         let snapshot = Snapshot { fetch: &|| trainer.model(&learner.config) };
         observer.tell(|observer| observer.on_evaluation(&evaluation, &snapshot));
         let settings = &config.settings;
-        if settings.target_fvu.is_some_and(|target| evaluation.fvu <= target) {
+        if settings.target_fvu.is_some_and(|target| evaluation.fvu_within <= target) {
             return Ok(Some(StopReason::TargetFvu));
         }
         let plateau = settings.plateau;
@@ -213,6 +216,9 @@ where
             // What ended the run is the first thing to know.
             failure.get_or_insert(error);
         }
+        if failure.is_none() {
+            failure = self.course.check().err();
+        }
         // However a run ends, something is known of what it gives.
         let config = &self.learner.config;
         let evaluated = self.course.evaluations.last().map(|evaluation| evaluation.step);
@@ -228,8 +234,9 @@ where
         };
         let best = match self.course.best.take() {
             None => None,
-            Some((dictionary, step, fvu)) => {
-                Some(Best { model: self.trainer.model_of(config, dictionary)?, step, fvu })
+            Some(Leader { dictionary, step, fvu, fvu_within }) => {
+                let model = self.trainer.model_of(config, dictionary)?;
+                Some(Best { model, step, fvu, fvu_within })
             }
         };
         let Seconds { encode, update, .. } = self.trainer.seconds;

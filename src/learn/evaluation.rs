@@ -2,10 +2,13 @@
 
 use super::builder::Builder;
 use super::session::Trainer;
-use crate::backend::Backend;
+use faer::MatRef;
+
+use crate::backend::{Backend, column};
 use crate::coder::SparseCoder;
 use crate::error::Error;
-use crate::moments::Moments;
+use crate::kernel;
+use crate::moments::Figures;
 use crate::preprocessing::Outliers;
 use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
@@ -27,7 +30,7 @@ pub(super) struct Examiner<'a, B: Backend> {
 
 /// What was measured.
 pub(super) struct Examination {
-    pub(super) moments: Moments,
+    pub(super) figures: Figures,
     pub(super) nonzeros: usize,
 }
 
@@ -72,7 +75,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
             self.atoms = shape.atoms;
         }
         let Self { source, host, upload, codes, residual, .. } = self;
-        let mut measured = Examination { moments: Moments::new(source.dim()), nonzeros: 0 };
+        let mut measured = Examination { figures: Figures::new(source.dim()), nonzeros: 0 };
         trainer.refresh_coder(config);
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
@@ -81,11 +84,23 @@ impl<'a, B: Backend> Examiner<'a, B> {
             trainer.encode(config, upload.matrix(), codes);
             backend.residual(residual, upload.matrix(), trainer.dictionary(), codes);
             backend.synchronize()?;
-            let mut moments = host.moments();
-            moments.error = backend.squared_norm(residual);
-            measured.moments.merge(&moments);
+            let is_outside = upload.is_outside();
+            let mut figures = host.figures(is_outside);
+            figures.all.error = backend.squared_norm(residual);
+            figures.within.error = if is_outside.is_empty() {
+                figures.all.error
+            } else {
+                error_within::<B>(backend.download(residual)?.as_ref(), is_outside)
+            };
+            measured.figures.merge(&figures);
             measured.nonzeros += backend.download_codes(codes)?.nnz();
         }
         Ok(measured)
     }
+}
+
+/// ‖r‖² of the residuals of the samples within the norm limit.
+fn error_within<B: Backend>(residual: MatRef<'_, B::Scalar>, is_outside: &[bool]) -> f64 {
+    let within = (0..residual.ncols()).filter(|&i| !is_outside[i]);
+    within.map(|i| kernel::energy(column(residual, i))).sum()
 }

@@ -97,8 +97,6 @@ where
     // Dropping would shift the columns of a block: candidates of too large a norm are left out here.
     let keep = crate::Outliers::Keep;
     let mut upload = Upload::new(backend, shape.dim, preprocessing.clone(), keep)?;
-    let limit = preprocessing.norm_limit().filter(|_| outliers != keep);
-    let limit = limit.map_or(f64::INFINITY, |limit| limit / preprocessing.scale());
 
     let order = Permutation::new(source.len(), settings.seed, Purpose::Extension);
     let drawn: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
@@ -112,8 +110,8 @@ where
         let left: Mat<B::Scalar> = backend.download(&residual)?;
         for (column, &index) in block.iter().enumerate() {
             let error = kernel::energy(left.col_as_slice(column));
-            let norm = host.norm(column);
-            if error > 0.0 && norm <= limit {
+            let is_outside = upload.is_outside().get(column).is_some_and(|&outside| outside);
+            if error > 0.0 && !(outliers.are_limited() && is_outside) {
                 errors.push((error, index));
             }
         }

@@ -1,5 +1,6 @@
 //! The learning loop: minibatches of samples outside, batches of atoms inside.
 
+mod apart;
 mod builder;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
@@ -18,6 +19,7 @@ mod session;
 mod stop;
 
 pub use crate::init::Initialisation;
+pub use crate::spectrum::Massive;
 pub use builder::{Builder, Every};
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
@@ -85,6 +87,8 @@ where
     /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d or a minibatch is too
     /// large or small to square (see [Range](crate#range)),
     /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
+    /// [`Error::NothingLearned`] if every sample is zero or dropped, [`Error::NormLimit`] if most lie
+    /// beyond the norm limit,
     /// [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
     /// met in the seeded order of reading),
     /// [`Error::Source`] if reading fails, [`Error::Backend`] if memory cannot be had.

@@ -29,6 +29,9 @@ pub struct Progress {
     pub samples: usize,
     /// Fraction of variance unexplained over this epoch so far.
     pub fvu: f64,
+    /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu` again
+    /// where there is none.
+    pub fvu_within: f64,
     /// Seconds since the run began.
     pub elapsed: f64,
 }

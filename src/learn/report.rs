@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::StopReason;
+use crate::spectrum::Massive;
 
 /// The course of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +30,8 @@ pub struct Report {
 }
 
 /// One epoch. Errors are those of each minibatch as it was coded, before the update that followed:
-/// an estimate on samples that the dictionary of that moment had not just been fitted to.
+/// an estimate on samples that the dictionary of that moment had not just been fitted to. They are of
+/// the samples as they were learned from: centred, scaled, clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EpochReport {
@@ -38,9 +40,15 @@ pub struct EpochReport {
     /// Samples coded.
     pub samples: usize,
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖², defined as
-    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): infinite for an error on
-    /// samples that are all equal.
+    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): for samples that are all equal NaN
+    /// without an error, and infinite with one.
     pub fvu: f64,
+    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where there is
+    /// none.
+    pub within: usize,
+    /// The same fraction for the samples within the norm limit (for all, if none is): the figure to go
+    /// by where a few samples of extreme norm hold most of the variance.
+    pub fvu_within: f64,
     /// Σ‖y − ŷ‖² / Σ‖y‖², of the centred samples if the mean is subtracted.
     pub relative_error: f64,
     /// Mean number of nonzeros a sample.
@@ -55,6 +63,11 @@ pub struct EpochReport {
     pub clipped: usize,
     /// Samples that were left out for their norm; not among `samples`.
     pub dropped: usize,
+    /// Samples that are zero throughout. Where samples are clipped or dropped they count as padding,
+    /// and are not among `samples`.
+    pub zeros: usize,
+    /// The few samples that hold most of the variance, if there are such.
+    pub massive: Option<Massive>,
     /// Seconds since the run began.
     pub elapsed: f64,
 }
@@ -74,6 +87,12 @@ pub struct Evaluation {
     pub samples: usize,
     /// Fraction of variance unexplained.
     pub fvu: f64,
+    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where there is
+    /// none.
+    pub within: usize,
+    /// Fraction of their variance that is unexplained (of all, if none is within): what the best dictionary is chosen by, and what
+    /// [`target_fvu`](super::Builder::target_fvu) and [`plateau`](super::Builder::plateau) go by.
+    pub fvu_within: f64,
     /// Mean number of nonzeros a sample.
     pub l0: f64,
     /// Seconds since the run began.

@@ -27,8 +27,9 @@ pub struct BestOf<T: Scalar> {
 pub struct Restart {
     /// Its seed.
     pub seed: u64,
-    /// What it is judged by: the least FVU on held-out samples or, without any, that of the last
-    /// evaluation; `None` if it ended before one.
+    /// What it is judged by, of samples [within](crate::Preprocessing::is_within) the norm limit where
+    /// there is one: the least FVU on held-out samples or, without any, that of the last evaluation;
+    /// `None` if it ended before one.
     pub fvu: Option<f64>,
     /// Its course; `None` if it could not begin, or left nothing to be trusted.
     pub report: Option<Report>,
@@ -43,8 +44,8 @@ where
     U: DictionaryUpdater<B> + Clone,
 {
     /// Learns `runs` times, one run after the other, and keeps the one with the least FVU: of its best
-    /// dictionary on held-out samples or, without any, of its last evaluation. Of equal ones the first is
-    /// kept.
+    /// dictionary on held-out samples or, without any, of its last evaluation; of the samples within the
+    /// norm limit where there is one. Of equal ones the first is kept.
     ///
     /// With the learner's seed s, the runs have the seeds s, s + 1, s + 2, …; the samples that are held
     /// out are the same for all, those of s, so the first run is that of [`finish`](Run::finish). In
@@ -135,8 +136,8 @@ impl<T: Scalar> Race<T> {
 
     /// A run that gave a dictionary.
     fn enter(&mut self, seed: u64, mut fit: Fit<T>) {
-        let last = fit.report.evaluations.last().map(|evaluation| evaluation.fvu);
-        let fvu = fit.best.as_ref().map(|best| best.fvu).or(last);
+        let last = fit.report.evaluations.last().map(|evaluation| evaluation.fvu_within);
+        let fvu = fit.best.as_ref().map(|best| best.fvu_within).or(last);
         let index = self.runs.len();
         self.runs.push(Restart { seed, fvu, report: Some(fit.report.clone()), failure: None });
         let rank = |index: usize, fit: &Fit<T>| {

@@ -17,7 +17,7 @@ use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::model::Model;
-use crate::source::{SampleSource, Subset, split};
+use crate::source::{SampleSource, Subset, check_rounding, split};
 use crate::updater::DictionaryUpdater;
 
 /// A run that is set up: [`DbKsvd::run`] makes one, [`finish`](Self::finish) lets it learn.
@@ -58,8 +58,8 @@ pub struct Run<'a, B: Backend, C, U> {
 pub struct Fit<T: Scalar> {
     /// The dictionary after the last step.
     pub model: Model<T>,
-    /// The dictionary that did best on the held-out samples; `None` without any, or before the first
-    /// evaluation.
+    /// The dictionary that did best on the held-out samples, on those within the norm limit where there
+    /// is one; `None` without any, or before the first evaluation.
     pub best: Option<Best<T>>,
     /// The course of the run.
     pub report: Report,
@@ -134,6 +134,9 @@ where
     /// [`Error::Argument`] if k > d or a held-out part cannot be had, [`Error::Dimension`] if a given
     /// dictionary, mean or held-out source is of another dimension than the samples,
     /// [`Error::NotFinite`] or [`Error::Source`] for samples that the dictionary begins with,
+    /// [`Error::Rounding`] for samples that are stored in more digits than they can do without,
+    /// [`Error::NormLimit`] for a norm limit that most samples lie beyond, [`Error::NothingLearned`] if
+    /// samples are to be clipped or dropped and all are zero,
     /// [`Error::Checkpoint`] if the directory cannot be used or its checkpoint is of another run,
     /// [`Error::Backend`] if memory cannot be had. What fails later ends the run, is told by
     /// [`Fit::failure`], and loses nothing; but a backend that fails within a step leaves no
@@ -184,6 +187,9 @@ where
             if found != expected {
                 return Err(Error::Dimension { argument: "held_out", found, expected });
             }
+        }
+        for source in [Some(source), held_out].into_iter().flatten() {
+            check_rounding(source)?;
         }
         let settings = &learner.config.settings;
         let minibatch = settings.minibatch_of(source.len());

@@ -5,6 +5,7 @@ use std::time::Instant;
 use faer::MatRef;
 use rand::seq::SliceRandom;
 
+use super::apart::Apart;
 use super::builder::Builder;
 use super::extend::extend;
 use super::{DbKsvd, Seconds};
@@ -13,12 +14,13 @@ use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
-use crate::moments::Moments;
+use crate::moments::Figures;
 use crate::preprocessing::{Preprocessing, estimate};
 use crate::problem::ProblemShape;
 use crate::random::{Purpose, generator};
 use crate::samples::{HostSamples, Tamed, Upload};
 use crate::source::SampleSource;
+use crate::spectrum::Spectrum;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
 /// A run that is fed one minibatch at a time (what others call `partial_fit`).
@@ -45,8 +47,13 @@ pub struct StepReport {
     pub clipped: usize,
     /// Samples that were left out for their norm.
     pub dropped: usize,
+    /// Samples that are zero throughout: left out where samples are clipped or dropped.
+    pub zeros: usize,
     /// Fraction of the minibatch's variance that its codes left unexplained, before the update.
     pub fvu: f64,
+    /// The same for the samples [within](Preprocessing::is_within) the norm limit; `fvu` again where
+    /// there is none.
+    pub fvu_within: f64,
     /// What the update did.
     pub update: UpdateReport,
 }
@@ -100,10 +107,11 @@ where
         if step > 0 {
             self.trainer = Some(trainer);
         }
-        let Outcome { update, moments, tamed } = outcome?;
-        let fvu = moments.fvu();
-        let Tamed { clipped, dropped } = tamed;
-        Ok(StepReport { step, samples: moments.samples, clipped, dropped, fvu, update })
+        let Outcome { update, figures, tamed, .. } = outcome?;
+        let (samples, fvu) = (figures.all.samples, figures.all.fvu());
+        let fvu_within = figures.fvu_within();
+        let Tamed { zeros, clipped, dropped, .. } = tamed;
+        Ok(StepReport { step, samples, clipped, dropped, zeros, fvu, fvu_within, update })
     }
 
     /// The model as it is now; `None` before the first step.
@@ -118,13 +126,15 @@ where
 /// What a step did, with sums over its samples and the errors of their codes.
 pub(super) struct Outcome {
     pub(super) update: UpdateReport,
-    pub(super) moments: Moments,
+    pub(super) figures: Figures,
+    pub(super) spectrum: Spectrum,
     pub(super) tamed: Tamed,
 }
 
 /// A minibatch on the backend, not yet learned from.
 pub(super) struct Loaded {
-    moments: Moments,
+    figures: Figures,
+    spectrum: Spectrum,
     tamed: Tamed,
 }
 
@@ -135,6 +145,7 @@ pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>
     pub(super) dictionary: B::Matrix,
     pub(super) codes: B::Codes,
     pub(super) upload: Upload<B>,
+    apart: Apart<B>,
     order: Vec<u32>,
     shape: ProblemShape,
     /// Progress of the run at the last step.
@@ -159,10 +170,11 @@ where
     ) -> Result<Self, Error> {
         let settings = &config.settings;
         let shape = settings.shape_of(source.dim(), settings.sizes()[0]);
-        let preprocessing = match &config.preprocessing {
-            Some(given) => given.clone(),
-            None => estimate(source, &settings.statistics, settings.seed)?,
-        };
+        // Memory that cannot be had is an error before samples are read, which may take long.
+        drop(config.coder.prepare(&config.backend, &shape)?);
+        drop(config.updater.prepare(&config.backend, &shape)?);
+        let given = config.preprocessing.clone().unwrap_or_default();
+        let preprocessing = estimate(source, &settings.statistics, given, settings.seed)?;
         let outliers = settings.statistics.outliers;
         let initial =
             config.initialisation.draw(source, &preprocessing, outliers, &shape, settings.seed)?;
@@ -193,6 +205,7 @@ where
             dictionary,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
             upload: Upload::new(backend, shape.dim, preprocessing, settings.statistics.outliers)?,
+            apart: Apart::new(backend, shape.dim)?,
             order: Vec::with_capacity(settings.atoms),
             shape,
             progress: 0.0,
@@ -262,7 +275,11 @@ where
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Loaded, Error> {
         let tamed = self.upload.take(&config.backend, host)?;
-        Ok(Loaded { moments: host.moments(), tamed })
+        let is_outside = self.upload.is_outside();
+        self.apart.take(&config.backend, host, is_outside)?;
+        let figures = host.figures(is_outside);
+        let spectrum = host.spectrum(&figures.all.mean);
+        Ok(Loaded { figures, spectrum, tamed })
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
@@ -306,16 +323,16 @@ where
         progress: f64,
     ) -> Result<Outcome, Error> {
         let Builder { backend, coder, updater, settings, .. } = config;
-        let Loaded { mut moments, tamed } = loaded;
+        let Loaded { mut figures, spectrum, tamed } = loaded;
         // Every sample may have been left out.
         if self.upload.samples() == 0 {
             self.steps += 1;
-            return Ok(Outcome { update: UpdateReport::default(), moments, tamed });
+            return Ok(Outcome { update: UpdateReport::default(), figures, spectrum, tamed });
         }
         let start = Instant::now();
         self.progress = progress;
         if self.noise.is_nan() {
-            self.noise = self.per_coordinate(moments.energy, moments.samples);
+            self.noise = self.per_coordinate(figures.all.energy, figures.all.samples);
         }
         if let Some(growth) = settings.growth {
             let atoms = settings.sizes()[growth.stage_at(progress).number];
@@ -326,6 +343,8 @@ where
         self.refresh_coder(config);
         let y = self.upload.matrix();
         coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
+        let error_apart =
+            self.apart.error(config, &mut self.coder, &self.dictionary, &self.shape)?;
         backend.synchronize()?;
         self.seconds.encode += start.elapsed().as_secs_f64();
 
@@ -339,9 +358,11 @@ where
         backend.synchronize()?;
         self.seconds.update += start.elapsed().as_secs_f64();
         self.steps += 1;
-        moments.error = update.error_before;
-        self.noise = self.per_coordinate(moments.error, moments.samples);
-        Ok(Outcome { update, moments, tamed })
+        figures.all.error = update.error_before;
+        // Rounding may make the difference of two sums of squares negative.
+        figures.within.error = (update.error_before - error_apart).max(0.0);
+        self.noise = self.per_coordinate(figures.all.error, figures.all.samples);
+        Ok(Outcome { update, figures, spectrum, tamed })
     }
 
     /// The root mean square of the coordinates of samples with this sum of squares.

@@ -71,7 +71,7 @@ impl StopToken {
     }
 }
 
-/// No improvement worth going on: the best FVU of the last `window` evaluations is not below the
+/// No improvement worth going on: the best [`fvu_within`](Evaluation::fvu_within) of the last `window` evaluations is not below the
 /// best one before them by more than `least` of it.
 ///
 /// The memory of the default updater brings a drop of its own in the second half of a run: a plateau
@@ -97,7 +97,8 @@ impl Plateau {
 
     pub(super) fn is_reached(&self, evaluations: &[Evaluation]) -> bool {
         let Some(split) = evaluations.len().checked_sub(self.window) else { return false };
-        let best = |of: &[Evaluation]| of.iter().map(|e| e.fvu).fold(f64::INFINITY, f64::min);
+        let best =
+            |of: &[Evaluation]| of.iter().map(|e| e.fvu_within).fold(f64::INFINITY, f64::min);
         let (before, recent) = evaluations.split_at(split);
         !before.is_empty() && best(recent) >= best(before) * (1.0 - self.least)
     }

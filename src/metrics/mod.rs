@@ -7,6 +7,7 @@
 //! | measure | definition | range | best | where |
 //! |---|---|---|---|---|
 //! | FVU | Σ‖y − ŷ‖² / Σ‖y − ȳ‖² | ≥ 0 | 0 | [`Reconstruction::fvu`] |
+//! | FVU within the limit | the same, of the samples within the model's norm limit | ≥ 0 | 0 | [`Reconstruction::fvu_within`] |
 //! | explained variance | 1 − FVU | ≤ 1 | 1 | [`Reconstruction::explained_variance`] |
 //! | relative error | Σ‖y − ŷ‖² / Σ‖y‖² | ≥ 0 | 0 | [`Reconstruction::relative_error`] |
 //! | L0 | mean number of coefficients ≠ 0 a sample | 0 … k | | [`Reconstruction::l0`] |

@@ -9,14 +9,18 @@ use crate::codes::SparseCodes;
 use crate::error::Error;
 use crate::kernel;
 use crate::model::Model;
-use crate::moments::{Moments, Sums};
+use crate::moments::{Figures, PairOfSums};
 
 /// Error, variance and use of atoms over any number of batches of samples and their codes.
 ///
 /// Sums are in f64. The variance is accumulated around a moving mean (Chan, Golub & LeVeque 1983),
-/// so a mean far larger than the spread does not cancel it. Memory: d + m numbers, and while a
+/// so a mean far larger than the spread does not cancel it. Memory: 2d + m numbers, and while a
 /// batch is added 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in parallel;
 /// the same batches give the same bits on any number of threads.
+///
+/// A few samples of a hundred times the usual norm can hold nearly all of the variance, and decide every
+/// measure of it. Where the model has a norm limit, measures of the samples
+/// [within](crate::Preprocessing::is_within) it stand beside those of all.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -37,7 +41,7 @@ use crate::moments::{Moments, Sums};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconstruction {
-    moments: Moments,
+    figures: Figures,
     usage: Vec<u64>,
 }
 
@@ -63,7 +67,7 @@ impl Reconstruction {
     /// Measures of no samples yet, for dimension `dim` and `atoms` atoms.
     #[must_use]
     pub fn new(dim: usize, atoms: usize) -> Self {
-        Self { moments: Moments::new(dim), usage: vec![0; atoms] }
+        Self { figures: Figures::new(dim), usage: vec![0; atoms] }
     }
 
     /// Adds a batch: `samples` (d × N) and what `model` decodes `codes` (m × N) to.
@@ -79,20 +83,20 @@ impl Reconstruction {
         samples: MatRef<'_, T>,
         codes: &SparseCodes<T>,
     ) -> Result<(), Error> {
-        let (dim, atoms) = (self.moments.mean.len(), self.usage.len());
+        let (dim, atoms) = (self.figures.all.mean.len(), self.usage.len());
         agree("model", model.dim(), dim)?;
         agree("atoms of the model", model.atoms(), atoms)?;
         let batch = Batch::new(model, samples, codes, self.samples())?;
-        let blocks: Vec<Result<Moments, Error>> = (0..samples.ncols().div_ceil(BLOCK))
+        let blocks: Vec<Result<Figures, Error>> = (0..samples.ncols().div_ceil(BLOCK))
             .into_par_iter()
-            .map(|block| moments(&batch, block * BLOCK))
+            .map(|block| figures(&batch, model, block * BLOCK))
             .collect();
         // In order: the first bad sample is the one reported, and sums are always the same.
-        let mut moments = self.moments.clone();
+        let mut figures = self.figures.clone();
         for block in blocks {
-            moments.merge(&block?);
+            figures.merge(&block?);
         }
-        self.moments = moments;
+        self.figures = figures;
         for (support, values) in codes.iter() {
             for (&atom, &value) in support.iter().zip(values) {
                 self.usage[atom as usize] += u64::from(value != T::zero());
@@ -106,9 +110,9 @@ impl Reconstruction {
     /// # Errors
     /// [`Error::Dimension`] if `other` is for another dimension or number of atoms.
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
-        agree("other", other.moments.mean.len(), self.moments.mean.len())?;
+        agree("other", other.figures.all.mean.len(), self.figures.all.mean.len())?;
         agree("atoms of other", other.usage.len(), self.usage.len())?;
-        self.moments.merge(&other.moments);
+        self.figures.merge(&other.figures);
         self.usage.iter_mut().zip(&other.usage).for_each(|(sum, &uses)| *sum += uses);
         Ok(())
     }
@@ -116,42 +120,58 @@ impl Reconstruction {
     /// Number of samples N added so far.
     #[must_use]
     pub fn samples(&self) -> usize {
-        self.moments.samples
+        self.figures.all.samples
+    }
+
+    /// Number of those that lie [within](crate::Preprocessing::is_within) the norm limit of the model
+    /// that they were added with: all, where it has none.
+    #[must_use]
+    pub fn samples_within(&self) -> usize {
+        self.figures.within.samples
     }
 
     /// The mean ȳ of the samples, of length d; zero before the first one.
     #[must_use]
     pub fn mean(&self) -> &[f64] {
-        &self.moments.mean
+        &self.figures.all.mean
     }
 
     /// Σ‖y − ŷ‖².
     #[must_use]
     pub fn squared_error(&self) -> f64 {
-        self.moments.error
+        self.figures.all.error
     }
 
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: 0 is perfect, 1 is what the mean
     /// alone achieves, and worse is possible.
     ///
-    /// For samples that are all equal (a single one, say) it is 0 if they are reproduced exactly
-    /// and infinite otherwise; without samples NaN.
+    /// Samples that are all equal (a single one, say) have no variance, of which nothing can be
+    /// explained: it is NaN if they are reproduced exactly, as it is without samples, and infinite
+    /// otherwise.
     #[must_use]
     pub fn fvu(&self) -> f64 {
-        self.moments.fvu()
+        self.figures.all.fvu()
     }
 
-    /// Explained variance, 1 − [`fvu`](Self::fvu).
+    /// The fraction of variance unexplained of the samples within the norm limit, around their own mean:
+    /// the figure to go by where others are of extreme norm. [`fvu`](Self::fvu) again where all are
+    /// within, or none is.
+    #[must_use]
+    pub fn fvu_within(&self) -> f64 {
+        self.figures.fvu_within()
+    }
+
+    /// Explained variance, 1 − [`fvu`](Self::fvu): NaN or −∞ where there is none.
     #[must_use]
     pub fn explained_variance(&self) -> f64 {
         1.0 - self.fvu()
     }
 
     /// Σ‖y − ŷ‖² / Σ‖y‖²: 0 is perfect, 1 is what empty codes achieve. For samples that are all
-    /// zero it is 0 or infinite as [`fvu`](Self::fvu) is; without samples NaN.
+    /// zero it is 0 if they are reproduced exactly and infinite otherwise; without samples NaN.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
-        self.moments.relative_error()
+        self.figures.all.relative_error()
     }
 
     /// L0: the mean number of coefficients ≠ 0 a sample; NaN without samples.
@@ -178,19 +198,28 @@ impl Reconstruction {
     }
 }
 
-/// The moments of the block of samples of `batch` that starts at `first`.
-fn moments<T: Scalar>(batch: &Batch<'_, T>, first: usize) -> Result<Moments, Error> {
+/// The figures of the block of samples of `batch` that starts at `first`.
+fn figures<T: Scalar>(
+    batch: &Batch<'_, T>,
+    model: &Model<T>,
+    first: usize,
+) -> Result<Figures, Error> {
     let dim = batch.dim();
     let last = (first + BLOCK).min(batch.samples());
     let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
-    let (mut sums, mut errors) = (Sums::new(dim), vec![0.0; dim]);
+    let (mut sums, mut scratch) = (PairOfSums::new(dim), Vec::new());
+    // Coordinate by coordinate: of the samples within the limit, and of the others.
+    let (mut within, mut outside) = (vec![0.0; dim], vec![0.0; dim]);
     for i in first..last {
         batch.read(i, &mut sample)?;
-        sums.add(&sample);
+        let is_outside = !model.preprocessing().is_within_by(&sample, &mut scratch);
+        sums.add(&sample, is_outside);
         batch.decode(i, &mut decoded)?;
-        add_squared_differences(&mut errors, &sample, &decoded);
+        let errors = if is_outside { &mut outside } else { &mut within };
+        add_squared_differences(errors, &sample, &decoded);
     }
-    Ok(Moments { error: errors.iter().sum(), ..sums.finish() })
+    let within: f64 = within.iter().sum();
+    Ok(sums.finish(within + outside.iter().sum::<f64>(), within))
 }
 
 kernel::vectorized! {

@@ -70,6 +70,7 @@ impl<T: Scalar, W: Write> Observer<T> for JsonLines<W> {
             "done": progress.done,
             "samples": progress.samples,
             "fvu": progress.fvu,
+            "fvu_within": progress.fvu_within,
             "elapsed": progress.elapsed,
         }))
     }
@@ -89,6 +90,8 @@ impl<T: Scalar, W: Write> Observer<T> for JsonLines<W> {
             "epoch": epoch.epoch,
             "samples": epoch.samples,
             "fvu": epoch.fvu,
+            "within": epoch.within,
+            "fvu_within": epoch.fvu_within,
             "relative_error": epoch.relative_error,
             "l0": epoch.l0,
             "replaced": epoch.replaced,
@@ -96,6 +99,10 @@ impl<T: Scalar, W: Write> Observer<T> for JsonLines<W> {
             "undone": epoch.undone,
             "clipped": epoch.clipped,
             "dropped": epoch.dropped,
+            "zeros": epoch.zeros,
+            "massive": epoch.massive.map(|massive| {
+                json!({ "samples": massive.samples, "share": massive.share })
+            }),
             "elapsed": epoch.elapsed,
         }))
     }
@@ -108,6 +115,8 @@ impl<T: Scalar, W: Write> Observer<T> for JsonLines<W> {
             "held_out": evaluation.held_out,
             "samples": evaluation.samples,
             "fvu": evaluation.fvu,
+            "within": evaluation.within,
+            "fvu_within": evaluation.fvu_within,
             "l0": evaluation.l0,
             "elapsed": evaluation.elapsed,
         }))

@@ -12,8 +12,8 @@ const PARTS: u64 = 10_000;
 
 const TEMPLATE: &str = "{prefix} [{bar:30}] {msg} · {elapsed} gone, {eta} left";
 
-/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples, time
-/// gone and left (feature `progress`). Where stderr is not a terminal it shows nothing. It goes away
+/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples (of
+/// those within the norm limit, where there is one), time gone and left (feature `progress`). Where stderr is not a terminal it shows nothing. It goes away
 /// at the end of the run.
 #[derive(Debug)]
 pub struct ProgressBar {
@@ -54,8 +54,8 @@ impl<T: Scalar> Observer<T> for ProgressBar {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         self.bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
         self.bar.set_message(match self.held_out {
-            None => format!("FVU {:.4}", progress.fvu),
-            Some(held_out) => format!("FVU {:.4}, held out {held_out:.4}", progress.fvu),
+            None => format!("FVU {:.4}", progress.fvu_within),
+            Some(held_out) => format!("FVU {:.4}, held out {held_out:.4}", progress.fvu_within),
         });
         self.bar.set_position((progress.done * PARTS as f64) as u64);
         ControlFlow::Continue(())
@@ -63,7 +63,7 @@ impl<T: Scalar> Observer<T> for ProgressBar {
 
     fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
         if evaluation.held_out {
-            self.held_out = Some(evaluation.fvu);
+            self.held_out = Some(evaluation.fvu_within);
         }
         ControlFlow::Continue(())
     }

@@ -7,12 +7,13 @@ use tracing::{debug, info, warn};
 use crate::Scalar;
 use crate::error::Error;
 use crate::learn::{
-    CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Report, Snapshot,
+    CheckpointReport, EpochReport, Evaluation, Massive, Observer, Progress, Renewed, Report,
+    Snapshot,
 };
 
 /// Emits `tracing` events with the numbers as fields, under the target `dbksvd::observe` (feature
 /// `tracing`): steps and renewals at debug level, the others at info, checkpoints that could not be
-/// written at warn.
+/// written, and few samples with most of the variance, at warn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace;
 
@@ -20,8 +21,8 @@ const TARGET: &str = "dbksvd::observe";
 
 impl<T: Scalar> Observer<T> for Trace {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
-        let Progress { epoch, total_steps, samples, fvu, done, .. } = *progress;
-        debug!(target: TARGET, epoch, total_steps, samples, fvu, done, "step");
+        let Progress { epoch, total_steps, samples, fvu, fvu_within, done, .. } = *progress;
+        debug!(target: TARGET, epoch, total_steps, samples, fvu, fvu_within, done, "step");
         ControlFlow::Continue(())
     }
 
@@ -32,14 +33,21 @@ impl<T: Scalar> Observer<T> for Trace {
     }
 
     fn on_epoch(&mut self, report: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
-        let EpochReport { epoch, samples, fvu, l0, clipped, dropped, elapsed, .. } = *report;
-        info!(target: TARGET, epoch, samples, fvu, l0, clipped, dropped, elapsed, "epoch");
+        let EpochReport { epoch, samples, fvu, fvu_within, l0, elapsed, .. } = *report;
+        let EpochReport { clipped, dropped, zeros, massive, .. } = *report;
+        info!(
+            target: TARGET,
+            epoch, samples, fvu, fvu_within, l0, clipped, dropped, zeros, elapsed, "epoch"
+        );
+        if let Some(Massive { samples, share, .. }) = massive {
+            warn!(target: TARGET, epoch, samples, share, "a few samples hold most of the variance");
+        }
         ControlFlow::Continue(())
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
-        let Evaluation { step, held_out, samples, fvu, l0, .. } = *evaluation;
-        info!(target: TARGET, step, held_out, samples, fvu, l0, "evaluation");
+        let Evaluation { step, held_out, samples, fvu, fvu_within, l0, .. } = *evaluation;
+        info!(target: TARGET, step, held_out, samples, fvu, fvu_within, l0, "evaluation");
         ControlFlow::Continue(())
     }
 

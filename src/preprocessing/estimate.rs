@@ -1,7 +1,7 @@
 //! Mean, scale and norm limit of a source, from a bounded number of its samples.
 //!
 //! ```text
-//! μ ← 0
+//! μ ← 0, or what is given
 //! if centred, twice if samples are clipped or dropped, else once:
 //!     if samples are clipped or dropped: ν ← factor · median ‖y − μ‖
 //!     μ ← mean of the y with ‖y − μ‖ ≤ ν
@@ -10,10 +10,13 @@
 //! ```
 //! Outliers are no part of the mean, which a few of a hundred times the usual norm would make theirs.
 //! The second time finds those that stand out from the other samples, but not from 0.
+//!
+//! Where samples are clipped or dropped, those that are zero throughout are passed over: with half of
+//! the rows padded, the median would be 0, or anything.
 
 use std::ops::Range;
 
-use super::{Outliers, Preprocessing, Wanted};
+use super::{Outliers, Preprocessing, Wanted, is_zero};
 use crate::Scalar;
 use crate::error::Error;
 use crate::kernel;
@@ -25,23 +28,28 @@ use crate::source::permutation::Permutation;
 /// Samples read at a time.
 const BATCH: usize = 1024;
 
-/// Finds what `wanted` asks for, by at most five passes over at most `wanted.samples` samples of
-/// `source`: all of them if there are no more, else runs of consecutive ones spread by the seed.
+/// Finds what `wanted` asks for and `given` does not have, by at most five passes over at most
+/// `wanted.samples` samples of `source`: all of them if there are no more, else runs of consecutive ones
+/// spread by the seed.
+///
+/// # Errors
+/// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,
+/// [`Error::NormLimit`] if more than half of those that are not zero lie beyond the limit.
 pub(crate) fn estimate<T: Scalar>(
     source: &dyn SampleSource<T>,
     wanted: &Wanted,
+    given: Preprocessing<T>,
     seed: u64,
 ) -> Result<Preprocessing<T>, Error> {
-    let none = Preprocessing::none();
-    if wanted.is_nothing() {
-        return Ok(none);
+    let Wanted { outliers, samples, .. } = *wanted;
+    let center = wanted.center && given.mean().is_none();
+    let scale = wanted.scale && given.scale() == 1.0;
+    if !center && !scale && !outliers.are_limited() {
+        return Ok(given);
     }
-    let sample = Sample::new(source, wanted.samples, seed);
-    let Wanted { center, scale, outliers, .. } = *wanted;
-    let needs_norms = scale || outliers != Outliers::Keep;
-
-    let mut preprocessing = none;
-    let mut norms = Vec::new();
+    let sample = Sample::new(source, samples, seed, outliers.are_limited());
+    // Norms are those before scaling.
+    let mut preprocessing = Preprocessing::none().with_mean(given.mean().map(<[T]>::to_vec))?;
     let rounds = match (center, outliers) {
         (false, _) => 0,
         (true, Outliers::Keep) => 1,
@@ -50,20 +58,101 @@ pub(crate) fn estimate<T: Scalar>(
     for _ in 0..rounds {
         let mut bound = f64::INFINITY;
         if let Some(factor) = outliers.factor() {
-            norms.clear();
-            sample.each(|y| {
-                preprocessing.apply(y);
-                norms.push(kernel::energy(y).sqrt());
-            })?;
-            bound = factor * median(&mut norms);
+            bound = factor * median(&mut sample.norms(&preprocessing)?);
         }
-        // Where more than half of all samples equal the mean, nothing says what an outlier is.
+        // Where more than half of the samples equal the mean, nothing says what an outlier is.
         if bound == 0.0 {
             bound = f64::INFINITY;
         }
-        let mut mean = Mean::new(source.dim());
+        let mean = sample.mean(&preprocessing, bound)?;
+        preprocessing = preprocessing.with_mean(Some(mean))?;
+    }
+    if scale || outliers.are_limited() {
+        let mut norms = sample.norms(&preprocessing)?;
+        let limit = match (given.norm_limit(), outliers.factor()) {
+            (Some(limit), _) => Some(limit),
+            (None, Some(factor)) => Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0),
+            (None, None) => None,
+        };
+        preprocessing = preprocessing.with_norm_limit(limit)?;
+        if outliers.are_limited() {
+            sample.check(&norms, &preprocessing, outliers)?;
+        }
+        if scale && let Some(scale) = mean_norm(norms, limit, outliers) {
+            preprocessing = preprocessing.with_scale(scale)?;
+        }
+    }
+    let limit = preprocessing.norm_limit().or(given.norm_limit());
+    let scale = if scale { preprocessing.scale() } else { given.scale() };
+    preprocessing.with_scale(scale)?.with_norm_limit(limit)
+}
+
+/// The mean of norms as they are learned from; `None` where all are 0.
+fn mean_norm(mut norms: Vec<f64>, limit: Option<f64>, outliers: Outliers) -> Option<f64> {
+    let bound = limit.filter(|_| outliers.are_limited()).unwrap_or(f64::INFINITY);
+    if let Outliers::Drop(_) = outliers {
+        norms.retain(|&norm| norm <= bound);
+    }
+    let sum: f64 = norms.iter().map(|norm| norm.min(bound)).sum();
+    (sum > 0.0).then(|| sum / norms.len() as f64)
+}
+
+/// The samples that statistics are taken from.
+struct Sample<'a, T> {
+    source: &'a dyn SampleSource<T>,
+    ranges: Vec<Range<usize>>,
+    /// Whether those that are zero throughout are passed over.
+    skips_zeros: bool,
+}
+
+impl<'a, T: Scalar> Sample<'a, T> {
+    fn new(source: &'a dyn SampleSource<T>, most: usize, seed: u64, skips_zeros: bool) -> Self {
+        let samples = source.len();
+        if samples <= most {
+            let starts = (0..samples).step_by(BATCH);
+            let ranges = starts.map(|start| start..(start + BATCH).min(samples)).collect();
+            return Self { source, ranges, skips_zeros };
+        }
+        let run = source.run_length().clamp(1, BATCH);
+        let runs = Permutation::new(samples.div_ceil(run), seed, Purpose::Statistics);
+        let mut starts: Vec<usize> = (0..most.div_ceil(run)).map(|i| runs.at(i) * run).collect();
+        starts.sort_unstable();
+        let ranges = starts.into_iter().map(|start| start..(start + run).min(samples)).collect();
+        Self { source, ranges, skips_zeros }
+    }
+
+    fn each(&self, mut visit: impl FnMut(&mut [T])) -> Result<(), Error> {
+        let dim = self.source.dim();
+        let longest = self.ranges.iter().map(Range::len).max().unwrap_or(0);
+        let mut buffer = vec![T::zero(); longest * dim];
+        for range in &self.ranges {
+            let batch = &mut buffer[..range.len() * dim];
+            self.source.read(range.clone(), batch)?;
+            check_finite(batch, self.source, range.start)?;
+            for sample in batch.chunks_exact_mut(dim) {
+                if !(self.skips_zeros && is_zero(sample)) {
+                    visit(sample);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// ‖y‖ of every sample, preprocessed.
+    fn norms(&self, preprocessing: &Preprocessing<T>) -> Result<Vec<f64>, Error> {
+        let mut norms = Vec::new();
+        self.each(|y| {
+            preprocessing.apply(y);
+            norms.push(kernel::energy(y).sqrt());
+        })?;
+        Ok(norms)
+    }
+
+    /// The mean of the samples whose norm, preprocessed, is at most `bound`.
+    fn mean(&self, preprocessing: &Preprocessing<T>, bound: f64) -> Result<Vec<T>, Error> {
+        let mut mean = Mean::new(self.source.dim());
         let mut centred = Vec::new();
-        sample.each(|y| {
+        self.each(|y| {
             // Without a bound, norms need not be taken.
             if bound.is_finite() {
                 centred.clear();
@@ -75,66 +164,25 @@ pub(crate) fn estimate<T: Scalar>(
             }
             mean.add(y);
         })?;
-        preprocessing = preprocessing.with_mean(Some(mean.finish()))?;
-    }
-    if !needs_norms {
-        return Ok(preprocessing);
-    }
-    norms.clear();
-    sample.each(|y| {
-        preprocessing.apply(y);
-        norms.push(kernel::energy(y).sqrt());
-    })?;
-    let mut bound = f64::INFINITY;
-    if let Some(factor) = outliers.factor() {
-        bound = factor * median(&mut norms);
-        preprocessing = preprocessing.with_norm_limit((bound > 0.0).then_some(bound))?;
-        bound = if bound > 0.0 { bound } else { f64::INFINITY };
-    }
-    if scale {
-        if let Outliers::Drop(_) = outliers {
-            norms.retain(|&norm| norm <= bound);
-        }
-        let sum: f64 = norms.iter().map(|norm| norm.min(bound)).sum();
-        // Samples that all equal the mean have no scale.
-        if sum > 0.0 {
-            preprocessing = preprocessing.with_scale(sum / norms.len() as f64)?;
-        }
-    }
-    Ok(preprocessing)
-}
-
-/// The samples that statistics are taken from.
-struct Sample<'a, T> {
-    source: &'a dyn SampleSource<T>,
-    ranges: Vec<Range<usize>>,
-}
-
-impl<'a, T: Scalar> Sample<'a, T> {
-    fn new(source: &'a dyn SampleSource<T>, most: usize, seed: u64) -> Self {
-        let samples = source.len();
-        if samples <= most {
-            let starts = (0..samples).step_by(BATCH);
-            let ranges = starts.map(|start| start..(start + BATCH).min(samples)).collect();
-            return Self { source, ranges };
-        }
-        let run = source.run_length().clamp(1, BATCH);
-        let runs = Permutation::new(samples.div_ceil(run), seed, Purpose::Statistics);
-        let mut starts: Vec<usize> = (0..most.div_ceil(run)).map(|i| runs.at(i) * run).collect();
-        starts.sort_unstable();
-        let ranges = starts.into_iter().map(|start| start..(start + run).min(samples)).collect();
-        Self { source, ranges }
+        Ok(mean.finish())
     }
 
-    fn each(&self, mut visit: impl FnMut(&mut [T])) -> Result<(), Error> {
-        let dim = self.source.dim();
-        let longest = self.ranges.iter().map(Range::len).max().unwrap_or(0);
-        let mut buffer = vec![T::zero(); longest * dim];
-        for range in &self.ranges {
-            let batch = &mut buffer[..range.len() * dim];
-            self.source.read(range.clone(), batch)?;
-            check_finite(batch, self.source, range.start)?;
-            batch.chunks_exact_mut(dim).for_each(&mut visit);
+    /// Refuses to learn from samples that are all zero, or mostly beyond the limit.
+    fn check(
+        &self,
+        norms: &[f64],
+        preprocessing: &Preprocessing<T>,
+        outliers: Outliers,
+    ) -> Result<(), Error> {
+        if norms.is_empty() {
+            let samples = self.ranges.iter().map(Range::len).sum();
+            return Err(Error::NothingLearned { samples, zeros: samples, dropped: 0 });
+        }
+        let Some(limit) = preprocessing.norm_limit() else { return Ok(()) };
+        let beyond = norms.iter().filter(|&&norm| norm > limit).count();
+        if 2 * beyond > norms.len() {
+            let (verb, samples) = (outliers.verb(), norms.len());
+            return Err(Error::NormLimit { limit, verb, beyond, samples });
         }
         Ok(())
     }

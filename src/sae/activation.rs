@@ -5,6 +5,9 @@
 //! z ← activation(p)                  who fires, and how much
 //! code_j ← z_j n_j                   n_j = ‖decoder row j‖; z_j alone if the encoder rescales
 //! ```
+//!
+//! A latent whose decoder row is zero fires as any other, and takes its place among the k largest;
+//! its code is zero and is left out.
 
 use std::cmp::Ordering;
 
@@ -22,6 +25,15 @@ pub(super) enum Input {
     Centred,
 }
 
+/// What is made of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Coefficients of unit atoms.
+    Codes,
+    /// The latents z.
+    Latents,
+}
+
 /// An SAE with what its activations are computed from.
 #[derive(Debug)]
 pub(super) struct Activation<T> {
@@ -32,12 +44,14 @@ pub(super) struct Activation<T> {
     /// exp(r_mag), likewise.
     scale: Vec<T>,
     norms: Vec<T>,
+    output: Output,
 }
 
 impl<T: Scalar> Activation<T> {
-    pub(super) fn new(sae: &Sae<T>, input: Input) -> Self {
+    pub(super) fn new(sae: &Sae<T>, input: Input, output: Output) -> Self {
         let norms = sae.norms().into_iter().map(T::narrow).collect();
-        let mut activation = Self { bias: vec![], magnitude_bias: vec![], scale: vec![], norms };
+        let (bias, magnitude_bias, scale) = (vec![], vec![], vec![]);
+        let mut activation = Self { bias, magnitude_bias, scale, norms, output };
         let Some(Affine { weights, bias }) = sae.architecture().encoder() else {
             return activation;
         };
@@ -57,7 +71,7 @@ impl<T: Scalar> Activation<T> {
         activation
     }
 
-    /// Replaces `codes` by the nonzero codes of one sample, strongest first, the lower atom first
+    /// Replaces `codes` by the nonzero codes, or latents, of one sample, strongest first, the lower atom first
     /// of equals. `products` are its W_encᵀx; matching pursuit uses the sample itself.
     pub(super) fn codes(
         &self,
@@ -94,7 +108,7 @@ impl<T: Scalar> Activation<T> {
                 pursue(sae.decoder(), sample, pursuit, codes);
             }
         }
-        if !sae.architecture().is_rescaled() {
+        if self.output == Output::Codes && !sae.architecture().is_rescaled() {
             for (atom, value) in codes.iter_mut() {
                 *value *= self.norms[*atom as usize];
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::activation::{Activation, Input};
+use super::activation::{Activation, Input, Output};
 use super::encode::{BLOCK, Pool, copy};
 use super::types::Sae;
 use crate::Scalar;
@@ -99,7 +99,7 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let input = if self.sae.has_mean() { Input::Centred } else { Input::AsWanted };
-        let activation = Activation::new(&self.sae, input);
+        let activation = Activation::new(&self.sae, input, Output::Codes);
         Ok(SaeState { shape: *shape, activation, pool: Pool::default(), cut: 0 })
     }
 

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::FileError;
+use crate::source::rows::{file_len, open_file, read_at};
+
+/// The longest file read, in bytes; those of the tools have a few thousand.
+const LONGEST: u64 = 16 << 20;
 
 /// The keys of a configuration that have not been read yet.
 #[derive(Debug)]
@@ -15,9 +19,14 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn open(path: &Path, format: &'static str) -> Result<Self, FileError> {
-        let text = std::fs::read(path)
-            .map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         let invalid = |reason| FileError::Format { path: path.to_owned(), format, reason };
+        let file = open_file(path)?;
+        let length = file_len(path, &file)?;
+        if length > LONGEST {
+            return Err(invalid(format!("{length} bytes, expected at most {LONGEST}")));
+        }
+        let mut text = vec![0; length as usize];
+        read_at(path, &file, &mut text, 0)?;
         match serde_json::from_slice(&text) {
             Ok(Value::Object(keys)) => Ok(Self { path: path.to_owned(), keys }),
             Ok(_) => Err(invalid("it is no JSON object".to_owned())),
@@ -30,7 +39,7 @@ impl Config {
         FileError::Setting {
             path: self.path.clone(),
             key: key.to_owned(),
-            found: found.to_string(),
+            found: on_a_line(&found.to_string()),
             expected: expected.to_owned(),
         }
     }
@@ -66,6 +75,30 @@ impl Config {
         self.take(key, "an object", |value| value.as_object().cloned())
     }
 
+    /// A count that must be there, of at least 1.
+    pub(super) fn size(&mut self, key: &str, expected: &str) -> Result<usize, FileError> {
+        let count = self.count(key)?;
+        match self.required(key, count, expected)? {
+            0 => Err(self.wrong(key, 0, "at least 1")),
+            count => Ok(count),
+        }
+    }
+
+    /// Sets a key that another one stands for; it may be there with the same value.
+    pub(super) fn replace(
+        &mut self,
+        key: &str,
+        value: Value,
+        source: &str,
+    ) -> Result<(), FileError> {
+        match self.keys.insert(key.to_owned(), value.clone()) {
+            Some(found) if found != value => {
+                Err(self.wrong(key, found, &format!("{value}, as `{source}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Forgets a key that is null.
     pub(super) fn drop_null(&mut self, key: &str) {
         if self.keys.get(key).is_some_and(Value::is_null) {
@@ -73,9 +106,19 @@ impl Config {
         }
     }
 
+    /// Forgets keys whose value changes nothing.
+    pub(super) fn forget(&mut self, keys: &[&str]) {
+        keys.iter().for_each(|&key| drop(self.keys.remove(key)));
+    }
+
+    /// The value of a key that may be of several types.
+    pub(super) fn any(&mut self, key: &str) -> Option<Value> {
+        self.keys.remove(key)
+    }
+
     /// Names the keys that nobody has asked for.
     pub(super) fn finish(self) -> Result<(), FileError> {
-        let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| on_a_line(&key)).collect();
         if keys.is_empty() { Ok(()) } else { Err(FileError::UnknownKeys { path: self.path, keys }) }
     }
 
@@ -91,4 +134,12 @@ impl Config {
             None => Err(self.wrong(key, value, expected)),
         }
     }
+}
+
+/// What a file holds, to be shown within one line.
+fn on_a_line(text: &str) -> String {
+    const MOST: usize = 100;
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let shown: String = text.chars().take(MOST).map(escape).collect();
+    if text.chars().nth(MOST).is_some() { shown + "…" } else { shown }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
-use super::activation::{Activation, Input};
+use super::activation::{Activation, Input, Output};
 use super::pursuit::Pursuit;
 use super::types::Sae;
 use crate::Scalar;
@@ -101,7 +101,7 @@ impl<T: Scalar> Pool<T> {
 
 impl<T: Scalar> Sae<T> {
     /// The codes of `samples` (d × N, a column a sample) on the [`dictionary`](Self::dictionary):
-    /// every latent that fires, times the norm of its decoder row, the strongest of a sample
+    /// every latent that fires and whose decoder row is not zero, times the norm of its decoder row, the strongest of a sample
     /// first. The budget of the codes is the largest number of nonzeros, at least 1.
     ///
     /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory: the codes
@@ -111,11 +111,25 @@ impl<T: Scalar> Sae<T> {
     /// # Errors
     /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`].
     pub fn encode(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
+        self.code(samples, Output::Codes)
+    }
+
+    /// The latents of `samples` (d × N, a column a sample), as other tools show them, the largest of
+    /// a sample first: those of [`latents`](Self::latents) after [`encode`](Self::encode), rounded
+    /// less often, and those whose decoder row is zero, which have no code.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_latents(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
+        self.code(samples, Output::Latents)
+    }
+
+    fn code(&self, samples: MatRef<'_, T>, output: Output) -> Result<SparseCodes<T>, Error> {
         if samples.nrows() != self.dim() {
             let (found, expected) = (samples.nrows(), self.dim());
             return Err(Error::Dimension { argument: "samples", found, expected });
         }
-        let activation = Activation::new(self, Input::AsWanted);
+        let activation = Activation::new(self, Input::AsWanted, output);
         let (backend, pool) = (Faer::<T>::default(), Pool::default());
         let minus = self.is_input_centred().then(|| self.decoder_bias());
         let all_samples = samples;

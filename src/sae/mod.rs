@@ -23,7 +23,7 @@
 //!
 //! | file format | read | write |
 //! |---|---|---|
-//! | SAELens (`cfg.json`, `sae_weights.safetensors`), from version 6 on | [`Sae::read_saelens`] | [`Sae::write_saelens`] |
+//! | SAELens (`cfg.json`, `sae_weights.safetensors`), of any version | [`Sae::read_saelens`] | [`Sae::write_saelens`] |
 //! | EleutherAI's sparsify (`cfg.json`, `sae.safetensors`) | [`Sae::read_sparsify`] | |
 //!
 //! A learned dictionary becomes an SAE by [`Sae::from_model`].
@@ -33,7 +33,8 @@
 //! latents times the norms of their decoder rows, so that codes on the
 //! [dictionary](Sae::dictionary) decode to what the SAE reconstructs, and the strength of two
 //! codes compares. **Latents**, the activations that other tools show, are what [`Sae::latents`]
-//! makes of codes.
+//! makes of codes, and [`Sae::encode_latents`] of samples. A latent whose decoder row is zero fires
+//! and has no code: it adds nothing to any reconstruction.
 //!
 //! # How many nonzeros
 //! The number of latents that fire is fixed for top-k encoders only. [`Sae::encode`] keeps them all:
@@ -44,9 +45,11 @@
 mod activation;
 mod coder;
 mod config;
+mod decoding;
 mod encode;
 mod from_model;
 mod pursuit;
+mod saelens_keys;
 mod saelens_read;
 mod saelens_write;
 mod sparsify_read;

@@ -10,6 +10,7 @@ use crate::Scalar;
 use crate::atomic::write_atomically;
 use crate::backend::column;
 use crate::error::FileError;
+use crate::kernel;
 use crate::source::element::{Element, write_values};
 use crate::source::rows::RowFile;
 use crate::source::safetensors_header::Header;
@@ -17,13 +18,22 @@ use crate::source::safetensors_header::Header;
 /// A file whose tensors are read one by one.
 pub(super) struct Tensors {
     path: PathBuf,
+    /// The tool whose format it is.
+    format: &'static str,
     header: Header,
+    /// The type to which values are rounded, if the configuration names one.
+    dtype: Option<Element>,
     read: Vec<&'static str>,
 }
 
 impl Tensors {
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        Ok(Self { path: path.to_owned(), header: Header::open(path)?, read: Vec::new() })
+    pub(super) fn open(
+        path: &Path,
+        format: &'static str,
+        dtype: Option<Element>,
+    ) -> Result<Self, FileError> {
+        let header = Header::open(path)?;
+        Ok(Self { path: path.to_owned(), format, header, dtype, read: Vec::new() })
     }
 
     /// A tensor of shape (m, d) as d × m: row j is column j.
@@ -33,9 +43,9 @@ impl Tensors {
         (dim, latents): (usize, usize),
     ) -> Result<Mat<T>, FileError> {
         let rows = self.open_rows(name, &[latents, dim])?;
-        let mut matrix = Mat::zeros(dim, latents);
+        let (mut matrix, mut row) = (Mat::zeros(dim, latents), vec![0.0; dim]);
         for j in 0..latents {
-            rows.read_values(j, matrix.col_as_slice_mut(j))?;
+            self.read_row(name, &rows, j, &mut row, matrix.col_as_slice_mut(j))?;
         }
         Ok(matrix)
     }
@@ -47,25 +57,32 @@ impl Tensors {
         (dim, latents): (usize, usize),
     ) -> Result<Mat<T>, FileError> {
         let rows = self.open_rows(name, &[dim, latents])?;
-        let (mut matrix, mut row) = (Mat::zeros(dim, latents), vec![T::zero(); latents]);
+        let mut matrix = Mat::zeros(dim, latents);
+        let (mut row, mut narrow) = (vec![0.0; latents], vec![T::zero(); latents]);
         for i in 0..dim {
-            rows.read_values(i, &mut row)?;
-            for (j, &value) in row.iter().enumerate() {
+            self.read_row(name, &rows, i, &mut row, &mut narrow)?;
+            for (j, &value) in narrow.iter().enumerate() {
                 matrix[(i, j)] = value;
             }
         }
         Ok(matrix)
     }
 
+    /// A tensor of shape (n) or (1, n).
     pub(super) fn vector<T: Scalar>(
         &mut self,
         name: &'static str,
         len: usize,
     ) -> Result<Vec<T>, FileError> {
         let rows = self.open_rows(name, &[len])?;
-        let mut values = vec![T::zero(); len];
-        rows.read_values(0, &mut values)?;
+        let (mut row, mut values) = (vec![0.0; len], vec![T::zero(); len]);
+        self.read_row(name, &rows, 0, &mut row, &mut values)?;
         Ok(values)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.header.names().iter().any(|found| found == name)
     }
 
     /// Names the tensors that nobody has asked for.
@@ -81,24 +98,62 @@ impl Tensors {
     }
 
     fn open_rows(&mut self, name: &'static str, shape: &[usize]) -> Result<RowFile, FileError> {
-        let rows = self.header.rows(name, shape.len())?;
         let found = &self.header.info(name)?.shape;
-        if found != shape {
+        // A vector may be saved as a matrix of one row.
+        let flat = if shape.len() == 1 { found.strip_prefix(&[1]) } else { None };
+        if found != shape && flat != Some(shape) {
+            let transposed = shape.len() == 2 && found.iter().rev().eq(shape);
+            let hint = if transposed { ": it is transposed" } else { "" };
             let (path, found) = (self.path.clone(), found.clone());
-            let expected = format!("{shape:?}, as the configuration says, for `{name}`");
+            let expected = format!("{shape:?} for `{name}`, as the configuration says{hint}");
             return Err(FileError::Shape { path, found, expected });
         }
+        let rows = self.header.rows(name, found.len()).map_err(|error| match error {
+            FileError::ElementType { path, found, expected } => {
+                let found = format!("{found} of `{name}`");
+                FileError::ElementType { path, found, expected }
+            }
+            other => other,
+        })?;
         self.read.push(name);
         Ok(rows)
     }
 
-    /// The element types of the tensors read, with a name that has each.
-    pub(super) fn elements(&self) -> Result<Vec<(&'static str, Element)>, FileError> {
-        let element = |&name: &&'static str| {
-            let rank = self.header.info(name)?.shape.len();
-            Ok((name, self.header.rows(name, rank)?.element()))
+    /// Row `i` of a tensor, rounded to the type of the configuration and then to `T`: every number
+    /// must be finite, in the file and as it is read. `row` is scratch.
+    fn read_row<T: Scalar>(
+        &self,
+        name: &str,
+        rows: &RowFile,
+        i: usize,
+        row: &mut [f64],
+        into: &mut [T],
+    ) -> Result<(), FileError> {
+        rows.read_values(i, row)?;
+        for (into, value) in into.iter_mut().zip(&*row) {
+            *into = T::narrow(self.dtype.map_or(*value, |dtype| round(*value, dtype)));
+        }
+        let Some(at) = kernel::first_not_finite(into) else { return Ok(()) };
+        let place = if rows.len() > 1 { format!("[{i}, {at}]") } else { format!("[{at}]") };
+        let problem = match (row[at], self.dtype) {
+            (value, _) if !value.is_finite() => format!("{value}, expected a finite number"),
+            (value, Some(dtype)) if !round(value, dtype).is_finite() => {
+                format!("{value:e}, beyond {}, the `dtype` of the configuration", dtype.name())
+            }
+            (value, _) => format!("{value:e}, beyond {}: read it in f64", T::NAME),
         };
-        self.read.iter().map(element).collect()
+        let (path, format) = (self.path.clone(), self.format);
+        Err(FileError::Format { path, format, reason: format!("`{name}`{place} is {problem}") })
+    }
+}
+
+/// The nearest value of a type, by way of single precision for those of 16 bits, as PyTorch does it.
+fn round(value: f64, element: Element) -> f64 {
+    match element {
+        Element::F64 => value,
+        Element::F32 => f64::from(value as f32),
+        Element::F16 => half::f16::from_f32(value as f32).to_f64(),
+        Element::Bf16 => half::bf16::from_f32(value as f32).to_f64(),
     }
 }
 

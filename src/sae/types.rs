@@ -4,11 +4,8 @@ use faer::{Mat, MatRef};
 
 use crate::Scalar;
 use crate::backend::column;
-use crate::codes::SparseCodes;
-use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::kernel;
-use crate::model::Model;
 use crate::problem::Sign;
 
 /// An affine map from samples to one number for each latent: p_j = w_jᵀ x + b_j.
@@ -265,71 +262,16 @@ impl<T: Scalar> Sae<T> {
     pub fn is_input_centred(&self) -> bool {
         self.input_centred
     }
-
-    /// The decoder's rows, scaled to norm 1.
-    ///
-    /// # Errors
-    /// [`Error::ZeroAtom`] for a row that is zero.
-    pub fn dictionary(&self) -> Result<Dictionary<T>, Error> {
-        Dictionary::normalized(self.decoder.clone())
-    }
-
-    /// The decoder as a model for any coder: its [`dictionary`](Self::dictionary), b_dec as the
-    /// mean (none for matching pursuit on samples that are not centred, which SAELens decodes
-    /// without b_dec), `sparsity` nonzeros at most, of the sign of its latents.
-    ///
-    /// # Errors
-    /// [`Error::ZeroAtom`], and [`Error::Argument`] for a sparsity outside 1..=min(d, m).
-    pub fn model(&self, sparsity: usize) -> Result<Model<T>, Error> {
-        let mean = self.has_mean().then(|| self.decoder_bias.clone());
-        Model::new(self.dictionary()?, mean, sparsity, self.architecture.sign())
-    }
-
-    /// Whether b_dec is added in decoding.
-    pub(super) fn has_mean(&self) -> bool {
-        self.input_centred || !matches!(self.architecture, Architecture::MatchingPursuit { .. })
-    }
-
-    /// What the encoder put out, from codes on unit atoms: each code divided by the norm of its
-    /// decoder row, unless the encoder [rescales](Architecture::TopK) by it.
-    ///
-    /// # Errors
-    /// [`Error::Dimension`] if the codes are over another number of atoms, [`Error::ZeroAtom`] for
-    /// a code on a decoder row that is zero.
-    pub fn latents(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, Error> {
-        if codes.atoms() != self.atoms() {
-            let (found, expected) = (codes.atoms(), self.atoms());
-            return Err(Error::Dimension { argument: "codes", found, expected });
-        }
-        let mut latents = codes.clone();
-        if self.architecture.is_rescaled() {
-            return Ok(latents);
-        }
-        let norms = self.norms();
-        let mut values = Vec::with_capacity(codes.sparsity());
-        for (i, (support, coefficients)) in codes.iter().enumerate() {
-            values.clear();
-            for (&atom, value) in support.iter().zip(coefficients) {
-                let norm = norms[atom as usize];
-                if norm == 0.0 {
-                    return Err(Error::ZeroAtom { atom: atom as usize });
-                }
-                values.push(T::narrow(value.widen() / norm));
-            }
-            latents.set(i, support, &values);
-        }
-        Ok(latents)
-    }
-
-    /// The norms of the decoder's rows.
-    pub(super) fn norms(&self) -> Vec<f64> {
-        let norm = |j| kernel::energy(self.decoder.col_as_slice(j)).sqrt();
-        (0..self.atoms()).map(norm).collect()
-    }
 }
 
 fn check_matrix<T: Scalar>(argument: &'static str, matrix: MatRef<'_, T>) -> Result<(), Error> {
-    (0..matrix.ncols()).try_for_each(|j| check_finite(argument, column(matrix, j)))
+    for j in 0..matrix.ncols() {
+        if let Some(at) = kernel::first_not_finite(column(matrix, j)) {
+            let found = format!("{} for latent {j}, coordinate {at}", matrix[(at, j)]);
+            return Err(Error::argument(argument, found, "finite values"));
+        }
+    }
+    Ok(())
 }
 
 fn check_vector<T: Scalar>(
@@ -340,12 +282,11 @@ fn check_vector<T: Scalar>(
     if values.len() != expected {
         return Err(Error::Dimension { argument, found: values.len(), expected });
     }
-    check_finite(argument, values)
-}
-
-fn check_finite<T: Scalar>(argument: &'static str, values: &[T]) -> Result<(), Error> {
     match kernel::first_not_finite(values) {
         None => Ok(()),
-        Some(at) => Err(Error::argument(argument, values[at], "finite values")),
+        Some(at) => {
+            let found = format!("{} at index {at}", values[at]);
+            Err(Error::argument(argument, found, "finite values"))
+        }
     }
 }

@@ -2,24 +2,47 @@
 
 use std::io::{self, Write};
 
-#[cfg(feature = "safetensors")]
-use half::bf16;
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 
 use crate::Scalar;
 
 /// Values converted at a time by way of a buffer on the stack.
 const BLOCK: usize = 256;
 
-/// The floating-point types read from files, little-endian all.
+/// The floating-point types read from files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     F16,
-    #[cfg(feature = "safetensors")]
     Bf16,
     F32,
     F64,
+}
+
+/// In which order the bytes of a number lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByteOrder {
+    Little,
+    /// Only `.npy` files have it.
+    #[cfg(feature = "npy")]
+    Big,
+}
+
+impl ByteOrder {
+    /// That of this machine.
+    #[cfg(feature = "npy")]
+    pub(crate) const NATIVE: Self =
+        if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+
+    /// Puts numbers of `size` bytes from this order into that of little-endian ones.
+    pub(crate) fn make_little(self, bytes: &mut [u8], size: usize) {
+        #[cfg(feature = "npy")]
+        if self == Self::Big {
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        #[cfg(not(feature = "npy"))]
+        let _ = (bytes, size);
+    }
 }
 
 impl Element {
@@ -32,7 +55,6 @@ impl Element {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
-            #[cfg(feature = "safetensors")]
             Self::Bf16 => "bf16",
             Self::F32 => "f32",
             Self::F64 => "f64",
@@ -43,14 +65,19 @@ impl Element {
     pub(crate) fn size(self) -> usize {
         match self {
             Self::F16 => 2,
-            #[cfg(feature = "safetensors")]
             Self::Bf16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
         }
     }
 
-    /// Converts `bytes` to `into`: exactly, but for f64 to f32, which rounds to nearest.
+    /// Whether values of this type are rounded when they are read as `T`.
+    pub(crate) fn is_rounded_to<T: Scalar>(self) -> bool {
+        self == Self::F64 && Self::of::<T>() != Self::F64
+    }
+
+    /// Converts little-endian `bytes` to `into`: exactly, but for f64 to f32, which rounds to
+    /// nearest.
     ///
     /// # Panics
     /// If the lengths do not belong together.
@@ -62,7 +89,6 @@ impl Element {
             Self::F16 => decode_halves(bytes, into, f16::from_le_bytes, |halves, singles| {
                 halves.convert_to_f32_slice(singles);
             }),
-            #[cfg(feature = "safetensors")]
             Self::Bf16 => decode_halves(bytes, into, bf16::from_le_bytes, |halves, singles| {
                 halves.convert_to_f32_slice(singles);
             }),

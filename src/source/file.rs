@@ -6,7 +6,7 @@ use std::path::Path;
 use super::NpySource;
 #[cfg(feature = "safetensors")]
 use super::SafetensorsSource;
-use super::rows::{RowFile, impl_file_source};
+use super::rows::{RowFile, check_kind, impl_file_source};
 use crate::error::FileError;
 
 /// An open file of samples, of a format whose feature is on.
@@ -47,6 +47,7 @@ impl_file_source!(FileSource);
 /// names the tensor of the latter, as in `SafetensorsSource::open`.
 ///
 /// # Errors
+/// [`FileError::NotAFile`] for a directory or a pipe,
 /// [`FileError::Format`] for another extension and for a format whose feature is off,
 /// [`FileError::Tensor`] for a tensor named in a `.npy` file, whose array has no name, and those of
 /// `NpySource::open` and `SafetensorsSource::open`.
@@ -56,11 +57,12 @@ pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<FileSource, 
     match extension.as_deref() {
         Some("npy") => open_npy(path, tensor),
         Some("safetensors") => open_safetensors(path, tensor),
-        _ => Err(FileError::Format {
-            path: path.to_owned(),
-            format: "sample",
-            reason: "its extension is neither .npy nor .safetensors".to_owned(),
-        }),
+        _ => {
+            // A directory or a pipe has no extension to blame.
+            check_kind(path)?;
+            let reason = "its extension is neither .npy nor .safetensors".to_owned();
+            Err(FileError::Format { path: path.to_owned(), format: "sample", reason })
+        }
     }
 }
 

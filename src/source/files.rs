@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use glob::Pattern;
 
 use super::file::{FileSource, open};
 use super::shards::Shards;
@@ -14,6 +16,8 @@ const MOST_OPEN: usize = 256;
 
 /// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a directory
 /// (all such files in it, not those of its directories), or a pattern with `*`, `**`, `?` or `[…]`.
+/// Hidden files, whose names begin with a dot, are passed over by directories, and by patterns unless
+/// these spell out the dot: some systems leave one beside each file (`._part1.npy`).
 /// Files of a directory or pattern are taken in natural order (`part2` before `part10`), those of
 /// several paths in the order of the paths; `tensor` names the tensor of `.safetensors` files.
 ///
@@ -21,7 +25,8 @@ const MOST_OPEN: usize = 256;
 /// to 256 files stay open; others are opened anew for each read.
 ///
 /// # Errors
-/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file, and
+/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file (also for
+/// a pipe or a link to nowhere that a directory holds under the name of a sample file), and
 /// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] without paths.
 pub fn open_shards<P: AsRef<Path>>(
     paths: impl IntoIterator<Item = P>,
@@ -50,30 +55,61 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
         let failed = |source| FileError::Io { path: path.to_owned(), source };
         let entries = std::fs::read_dir(path).map_err(failed)?;
         let entries: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.path())).collect();
-        entries.map_err(failed)?
+        let mut entries = entries.map_err(failed)?;
+        entries.retain(|entry| !is_hidden(entry));
+        entries
     } else if !is_pattern || path.exists() {
         return Ok(vec![path.to_owned()]);
     } else {
         let matches = glob::glob(text.unwrap_or_default());
         let matches = matches.map_err(|error| none(&error.to_string()))?;
         let matches: Result<Vec<_>, _> = matches.collect();
-        matches.map_err(|error| FileError::Io {
+        let mut matches = matches.map_err(|error| FileError::Io {
             path: error.path().to_owned(),
             source: error.into(),
-        })?
+        })?;
+        matches.retain(|found| spells_out_dots(path, found));
+        matches
     };
     found.retain(|file| is_sample_file(file));
     if found.is_empty() {
-        return Err(none("no .npy or .safetensors file is there"));
+        return Err(none("no .npy or .safetensors file is there (hidden files do not count)"));
     }
     found.sort_by(|a, b| natural_order(a.as_os_str(), b.as_os_str()));
     Ok(found)
 }
 
+/// Whether an entry of a directory is to be opened. Directories are passed over, whatever they are
+/// called. Anything else may have been meant, so if it cannot be read, opening it says why.
 fn is_sample_file(path: &Path) -> bool {
     let extension = path.extension().map(OsStr::to_ascii_lowercase);
     let known = extension.is_some_and(|text| text == "npy" || text == "safetensors");
-    known && path.is_file()
+    known && !path.is_dir()
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(starts_with_dot)
+}
+
+/// Whether a pattern names with their dot, as a shell demands, all hidden files and directories on
+/// the way to what it has found.
+fn spells_out_dots(pattern: &Path, found: &Path) -> bool {
+    let dotted = |path: &Path| -> Vec<String> {
+        let names = path.components().filter_map(|part| match part {
+            Component::Normal(name) if starts_with_dot(name) => Some(name),
+            _ => None,
+        });
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    };
+    let spelt_out = dotted(pattern);
+    let names = |part: &String, hidden: &String| {
+        Pattern::new(part).is_ok_and(|pattern| pattern.matches(hidden))
+    };
+    dotted(found).iter().all(|hidden| spelt_out.iter().any(|part| names(part, hidden)))
+}
+
+fn starts_with_dot(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Digits compare as numbers, everything else as bytes; of equals, by bytes alone.

@@ -7,12 +7,17 @@ mod file;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod files;
 mod memory;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+mod narrowing;
 #[cfg(feature = "npy")]
 mod npy;
+#[cfg(feature = "npy")]
+mod npy_header;
 pub(crate) mod permutation;
 mod plan;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod positional;
+mod rounding;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub(crate) mod rows;
 #[cfg(feature = "safetensors")]
@@ -33,6 +38,7 @@ pub use memory::SliceSource;
 pub use npy::NpySource;
 pub use plan::EpochPlan;
 pub(crate) use plan::steps;
+pub use rounding::check_rounding;
 pub use shards::Shards;
 pub use subset::{HeldOut, Subset, split};
 
@@ -80,6 +86,17 @@ pub trait SampleSource<T: Scalar>: Sync {
     fn origin(&self, sample: usize) -> usize {
         sample
     }
+
+    /// Reads sample `sample` into `into` (d values) as it is stored, if [`read`](Self::read) rounds
+    /// it to `T`, and says whether it does. By this [`check_rounding`] finds data that rounding would
+    /// destroy. By default nothing is rounded.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+        let _ = (sample, into);
+        Ok(false)
+    }
 }
 
 /// A borrowed source.
@@ -110,6 +127,10 @@ impl<T: Scalar, S: SampleSource<T> + ?Sized> SampleSource<T> for &S {
 
     fn origin(&self, sample: usize) -> usize {
         (**self).origin(sample)
+    }
+
+    fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+        (**self).read_unrounded(sample, into)
     }
 }
 

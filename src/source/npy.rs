@@ -1,26 +1,23 @@
 //! Samples in a NumPy `.npy` file.
 
-use std::ops::Range;
 use std::path::Path;
 
-use npyz::{DType, NpyHeader, Order};
-
-use super::element::Element;
-use super::rows::{RowFile, file_len, impl_file_source, open_file, read_at};
+use super::npy_header::{self, Header};
+use super::rows::{Layout, RowFile, file_len, impl_file_source, open_file, read_at};
 use crate::error::FileError;
 
-/// The longest header read. NumPy itself refuses more than 10,000 bytes unless told otherwise.
-const LONGEST_HEADER: usize = 64 * 1024;
-
-/// The deepest brackets read: a plain array has one pair in another.
-const MOST_BRACKETS: usize = 64;
-
-/// The samples of a `.npy` file: an (N, d) array in C order of little-endian f16, f32 or f64.
+/// The samples of a `.npy` file: an array in C order of f16, bfloat16, f32 or f64 whose last axis is
+/// a sample. Of shape (N, d) it is N samples, of shape (B, S, d) it is B·S, and so with more axes.
 ///
 /// Opening reads the header alone; [`read`](super::SampleSource::read) reads the range asked for by
-/// positional reads, from any thread, converting as it goes and allocating nothing. f16 and f32
-/// convert exactly; f64 read as f32 is rounded. [`run_length`](super::SampleSource::run_length) is
-/// 16. N = 0 is a source without samples; bytes after the array are ignored, as NumPy does.
+/// positional reads, from any thread, converting as it goes and allocating nothing. All types but
+/// f64 convert exactly; f64 read as f32 is rounded, or an error where rounding would lose a row.
+/// [`run_length`](super::SampleSource::run_length) is 16. N = 0 is a source without samples.
+///
+/// Headers are read as NumPy understands them: of either byte order or the machine's (`<f4`, `>f4`,
+/// `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for bfloat16;
+/// `ml_dtypes`, and so JAX, writes it as `<V2`, and any `V2` is read so. Where an array of two raw
+/// bytes is something else, save it as safetensors, which states its types.
 #[derive(Debug)]
 pub struct NpySource {
     rows: RowFile,
@@ -30,12 +27,15 @@ impl NpySource {
     /// Opens the file and checks its header against its length.
     ///
     /// # Errors
-    /// - [`FileError::Io`] if it cannot be opened or read,
+    /// - [`FileError::Io`] if it cannot be opened or read, [`FileError::NotAFile`] for a directory or
+    ///   a pipe,
     /// - [`FileError::Format`] if it is not a `.npy` file, is in Fortran order, or has sizes that
     ///   overflow,
-    /// - [`FileError::ElementType`] for other elements than `<f2`, `<f4` and `<f8`,
-    /// - [`FileError::Shape`] unless the array is of rank 2 with d ≥ 1,
-    /// - [`FileError::Truncated`] if the file is shorter than its header says.
+    /// - [`FileError::ElementType`] for other elements than those above,
+    /// - [`FileError::Shape`] unless the array is of rank 2 at least with d ≥ 1,
+    /// - [`FileError::Truncated`] if the file is shorter than its header says, and
+    ///   [`FileError::Trailing`] if it is longer: arrays that were saved to one file one after the
+    ///   other would be lost but for the first.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let file = open_file(path)?;
@@ -45,31 +45,29 @@ impl NpySource {
         let mut preamble = [0; 12];
         let known = preamble.len().min(usize::try_from(found).unwrap_or(usize::MAX));
         read_at(path, &file, &mut preamble[..known], 0)?;
-        let text = header_text(&preamble[..known]).map_err(not_npy)?;
+        let text = npy_header::text_range(&preamble[..known]).map_err(not_npy)?;
         let offset = text.end as u64;
-        if text.len() > LONGEST_HEADER {
-            return Err(not_npy(format!("a header of {} bytes", text.len())));
-        }
         if offset > found {
             return Err(FileError::Truncated { path: path.to_owned(), promised: offset, found });
         }
-        let mut bytes = vec![0; text.end];
-        read_at(path, &file, &mut bytes, 0)?;
-        check_text(&bytes[text]).map_err(not_npy)?;
-        let header = NpyHeader::from_reader(bytes.as_slice());
-        let header = header.map_err(|error| not_npy(error.to_string()))?;
-
-        let element = element(path, &header.dtype())?;
-        let &[samples, dim] = header.shape() else {
-            let found = header.shape().iter().map(|&n| n as usize).collect();
-            let expected = "(N, d)".to_owned();
-            return Err(FileError::Shape { path: path.to_owned(), found, expected });
+        let mut bytes = vec![0; text.len()];
+        read_at(path, &file, &mut bytes, text.start as u64)?;
+        let Header { descr, fortran_order, shape } = npy_header::parse(&bytes).map_err(not_npy)?;
+        let Some((element, order)) = npy_header::element(&descr) else {
+            let expected = "f2, f4 or f8, or V2 for bfloat16 (convert it: `a.astype('f4')`)";
+            return Err(FileError::ElementType { path: path.to_owned(), found: descr, expected });
         };
-        if header.order() != Order::C {
+        if fortran_order && shape.len() > 1 {
             let advice = "save it as `numpy.ascontiguousarray(a)`";
             return Err(not_npy(format!("the array is in Fortran order; {advice}")));
         }
-        Ok(Self { rows: RowFile::new(path, file, element, offset, (samples, dim))? })
+        let layout = Layout { format: "npy", element, order, offset, shape };
+        let rows = RowFile::new(path, file, layout)?;
+        let promised = rows.end();
+        if promised < found {
+            return Err(FileError::Trailing { path: path.to_owned(), promised, found });
+        }
+        Ok(Self { rows })
     }
 
     pub(super) fn rows(&self) -> &RowFile {
@@ -86,68 +84,3 @@ impl NpySource {
 }
 
 impl_file_source!(NpySource);
-
-/// Where the header's text lies: after the magic string, the version and its own length. The
-/// array follows it.
-fn header_text(preamble: &[u8]) -> Result<Range<usize>, String> {
-    let Some(rest) = preamble.strip_prefix(b"\x93NUMPY") else {
-        return Err("it does not start with the magic string".to_owned());
-    };
-    let (start, length) = match *rest {
-        [1, 0, a, b, ..] => (10, u32::from(u16::from_le_bytes([a, b]))),
-        [2 | 3, 0, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
-        [major, minor, _, _, ..] => return Err(format!("unknown version {major}.{minor}")),
-        _ => return Err("it ends within the first 12 bytes".to_owned()),
-    };
-    match usize::try_from(length).ok().and_then(|length| length.checked_add(start)) {
-        Some(end) => Ok(start..end),
-        None => Err(format!("a header of {length} bytes")),
-    }
-}
-
-/// Refuses headers that `npyz` 0.9 cannot be trusted with.
-///
-/// Its parser evaluates any Python literal, recursing into brackets, and multiplies the shape
-/// without a check, which panics where overflow is checked. A product over all digits in the text
-/// bounds that over the shape as long as numbers are plain decimals, as NumPy writes them.
-fn check_text(text: &[u8]) -> Result<(), String> {
-    if !text.is_ascii() {
-        return Err("the header is not ASCII".to_owned());
-    }
-    if text.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
-        return Err(format!("the header has more than {MOST_BRACKETS} brackets"));
-    }
-    let odd = |pair: &[u8]| {
-        pair[0].is_ascii_digit() && (pair[1].is_ascii_alphabetic() || b"_.".contains(&pair[1]))
-    };
-    if text.windows(2).any(odd) || text.iter().any(|byte| b"+-\\".contains(byte)) {
-        return Err("the header has numbers or strings that NumPy does not write".to_owned());
-    }
-    text.split(|byte| !byte.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-        .try_fold(1_u64, |product, digits| {
-            let number = digits.iter().try_fold(0_u64, |number, digit| {
-                number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-            })?;
-            product.checked_mul(number.max(1))
-        })
-        .map(|_| ())
-        .ok_or_else(|| "the sizes in the header overflow".to_owned())
-}
-
-/// The element type that a header states.
-fn element(path: &Path, dtype: &DType) -> Result<Element, FileError> {
-    let found = match dtype {
-        DType::Plain(plain) => plain.to_string(),
-        other => other.descr(),
-    };
-    match found.as_str() {
-        "<f2" => Ok(Element::F16),
-        "<f4" => Ok(Element::F32),
-        "<f8" => Ok(Element::F64),
-        _ => {
-            let expected = "<f2, <f4 or <f8";
-            Err(FileError::ElementType { path: path.to_owned(), found, expected })
-        }
-    }
-}

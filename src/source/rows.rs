@@ -1,12 +1,13 @@
 //! A row-major array in a file, read by ranges of rows: what every file format comes down to.
 
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::check_read;
-use super::element::Element;
+use super::element::{ByteOrder, Element};
+use super::narrowing::Narrowing;
 use super::positional::read_exact_at;
 use crate::Scalar;
 use crate::error::{FileError, SourceError};
@@ -17,52 +18,76 @@ pub(crate) const RUN_LENGTH: usize = 16;
 /// Bytes read at a time. On the stack, so that reading allocates nothing.
 const BUFFER: usize = 32 * 1024;
 
-/// An (N, d) array within an open file.
+/// An array within an open file, as rows: all axes but the last are one.
 #[derive(Debug)]
 pub(crate) struct RowFile {
     path: PathBuf,
     /// `None`: opened anew for each read.
     file: Option<File>,
     element: Element,
+    order: ByteOrder,
     offset: u64,
+    /// The array's own.
+    shape: Vec<usize>,
     samples: usize,
     dim: usize,
 }
 
+/// The array that a file's header describes.
+pub(crate) struct Layout {
+    /// The file's format, for messages.
+    pub(crate) format: &'static str,
+    pub(crate) element: Element,
+    pub(crate) order: ByteOrder,
+    /// Where it starts in the file, in bytes.
+    pub(crate) offset: u64,
+    /// Of rank 2 at least.
+    pub(crate) shape: Vec<u64>,
+}
+
 impl RowFile {
-    /// The array of `shape` (N, d) that starts `offset` bytes into `file`.
+    /// The array of this layout in `file`.
     ///
     /// # Errors
-    /// [`FileError::Shape`] for d = 0, [`FileError::Format`] for sizes beyond this machine,
-    /// [`FileError::Truncated`] if the file is shorter than the array.
-    pub(crate) fn new(
-        path: &Path,
-        file: File,
-        element: Element,
-        offset: u64,
-        shape: (u64, u64),
-    ) -> Result<Self, FileError> {
+    /// [`FileError::Shape`] for rank 0 or 1 and for d = 0, [`FileError::Format`] for sizes beyond
+    /// this machine, [`FileError::Truncated`] if the file is shorter than the array.
+    pub(crate) fn new(path: &Path, file: File, layout: Layout) -> Result<Self, FileError> {
+        let Layout { format, element, order, offset, shape } = layout;
         let found = file_len(path, &file)?;
         let too_large = || FileError::Format {
             path: path.to_owned(),
-            format: "array",
-            reason: format!("{} × {} values are more than can be addressed", shape.0, shape.1),
+            format,
+            reason: format!("the sizes overflow: {shape:?} values cannot be addressed"),
         };
-        let (Ok(samples), Ok(dim)) = (usize::try_from(shape.0), usize::try_from(shape.1)) else {
+        let sizes = shape.iter().map(|&size| usize::try_from(size));
+        let sizes: Vec<usize> = sizes.collect::<Result<_, _>>().map_err(|_| too_large())?;
+        let (leading, dim) = match *sizes.as_slice() {
+            [ref leading @ .., dim] if !leading.is_empty() => (leading, dim),
+            _ => return Err(wrong_shape(path, sizes, SHAPES)),
+        };
+        // An axis of no values makes the array empty, and hides no size that overflows.
+        let values = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size.max(1)));
+        let bytes = values.and_then(|values| values.checked_mul(element.size()));
+        let fits = bytes.is_some_and(|bytes| offset.checked_add(bytes as u64).is_some());
+        if !fits {
             return Err(too_large());
-        };
+        }
         if dim == 0 {
-            let (path, found) = (path.to_owned(), vec![samples, dim]);
-            let expected = "(N, d) with d at least 1".to_owned();
-            return Err(FileError::Shape { path, found, expected });
+            return Err(wrong_shape(path, sizes, "(N, d) with d at least 1"));
         }
-        let bytes = samples.checked_mul(dim).and_then(|values| values.checked_mul(element.size()));
-        let end = bytes.and_then(|bytes| offset.checked_add(bytes as u64));
-        let promised = end.ok_or_else(too_large)?;
+        let samples = leading.iter().product();
+        let (path, file) = (path.to_owned(), Some(file));
+        let rows = Self { path, file, element, order, offset, shape: sizes, samples, dim };
+        let promised = rows.end();
         if promised > found {
-            return Err(FileError::Truncated { path: path.to_owned(), promised, found });
+            return Err(FileError::Truncated { path: rows.path, promised, found });
         }
-        Ok(Self { path: path.to_owned(), file: Some(file), element, offset, samples, dim })
+        Ok(rows)
+    }
+
+    /// Where the array ends in the file, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + (self.samples * self.dim * self.element.size()) as u64
     }
 
     /// Closes the file; each read opens it again.
@@ -76,6 +101,11 @@ impl RowFile {
 
     pub(crate) fn element(&self) -> Element {
         self.element
+    }
+
+    /// The array's own shape.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -96,7 +126,23 @@ impl RowFile {
         Ok(self.read_values(range.start, into)?)
     }
 
+    /// As [`SampleSource::read_unrounded`](super::SampleSource::read_unrounded).
+    pub(crate) fn read_unrounded<T: Scalar>(
+        &self,
+        sample: usize,
+        into: &mut [f64],
+    ) -> Result<bool, SourceError> {
+        if !self.element.is_rounded_to::<T>() {
+            return Ok(false);
+        }
+        self.read(sample..sample + 1, into)?;
+        Ok(true)
+    }
+
     /// Reads the values from `row` on, as many as `into` holds.
+    ///
+    /// # Errors
+    /// [`FileError::Narrowing`] for rows of f64 that `T` cannot hold, and those of reading.
     pub(crate) fn read_values<T: Scalar>(
         &self,
         row: usize,
@@ -113,9 +159,15 @@ impl RowFile {
         let size = self.element.size();
         let mut offset = self.offset + (row * self.dim * size) as u64;
         let mut buffer = [0; BUFFER];
+        let mut narrowing =
+            self.element.is_rounded_to::<T>().then(|| Narrowing::new(row, self.dim));
         for values in into.chunks_mut(BUFFER / size) {
             let bytes = &mut buffer[..values.len() * size];
             read_exact_at(file, bytes, offset).map_err(|error| self.failed(file, error))?;
+            self.order.make_little(bytes, size);
+            if let Some(narrowing) = &mut narrowing {
+                narrowing.check(bytes).map_err(|problem| problem.in_file(&self.path))?;
+            }
             self.element.decode(bytes, values);
             offset += bytes.len() as u64;
         }
@@ -127,17 +179,55 @@ impl RowFile {
         let path = self.path.clone();
         match file_len(&path, file) {
             Ok(found) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                let size = self.samples * self.dim * self.element.size();
-                FileError::Truncated { path, promised: self.offset + size as u64, found }
+                FileError::Truncated { path, promised: self.end(), found }
             }
             _ => FileError::Io { path, source },
         }
     }
 }
 
-/// Opens `path` for reading.
+/// The shapes that are read as samples, in words.
+pub(crate) const SHAPES: &str = "(N, d), or (B, S, d), which is read as (B·S, d)";
+
+fn wrong_shape(path: &Path, found: Vec<usize>, expected: &str) -> FileError {
+    FileError::Shape { path: path.to_owned(), found, expected: expected.to_owned() }
+}
+
+/// Opens `path`, a regular file, for reading.
 pub(crate) fn open_file(path: &Path) -> Result<File, FileError> {
+    // Asked before opening: that of a pipe waits until somebody writes to it.
+    check_kind(path)?;
     File::open(path).map_err(|source| FileError::Io { path: path.to_owned(), source })
+}
+
+/// Refuses what is there under the name `path` but is no regular file.
+pub(crate) fn check_kind(path: &Path) -> Result<(), FileError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            let kind = kind_name(metadata.file_type());
+            Err(FileError::NotAFile { path: path.to_owned(), kind })
+        }
+        // Opening tells why it cannot be had.
+        _ => Ok(()),
+    }
+}
+
+/// What a file that is not a regular one is.
+fn kind_name(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    if kind.is_dir() { "a directory" } else { "not a regular file" }
 }
 
 /// The number of bytes in `file`.
@@ -187,6 +277,13 @@ macro_rules! impl_file_source {
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
+
+            /// The shape of the array in the file: (N, d), or one of more axes, of which the last is
+            /// d and the product of the others N.
+            #[must_use]
+            pub fn shape(&self) -> &[usize] {
+                self.rows().shape()
+            }
         }
 
         impl<T: $crate::Scalar> $crate::source::SampleSource<T> for $source {
@@ -212,6 +309,14 @@ macro_rules! impl_file_source {
 
             fn element_type(&self) -> &'static str {
                 self.rows().element().name()
+            }
+
+            fn read_unrounded(
+                &self,
+                sample: usize,
+                into: &mut [f64],
+            ) -> Result<bool, $crate::error::SourceError> {
+                self.rows().read_unrounded::<T>(sample, into)
             }
         }
     };

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::rows::{RowFile, impl_file_source};
-use super::safetensors_header::Header;
+use super::rows::{RowFile, SHAPES, impl_file_source};
+use super::safetensors_header::{Header, element};
 use crate::error::FileError;
 
-/// The samples of one tensor of a safetensors file: shape (N, d) of F16, BF16, F32 or F64.
+/// Tensors whose shapes a message shows.
+const MOST_SHAPES: usize = 4;
+
+/// The samples of one tensor of a safetensors file: F16, BF16, F32 or F64 of shape (N, d), or of
+/// shape (B, S, d), which is B·S samples, and so with more axes.
 ///
 /// Opening reads the header alone; [`read`](super::SampleSource::read) reads the range asked for by
 /// positional reads, from any thread, converting as it goes and allocating nothing. All but F64
-/// convert exactly; F64 read as f32 is rounded. [`run_length`](super::SampleSource::run_length) is
-/// 16. N = 0 is a source without samples.
+/// convert exactly; F64 read as f32 is rounded, or an error where rounding would lose a row.
+/// [`run_length`](super::SampleSource::run_length) is 16. N = 0 is a source without samples.
 #[derive(Debug)]
 pub struct SafetensorsSource {
     rows: RowFile,
@@ -21,24 +25,26 @@ pub struct SafetensorsSource {
 }
 
 impl SafetensorsSource {
-    /// Opens the tensor of this name, or without a name the only tensor of rank 2.
+    /// Opens the tensor of this name, or without a name the only one of floating-point numbers that
+    /// is of rank 2 at least.
     ///
     /// # Errors
-    /// - [`FileError::Io`] if the file cannot be opened or read,
+    /// - [`FileError::Io`] if the file cannot be opened or read, [`FileError::NotAFile`] for a
+    ///   directory or a pipe,
     /// - [`FileError::Format`] if it is not a safetensors file,
     /// - [`FileError::Truncated`] if it is shorter than its header says,
     /// - [`FileError::Tensor`] if the name is not there, or none is given and not exactly one
-    ///   tensor is of rank 2; it lists the names,
-    /// - [`FileError::ElementType`] and [`FileError::Shape`] (rank 2, d ≥ 1) for the tensor.
+    ///   tensor could be meant; it lists the names,
+    /// - [`FileError::ElementType`] and [`FileError::Shape`] (rank 2 at least, d ≥ 1) for the tensor.
     pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<Self, FileError> {
         let header = Header::open(path.as_ref())?;
         let tensor = match tensor {
             Some(name) => name.to_owned(),
-            None => only_matrix(&header)?,
+            None => only_samples(&header)?,
         };
         let metadata =
             header.texts().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
-        Ok(Self { rows: header.rows(&tensor, 2)?, tensor, metadata })
+        Ok(Self { rows: header.samples(&tensor)?, tensor, metadata })
     }
 
     /// The name of the tensor.
@@ -64,16 +70,37 @@ impl SafetensorsSource {
 
 impl_file_source!(SafetensorsSource);
 
-/// The name of the only tensor of rank 2.
-fn only_matrix(header: &Header) -> Result<String, FileError> {
-    let is_matrix = |name: &String| header.info(name).is_ok_and(|info| info.shape.len() == 2);
-    let mut matrices: Vec<_> = header.names().into_iter().filter(is_matrix).collect();
-    match (matrices.pop(), matrices.len()) {
-        (Some(only), 0) => Ok(only),
-        (None, _) => Err(header.no_tensor("no tensor is of rank 2".to_owned())),
-        (Some(_), others) => {
-            let problem = format!("{} tensors are of rank 2, so one must be named", others + 1);
+/// The name of the only tensor that can be samples.
+fn only_samples(header: &Header) -> Result<String, FileError> {
+    let of_rank_2 = |name: &String| header.info(name).is_ok_and(|info| info.shape.len() >= 2);
+    let is_real = |name: &String| header.info(name).is_ok_and(|info| element(info.dtype).is_some());
+    let arrays: Vec<_> = header.names().into_iter().filter(of_rank_2).collect();
+    let real: Vec<_> = arrays.iter().filter(|name| is_real(name)).collect();
+    match (real.as_slice(), arrays.as_slice()) {
+        ([only], _) => Ok((*only).clone()),
+        // Opening it tells of its type.
+        ([], [only]) => Ok(only.clone()),
+        ([], []) => {
+            let shapes = shapes(header);
+            let problem = format!("no tensor is of shape {SHAPES}{shapes}");
+            Err(header.no_tensor(problem))
+        }
+        ([], _) => Err(header.no_tensor("no tensor is of floating-point numbers".to_owned())),
+        _ => {
+            let count = real.len();
+            let problem = format!("{count} tensors may be the samples, so one must be named");
             Err(header.no_tensor(problem))
         }
     }
+}
+
+/// The shapes of the first tensors, for a message.
+fn shapes(header: &Header) -> String {
+    let shape = |name: String| {
+        header
+            .info(&name)
+            .map_or_else(|_| name.clone(), |info| format!("{name} is {:?}", info.shape))
+    };
+    let shapes: Vec<_> = header.names().into_iter().take(MOST_SHAPES).map(shape).collect();
+    if shapes.is_empty() { String::new() } else { format!(" ({})", shapes.join(", ")) }
 }

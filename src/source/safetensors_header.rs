@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::element::Element;
-use super::rows::{RowFile, file_len, open_file, read_at};
+use super::element::{ByteOrder, Element};
+use super::rows::{Layout, RowFile, file_len, open_file, read_at};
 use crate::error::FileError;
 
 /// The longest header read; the limit of the reference implementation.
@@ -49,7 +49,11 @@ impl Header {
         match data.checked_add(tensors.data_len() as u64) {
             Some(end) if end > found => Err(promised(end)),
             Some(end) if end == found => Ok(Self { path: path.to_owned(), file, data, tensors }),
-            _ => Err(malformed(path, format!("data of {} bytes", tensors.data_len()))),
+            Some(end) => {
+                let reason = format!("its tensors end at byte {end}, the file holds {found}");
+                Err(malformed(path, reason))
+            }
+            None => Err(malformed(path, format!("data of {} bytes", tensors.data_len()))),
         }
     }
 
@@ -67,33 +71,42 @@ impl Header {
         self.tensors.metadata().iter().flatten().map(|(key, text)| (key.as_str(), text.as_str()))
     }
 
-    /// Tensor `tensor` as rows: of its shape (N, d), or as the one row of its shape (d).
+    /// Tensor `tensor` as rows: of its shape (N, d) if `rank` is 2, or as the one row of its shape
+    /// (d) if it is 1.
     pub(crate) fn rows(&self, tensor: &str, rank: usize) -> Result<RowFile, FileError> {
-        let path = &self.path;
         let info = self.info(tensor)?;
-        let shape = match *info.shape {
-            [samples, dim] if rank == 2 => (samples as u64, dim as u64),
-            [dim] if rank == 1 => (1, dim as u64),
-            _ => {
-                let expected = if rank == 2 { "(N, d)" } else { "(d)" }.to_owned();
-                let (path, found) = (path.clone(), info.shape.clone());
-                return Err(FileError::Shape { path, found, expected });
-            }
-        };
-        let element = match info.dtype {
-            Dtype::F16 => Element::F16,
-            Dtype::BF16 => Element::Bf16,
-            Dtype::F32 => Element::F32,
-            Dtype::F64 => Element::F64,
-            other => {
-                let (path, found) = (path.clone(), other.to_string());
-                let expected = "F16, BF16, F32 or F64";
-                return Err(FileError::ElementType { path, found, expected });
-            }
+        if info.shape.len() != rank {
+            let expected = if rank == 2 { "(N, d)" } else { "(d)" }.to_owned();
+            let (path, found) = (self.path.clone(), info.shape.clone());
+            return Err(FileError::Shape { path, found, expected });
+        }
+        let one_row = if rank == 1 { Some(1) } else { None };
+        self.open_rows(info, one_row.into_iter().chain(info.shape.iter().map(|&n| n as u64)))
+    }
+
+    /// Tensor `tensor` as samples: its last axis is d, the product of the others N.
+    pub(crate) fn samples(&self, tensor: &str) -> Result<RowFile, FileError> {
+        let info = self.info(tensor)?;
+        self.open_rows(info, info.shape.iter().map(|&n| n as u64))
+    }
+
+    fn open_rows(
+        &self,
+        info: &TensorInfo,
+        shape: impl Iterator<Item = u64>,
+    ) -> Result<RowFile, FileError> {
+        let path = &self.path;
+        let Some(element) = element(info.dtype) else {
+            let (path, found) = (path.clone(), info.dtype.to_string());
+            let expected = "F16, BF16, F32 or F64";
+            return Err(FileError::ElementType { path, found, expected });
         };
         let file = self.file.try_clone();
         let file = file.map_err(|source| FileError::Io { path: path.clone(), source })?;
-        RowFile::new(path, file, element, self.data + info.data_offsets.0 as u64, shape)
+        let offset = self.data + info.data_offsets.0 as u64;
+        let (order, shape) = (ByteOrder::Little, shape.collect());
+        let layout = Layout { format: "safetensors", element, order, offset, shape };
+        RowFile::new(path, file, layout)
     }
 
     /// All bytes of tensor `name`, which must be of this type.
@@ -112,6 +125,17 @@ impl Header {
 
     pub(crate) fn no_tensor(&self, problem: String) -> FileError {
         FileError::Tensor { path: self.path.clone(), problem, available: self.names() }
+    }
+}
+
+/// The element type of samples that a tensor's type is, if it is one.
+pub(crate) fn element(dtype: Dtype) -> Option<Element> {
+    match dtype {
+        Dtype::F16 => Some(Element::F16),
+        Dtype::BF16 => Some(Element::Bf16),
+        Dtype::F32 => Some(Element::F32),
+        Dtype::F64 => Some(Element::F64),
+        _ => None,
     }
 }
 

@@ -97,4 +97,11 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Shards<S> {
         let first = types.next().unwrap_or(T::NAME);
         if types.all(|other| other == first) { first } else { "mixed" }
     }
+
+    fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+        match self.locate(sample) {
+            Some((shard, sample)) => self.shards[shard].read_unrounded(sample, into),
+            None => Ok(false),
+        }
+    }
 }

@@ -117,6 +117,13 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
     fn origin(&self, sample: usize) -> usize {
         self.source.origin(self.index_in_source(sample).unwrap_or(sample))
     }
+
+    fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+        match self.index_in_source(sample) {
+            Some(sample) => self.source.read_unrounded(sample, into),
+            None => Ok(false),
+        }
+    }
 }
 
 /// Splits `source` into the samples to learn from and those held out, by a function of its length

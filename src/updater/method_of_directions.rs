@@ -31,7 +31,7 @@ use rayon::prelude::*;
 
 use super::renewal::{Census, Renewal, Renewed};
 use super::sums::{add_code_products, add_sample_products};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
+use super::{DictionaryUpdater, Kept, Step, UpdateReport, begin};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes};
@@ -166,6 +166,18 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
     ) -> Result<UpdateReport, BackendError> {
         let ModState { shape, census, residual, index, directions, system } = state;
         let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
+        let renewed = Renewed {
+            samples: backend.view(y),
+            residual: backend.view_mut(residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index,
+            sign: shape.sign,
+        };
+        let seated = census.begin(self.renewal.as_ref(), step.progress, renewed);
+        if !seated.atoms.is_empty() {
+            index.rebuild(codes);
+        }
 
         rayon::join(
             || add_code_products(system.matrix.as_mut(), 0.0, codes, index),
@@ -174,7 +186,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
                 add_sample_products(directions.as_mut(), 0.0, r, codes, index);
             },
         );
-        if system.factorise(self.ridge) {
+        if system.factorise(self.ridge, census.claims()) {
             system.solve(directions);
             let norms = take_directions(backend.view_mut(dictionary), directions);
             scale_coefficients(codes, &norms);
@@ -190,20 +202,19 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             sign: shape.sign,
         };
         let outcome = census.care(self.renewal.as_ref(), step.progress, renewed);
-        (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
+        (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = backend.squared_norm(residual);
         Ok(report)
     }
 
     fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
         let mut kept = Kept::new();
-        kept.insert("uses", KeptArray::U64(state.census.uses().to_vec()));
+        state.census.keep(&mut kept);
         Ok(kept)
     }
 
     fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
-        state.census = Census::of(kept.u64s("uses", state.shape.atoms)?);
-        Ok(())
+        state.census.restore(kept)
     }
 
     fn description(&self) -> String {
@@ -213,8 +224,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
 
 impl System {
     /// LLᵀ ← A + λI, with the least λ of `ridge` tr(A)/m, a hundred times that, and so on, for which
-    /// it succeeds. `false` if A is zero.
-    fn factorise(&mut self, ridge: f64) -> bool {
+    /// it succeeds. `false` if A is zero. What large samples of other minibatches claim of an atom adds
+    /// to its ridge, so that it waits for them where it is.
+    fn factorise(&mut self, ridge: f64, claims: &[f64]) -> bool {
         let Self { matrix, factor, .. } = self;
         let atoms = matrix.nrows();
         let scratch = llt::factor::cholesky_in_place_scratch::<f64>(
@@ -231,8 +243,8 @@ impl System {
         // At a ridge of 1 the matrix is far from singular.
         while ridge <= 1e4 {
             factor.copy_from(&*matrix);
-            for j in 0..atoms {
-                factor[(j, j)] += ridge * mean;
+            for (j, claim) in claims.iter().enumerate() {
+                factor[(j, j)] += ridge * mean + claim;
             }
             let factored = llt::factor::cholesky_in_place(
                 factor.as_mut(),
@@ -244,7 +256,7 @@ impl System {
             // A pivot of rounding alone is no pivot.
             let sound = |j: usize| {
                 let square = factor[(j, j)] * factor[(j, j)];
-                square > atoms as f64 * f64::EPSILON * (matrix[(j, j)] + ridge * mean)
+                square > atoms as f64 * f64::EPSILON * (matrix[(j, j)] + ridge * mean + claims[j])
             };
             if factored.is_ok() && (0..atoms).all(sound) {
                 return true;

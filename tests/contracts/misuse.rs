@@ -2,7 +2,7 @@
 
 use dbksvd::coder::{BatchOmp, MatchingPursuit, Omp, SparseCoder, Swaps, Tolerance};
 use dbksvd::codes::{CsrParts, SparseCodes};
-use dbksvd::error::SourceError;
+use dbksvd::error::{BackendError, SourceError};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Builder, Report};
 use dbksvd::source::{SampleSource, SliceSource};
@@ -597,4 +597,34 @@ fn a_source_that_fails() {
     let error = builder().build().unwrap().fit(&Failing).unwrap_err();
     assert!(matches!(error, Error::Source(SourceError::Other(_))), "{error:?}");
     assert_eq!(error.to_string(), "the network is down");
+}
+
+/// Samples that nobody may read.
+struct Unread;
+
+impl SampleSource<f32> for Unread {
+    fn dim(&self) -> usize {
+        16
+    }
+
+    fn len(&self) -> usize {
+        400
+    }
+
+    fn read(&self, _: std::ops::Range<usize>, _: &mut [f32]) -> Result<(), SourceError> {
+        panic!("samples are read")
+    }
+}
+
+#[test]
+fn a_dictionary_beyond_the_memory_is_an_error_before_samples_are_read() {
+    // Terabytes: no machine has them, and no system promises them.
+    for (atoms, sparsity) in [(u32::MAX as usize - 1, 16), (2_000_000_000, 1)] {
+        let learner = DbKsvd::builder(atoms, sparsity).build().unwrap();
+        let Err(error) = learner.fit(&Unread) else { panic!("{atoms} atoms are accepted") };
+        let Error::Backend(BackendError::Allocation { rows, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(*rows, atoms);
+    }
 }

@@ -38,9 +38,16 @@ fn it_writes_every_combination_and_the_differences() {
 #[test]
 fn wrong_arguments_are_named() {
     for (arguments, named) in [
-        (vec!["--problems", "images"], "--problems images: embeddings, planted or coherent"),
-        (vec!["--atom-batches", "0"], "--atom-batches: each at least 1"),
-        (vec!["--seeds", "1"], "--seeds 1: an interval takes at least 2"),
+        (
+            vec!["--problems", "images"],
+            "--problems is \"images\", expected embeddings, planted or coherent",
+        ),
+        (
+            vec!["--atom-batches", "0"],
+            "--atom-batches is \"0\", expected whole numbers, at least 1",
+        ),
+        (vec!["--atom-batches", "2,2"], "--atom-batches is 2 twice"),
+        (vec!["--seeds", "1"], "--seeds is 1, expected a whole number, at least 2"),
         (vec!["--minibatch", "4"], "see --help"),
     ] {
         let message = error_of(&run("ablation", &arguments));

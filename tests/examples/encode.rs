@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of, with};
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_dictionary_npy, write_codes_npz, write_dictionary_npy};
 use dbksvd::faer::{Mat, MatRef};
@@ -60,7 +60,7 @@ impl Bench {
     fn encode(&self, arguments: &[&str]) -> std::process::Output {
         let (atoms, samples) = (self.text("atoms.npy"), self.text("samples.npy"));
         let files = ["--dictionary", &atoms, "--samples", &samples, "--sparsity", "3"];
-        run("encode", &[&files[..], arguments].concat())
+        run("encode", &with(&files, arguments))
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -169,13 +169,13 @@ fn what_is_wrong_is_named() {
     let wrong: [(&[&str], &str); 14] = [
         (&["--frobnicate"], "--frobnicate"),
         (&["surplus"], "surplus"),
-        (&["--sparsity", "many"], "--sparsity many"),
-        (&["--sparsity", "0"], "`sparsity` is 0"),
+        (&["--sparsity", "many"], "--sparsity is \"many\""),
+        (&["--sparsity", "0"], "--sparsity is 0"),
         (&["--sparsity", "17"], "`sparsity` is 17"),
-        (&["--selection", "best"], "--selection best"),
-        (&["--repeat", "0"], "--repeat 0"),
-        (&["--repeat", "-1"], "--repeat -1"),
-        (&["--threads", "some"], "--threads some"),
+        (&["--selection", "best"], "--selection is \"best\", expected omp or ols"),
+        (&["--repeat", "0"], "--repeat is 0"),
+        (&["--repeat", "-1"], "--repeat is \"-1\""),
+        (&["--threads", "some"], "--threads is \"some\""),
         (&["--dictionary", &narrow], "atoms of 15"),
         (&["--dictionary", &text], "text.txt"),
         (&["--dictionary", &missing], "missing.npy"),
@@ -196,5 +196,76 @@ fn what_is_wrong_is_named() {
     for (arguments, named) in needed {
         let error = error_of(&run("encode", arguments));
         assert!(error.contains(named), "{error} does not name {named}");
+    }
+}
+
+#[test]
+fn codes_are_of_the_atoms_that_were_given() {
+    let bench = Bench::new();
+    // e₁, e₂ and (e₁ + e₂, of norm √2) of dimension 2, and a sample of 1 of e₂ and 2 of the sum.
+    let array = |name: &str, shape: &str, values: &[f32]| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        fs::write(bench.path(name), bytes).unwrap();
+    };
+    array("given.npy", "(3, 3)", &[1.0, 0.0, 0.0, 0.0, 0.0, 4.0, 1.0, 1.0, 0.0]);
+    array("rows.npy", "(2, 3)", &[2.0, 2.0, 2.0, 0.0, 0.0, -1.0]);
+    let (given, rows, out) = (bench.text("given.npy"), bench.text("rows.npy"), bench.text("x.npz"));
+    let options = ["--dictionary", &given, "--samples", &rows, "--sparsity", "2", "--out", &out];
+    stdout_of(&run("encode", &options));
+    let archive = fs::read(&out).unwrap();
+    let archive = rawzip::ZipArchive::from_slice(&archive).unwrap();
+    let values = archive.entries().map(Result::unwrap).find_map(|header| {
+        let entry = archive.get_entry(header.wayfinder()).unwrap();
+        let is_values = header.file_path().as_bytes() == b"data.npy";
+        is_values.then(|| npyz::NpyFile::new(entry.data()).unwrap().into_vec::<f32>().unwrap())
+    });
+    let values = values.unwrap();
+    let expected = [0.5, 2.0, -0.25];
+    assert_eq!(values.len(), expected.len(), "{values:?}");
+    for (found, expected) in values.iter().zip(expected) {
+        assert!((found - expected).abs() <= 4.0 * f32::EPSILON, "{values:?}");
+    }
+
+    for (name, row, part) in
+        [("zero", [0.0; 3], "atom 1 is zero"), ("nan", [f32::NAN; 3], "atom 1")]
+    {
+        array("wrong.npy", "(2, 3)", &[[1.0, 0.0, 0.0], row].concat());
+        let wrong = bench.text("wrong.npy");
+        let options = ["--dictionary", &wrong, "--samples", &rows, "--sparsity", "1"];
+        let error = error_of(&run("encode", &options));
+        assert!(error.contains(part) && error.contains("wrong.npy"), "{name}: {error}");
+    }
+}
+
+/// Doubles that single precision, in which samples are coded, cannot hold or tell apart.
+#[test]
+fn doubles_that_would_be_lost_are_refused() {
+    let bench = Bench::new();
+    let samples = bench.samples();
+    type Change = fn(f64) -> f64;
+    let cases: [(Change, &str); 3] = [
+        (|x| x + 1e9, "rounding to f32 would change"),
+        (|x| x * 1e-60, "would take for zero"),
+        (|x| x * 1e40, "finite, but beyond f32"),
+    ];
+    for (change, message) in cases {
+        let shape = format!("({SAMPLES}, {DIM})");
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        for i in 0..SAMPLES {
+            let sample = samples.col_as_slice(i).iter();
+            bytes.extend(sample.flat_map(|&x| change(f64::from(x)).to_le_bytes()));
+        }
+        fs::write(bench.path("doubles.npy"), bytes).unwrap();
+        let (atoms, doubles) = (bench.text("atoms.npy"), bench.text("doubles.npy"));
+        let arguments = ["--dictionary", &atoms, "--samples", &doubles, "--sparsity", "3"];
+        let line = error_of(&run("encode", &arguments));
+        assert!(line.contains(message) && line.contains("doubles.npy"), "{line}");
     }
 }

@@ -48,6 +48,7 @@ impl Bench {
         let files =
             [("--data", "data.npy"), ("--tokens", "tokens.txt"), ("--groups", "groups.txt")];
         let files = files.into_iter().chain([("--out", "page.html")]);
+        let files = files.filter(|(option, _)| !more.contains(option));
         let mut arguments: Vec<String> =
             files.flat_map(|(option, name)| [option.to_owned(), self.text(name)]).collect();
         arguments.extend(more.iter().map(|&more| more.to_owned()));

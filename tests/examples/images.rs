@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of, with};
 use tempfile::TempDir;
 
 /// Writes a picture with an edge and a gradient, in the given colours.
@@ -108,10 +108,10 @@ fn denoise_names_what_is_wrong() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/camera256_noisy25.npy");
     let wrong: [(&[&str], &str); 10] = [
         (&["--frobnicate"], "--frobnicate"),
-        (&["--sigma", "much"], "--sigma much"),
-        (&["--sigma", "-1"], "--sigma -1"),
-        (&["--sigma", "NaN"], "--sigma NaN"),
-        (&["--atoms", "0"], "--atoms 0"),
+        (&["--sigma", "much"], "--sigma is \"much\""),
+        (&["--sigma", "-1"], "--sigma is -1"),
+        (&["--sigma", "NaN"], "--sigma is NaN"),
+        (&["--atoms", "0"], "--atoms is 0"),
         (&["--image", text(&missing)], "missing.png"),
         (&["--image", text(&text_file)], "text.png"),
         (&["--image", text(&small)], "small.png: 40 × 7"),
@@ -150,16 +150,16 @@ fn recover_takes_every_kind_and_no_epochs() {
 #[test]
 fn recover_names_what_is_wrong() {
     let wrong: [(&[&str], &str); 7] = [
-        (&["--kind", "odd"], "--kind odd"),
-        (&["--atoms", "many"], "--atoms many"),
+        (&["--kind", "odd"], "--kind is \"odd\""),
+        (&["--atoms", "many"], "--atoms is \"many\""),
         (&["--atoms"], "--atoms"),
-        (&["--minibatch", "0"], "--minibatch 0"),
+        (&["--minibatch", "0"], "--minibatch is 0"),
         (&["--samples", "0"], "samples"),
         (&["--sparsity", "0"], "sparsity"),
         (&["unexpected"], "unexpected"),
     ];
     for (arguments, named) in wrong {
-        let error = error_of(&run("recover", &[&SMALL[..], arguments].concat()));
+        let error = error_of(&run("recover", &with(&SMALL, arguments)));
         assert!(error.contains(named), "{error} does not name {named}");
     }
 }

@@ -1,6 +1,9 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
 mod kill;
+mod norms;
+mod numbers;
+mod outputs;
 mod program;
 
 use std::path::Path;
@@ -8,6 +11,8 @@ use std::path::Path;
 use dbksvd::Model;
 use dbksvd::export::read_dictionary_npy;
 use program::{Bench, events, one_line, result};
+
+use crate::programs::with;
 
 const SMALL: [&str; 8] = ["--atoms", "24", "--sparsity", "3", "--epochs", "3", "--seed", "7"];
 
@@ -24,16 +29,27 @@ fn json_lines_have_every_key() {
     let bench = Bench::new();
     let run = bench.learn(&[&SMALL[..], &["--eval", "eval.npy", "--json"]].concat());
     let lines = events(&run);
-    let (last, epochs) = lines.split_last().unwrap();
-    assert_eq!(epochs.len(), 3);
-    for (nth, epoch) in epochs.iter().enumerate() {
+    let (last, rest) = lines.split_last().unwrap();
+    let of = |event: &str| rest.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let (epochs, evaluations) = (of("epoch"), of("evaluation"));
+    assert_eq!((epochs.len(), evaluations.len(), rest.len()), (3, 3, 6));
+    for evaluation in evaluations {
+        assert!(evaluation["eval_fvu"].is_f64() && evaluation["eval_fvu_within"].is_f64());
+    }
+    for (nth, epoch) in epochs.into_iter().enumerate() {
         assert_eq!(epoch["event"], "epoch");
         assert_eq!(epoch["epoch"], nth + 1);
         assert!(epoch["fvu"].is_f64() && epoch["seconds"].is_f64());
+        assert_eq!(epoch["fvu"], epoch["fvu_within"], "there is no limit");
     }
     assert_eq!(last["event"], "result");
     let keys = ["samples", "dim", "atoms", "sparsity"].map(|key| last[key].as_u64().unwrap());
     assert_eq!(keys, [program::ROWS as u64, program::DIM as u64, 24, 3]);
+    for key in ["norm_limit", "massive"] {
+        assert!(last[key].is_null(), "{key} of {last}");
+    }
+    assert_eq!((&last["fvu_within"], &last["within"]), (&last["fvu"], &last["samples"]));
+    assert_eq!(last["eval_fvu_within"], last["eval_fvu"]);
     for key in ["fvu", "explained_variance", "relative_error", "eval_fvu", "l0", "coherence"] {
         assert!(last[key].is_f64(), "{key} of {last}");
     }
@@ -43,7 +59,7 @@ fn json_lines_have_every_key() {
     assert!(last["dead_atoms"].is_u64());
     assert_eq!(last["stop"], "completed");
     assert!(last.as_object().unwrap().contains_key("peak_rss_bytes"));
-    assert_eq!(last.as_object().unwrap().len(), 19);
+    assert_eq!(last.as_object().unwrap().len(), 26);
 }
 
 #[test]
@@ -84,7 +100,8 @@ fn a_given_model_codes_and_learns_on() {
         assert_eq!(coded["eval_fvu"], last["eval_fvu"]);
         assert_eq!(coded["fvu"], last["fvu"]);
         assert_eq!(coded["seconds"]["update"], 0.0);
-        assert_eq!(names(&bench.path("coded")).len(), 4, "no plot of errors");
+        let means = usize::from(learned[0] == "--center");
+        assert_eq!(names(&bench.path("coded")).len(), 4 + means, "no plot of errors");
         let [one, other] = ["out", "coded"].map(|directory| {
             std::fs::read(bench.path(directory).join("dictionary.safetensors")).unwrap()
         });
@@ -128,12 +145,12 @@ fn help_and_version() {
     let help = bench.call(&["--help"]);
     assert!(help.status.success());
     let lines = program::lines(&help.stdout);
-    assert!(lines.len() <= 60 && lines.iter().all(|line| line.chars().count() <= 100));
+    assert!(lines.len() <= 64 && lines.iter().all(|line| line.chars().count() <= 100));
     let text = lines.join("\n");
     for option in
         "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
-         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes"
+         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");
@@ -172,8 +189,8 @@ fn wrong_arguments_are_one_line_and_exit_code_2() {
         (&["--time", "0s"], "--time"),
         (&["--checkpoint-every", "0"], "--checkpoint-every is 0"),
         (&["--clip-norm", "much"], "--clip-norm is \"much\""),
-        (&["--clip-norm", "-1", "--sparsity", "3"], "--clip-norm or --drop-norm is -1"),
-        (&["--held-out", "1.5"], "--held-out is a share of 1.5"),
+        (&["--clip-norm", "-1", "--sparsity", "3"], "--clip-norm is -1"),
+        (&["--held-out", "1.5"], "--held-out is 1.5, expected a share"),
         (&["--target-fvu", "-1", "--sparsity", "3"], "--target-fvu is -1"),
         (&["--start-at", "1", "--sparsity", "3"], "--start-at is 1"),
         (&["--steps", "0", "--sparsity", "3"], "--steps is 0"),
@@ -205,7 +222,7 @@ fn runs_end_resume_and_hold_out() {
     let [one, other] = ["whole", "run"]
         .map(|out| std::fs::read(bench.path(out).join("dictionary.safetensors")).unwrap());
     assert!(one == other);
-    let other_seed = [&saved[..], &["--resume", "--seed", "8"]].concat();
+    let other_seed = with(&saved, &["--resume", "--seed", "8"]);
     one_line(&bench.learn(&other_seed), 1, "`seed` was 7, now it is 8");
 }
 

@@ -5,6 +5,7 @@ mod encode;
 mod features;
 mod images;
 mod learn;
+mod options;
 mod sae;
 mod studies;
 mod truth;

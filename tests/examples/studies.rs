@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::programs::{error_of, run, stdout_of};
+use crate::programs::{error_of, run, stdout_of, with};
 use dbksvd::sae::{Sae, Tied};
 use dbksvd::source::{SampleSource, SliceSource, open};
 use dbksvd::{DbKsvd, Model, Sign};
@@ -52,10 +52,10 @@ fn a_small_grid_gives_a_table_and_a_picture() {
 
 #[test]
 fn what_cannot_be_is_said_in_a_line() {
-    assert!(error_of(&run("phase", &["--seeds", "1"])).contains("--seeds 1"));
-    assert!(error_of(&run("phase", &["--steps", "0"])).contains("--steps 0"));
-    assert!(error_of(&run("phase", &["--samples", "10,x"])).contains("--samples 10,x"));
-    assert!(error_of(&run("phase", &["--kind", "odd"])).contains("--kind odd"));
+    assert!(error_of(&run("phase", &["--seeds", "1"])).contains("--seeds is 1"));
+    assert!(error_of(&run("phase", &["--steps", "0"])).contains("--steps is 0"));
+    assert!(error_of(&run("phase", &["--samples", "10,x"])).contains("--samples is \"10,x\""));
+    assert!(error_of(&run("phase", &["--kind", "odd"])).contains("--kind is \"odd\""));
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
     let beyond = ["--dim", "4", "--sparsities", "5", "--samples", "60", "--out", out];
@@ -99,8 +99,7 @@ fn study(folder: &Path, others: &[&str]) -> std::process::Output {
     let small = "--held-out 100 --atoms 24 --sparsities 2,4 --epochs 4 --seeds 2 --small 6,12,2";
     let mut arguments: Vec<&str> = small.split(' ').collect();
     arguments.extend(["--data", data, "--groups", groups, "--tokens", tokens, "--out", out]);
-    arguments.extend(others);
-    run("study", &arguments)
+    run("study", &with(&arguments, others))
 }
 
 /// The cells of the first row that begins so, after a heading.
@@ -234,11 +233,11 @@ fn a_study_names_what_is_wrong() {
     let missing = missing.to_str().unwrap();
     let samples = folder.path().join("samples.npy");
     let wrong: [(&[&str], &str); 9] = [
-        (&["--seeds", "1"], "--seeds 1"),
-        (&["--held-out", "0"], "--held-out 0"),
+        (&["--seeds", "1"], "--seeds is 1"),
+        (&["--held-out", "0"], "--held-out is 0"),
         (&["--held-out", "600"], "has 600 rows"),
-        (&["--sparsities", "4,x"], "--sparsities 4,x"),
-        (&["--small", "6,12"], "--small 6,12"),
+        (&["--sparsities", "4,x"], "--sparsities is \"4,x\""),
+        (&["--small", "6,12"], "--small is 6,12"),
         (&["--data", missing], "missing"),
         (&["--saes", missing], "--saes"),
         (&["--out", samples.to_str().unwrap()], "samples.npy"),

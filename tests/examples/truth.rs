@@ -21,13 +21,13 @@ fn a_row_for_each_seed_and_one_for_their_mean() {
 #[test]
 fn what_would_be_ignored_is_refused() {
     for (arguments, named) in [
-        (vec!["--seeds", "0"], "--seeds 0: at least 1"),
-        (vec!["--features", "4k"], "--features 4k: 2k or 16k"),
+        (vec!["--seeds", "0"], "--seeds is 0, expected"),
+        (vec!["--features", "4k"], "--features is \"4k\", expected 2k or 16k"),
         (vec!["--center"], "--center goes with --data"),
         (vec!["--data", "x.npy", "--samples", "5"], "--samples is of the generator"),
         (vec!["--data", "x.npy", "--sweep"], "--sweep is of the generator"),
         (vec!["--data", "missing.npy"], "missing.npy"),
-        (vec!["--epochs", "many"], "--epochs many"),
+        (vec!["--epochs", "many"], "--epochs is \"many\""),
     ] {
         let message = error_of(&run("truth", &arguments));
         assert!(message.contains(named), "{arguments:?}: {message}");

@@ -1,6 +1,9 @@
 use dbksvd::codes::CsrParts;
 use dbksvd::error::FileError;
-use dbksvd::export::{read_dictionary_npy, write_codes_npz, write_dictionary_npy};
+use dbksvd::export::{
+    read_atoms_npy, read_dictionary_npy, write_codes_npz, write_dictionary_npy, write_mean_npy,
+    write_scale_npy,
+};
 use dbksvd::faer::Mat;
 use dbksvd::source::NpySource;
 use dbksvd::{Dictionary, Scalar, SparseCodes};
@@ -111,4 +114,60 @@ fn codes_are_compressed_rows() {
         assert_eq!((name.as_str(), found), (expected_name, &values[..]));
         assert!(header.contains(dtype) && header.contains(shape), "{header}");
     }
+}
+
+#[test]
+fn mean_and_scale_are_arrays() {
+    let scratch = Scratch::new();
+    let (mean, scale) = (scratch.path("mean.npy"), scratch.path("scale.npy"));
+    write_mean_npy(&mean, &[0.5_f32, -2.0, 3.25]).unwrap();
+    let bytes = std::fs::read(&mean).unwrap();
+    let (header, values) = split(&bytes);
+    assert!(header.contains("'<f4'") && header.contains("(3, )"), "{header}");
+    assert_eq!(values, f32_bytes(&[0.5, -2.0, 3.25]));
+    // A number of the scalar's type: in f64, products with arrays of f32 would be of f64.
+    write_scale_npy::<f32>(&scale, 7.5).unwrap();
+    let bytes = std::fs::read(&scale).unwrap();
+    let (header, values) = split(&bytes);
+    assert!(header.contains("'<f4'") && header.contains("()"), "{header}");
+    assert_eq!(values, f32_bytes(&[7.5]));
+    write_scale_npy::<f64>(&scale, 0.1).unwrap();
+    let bytes = std::fs::read(&scale).unwrap();
+    let (header, values) = split(&bytes);
+    assert!(header.contains("'<f8'") && header.contains("()"), "{header}");
+    assert_eq!(values, 0.1_f64.to_le_bytes());
+}
+
+#[test]
+fn norms_of_atoms_come_with_them() {
+    let scratch = Scratch::new();
+    let rows = [3.0, 4.0, 0.0, -7.0, 1.0 + f32::EPSILON, 0.0, 6e-30, 8e-30];
+    let bytes = npy(&npy_header("<f4", "(4, 2)"), &f32_bytes(&rows));
+    let path = scratch.file("d.npy", &bytes);
+    let (dictionary, norms) = read_atoms_npy::<f32>(&path).unwrap();
+    assert_eq!(dictionary, read_dictionary_npy(&path).unwrap());
+    assert_eq!(norms[..3], [5.0, 7.0, 1.0], "but for rounding, the third has norm 1");
+    assert!((norms[3] / 1e-29 - 1.0).abs() < 1e-6);
+
+    let parts = CsrParts {
+        indices: vec![0, 1, 2],
+        values: vec![10.0_f32, -7.0, 2.0],
+        offsets: vec![0, 2, 3],
+    };
+    let codes = SparseCodes::from_csr_parts(4, 2, &parts).unwrap();
+    let of_rows = codes.for_atoms_of_norms(&norms).unwrap();
+    assert_eq!(of_rows.to_csr_parts().values, [2.0, -1.0, 2.0]);
+    assert_eq!(of_rows.to_csr_parts().indices, parts.indices);
+}
+
+#[test]
+fn norms_that_no_atom_has_are_errors() {
+    let parts = CsrParts { indices: vec![1], values: vec![1e10_f32], offsets: vec![0, 1] };
+    let codes = SparseCodes::from_csr_parts(2, 1, &parts).unwrap();
+    let error = |norms: &[f64]| codes.for_atoms_of_norms(norms).unwrap_err().to_string();
+    assert!(error(&[1.0]).contains("`norms` has dimension 1, expected 2"));
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(error(&[wrong, 1.0]).contains("for atom 0"), "{wrong}");
+    }
+    assert!(error(&[1.0, 1e-35]).contains("finite coefficient"));
 }

@@ -76,6 +76,63 @@ fn a_missing_or_ambiguous_tensor_lists_the_names() {
 }
 
 #[test]
+fn leading_axes_are_one() {
+    let scratch = Scratch::new();
+    let singles = f32_bytes(&VALUES.map(|value| value as f32));
+    for (shape, rows) in [("[1,2,2]", 2), ("[2,1,2]", 2), ("[2,2,1,1]", 4)] {
+        let bytes = file(&one("F32", shape, 16), &singles);
+        let source = SafetensorsSource::open(scratch.file("a", &bytes), None).unwrap();
+        assert_eq!((source.len(), read(&source, 0..rows)), (rows, VALUES.to_vec()), "{shape}");
+        assert_eq!(format!("{:?}", source.shape()).replace(' ', ""), shape);
+    }
+}
+
+/// A mask beside activations is no candidate; two arrays of floating-point numbers are.
+#[test]
+fn the_only_array_of_floating_point_numbers_is_meant() {
+    let scratch = Scratch::new();
+    let acts = r#""acts":{"dtype":"F32","shape":[2,1,2],"data_offsets":[0,16]}"#;
+    let with = |dtype: &str, end: usize| {
+        let mask =
+            format!(r#""mask":{{"dtype":"{dtype}","shape":[2,1],"data_offsets":[16,{end}]}}"#);
+        file(&format!("{{{acts},{mask}}}"), &vec![0; end])
+    };
+    let path = scratch.file("a", &with("BOOL", 18));
+    assert_eq!(SafetensorsSource::open(path, None).unwrap().tensor(), "acts");
+    let error = open_error(&with("F32", 24), None);
+    assert!(matches!(&error, FileError::Tensor { .. }), "{error:?}");
+    assert!(error.to_string().contains("2 tensors may be the samples"), "{error}");
+}
+
+#[test]
+fn shapes_that_are_no_samples_are_in_the_message() {
+    let error = open_error(&file(&one("F32", "[2]", 8), &[0; 8]), None);
+    let message = error.to_string();
+    assert!(message.contains("x is [2]") && message.contains("(N, d)"), "{message}");
+}
+
+#[test]
+fn doubles_beyond_singles_are_errors() {
+    let scratch = Scratch::new();
+    let bytes = file(&one("F64", "[1,2]", 16), &f64_bytes(&[1.0, 1e39]));
+    let source = SafetensorsSource::open(scratch.file("a", &bytes), None).unwrap();
+    let error = source.read(0..1, &mut [0.0_f32; 2]).unwrap_err().to_string();
+    assert!(error.contains("row 0: coordinate 1 is 1e39: finite, but beyond f32"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_directories_are_named() {
+    let scratch = Scratch::new();
+    let pipe = scratch.path("pipe.safetensors");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = open(&pipe, None).unwrap_err();
+    assert!(matches!(error, FileError::NotAFile { kind: "a pipe", .. }), "{error:?}");
+    let error = open(scratch.path(""), None).unwrap_err();
+    assert!(matches!(error, FileError::NotAFile { kind: "a directory", .. }), "{error:?}");
+}
+
+#[test]
 fn other_ranks_and_element_types_are_errors() {
     let error = open_error(&several(true), Some("v"));
     assert!(matches!(error, FileError::Shape { found, .. } if found == [2]));
@@ -109,7 +166,10 @@ fn headers_that_make_no_sense_are_errors() {
         assert!(matches!(error, FileError::Format { .. }), "{error:?}");
     }
     let trailing = file(&one("F32", "[2,2]", 16), &[0; 17]);
-    assert!(matches!(open_error(&trailing, None), FileError::Format { .. }));
+    let error = open_error(&trailing, None);
+    assert!(matches!(error, FileError::Format { .. }));
+    let holds = format!("the file holds {}", trailing.len());
+    assert!(error.to_string().contains(&holds), "{error}");
     let long = u64::MAX.to_le_bytes();
     assert!(matches!(open_error(&long, None), FileError::Format { .. }));
     assert!(matches!(open_error(b"", None), FileError::Format { .. }));

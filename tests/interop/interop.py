@@ -50,6 +50,50 @@ SPARSIFY = [("sparsify", dict(k=5, num_latents=LATENTS)), ("sparsify_groupmax", 
                                                                                     expansion_factor=LATENTS // DIM))]
 
 
+# Configurations of SAELens before version 6, without d_in and d_sae, as its loaders still read them.
+EARLY_MODEL = dict(model_name="gpt2-small", hook_layer=7, hook_head_index=None, prepend_bos=True, context_size=128,
+                   dataset_path="Skylion007/openwebtext", dataset_trust_remote_code=True, neuronpedia_id=None,
+                   model_from_pretrained_kwargs={"center_writing_weights": True}, device="cpu", dtype="float32",
+                   finetuning_scaling_factor=False, apply_b_dec_to_input=True, normalize_activations="none")
+EARLY = [
+    # 0.1: the whole configuration of a training run, and a factor that is 1
+    ("early_run", "standard", {
+        "model_name": "gpt2-small", "hook_point": "blocks.0.hook_resid_pre", "hook_point_layer": 0,
+        "hook_point_head_index": None, "dataset_path": "Skylion007/openwebtext", "is_dataset_tokenized": False,
+        "context_size": 128, "use_cached_activations": False, "cached_activations_path": "activations",
+        "n_batches_in_buffer": 128, "total_training_tokens": 300000000, "store_batch_size": 32, "device": "mps",
+        "seed": 42, "dtype": "torch.float32", "b_dec_init_method": "geometric_median", "expansion_factor": 3,
+        "from_pretrained_path": None, "l1_coefficient": 8e-05, "lr": 0.0004, "lr_scheduler_name": None,
+        "lr_warm_up_steps": 5000, "train_batch_size": 4096, "use_ghost_grads": False, "feature_sampling_window": 1000,
+        "feature_sampling_method": None, "resample_batches": 1028, "feature_reinit_scale": 0.2,
+        "dead_feature_window": 5000, "dead_feature_estimation_method": "no_fire", "dead_feature_threshold": 1e-08,
+        "log_to_wandb": True, "wandb_project": "sae", "wandb_entity": None, "wandb_log_frequency": 100,
+        "n_checkpoints": 10, "checkpoint_path": "checkpoints", "tokens_per_buffer": 67108864, "run_name": "run"}),
+    # 3
+    ("early_standard", "standard", EARLY_MODEL | dict(
+        architecture="standard", hook_name="blocks.7.attn.hook_z", activation_fn_str="relu", activation_fn_kwargs={},
+        sae_lens_training_version="3.23.4", normalize_activations=False, dtype="torch.float32")),
+    ("early_gated", "gated", EARLY_MODEL | dict(
+        architecture="gated", hook_name="blocks.7.hook_resid_post", activation_fn="relu", apply_b_dec_to_input=False,
+        sae_lens_training_version="3.23.4")),
+    # 5
+    ("early_topk", "topk", EARLY_MODEL | dict(
+        architecture="standard", hook_name="blocks.7.hook_resid_post", activation_fn_str="topk", seqpos_slice=[None],
+        activation_fn_kwargs={"k": 5}, sae_lens_training_version="5.11.0")),
+    ("early_jumprelu", "jumprelu", EARLY_MODEL | dict(
+        architecture="jumprelu", hook_name="blocks.7.hook_resid_post", activation_fn_str="relu", l1_coefficient=1.0,
+        seqpos_slice=[None], activation_fn_kwargs={}, sae_lens_training_version="5.11.0", noise_scale=0.0)),
+]
+DEAD = [0, 3, 11, 12]  # decoder rows that are zero in the cases of that name
+# Seeds go by the place of a case: new ones come last.
+CASES = SAELENS + SPARSIFY + EARLY + [
+    ("standard_dead", "standard", {}, (0.5, 2.0)),
+    ("topk_dead", "topk", dict(k=5), (0.5, 2.0)),
+    ("rounded", "standard", dict(dtype="bfloat16"), (0.5, 2.0)),
+    ("sparsify_early", dict(k=5, num_latents=LATENTS)),
+]
+
+
 def randomise(parameters, norms, generator):
     """Weights, biases and thresholds of a size at which some latents fire and some do not."""
     for name, parameter in parameters.items():
@@ -69,14 +113,40 @@ def randomise(parameters, norms, generator):
 
 def saelens_case(directory, case, generator):
     """Saves a random SAE; returns its samples, latents and reconstructions as sae-lens loads it."""
-    _, architecture, options, norms = case
+    name, architecture, options, norms = case
     sae_class, config_class = get_sae_class(architecture)
     sae = sae_class(config_class(d_in=DIM, d_sae=LATENTS, **options))
     randomise(dict(sae.named_parameters()), norms, generator)
+    if name.endswith("_dead"):
+        sae.W_dec.data[DEAD] = 0
+    if name == "rounded":  # weights in a type that the configuration does not name
+        sae.double()
+        sae.W_enc.data += 1e-3 * torch.randn(sae.W_enc.shape, generator=generator)
     sae.save_model(directory)
     samples = 1.5 * torch.randn((SAMPLES, DIM), generator=generator) + sae.b_dec.detach().float()
     # Half precision is a way to store weights; both sides compute in single.
-    return samples, *saelens_codes(SAE.load_from_disk(directory, dtype="float32"), samples)
+    return samples, *saelens_codes(load(directory), samples)
+
+
+def early_case(directory, case, generator):
+    """As saelens_case, of a configuration that today's sae-lens reads and does not write."""
+    name, architecture, config = case
+    sae_class, config_class = get_sae_class(architecture)
+    sae = sae_class(config_class(d_in=DIM, d_sae=LATENTS, **({"k": 5} if architecture == "topk" else {})))
+    randomise(dict(sae.named_parameters()), (0.5, 2.0), generator)
+    tensors = {key: value.detach().numpy() for key, value in sae.state_dict().items()}
+    if name == "early_run":
+        tensors["scaling_factor"] = np.ones(LATENTS, np.float32)
+    directory.mkdir(parents=True)
+    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, directory / "sae_weights.safetensors")
+    (directory / "cfg.json").write_text(json.dumps({"d_in": DIM, "d_sae": LATENTS, **config}))
+    samples = 1.5 * torch.randn((SAMPLES, DIM), generator=generator) + sae.b_dec.detach()
+    return samples, *saelens_codes(load(directory), samples)
+
+
+def load(directory):
+    """The SAE in single precision, its weights rounded as the configuration says."""
+    return SAE.load_from_disk(directory).to(dtype=torch.float32)
 
 
 def saelens_codes(sae, samples):
@@ -90,6 +160,10 @@ def sparsify_case(directory, case, generator):
     coder = SparseCoder(DIM, SparseCoderConfig(**case[1]))
     randomise(dict(coder.named_parameters()), (0.5, 2.0), generator)
     coder.save_to_disk(directory)
+    if case[0] == "sparsify_early":  # of the time when latents could be signed
+        config = dict(expansion_factor=LATENTS // DIM, normalize_decoder=True, k=5, signed=False, d_in=DIM)
+        (directory / "cfg.json").write_text(json.dumps(config))
+        coder = SparseCoder.load_from_disk(directory)
     samples = 1.5 * torch.randn((SAMPLES, DIM), generator=generator) + coder.b_dec.detach()
     with torch.no_grad():
         values, indices, _ = coder.encode(samples)
@@ -100,10 +174,11 @@ def sparsify_case(directory, case, generator):
 
 def cases(directory):
     """Makes every SAE below `directory`: yields its name, whether it is sparsify's, and what its package computes."""
-    for number, case in enumerate(SAELENS + SPARSIFY):
+    makers = {2: sparsify_case, 3: early_case, 4: saelens_case}
+    for number, case in enumerate(CASES):
         generator = torch.Generator().manual_seed(100 + number)
-        make = saelens_case if len(case) == 4 else sparsify_case
-        yield case[0], len(case) == 2, *(a.numpy() for a in make(directory / case[0], case, generator))
+        made = makers[len(case)](directory / case[0], case, generator)
+        yield case[0], len(case) == 2, *(a.numpy() for a in made)
 
 
 def fixtures():
@@ -160,7 +235,7 @@ def imports(program, scratch):
         program.call("convert", directory, copy, *options)
         sae = compare_with_saelens(program, f"export of {name}", copy, samples)
         if not sparsify:
-            original = SAE.load_from_disk(directory, dtype="float32").state_dict()
+            original = load(directory).state_dict()
             assert original.keys() == sae.state_dict().keys(), name
             assert all(torch.equal(original[key], value) for key, value in sae.state_dict().items()), name
 

@@ -2,6 +2,8 @@
 
 mod growth;
 mod ksvdjl;
+mod large_samples;
+mod massive_coordinate;
 mod matryoshka;
 mod minibatches;
 mod properties;

@@ -190,9 +190,10 @@ mod of_reconstruction {
     }
 
     #[test]
-    fn constant_samples_have_fvu_zero_or_infinity() {
+    fn constant_samples_have_no_variance_to_explain() {
         let samples = Mat::from_fn(2, 3, |_, _| 0.1);
-        assert_eq!(fvu_of_nothing(samples.as_ref(), Some(&[0.1, 0.1])), 0.0);
+        // Reproduced exactly by a mean, without a single atom: no share of anything.
+        assert!(fvu_of_nothing(samples.as_ref(), Some(&[0.1, 0.1])).is_nan());
         assert_eq!(fvu_of_nothing(samples.as_ref(), None), f64::INFINITY);
     }
 

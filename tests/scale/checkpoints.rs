@@ -64,6 +64,10 @@ fn resumed_anywhere<T: Scalar>() {
     let whole = learner.run(&data).finish().unwrap();
     assert_eq!((whole.report.stop, whole.report.steps), (StopReason::Completed, 36));
     assert!(whole.best.is_some());
+    // Figures within the limit are not those of all.
+    for epoch in &whole.report.epochs {
+        assert!(epoch.within < epoch.samples && epoch.fvu_within != epoch.fvu, "{epoch:?}");
+    }
     // Within an epoch, at its end, at an evaluation, before and after the memory sets in.
     for last in [1, 5, 8, 9, 17, 20, 31, 35] {
         let directory = TempDir::new().unwrap();
@@ -226,6 +230,16 @@ fn a_spoilt_file_is_refused() {
         fs::write(&path, &content[..cut]).unwrap();
         let result = learner::<f32>().run(&data).checkpoints(checkpoints.clone()).finish();
         assert!(matches!(result, Err(Error::File(_))), "{cut}: {result:?}");
+    }
+    // A bit that changed anywhere in the numbers: a count, a sum, an atom.
+    let header = 8 + u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
+    for at in (header..content.len()).step_by(97).chain([content.len() - 1]) {
+        let mut spoilt = content.clone();
+        spoilt[at] ^= 0x40;
+        fs::write(&path, &spoilt).unwrap();
+        let result = learner::<f32>().run(&data).checkpoints(checkpoints.clone()).finish();
+        let Err(Error::File(error)) = result else { panic!("byte {at}: {result:?}") };
+        assert!(error.to_string().contains("has changed"), "{error}");
     }
     let foreign = dbksvd::Model::<f32>::new(
         dbksvd::Dictionary::new(Mat::identity(16, 16)).unwrap(),

@@ -3,12 +3,16 @@
 use std::fs;
 use std::ops::Range;
 
-use dbksvd::Error;
+use dbksvd::backend::Faer;
+use dbksvd::coder::BatchOmp;
 use dbksvd::error::{FileError, SourceError};
 use dbksvd::faer::Mat;
 use dbksvd::source::{
-    FileSource, HeldOut, SampleSource, Shards, Subset, check_read, open_shards, split,
+    FileSource, HeldOut, SampleSource, Shards, Subset, check_read, check_rounding, open_shards,
+    split,
 };
+use dbksvd::synthetic::Planted;
+use dbksvd::{DbKsvd, Error, Model, Scalar, Sign};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -163,6 +167,105 @@ fn directories_and_patterns_in_natural_order() {
     let two = open_shards([path("part1.npy"), path("part0.npy")], None).unwrap();
     assert_eq!(read(&two, 0..4), [3.0, 3.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
     assert_eq!(two.locate(2).unwrap(), (1, 1));
+}
+
+/// Some systems leave a hidden file beside each file, of the same extension.
+#[test]
+fn hidden_files_are_passed_over_unless_they_are_named() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    write_npy(&path("a.npy"), 0..3);
+    write_npy(&path(".hidden.npy"), 3..5);
+    fs::write(path("._a.npy"), "not an array").unwrap();
+    fs::create_dir(path(".deeper")).unwrap();
+    fs::write(path(".deeper/b.npy"), "not an array").unwrap();
+    for name in [".", "*", "*.npy", "**/*.npy", "?.npy", "[a.]*.npy"] {
+        let shards = open_shards([path(name)], None).unwrap();
+        assert_eq!((shards.shards().len(), shards.samples()), (1, 3), "{name}");
+    }
+    for name in [".hidden.npy", ".hid*.npy"] {
+        assert_eq!(open_shards([path(name)], None).unwrap().samples(), 2, "{name}");
+    }
+    fs::remove_file(path("a.npy")).unwrap();
+    let error = open_shards([directory.path()], None).unwrap_err();
+    assert!(matches!(error, Error::File(FileError::NoFiles { .. })), "{error:?}");
+}
+
+/// What has the name of a shard and cannot be read is not passed over: it may have been meant.
+#[test]
+#[cfg(unix)]
+fn pipes_and_broken_links_among_shards_are_errors() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    write_npy(&path("a.npy"), 0..3);
+    std::os::unix::fs::symlink(path("nowhere"), path("b.npy")).unwrap();
+    let error = open_shards([directory.path()], None).unwrap_err();
+    assert!(matches!(&error, Error::File(FileError::Io { path, .. }) if path.ends_with("b.npy")));
+    fs::remove_file(path("b.npy")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path("b.npy")).status().unwrap().success());
+    for name in ["", "*.npy", "b.npy"] {
+        let error = open_shards([path(name)], None).unwrap_err();
+        let is_pipe = matches!(&error, Error::File(FileError::NotAFile { kind: "a pipe", .. }));
+        assert!(is_pipe, "{name}: {error:?}");
+    }
+}
+
+/// Planted samples as f64, each coordinate moved by `offset` and scaled, in a file of two shards.
+fn doubles(directory: &std::path::Path, scale: f64, offset: f64) -> Shards<FileSource> {
+    let data = Planted::new(16, 24, 3, 2000).noise(0.01).seed(1).generate::<f64>().unwrap().samples;
+    for (shard, name) in ["a.npy", "b.npy"].into_iter().enumerate() {
+        let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 16), }\n";
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        for i in 0..1000 {
+            let sample = data.col_as_slice(1000 * shard + i);
+            bytes.extend(sample.iter().flat_map(|x| (scale * x + offset).to_le_bytes()));
+        }
+        fs::write(directory.join(name), bytes).unwrap();
+    }
+    open_shards([directory], None).unwrap()
+}
+
+fn fvu_of<T: Scalar>(source: &Shards<FileSource>) -> Result<f64, Error> {
+    let backend = Faer::<T>::default();
+    let builder = DbKsvd::builder_on(backend, 24, 3).epochs(6).center(true).seed(3);
+    let (_, report) = builder.build()?.fit(source)?;
+    Ok(report.epochs[5].fvu)
+}
+
+/// Doubles that differ by less than singles of their size can tell are refused in f32, and are what
+/// they are in f64.
+#[test]
+fn doubles_that_singles_cannot_tell_apart_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let plain = fvu_of::<f64>(&doubles(directory.path(), 1.0, 0.0)).unwrap();
+    assert!(plain < 0.2, "{plain}");
+    for (scale, offset) in [(1.0, 1e9), (1.0, -1e8), (1e-3, 1e6), (1e-60, 0.0), (1e-40, 1e-32)] {
+        let source = doubles(directory.path(), scale, offset);
+        let fvu = fvu_of::<f64>(&source).unwrap();
+        assert!((fvu - plain).abs() < 1e-2 * plain, "{scale}, {offset}: {fvu}, not {plain}");
+        match fvu_of::<f32>(&source).unwrap_err() {
+            Error::Rounding { sample, coordinate, share, .. } => {
+                assert!(sample < 2000 && coordinate < 16 && share > 1e-3);
+            }
+            Error::Source(SourceError::File(FileError::Narrowing { row, .. })) => {
+                assert!(offset == 0.0 && row < 1000);
+            }
+            other => panic!("{scale}, {offset}: {other:?}"),
+        }
+        let model = Planted::new(16, 24, 3, 1).generate::<f32>().unwrap().dictionary;
+        let model = Model::new(model, None, 3, Sign::Signed).unwrap();
+        let encoded = model.encoder(BatchOmp::new()).unwrap().encode_source(&source);
+        assert!(matches!(encoded, Err(Error::Rounding { .. } | Error::Source(_))), "{encoded:?}");
+        assert!(check_rounding::<f64>(&source).is_ok());
+        // A part of the data is asked as the whole is.
+        let part = Subset::new::<f32>(&source, vec![5..60, 900..1400]).unwrap();
+        assert!(check_rounding::<f32>(&part).is_err());
+    }
+    // An offset that singles can bear: another course of learning, but no worse an end.
+    let near = fvu_of::<f32>(&doubles(directory.path(), 1.0, 1e4)).unwrap();
+    assert!((near - plain).abs() < 0.3 * plain, "{near}, not {plain}");
 }
 
 #[test]

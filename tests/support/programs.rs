@@ -28,6 +28,22 @@ fn program(example: &str) -> PathBuf {
     program
 }
 
+/// The options of `base` but for those that `others` give as well, and then these.
+pub fn with<'a>(base: &[&'a str], others: &[&'a str]) -> Vec<&'a str> {
+    let mut all = Vec::new();
+    let mut is_kept = true;
+    for argument in base {
+        if argument.starts_with("--") {
+            is_kept = !others.contains(argument);
+        }
+        if is_kept {
+            all.push(*argument);
+        }
+    }
+    all.extend(others);
+    all
+}
+
 /// The one line that a failing example writes.
 #[track_caller]
 pub fn error_of(output: &Output) -> String {

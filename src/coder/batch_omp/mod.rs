@@ -59,7 +59,7 @@ use super::idle::Idle;
 use super::pursuit::{PursuitRule, Selection, Tolerance};
 use super::{GRAM_LIMIT, Omp, OmpState, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::backend::{HostBackend, check_room};
 use crate::codes::CodesBlock;
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
@@ -181,6 +181,12 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = Gram::new(shape, self.gram_limit)?;
+        if matches!(gram, Gram::Absent(_)) {
+            // Without the Gram matrix, m may be of any size, and every thread that codes takes the
+            // correlations of a block.
+            let blocks = rayon::current_num_threads().saturating_mul(BLOCK);
+            check_room::<B::Scalar>(shape.atoms, blocks)?;
+        }
         let rounds = matches!(gram, Gram::Quantised(_)) && product::pays(shape.dim);
         let rounded = if rounds { Some(RoundedAtoms::new(shape.dim, shape.atoms)?) } else { None };
         Ok(BatchOmpState { shape: *shape, gram, rounded, idle: Idle::default() })

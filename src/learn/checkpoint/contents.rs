@@ -11,17 +11,20 @@ use crate::coder::SparseCoder;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::learn::builder::Builder;
-use crate::learn::course::{Course, Position, Tally};
+use crate::learn::course::{Course, Leader, Position, Tally};
 use crate::learn::report::{EpochReport, Evaluation};
 use crate::learn::session::Trainer;
+use crate::moments::{Figures, Moments};
 use crate::preprocessing::Preprocessing;
+use crate::samples::Tamed;
 use crate::source::safetensors_header::Header;
-use crate::tensors::{Numbers, TensorFile, read_f64s, read_scalars, read_u64s};
+use crate::spectrum::{Massive, Spectrum};
+use crate::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
 use crate::updater::{DictionaryUpdater, Kept, KeptArray};
 use crate::{Scalar, updater};
 
 const FORMAT: &str = "dbksvd-checkpoint";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const UPDATER: &str = "updater.";
 
 /// Writes the state, whole or not at all.
@@ -42,6 +45,7 @@ where
     let preprocessing = trainer.preprocessing();
     let numbers = course_numbers(trainer, course);
     let tallies = [tally_numbers(&course.tally), tally_numbers(&course.watched)];
+    let spectra = [&course.tally, &course.watched].map(|tally| tally.spectrum.to_numbers());
     let epochs: Vec<f64> = course.epochs.iter().flat_map(epoch_numbers).collect();
     let evaluations: Vec<f64> = course.evaluations.iter().flat_map(evaluation_numbers).collect();
 
@@ -52,17 +56,21 @@ where
         file.text(&format!("run.{name}"), text);
     }
     file.tensor("dictionary", Numbers::Columns(dictionary.as_ref()));
-    if let Some((best, ..)) = &course.best {
-        file.tensor("best.dictionary", Numbers::Columns(best.as_mat()));
+    if let Some(best) = &course.best {
+        file.tensor("best.dictionary", Numbers::Columns(best.dictionary.as_mat()));
     }
     if let Some(mean) = preprocessing.mean() {
         file.tensor("mean", Numbers::Scalars(mean));
     }
     file.tensor("course", Numbers::F64(&numbers));
     file.tensor("tally", Numbers::F64(&tallies[0]));
-    file.tensor("tally.mean", Numbers::F64(&course.tally.moments.mean));
+    file.tensor("tally.mean", Numbers::F64(&course.tally.figures.all.mean));
+    file.tensor("tally.within.mean", Numbers::F64(&course.tally.figures.within.mean));
+    file.tensor("tally.spectrum", Numbers::F64(&spectra[0]));
     file.tensor("watched", Numbers::F64(&tallies[1]));
-    file.tensor("watched.mean", Numbers::F64(&course.watched.moments.mean));
+    file.tensor("watched.mean", Numbers::F64(&course.watched.figures.all.mean));
+    file.tensor("watched.within.mean", Numbers::F64(&course.watched.figures.within.mean));
+    file.tensor("watched.spectrum", Numbers::F64(&spectra[1]));
     file.tensor("epochs", Numbers::F64(&epochs));
     file.tensor("evaluations", Numbers::F64(&evaluations));
     for (name, array) in kept.iter() {
@@ -78,6 +86,7 @@ where
         };
         file.tensor(format!("{UPDATER}{tag}{name}"), numbers);
     }
+    file.seal().map_err(|source| FileError::Io { path: path.to_owned(), source })?;
     Ok(file.write(path)?)
 }
 
@@ -100,14 +109,23 @@ where
     };
     for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
         if texts.get(key) != Some(&expected) {
-            let found = texts.get(key);
-            return Err(invalid(format!("`{key}` is {found:?}, expected {expected:?}")));
+            let found = texts.get(key).unwrap_or(&"not stated");
+            return Err(invalid(format!(
+                "`{key}` is {found}, expected {expected}: a run goes on from checkpoints of its own \
+                 version of this crate alone"
+            )));
         }
     }
     identity
         .check(path, |name| texts.get(format!("run.{name}").as_str()).map(ToString::to_string))?;
+    // A state that no run was in, of bits that changed on the disk, would be gone on from in silence.
+    if !has_seal(&header)? {
+        let advice =
+            "the content has changed since it was written; go on from an earlier checkpoint";
+        return Err(invalid(advice.to_owned()));
+    }
 
-    let dim = course.tally.moments.mean.len();
+    let dim = course.tally.dim();
     let names = header.names();
     let has = |name: &str| names.iter().any(|other| other == name);
     let f64s = |name: &str, len: usize| -> Result<Vec<f64>, Error> {
@@ -136,7 +154,7 @@ where
     let numbers: [f64; COURSE] =
         *numbers.first_chunk().ok_or_else(|| invalid("`course` is too short".to_owned()))?;
     let [epoch, step, steps, elapsed, encode, update, scale, limit, rest @ ..] = numbers;
-    let [best_step, best_fvu, progress, noise] = rest;
+    let [best_step, best_fvu, best_within, progress, noise] = rest;
     let broken = |error: Error| invalid(error.to_string());
     let mean = if has("mean") { Some(read_scalars(&header, "mean")?) } else { None };
     let preprocessing = Preprocessing::none().with_mean(mean).map_err(broken)?;
@@ -155,12 +173,23 @@ where
     course.position = Position { epoch: epoch as usize, step: step as usize };
     course.resumed_from = Some(steps as u64);
     course.earlier = elapsed;
-    course.tally = tally(&f64s("tally", TALLY)?, f64s("tally.mean", dim)?);
-    course.watched = tally(&f64s("watched", TALLY)?, f64s("watched.mean", dim)?);
+    let tally = |name: &str| -> Result<Tally, Error> {
+        let part = |part: &str| format!("{name}.{part}");
+        let means = [f64s(&part("mean"), dim)?, f64s(&part("within.mean"), dim)?];
+        let spectrum = read_f64s(&header, &part("spectrum"))?;
+        Ok(tally(&f64s(name, TALLY)?, means, &spectrum))
+    };
+    course.tally = tally("tally")?;
+    course.watched = tally("watched")?;
     course.epochs = rows(&read_f64s(&header, "epochs")?, epoch_report);
     course.evaluations = rows(&read_f64s(&header, "evaluations")?, evaluation);
     if has("best.dictionary") {
-        course.best = Some((dictionary("best.dictionary")?, best_step as u64, best_fvu));
+        course.best = Some(Leader {
+            dictionary: dictionary("best.dictionary")?,
+            step: best_step as u64,
+            fvu: best_fvu,
+            fvu_within: best_within,
+        });
     }
     Ok(trainer)
 }
@@ -181,7 +210,7 @@ fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<Kept<T>, FileErr
 }
 
 /// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
-const COURSE: usize = 12;
+const COURSE: usize = 13;
 
 fn course_numbers<B, C, U>(trainer: &Trainer<B, C, U>, course: &Course<B::Scalar>) -> [f64; COURSE]
 where
@@ -200,86 +229,111 @@ where
         trainer.seconds.update,
         preprocessing.scale(),
         preprocessing.norm_limit().unwrap_or(f64::NAN),
-        best.map_or(0.0, |&(_, step, _)| step as f64),
-        best.map_or(f64::NAN, |&(_, _, fvu)| fvu),
+        best.map_or(0.0, |best| best.step as f64),
+        best.map_or(f64::NAN, |best| best.fvu),
+        best.map_or(f64::NAN, |best| best.fvu_within),
         trainer.progress,
         trainer.noise,
     ]
 }
 
 /// Numbers in `tally` and `watched`.
-const TALLY: usize = 10;
+const TALLY: usize = 16;
 
 fn tally_numbers(tally: &Tally) -> [f64; TALLY] {
-    let Tally { moments, nonzeros, replaced, merged, undone, clipped, dropped } = tally;
-    let counts = [*nonzeros, *replaced, *merged, *undone, *clipped, *dropped].map(|n| n as f64);
+    let Tally { figures, spectrum: _, nonzeros, replaced, merged, undone, tamed } = tally;
+    let Tamed { read, zeros, clipped, dropped } = tamed;
+    let counts = [nonzeros, replaced, merged, undone, read, zeros, clipped, dropped];
     let mut numbers = [0.0; TALLY];
-    numbers[..4].copy_from_slice(&[
-        moments.samples as f64,
-        moments.scatter,
-        moments.energy,
-        moments.error,
-    ]);
-    numbers[4..].copy_from_slice(&counts);
+    numbers[..4].copy_from_slice(&moments_numbers(&figures.all));
+    numbers[4..8].copy_from_slice(&moments_numbers(&figures.within));
+    numbers[8..].copy_from_slice(&counts.map(|&count| count as f64));
     numbers
 }
 
-fn tally(numbers: &[f64], mean: Vec<f64>) -> Tally {
-    let mut tally = Tally::new(mean.len());
-    tally.moments.mean = mean;
-    tally.moments.samples = numbers[0] as usize;
-    (tally.moments.scatter, tally.moments.energy) = (numbers[1], numbers[2]);
-    tally.moments.error = numbers[3];
+fn moments_numbers(moments: &Moments) -> [f64; 4] {
+    [moments.samples as f64, moments.scatter, moments.energy, moments.error]
+}
+
+fn tally(numbers: &[f64], means: [Vec<f64>; 2], spectrum: &[f64]) -> Tally {
+    let moments = |first: usize, mean| Moments {
+        samples: numbers[first] as usize,
+        mean,
+        scatter: numbers[first + 1],
+        energy: numbers[first + 2],
+        error: numbers[first + 3],
+    };
+    let [mean, mean_within] = means;
     let count = |i: usize| numbers[i] as usize;
-    (tally.nonzeros, tally.replaced, tally.merged) = (count(4), count(5), count(6));
-    (tally.undone, tally.clipped, tally.dropped) = (count(7), count(8), count(9));
-    tally
+    Tally {
+        figures: Figures { all: moments(0, mean), within: moments(4, mean_within) },
+        spectrum: Spectrum::from_numbers(spectrum),
+        nonzeros: count(8),
+        replaced: count(9),
+        merged: count(10),
+        undone: count(11),
+        tamed: Tamed { read: count(12), zeros: count(13), clipped: count(14), dropped: count(15) },
+    }
 }
 
 fn rows<const N: usize, R>(numbers: &[f64], report: impl Fn(&[f64; N]) -> R) -> Vec<R> {
     numbers.as_chunks().0.iter().map(report).collect()
 }
 
-fn epoch_numbers(report: &EpochReport) -> [f64; 11] {
-    let EpochReport { epoch, samples, fvu, relative_error, l0, elapsed, .. } = *report;
-    let EpochReport { replaced, merged, undone, clipped, dropped, .. } = *report;
-    let [replaced, merged, undone] = [replaced, merged, undone].map(|n| n as f64);
-    let [epoch, samples, clipped, dropped] = [epoch, samples, clipped, dropped].map(|n| n as f64);
-    [epoch, samples, fvu, relative_error, l0, replaced, merged, undone, clipped, dropped, elapsed]
+fn epoch_numbers(report: &EpochReport) -> [f64; 16] {
+    let EpochReport { fvu, fvu_within, relative_error, l0, elapsed, massive, .. } = *report;
+    let EpochReport { epoch, samples, within, replaced, merged, undone, .. } = *report;
+    let EpochReport { clipped, dropped, zeros, .. } = *report;
+    let few = massive.map_or(0, |massive| massive.samples);
+    let share = massive.map_or(0.0, |massive| massive.share);
+    let counts = [epoch, samples, within, replaced, merged, undone, clipped, dropped, zeros, few];
+    let mut numbers = [0.0; 16];
+    numbers[..10].copy_from_slice(&counts.map(|count| count as f64));
+    numbers[10..].copy_from_slice(&[fvu, fvu_within, relative_error, l0, share, elapsed]);
+    numbers
 }
 
-fn epoch_report(numbers: &[f64; 11]) -> EpochReport {
-    let [epoch, samples, fvu, relative_error, l0, rest @ ..] = *numbers;
-    let [replaced, merged, undone, clipped, dropped, elapsed] = rest;
+fn epoch_report(numbers: &[f64; 16]) -> EpochReport {
+    let [.., fvu, fvu_within, relative_error, l0, share, elapsed] = *numbers;
+    let count = |i: usize| numbers[i] as usize;
     EpochReport {
-        epoch: epoch as usize,
-        samples: samples as usize,
+        epoch: count(0),
+        samples: count(1),
+        within: count(2),
+        replaced: count(3),
+        merged: count(4),
+        undone: count(5),
+        clipped: count(6),
+        dropped: count(7),
+        zeros: count(8),
+        massive: (count(9) > 0).then(|| Massive::new(count(9), share)),
         fvu,
+        fvu_within,
         relative_error,
         l0,
-        replaced: replaced as usize,
-        merged: merged as usize,
-        undone: undone as usize,
-        clipped: clipped as usize,
-        dropped: dropped as usize,
         elapsed,
     }
 }
 
-fn evaluation_numbers(evaluation: &Evaluation) -> [f64; 7] {
-    let Evaluation { step, epoch, held_out, samples, fvu, l0, elapsed } = *evaluation;
+fn evaluation_numbers(evaluation: &Evaluation) -> [f64; 9] {
+    let Evaluation { step, epoch, held_out, samples, fvu, within, fvu_within, l0, elapsed } =
+        *evaluation;
     let held_out = f64::from(u8::from(held_out));
-    [step as f64, epoch as f64, held_out, samples as f64, fvu, l0, elapsed]
+    let (step, epoch) = (step as f64, epoch as f64);
+    let (samples, within) = (samples as f64, within as f64);
+    [step, epoch, held_out, samples, fvu, within, fvu_within, l0, elapsed]
 }
 
-fn evaluation(numbers: &[f64; 7]) -> Evaluation {
-    let [step, epoch, held_out, samples, fvu, l0, elapsed] = *numbers;
+fn evaluation(numbers: &[f64; 9]) -> Evaluation {
+    let [step, epoch, held_out, samples, fvu, within, fvu_within, l0, elapsed] = *numbers;
     Evaluation {
         step: step as u64,
         epoch: epoch as usize,
         held_out: held_out != 0.0,
         samples: samples as usize,
         fvu,
+        within: within as usize,
+        fvu_within,
         l0,
         elapsed,
     }

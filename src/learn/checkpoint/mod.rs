@@ -69,7 +69,7 @@ pub enum OnFailure {
 /// # Format
 /// A safetensors file. `dictionary` (m, d) and, where there is one, `best.dictionary`; `mean` (d);
 /// `updater.*`, what the updater keeps; `course`, `tally.*`, `watched.*`, `epochs`, `evaluations`: the
-/// numbers of the run so far, in F64. `__metadata__` holds `format` (`dbksvd-checkpoint`), `version`,
+/// numbers of the run so far, in F64, sums over rows within the norm limit among them. `__metadata__` holds `format` (`dbksvd-checkpoint`), `version`,
 /// and for every parameter of the run and property of the data a text `run.NAME`: a run resumes only
 /// if all are what they were. Not among them are the stop rules `time_budget`, `target_fvu` and
 /// `plateau`, which may change.

@@ -28,6 +28,7 @@ pub(super) struct Directions<'a, T: Scalar> {
     pub(super) codes: &'a SparseCodes<T>,
     pub(super) index: &'a AtomIndex,
     pub(super) weights: &'a [f64],
+    pub(super) claims: &'a [f64],
     pub(super) pair: LeadingPair,
     pub(super) sign: Sign,
 }
@@ -52,7 +53,8 @@ impl<T: Scalar> Directions<'_, T> {
                 codes: self.codes,
                 uses: self.index.uses(j),
                 direction: column(self.dictionary, j),
-                weight: T::narrow(self.weights[j]),
+                // An atom that large samples need waits for them where it is.
+                weight: T::narrow(self.weights[j].max(self.claims[j])),
                 sign: self.sign,
             };
             atom.improve(self.pair, fresh, spare);

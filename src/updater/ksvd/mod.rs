@@ -45,7 +45,7 @@ use rayon::prelude::*;
 use super::renewal::{Census, Renewed};
 use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin, project};
 use crate::Scalar;
-use crate::backend::{HostBackend, column_mut};
+use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
@@ -108,7 +108,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             residual: backend.zeros(shape.dim, 0)?,
             index: AtomIndex::default(),
             scratch: Scratch {
-                fresh: Mat::zeros(shape.dim, shape.atoms),
+                fresh: zeros(shape.dim, shape.atoms)?,
                 places: vec![0; shape.atoms],
                 spare: Mat::zeros(shape.dim, 0),
                 products: vec![Products::default(); self.atom_batch.min(shape.atoms)],
@@ -133,13 +133,30 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         let parts = self.parts(codes);
         let work = (&mut state.residual, &mut state.index);
         let mut report = begin(backend, work, y, dictionary, codes, parts);
+        let mut error = report.error_before;
+        let renewed = Renewed {
+            samples: backend.view(y),
+            residual: backend.view_mut(&mut state.residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index: &state.index,
+            sign: state.shape.sign,
+        };
+        let seated = state.census.begin(self.renewal.as_ref(), step.progress, renewed);
+        if !seated.atoms.is_empty() {
+            state.index.rebuild_in_parts(codes, parts);
+            error = backend.squared_norm(&state.residual);
+        }
+        for &atom in &seated.atoms {
+            state.weights[atom as usize] = 0.0;
+        }
 
         // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
         let rounding = 64.0 * B::Scalar::EPSILON;
         let mut sweep = Sweep {
             config: self,
-            error: report.error_before,
+            error,
             floor: rounding * rounding * backend.squared_norm(y),
             sign: state.shape.sign,
             residual: backend.view_mut(&mut state.residual),
@@ -148,6 +165,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             index: &state.index,
             scratch: &mut state.scratch,
             weights: &mut state.weights,
+            claims: state.census.claims(),
         };
         // Batches that were too large a minibatch ago may no longer be.
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
@@ -192,7 +210,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
         }
-        (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
+        (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = backend.squared_norm(&state.residual);
         Ok(report)
     }
@@ -200,7 +218,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
         let mut kept = Kept::new();
         kept.insert("weights", KeptArray::F64(state.weights.clone()));
-        kept.insert("uses", KeptArray::U64(state.census.uses().to_vec()));
+        state.census.keep(&mut kept);
         let scalars = vec![state.batch as u64, u64::from(state.is_fresh)];
         kept.insert("batch and freshness", KeptArray::U64(scalars));
         Ok(kept)
@@ -209,7 +227,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
         let atoms = state.shape.atoms;
         state.weights.copy_from_slice(kept.f64s("weights", atoms)?);
-        state.census = Census::of(kept.u64s("uses", atoms)?);
+        state.census.restore(kept)?;
         let scalars = kept.u64s("batch and freshness", 2)?;
         state.batch = (scalars[0] as usize).clamp(1, self.atom_batch.min(atoms));
         state.is_fresh = scalars[1] != 0;
@@ -253,6 +271,8 @@ pub struct Sweep<'a, T: Scalar> {
     index: &'a AtomIndex,
     scratch: &'a mut Scratch<T>,
     weights: &'a mut [f64],
+    /// What large samples of other minibatches would lose without each atom.
+    claims: &'a [f64],
 }
 
 impl<T: Scalar> Sweep<'_, T> {
@@ -285,6 +305,7 @@ impl<T: Scalar> Sweep<'_, T> {
             codes: self.codes,
             index: self.index,
             weights: self.weights,
+            claims: self.claims,
             pair: self.config.pair,
             sign: self.sign,
         };

@@ -104,6 +104,21 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
     ) -> Result<UpdateReport, BackendError> {
         let OnlineState { shape, past, residual, index, descent } = state;
         let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
+        let renewed = Renewed {
+            samples: backend.view(y),
+            residual: backend.view_mut(residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index,
+            sign: shape.sign,
+        };
+        let seated = past.census.begin(self.renewal.as_ref(), step.progress, renewed);
+        if !seated.atoms.is_empty() {
+            index.rebuild(codes);
+        }
+        for (&atom, former) in seated.atoms.iter().zip(&seated.former) {
+            past.forget(atom as usize, former);
+        }
 
         past.minibatches += 1;
         let retention = self.forgetting.retention_at(past.minibatches);
@@ -132,7 +147,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
         }
-        (report.replaced, report.merged) = (outcome.replaced, outcome.merged);
+        (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = backend.squared_norm(residual);
         Ok(report)
     }
@@ -143,7 +158,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         kept.insert("minibatches", KeptArray::U64(vec![*minibatches]));
         kept.insert_matrix("code products", codes.as_ref());
         kept.insert_matrix("sample products", samples.as_ref());
-        kept.insert("uses", KeptArray::U64(census.uses().to_vec()));
+        census.keep(&mut kept);
         Ok(kept)
     }
 
@@ -152,8 +167,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         past.minibatches = kept.u64s("minibatches", 1)?[0];
         kept.restore_matrix("code products", past.codes.as_mut())?;
         kept.restore_matrix("sample products", past.samples.as_mut())?;
-        past.census = Census::of(kept.u64s("uses", state.shape.atoms)?);
-        Ok(())
+        past.census.restore(kept)
     }
 
     fn description(&self) -> String {

@@ -1,7 +1,11 @@
 //! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
 //! badly represented.
 
+mod census;
 mod duplicates;
+mod large;
+
+pub(super) use census::Census;
 
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
@@ -18,13 +22,32 @@ use duplicates::{coherent_pairs, likeness};
 ///
 /// Uses are counted over windows in which atoms are used [`window`](Self::window) times on average,
 /// however many minibatches that takes, so small minibatches do not condemn rare atoms.
+///
+/// # Rare, large samples
+/// A sample with a hundred times the usual norm outweighs thousands of others, but most minibatches do not
+/// hold it, so that uses alone would say that its atom is dead. What counts for such samples is what
+/// would be lost. With k the budget, a *typical* atom is one that explains, over a window, what the median
+/// atom does, and a use or an error is *large* if it is ten times what k typical atoms explain together in
+/// a window of [`window`](Self::window) uses: that of a sample of some fourteen times the usual norm.
+///
+/// - A sample of which the coder left a large error gets, before atoms are updated, the atom that explains
+///   least. Otherwise the update would tear all atoms of its code towards it.
+/// - A rarely used atom that a large sample uses has a claim: by how much the error would rise if the other
+///   atoms had to explain that sample. The claim falls with each window without such a sample by what a
+///   typical atom explains, and the atom stays as long as it is above that: if it explains, by the
+///   window, as much as a typical atom. It ends when the other atoms have learned to explain the sample.
+/// - While it waits, [`KSvd`](super::KSvd) and [`Mod`](super::Mod) hold an atom where it is: a claim counts
+///   like the energy of earlier uses. [`Online`](super::Online) has its statistics.
+///
+/// Nothing of this happens, and learning has the same bits, where no sample is that large.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Renewal {
-    /// An atom used less than this share of the mean over a window, or not at all, is dead; at
-    /// least 0 and below 1.
+    /// An atom used less than this share of the mean over a window, or not at all, is dead, unless
+    /// [large samples](Renewal#rare-large-samples) need it; at least 0 and below 1.
     pub min_usage: f64,
     /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged into the
-    /// other; above 0, at most 1 (1 merges none).
+    /// other, or, if large samples need either, the one that explains less; above 0, at most 1 (1
+    /// merges none).
     pub max_coherence: f64,
     /// Mean uses of an atom that make a window; positive.
     pub window: f64,
@@ -58,69 +81,6 @@ impl Renewal {
     }
 }
 
-/// How often each atom was used since the last renewal.
-#[derive(Debug)]
-pub(super) struct Census {
-    uses: Vec<u64>,
-    total: u64,
-}
-
-impl Census {
-    pub(super) fn new(atoms: usize) -> Self {
-        Self { uses: vec![0; atoms], total: 0 }
-    }
-
-    /// The census as its counts say.
-    pub(super) fn of(uses: &[u64]) -> Self {
-        Self { uses: uses.to_vec(), total: uses.iter().sum() }
-    }
-
-    pub(super) fn uses(&self) -> &[u64] {
-        &self.uses
-    }
-
-    fn count(&mut self, index: &AtomIndex) {
-        for (j, uses) in self.uses.iter_mut().enumerate() {
-            *uses += index.uses(j).len() as u64;
-            self.total += index.uses(j).len() as u64;
-        }
-    }
-
-    fn restart(&mut self) {
-        self.uses.fill(0);
-        self.total = 0;
-    }
-
-    fn mean(&self) -> f64 {
-        self.total as f64 / self.uses.len() as f64
-    }
-
-    fn is_due(&self, renewal: &Renewal, progress: f64) -> bool {
-        progress < renewal.until && self.mean() >= renewal.window
-    }
-
-    /// Counts the uses of a minibatch, and renews if that is due.
-    pub(super) fn care<T: Scalar>(
-        &mut self,
-        renewal: Option<&Renewal>,
-        progress: f64,
-        mut renewed: Renewed<'_, T>,
-    ) -> Outcome<T> {
-        let Some(renewal) = renewal else { return Outcome::default() };
-        self.count(renewed.index);
-        if !self.is_due(renewal, progress) {
-            return Outcome::default();
-        }
-        let outcome = renewed.renew(renewal, self);
-        self.restart();
-        outcome
-    }
-
-    fn is_dead(&self, renewal: &Renewal, atom: usize) -> bool {
-        (self.uses[atom] as f64) < (renewal.min_usage * self.mean()).max(1.0)
-    }
-}
-
 /// What a renewal did.
 #[derive(Debug)]
 pub(super) struct Outcome<T> {
@@ -130,6 +90,14 @@ pub(super) struct Outcome<T> {
     pub(super) former: Vec<Vec<T>>,
     pub(super) replaced: usize,
     pub(super) merged: usize,
+}
+
+impl<T> Outcome<T> {
+    /// Takes in what was done before in the same update, for a report: an atom counts once.
+    pub(super) fn counts_with(&self, earlier: &Self) -> (usize, usize) {
+        let again = earlier.atoms.iter().filter(|atom| self.atoms.contains(atom)).count();
+        (earlier.replaced + self.replaced - again, self.merged)
+    }
 }
 
 impl<T> Default for Outcome<T> {
@@ -159,8 +127,8 @@ impl<T: Scalar> Renewed<'_, T> {
     /// Gives each dead or duplicate atom the direction of a sample, the worst represented first.
     /// Atoms for which no sample is left that is badly represented, and unlike those already
     /// taken, stay.
-    fn renew(&mut self, renewal: &Renewal, census: &Census) -> Outcome<T> {
-        let vacancies = self.vacancies(renewal, census);
+    fn renew(&mut self, renewal: &Renewal, census: &mut Census, typical: f64) -> Outcome<T> {
+        let vacancies = self.vacancies(renewal, census, typical);
         let mut outcome = Outcome::default();
         if vacancies.is_empty() {
             return outcome;
@@ -185,6 +153,7 @@ impl<T: Scalar> Renewed<'_, T> {
             atom.copy_from_slice(&fresh);
             taken.push(fresh);
             outcome.atoms.push(vacancy.atom);
+            census.replace(vacancy.atom as usize, vacancy.heir.map(|heir| heir as usize));
             match vacancy.heir {
                 None => outcome.replaced += 1,
                 Some(_) => outcome.merged += 1,
@@ -193,13 +162,13 @@ impl<T: Scalar> Renewed<'_, T> {
         outcome
     }
 
-    /// Dead atoms, then of each pair of duplicates the less used.
-    fn vacancies(&self, renewal: &Renewal, census: &Census) -> Vec<Vacancy> {
+    /// Dead atoms, then of each pair of duplicates the one that is needed less.
+    fn vacancies(&self, renewal: &Renewal, census: &Census, typical: f64) -> Vec<Vacancy> {
         let atoms = self.dictionary.ncols();
         let mut vacant = vec![false; atoms];
         let mut vacancies = Vec::new();
         for (j, vacant) in vacant.iter_mut().enumerate() {
-            *vacant = census.is_dead(renewal, j);
+            *vacant = census.is_dead(renewal, typical, j);
             if *vacant {
                 vacancies.push(Vacancy { atom: j as u32, heir: None });
             }
@@ -208,8 +177,8 @@ impl<T: Scalar> Renewed<'_, T> {
             if vacant[i as usize] || vacant[j as usize] {
                 continue;
             }
-            let (atom, heir) =
-                if census.uses[i as usize] < census.uses[j as usize] { (i, j) } else { (j, i) };
+            let pair = (i as usize, j as usize);
+            let (atom, heir) = if census.goes_first(typical, pair) { (i, j) } else { (j, i) };
             vacant[atom as usize] = true;
             vacancies.push(Vacancy { atom, heir: Some(heir) });
         }

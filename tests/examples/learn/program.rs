@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use dbksvd::Scalar;
 use dbksvd::synthetic::Planted;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,12 +77,17 @@ impl Bench {
 
     /// Writes `rows` planted samples; fewer are the first of more.
     pub fn write(&self, name: &str, rows: usize, dim: usize) {
-        std::fs::write(self.path(name), npy(&samples(rows, dim), dim)).unwrap();
+        std::fs::write(self.path(name), npy(&planted(rows, dim), dim)).unwrap();
+    }
+
+    /// Writes rows of these values.
+    pub fn write_values(&self, name: &str, values: &[f32], dim: usize) {
+        std::fs::write(self.path(name), npy(values, dim)).unwrap();
     }
 
     /// Writes samples of which one value is NaN.
     pub fn write_nan(&self, name: &str, row: usize, coordinate: usize) {
-        let mut values = samples(ROWS, DIM);
+        let mut values = planted(ROWS, DIM);
         values[row * DIM + coordinate] = f32::NAN;
         std::fs::write(self.path(name), npy(&values, DIM)).unwrap();
     }
@@ -93,21 +99,26 @@ impl Bench {
     }
 }
 
-fn samples(rows: usize, dim: usize) -> Vec<f32> {
+/// Planted samples, one after the other.
+pub fn planted<T: Scalar>(rows: usize, dim: usize) -> Vec<T> {
     let planted = Planted::new(dim, 24, 3, rows.max(1)).noise(0.05);
-    let samples = planted.generate::<f32>().unwrap().samples;
+    let samples = planted.generate::<T>().unwrap().samples;
     (0..rows).flat_map(|i| samples.col_as_slice(i).to_vec()).collect()
 }
 
 /// A `.npy` file of f32.
-fn npy(values: &[f32], dim: usize) -> Vec<u8> {
-    let rows = values.len() / dim;
-    let shape = format!("({rows}, {dim})");
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+pub fn npy(values: &[f32], dim: usize) -> Vec<u8> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    npy_of("<f4", &format!("({}, {dim})", values.len() / dim), &bytes)
+}
+
+/// A `.npy` file of this type and shape.
+pub fn npy_of(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend(data);
     bytes
 }
 

@@ -1,0 +1,338 @@
+//! The header of a `.npy` file, read by a parser of its own.
+//!
+//! NumPy evaluates the header as a Python literal, and what others write differs from what NumPy
+//! writes: numbers of Python 2 (`400L`), types without a byte order (`f4`) or of the machine's
+//! (`=f4`). The parser knows the one dictionary that a header is, goes through it once without
+//! recursion, and takes memory for the shape and the text of the type alone, whatever the bytes are.
+
+use std::ops::Range;
+
+use super::element::{ByteOrder, Element};
+
+/// The longest header read. NumPy itself refuses more than 10,000 bytes unless told otherwise.
+pub(super) const LONGEST: usize = 64 * 1024;
+
+/// The most characters of a header that a message shows.
+const MOST_PRINTED: usize = 80;
+
+/// The most axes that NumPy's arrays have.
+const MOST_AXES: usize = 64;
+
+/// What the header of a `.npy` file says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The type of the elements: a name such as `<f4`, or the text of a type that has no name.
+    pub(super) descr: String,
+    pub(super) fortran_order: bool,
+    pub(super) shape: Vec<u64>,
+}
+
+/// Where the header's text lies: after the magic string, the version and its own length. The
+/// array follows it.
+pub(super) fn text_range(preamble: &[u8]) -> Result<Range<usize>, String> {
+    let Some(rest) = preamble.strip_prefix(b"\x93NUMPY") else {
+        return Err("it does not start with the magic string".to_owned());
+    };
+    let (start, length) = match *rest {
+        [1, 0, a, b, ..] => (10, u32::from(u16::from_le_bytes([a, b]))),
+        [2 | 3, 0, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
+        [major, minor, _, _, ..] => return Err(format!("unknown version {major}.{minor}")),
+        _ => return Err("it ends within the first 12 bytes".to_owned()),
+    };
+    match usize::try_from(length).ok().and_then(|length| length.checked_add(start)) {
+        Some(end) if end - start <= LONGEST => Ok(start..end),
+        _ => Err(format!("a header of {length} bytes, expected at most {LONGEST}")),
+    }
+}
+
+/// Reads a header's text.
+pub(super) fn parse(text: &[u8]) -> Result<Header, String> {
+    let mut parser = Parser { text, at: 0 };
+    let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+    parser.expect(b'{')?;
+    while !parser.accept(b'}') {
+        let key = parser.string()?;
+        parser.expect(b':')?;
+        let is_new = match key {
+            b"descr" => descr.replace(parser.descr()?).is_none(),
+            b"fortran_order" => fortran_order.replace(parser.truth()?).is_none(),
+            b"shape" => shape.replace(parser.shape()?).is_none(),
+            other => return Err(format!("the header has an unknown key {}", quoted(other))),
+        };
+        if !is_new {
+            return Err(format!("the header has the key {} twice", quoted(key)));
+        }
+        if !parser.accept(b',') {
+            parser.expect(b'}')?;
+            break;
+        }
+    }
+    parser.skip_spaces();
+    if parser.at < text.len() {
+        return Err(parser.unexpected("the end"));
+    }
+    let missing = |key: &str| format!("the header has no `{key}`");
+    Ok(Header {
+        descr: descr.ok_or_else(|| missing("descr"))?,
+        fortran_order: fortran_order.ok_or_else(|| missing("fortran_order"))?,
+        shape: shape.ok_or_else(|| missing("shape"))?,
+    })
+}
+
+/// The element type of this name, if it is one of floating-point numbers, and its byte order.
+///
+/// NumPy takes a type without a byte order, or of none (`|`), to be of the machine's. `V2` is what
+/// `ml_dtypes`, and so JAX, calls bfloat16: NumPy has no name for it.
+pub(super) fn element(descr: &str) -> Option<(Element, ByteOrder)> {
+    let (order, kind) = match descr.split_at_checked(1) {
+        Some(("<", kind)) => (ByteOrder::Little, kind),
+        Some((">", kind)) => (ByteOrder::Big, kind),
+        Some(("=" | "|", kind)) => (ByteOrder::NATIVE, kind),
+        _ => (ByteOrder::NATIVE, descr),
+    };
+    let element = match kind {
+        "f2" | "e" => Element::F16,
+        "f4" | "f" => Element::F32,
+        "f8" | "d" => Element::F64,
+        "V2" if order == ByteOrder::Little => Element::Bf16,
+        // Names in words have no byte order.
+        "float16" | "half" if kind.len() == descr.len() => Element::F16,
+        "bfloat16" if kind.len() == descr.len() => Element::Bf16,
+        "float32" | "single" if kind.len() == descr.len() => Element::F32,
+        "float64" | "double" | "float" if kind.len() == descr.len() => Element::F64,
+        _ => return None,
+    };
+    Some((element, order))
+}
+
+/// A place in a header's text.
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn skip_spaces(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    }
+
+    /// The next byte that is no space.
+    fn peek(&mut self) -> Option<u8> {
+        self.skip_spaces();
+        self.text.get(self.at).copied()
+    }
+
+    /// Takes `byte` if it is next.
+    fn accept(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), String> {
+        if self.accept(byte) {
+            return Ok(());
+        }
+        Err(self.unexpected(&format!("`{}`", char::from(byte))))
+    }
+
+    fn unexpected(&self, expected: &str) -> String {
+        let found = match self.text.get(self.at) {
+            None => "its end".to_owned(),
+            Some(byte) => format!("`{}`", byte.escape_ascii()),
+        };
+        let at = self.at;
+        format!("the header has {found} at byte {at}, expected {expected}")
+    }
+
+    /// A string in either quotes, without escapes, perhaps marked as one of Unicode by Python 2.
+    fn string(&mut self) -> Result<&'a [u8], String> {
+        if self.peek() == Some(b'u') {
+            self.at += 1;
+        }
+        let quote = match self.text.get(self.at) {
+            Some(&quote @ (b'\'' | b'"')) => quote,
+            _ => return Err(self.unexpected("a string")),
+        };
+        let rest = &self.text[self.at + 1..];
+        let length = rest.iter().position(|&byte| byte == quote || byte == b'\\');
+        match length {
+            Some(length) if rest[length] == quote => {
+                self.at += length + 2;
+                Ok(&rest[..length])
+            }
+            _ => Err(self.unexpected("a string that ends and has no escapes")),
+        }
+    }
+
+    /// The name of a type, or the text of one that is described by a list or a tuple.
+    fn descr(&mut self) -> Result<String, String> {
+        if !matches!(self.peek(), Some(b'[' | b'(')) {
+            let name = self.string()?;
+            return Ok(printable(name));
+        }
+        let (start, mut depth) = (self.at, 0_usize);
+        loop {
+            match self.peek() {
+                Some(b'[' | b'(') => depth += 1,
+                Some(b']' | b')') => depth -= 1,
+                Some(b'\'' | b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(_) => {}
+                None => return Err(self.unexpected("the end of `descr`")),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(printable(&self.text[start..self.at]));
+            }
+        }
+    }
+
+    fn truth(&mut self) -> Result<bool, String> {
+        self.skip_spaces();
+        for (word, value) in [(&b"True"[..], true), (b"False", false)] {
+            if self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        Err(self.unexpected("True or False"))
+    }
+
+    /// A tuple of numbers.
+    fn shape(&mut self) -> Result<Vec<u64>, String> {
+        let mut shape = Vec::new();
+        self.expect(b'(')?;
+        while !self.accept(b')') {
+            if shape.len() == MOST_AXES {
+                return Err(format!("the header's shape has more than {MOST_AXES} axes"));
+            }
+            shape.push(self.number()?);
+            if !self.accept(b',') {
+                self.expect(b')')?;
+                break;
+            }
+        }
+        Ok(shape)
+    }
+
+    /// A number of decimal digits. Those of Python 2 may end in `L`.
+    fn number(&mut self) -> Result<u64, String> {
+        self.skip_spaces();
+        let rest = &self.text[self.at..];
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 {
+            return Err(self.unexpected("a number in decimal digits"));
+        }
+        let number = rest[..length].iter().try_fold(0_u64, |number, digit| {
+            number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        });
+        self.at += length + usize::from(rest.get(length) == Some(&b'L'));
+        number.ok_or_else(|| "the sizes in the header overflow".to_owned())
+    }
+}
+
+fn quoted(text: &[u8]) -> String {
+    format!("`{}`", printable(text))
+}
+
+/// Text for a message: what cannot be printed is escaped, and what is long is cut.
+fn printable(text: &[u8]) -> String {
+    let mut printable = String::new();
+    let text = String::from_utf8_lossy(text);
+    for (at, character) in text.chars().enumerate() {
+        if at == MOST_PRINTED {
+            printable.push('…');
+            break;
+        }
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(descr: &str, shape: &[u64]) -> Header {
+        Header { descr: descr.to_owned(), fortran_order: false, shape: shape.to_vec() }
+    }
+
+    #[test]
+    fn headers_as_they_are_written() {
+        for (text, expected) in [
+            (
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (400, 16), }     \n",
+                header("<f4", &[400, 16]),
+            ),
+            (
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (400L, 16L), }\n",
+                header("<f4", &[400, 16]),
+            ),
+            ("{\"shape\":(3,),\n \"fortran_order\":False,\"descr\":u'f8'}", header("f8", &[3])),
+            ("{'shape': (), 'descr': '|V2', 'fortran_order': False}", header("|V2", &[])),
+            (
+                "{'descr': [('x)', '<f4'), ('y', '<f4', (2,))], 'fortran_order': False, 'shape': (0,)}",
+                header("[('x)', '<f4'), ('y', '<f4', (2,))]", &[0]),
+            ),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn types_as_numpy_understands_them() {
+        let native = ByteOrder::NATIVE;
+        for (descr, expected) in [
+            ("<f2", (Element::F16, ByteOrder::Little)),
+            (">f4", (Element::F32, ByteOrder::Big)),
+            (">d", (Element::F64, ByteOrder::Big)),
+            ("=f4", (Element::F32, native)),
+            ("|f8", (Element::F64, native)),
+            ("f4", (Element::F32, native)),
+            ("e", (Element::F16, native)),
+            ("double", (Element::F64, native)),
+            ("<V2", (Element::Bf16, ByteOrder::Little)),
+            ("|V2", (Element::Bf16, native)),
+            ("bfloat16", (Element::Bf16, native)),
+        ] {
+            assert_eq!(element(descr), Some(expected), "{descr}");
+        }
+        for descr in
+            ["", "<", "<f16", "f", "<i4", "|u1", "<c8", ">V2", "<V4", "<float32", "é", "<f"]
+        {
+            let is_single = ["f", "<f"].contains(&descr);
+            assert_eq!(element(descr).is_some(), is_single, "{descr}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes are, the parser returns, and keeps no more than they are.
+        #[test]
+        fn any_bytes_return(text in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(header) = parse(&text) {
+                prop_assert!(header.shape.len() <= text.len());
+            }
+            let _ = text_range(&text);
+        }
+
+        /// Headers that are nearly right reach further than any bytes do.
+        #[test]
+        fn nearly_right_headers_return(at in 0_usize..62, byte: u8, cut in 0_usize..62) {
+            let mut text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (40L, 16), }".to_vec();
+            text[at] = byte;
+            let _ = parse(&text);
+            let _ = parse(&text[cut..]);
+            let _ = parse(&text[..cut]);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Whether samples survive being rounded to fewer digits than they are stored in.
+
+use super::SampleSource;
+use super::permutation::Permutation;
+use crate::Scalar;
+use crate::error::Error;
+use crate::random::Purpose;
+
+/// Pairs of samples that are compared.
+const PAIRS: usize = 256;
+
+/// The most that rounding may change samples, as a share of their spread. Codes leave a few percent
+/// of it, rarely less than a hundredth.
+const MOST: f64 = 1e-3;
+
+/// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as f32, and
+/// differ by less than the digits that f32 has for numbers of their size. Values of 10⁹ that differ
+/// by 1 are all one number then, and what is learned of them is nothing.
+///
+/// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b), rounding
+/// may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the median pair that
+/// counts, so a few samples of extreme size do not hide what becomes of the others; pairs of equal
+/// samples say nothing. Sources that round nothing pass at once.
+///
+/// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
+/// themselves. Call it before reading a file into memory.
+///
+/// # Errors
+/// [`Error::Rounding`] for a sample that is typical of all and the coordinate that loses most, and
+/// [`Error::Source`] if reading fails, as for samples that `T` cannot hold at all.
+pub fn check_rounding<T: Scalar>(source: &dyn SampleSource<T>) -> Result<(), Error> {
+    let (samples, dim) = (source.len(), source.dim());
+    if T::EPSILON == f64::EPSILON || source.element_type() == T::NAME {
+        return Ok(());
+    }
+    let order = Permutation::new(samples, 0, Purpose::Rounding);
+    let read = |sample: usize| -> Result<Option<Rounded>, Error> {
+        let mut stored = vec![0.0; dim];
+        if !source.read_unrounded(sample, &mut stored)? {
+            return Ok(None);
+        }
+        let mut rounded = vec![T::zero(); dim];
+        source.read(sample..sample + 1, &mut rounded)?;
+        Ok(Some(Rounded::new(sample, stored, &rounded)))
+    };
+    let mut shares = Vec::new();
+    for pair in 0..PAIRS.min(samples / 2) {
+        let (a, b) = (read(order.at(2 * pair))?, read(order.at(2 * pair + 1))?);
+        let (Some(a), Some(b)) = (a, b) else { continue };
+        let share = (a.change + b.change) / a.squared_distance(&b);
+        // Equal samples have no distance, and others are not finite.
+        if share.is_finite() {
+            shares.push((share, a));
+        }
+    }
+    shares.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let median = shares.len() / 2;
+    match shares.get(median) {
+        Some(&(share, Rounded { sample, coordinate, value, .. })) if share > MOST => {
+            Err(Error::Rounding { sample: source.origin(sample), coordinate, value, share })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A sample and what rounding did to it.
+struct Rounded {
+    sample: usize,
+    stored: Vec<f64>,
+    /// ‖y − r(y)‖².
+    change: f64,
+    /// The coordinate that was changed most, and its value before.
+    coordinate: usize,
+    value: f64,
+}
+
+impl Rounded {
+    fn new<T: Scalar>(sample: usize, stored: Vec<f64>, rounded: &[T]) -> Self {
+        let (mut change, mut most) = (0.0, (0, -1.0));
+        for (coordinate, (y, rounded)) in stored.iter().zip(rounded).enumerate() {
+            let square = (y - rounded.widen()).powi(2);
+            change += square;
+            if square > most.1 {
+                most = (coordinate, square);
+            }
+        }
+        let coordinate = most.0;
+        let value = stored[coordinate];
+        Self { sample, stored, change, coordinate, value }
+    }
+
+    fn squared_distance(&self, other: &Self) -> f64 {
+        self.stored.iter().zip(&other.stored).map(|(a, b)| (a - b).powi(2)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::error::SourceError;
+    use crate::source::check_read;
+
+    /// Doubles that are read as f32.
+    struct Doubles(Vec<[f64; 2]>);
+
+    impl SampleSource<f32> for Doubles {
+        fn dim(&self) -> usize {
+            2
+        }
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+            check_read(&range, into.len(), self.0.len(), 2)?;
+            let stored = self.0[range].iter().flatten();
+            into.iter_mut().zip(stored).for_each(|(to, &from)| *to = from as f32);
+            Ok(())
+        }
+
+        fn element_type(&self) -> &'static str {
+            "f64"
+        }
+
+        fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+            into.copy_from_slice(&self.0[sample]);
+            Ok(true)
+        }
+    }
+
+    /// Points of a unit square, moved by `offset` in the second coordinate.
+    fn points(count: usize, offset: f64) -> Vec<[f64; 2]> {
+        (0..count)
+            .map(|i| [(i as f64 * 0.37).fract(), (i as f64 * 0.73).fract() + offset])
+            .collect()
+    }
+
+    #[test]
+    fn an_offset_that_hides_the_spread_is_refused() {
+        for (offset, is_right) in [(0.0, true), (1e5, true), (1e7, false), (-1e9, false)] {
+            match check_rounding(&Doubles(points(2000, offset))) {
+                Ok(()) => assert!(is_right, "{offset}"),
+                Err(Error::Rounding { coordinate, value, share, .. }) => {
+                    assert!(!is_right && coordinate == 1 && share > MOST, "{offset}: {share}");
+                    assert!((value - offset).abs() <= 1.0);
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_samples_hide_nothing_and_equal_ones_say_nothing() {
+        let mut some = points(2000, 1e9);
+        some.iter_mut().step_by(50).for_each(|sample| sample[0] = 1e12);
+        assert!(matches!(check_rounding(&Doubles(some)), Err(Error::Rounding { .. })));
+        let mut padded = points(500, 1e9);
+        padded.extend(vec![[0.0, 0.0]; 100]);
+        assert!(matches!(check_rounding(&Doubles(padded)), Err(Error::Rounding { .. })));
+        // 0.1 is rounded, and so are the few that differ, by nothing that matters.
+        let mut padded = points(100, 0.0);
+        padded.extend(vec![[0.1, 0.1]; 5000]);
+        check_rounding(&Doubles(padded)).unwrap();
+        check_rounding(&Doubles(vec![[1e9 + 0.3; 2]; 100])).unwrap();
+        for few in 0..3 {
+            check_rounding(&Doubles(points(few, 0.0))).unwrap();
+        }
+    }
+
+    #[test]
+    fn doubles_that_are_singles_pass_whatever_their_size() {
+        let whole = (0..500).map(|i| [1e6 + f64::from(i % 7), f64::from(i % 5)]).collect();
+        check_rounding(&Doubles(whole)).unwrap();
+    }
+}

@@ -1,0 +1,204 @@
+//! How often each atom is used, and what large samples would lose without it.
+
+use rayon::prelude::*;
+
+use super::{Outcome, Renewal, Renewed};
+use crate::Scalar;
+use crate::codes::{AtomIndex, SparseCodes, Use};
+use crate::error::Error;
+use crate::updater::{Kept, KeptArray};
+
+/// Atoms that one task sums the uses of.
+const ATOMS_A_TASK: usize = 64;
+
+/// The account of every atom: over the window, and, of large samples, beyond it.
+#[derive(Debug)]
+pub(in crate::updater) struct Census {
+    /// Uses since the last renewal.
+    pub(super) uses: Vec<u64>,
+    /// Σ x² of these.
+    pub(super) energy: Vec<f64>,
+    total: u64,
+    /// What large samples of this window would lose without the atom.
+    seen: Vec<f64>,
+    /// What they would by all that is known: it outlasts windows without such a sample.
+    pub(super) claims: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+impl Census {
+    pub(in crate::updater) fn new(atoms: usize) -> Self {
+        Self {
+            uses: vec![0; atoms],
+            energy: vec![0.0; atoms],
+            total: 0,
+            seen: vec![0.0; atoms],
+            claims: vec![0.0; atoms],
+            scratch: Vec::with_capacity(atoms),
+        }
+    }
+
+    /// Adds all that must outlast a minibatch to what a checkpoint keeps.
+    pub(in crate::updater) fn keep<T: Scalar>(&self, kept: &mut Kept<T>) {
+        kept.insert("uses", KeptArray::U64(self.uses.clone()));
+        kept.insert("energy of uses", KeptArray::F64(self.energy.clone()));
+        kept.insert("large energy", KeptArray::F64(self.seen.clone()));
+        kept.insert("claims", KeptArray::F64(self.claims.clone()));
+    }
+
+    /// Takes up what [`keep`](Self::keep) added.
+    pub(in crate::updater) fn restore<T: Scalar>(&mut self, kept: &Kept<T>) -> Result<(), Error> {
+        let atoms = self.uses.len();
+        self.uses.copy_from_slice(kept.u64s("uses", atoms)?);
+        self.energy.copy_from_slice(kept.f64s("energy of uses", atoms)?);
+        self.seen.copy_from_slice(kept.f64s("large energy", atoms)?);
+        self.claims.copy_from_slice(kept.f64s("claims", atoms)?);
+        self.total = self.uses.iter().sum();
+        Ok(())
+    }
+
+    /// What large samples would lose without each atom: how much it weighs that the atom stays where it
+    /// is, in minibatches that hold none of them.
+    pub(in crate::updater) fn claims(&self) -> &[f64] {
+        &self.claims
+    }
+
+    /// Counts the uses of a minibatch as the coder left it, and gives large samples that it could not
+    /// represent atoms of their own.
+    pub(in crate::updater) fn begin<T: Scalar>(
+        &mut self,
+        renewal: Option<&Renewal>,
+        progress: f64,
+        mut renewed: Renewed<'_, T>,
+    ) -> Outcome<T> {
+        let Some(renewal) = renewal.filter(|renewal| progress < renewal.until) else {
+            return Outcome::default();
+        };
+        self.count(renewed.codes, renewed.index);
+        renewed.seat_large_samples(renewal, self)
+    }
+
+    /// Takes notice of what atoms explain of large samples, and renews if that is due.
+    pub(in crate::updater) fn care<T: Scalar>(
+        &mut self,
+        renewal: Option<&Renewal>,
+        progress: f64,
+        mut renewed: Renewed<'_, T>,
+    ) -> Outcome<T> {
+        let Some(renewal) = renewal.filter(|renewal| progress < renewal.until) else {
+            return Outcome::default();
+        };
+        renewed.assess_large_uses(renewal, self);
+        if self.mean() < renewal.window {
+            return Outcome::default();
+        }
+        let typical = self.typical(renewal);
+        let outcome = renewed.renew(renewal, self, typical);
+        self.restart(typical);
+        outcome
+    }
+
+    /// In parallel over atoms; sums are over samples in their order.
+    fn count<T: Scalar>(&mut self, codes: &SparseCodes<T>, index: &AtomIndex) {
+        let uses = self.uses.par_chunks_mut(ATOMS_A_TASK);
+        let energy = self.energy.par_chunks_mut(ATOMS_A_TASK);
+        uses.zip(energy).enumerate().for_each(|(chunk, (uses, energy))| {
+            let counts = uses.iter_mut().zip(energy);
+            for (j, (count, energy)) in (chunk * ATOMS_A_TASK..).zip(counts) {
+                let uses = index.uses(j);
+                *count += uses.len() as u64;
+                *energy += uses.iter().map(|at| square(codes, at)).sum::<f64>();
+            }
+        });
+        self.total += index.len() as u64;
+    }
+
+    /// A window ends: what an atom is known to explain of large samples is spread over the windows that
+    /// hold none of them.
+    fn restart(&mut self, typical: f64) {
+        for (claim, seen) in self.claims.iter_mut().zip(&mut self.seen) {
+            if *seen == 0.0 {
+                *claim = (*claim - typical).max(0.0);
+            }
+            *seen = 0.0;
+        }
+        self.uses.fill(0);
+        self.energy.fill(0.0);
+        self.total = 0;
+    }
+
+    fn mean(&self) -> f64 {
+        self.total as f64 / self.uses.len() as f64
+    }
+
+    /// Uses of an atom in a whole window.
+    pub(super) fn uses_in_a_window(&self, renewal: &Renewal) -> f64 {
+        self.mean().max(renewal.window)
+    }
+
+    /// x² of the typical use: the median over atoms of their means, which a few large samples do not
+    /// change. Infinite as long as nothing is used, so that nothing is large.
+    pub(super) fn typical_use(&mut self) -> f64 {
+        let used = self.uses.iter().zip(&self.energy).filter(|(uses, _)| **uses > 0);
+        self.scratch.clear();
+        self.scratch.extend(used.map(|(&uses, energy)| energy / uses as f64));
+        let middle = self.scratch.len() / 2;
+        if self.scratch.is_empty() {
+            return f64::INFINITY;
+        }
+        let (_, &mut median, _) = self.scratch.select_nth_unstable_by(middle, f64::total_cmp);
+        if median > 0.0 { median } else { f64::INFINITY }
+    }
+
+    /// Σ x² of the typical atom over a window.
+    pub(super) fn typical(&mut self, renewal: &Renewal) -> f64 {
+        self.uses_in_a_window(renewal) * self.typical_use()
+    }
+
+    /// What is lost with an atom, by all that is known.
+    pub(super) fn worth(&self, atom: usize) -> f64 {
+        self.energy[atom] + self.claims[atom]
+    }
+
+    /// An atom is dead if it is hardly used, unless large samples would lose more without it than the
+    /// typical atom explains.
+    pub(super) fn is_dead(&self, renewal: &Renewal, typical: f64, atom: usize) -> bool {
+        let least = (renewal.min_usage * self.mean()).max(1.0);
+        (self.uses[atom] as f64) < least && self.claims[atom] < typical
+    }
+
+    /// Of two atoms that are alike, whether the first is the one to go: the less used, unless large
+    /// samples need one of them.
+    pub(super) fn goes_first(&self, typical: f64, (i, j): (usize, usize)) -> bool {
+        if self.claims[i].max(self.claims[j]) < typical {
+            return self.uses[i] < self.uses[j];
+        }
+        self.worth(i) < self.worth(j)
+    }
+
+    /// The large samples of a minibatch that use `atom` would lose this much without it. Where that is
+    /// little, others have learned to explain them, and nothing is left of earlier claims.
+    pub(super) fn note(&mut self, atom: usize, typical: f64, lost: f64) {
+        self.seen[atom] += lost;
+        let before = if lost < typical { 0.0 } else { self.claims[atom] };
+        self.claims[atom] = before.max(self.seen[atom]);
+    }
+
+    /// The atom has another direction; its heir takes over what was claimed.
+    pub(super) fn replace(&mut self, atom: usize, heir: Option<usize>) {
+        self.total -= self.uses[atom];
+        if let Some(heir) = heir {
+            self.claims[heir] = self.claims[heir].max(self.claims[atom]);
+        }
+        self.uses[atom] = 0;
+        self.energy[atom] = 0.0;
+        self.seen[atom] = 0.0;
+        self.claims[atom] = 0.0;
+    }
+}
+
+/// x² of a use.
+pub(super) fn square<T: Scalar>(codes: &SparseCodes<T>, at: &Use) -> f64 {
+    let x = codes.values(at.sample as usize)[at.slot as usize].widen();
+    x * x
+}
