@@ -221,7 +221,7 @@ impl<T: Scalar> Comparison<'_, T> {
     }
 
     fn check_error(&self, support: &[u32], values: &[T]) {
-        let Self { label, atoms, sample, naive, exact } = self;
+        let Self { label, atoms, sample, naive, exact, .. } = self;
         // Beyond a tie, another code may be as good by the rule and have another error.
         if exact.steps.iter().any(|step| step.lead < TIE && step.left >= LITTLE) {
             return;
