@@ -1,5 +1,6 @@
 //! Coders: each against brute force, other implementations, and the contract.
 
+mod digits;
 mod exact;
 mod kernels;
 mod matching_pursuit;
