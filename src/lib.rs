@@ -101,7 +101,8 @@
 //! bytes, and nothing that grows with N: samples are read when they are needed, ahead of time into
 //! the one host buffer, and the shuffled order is a function. Held-out samples take 3·d·4096 scalars.
 //! `tests/memory.rs` holds the peak of a run against it. Where 2·m² bytes are more than [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit),
-//! the coder does without the Gram matrix, in p·128·(m + (k + 1)·d) scalars.
+//! the coder does without the Gram matrix, in p·128·(m + (k + 1)·d) scalars. Once a sample has to be
+//! coded in double precision, each thread takes 2·m + (k + 3)·d + k² doubles for it.
 //!
 //! # Complexity
 //!

@@ -38,7 +38,7 @@ const FEW_DIGITS: f64 = 1e-9;
 ///
 /// Correlations that are kept by recurrences are off by some ε‖y‖, heights ‖(I − P) d‖² by some ε. A
 /// choice is certain if the best scores differ by more than 10⁻⁴ of themselves, which leaves the
-/// factors below. `tests/coders/hard.rs` holds all coders to it.
+/// factors below. `tests/differential` holds all coders to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     /// The correlation |dᵀr| below which it begins.
@@ -59,11 +59,15 @@ impl Doubt {
     /// For a sample of squared norm `energy`.
     #[inline(always)]
     pub(super) fn new<T: Scalar>(rule: &PursuitRule, energy: f64) -> Self {
+        let near = |value: f64, bound: f64| if value >= bound { 0.0 } else { bound };
+        // Where a rule ends the pursuit before its digits are lost, nothing is in doubt.
         let residual = match rule.tolerance {
             None => 0.0,
-            Some(_) => 1e3 * T::EPSILON * energy,
+            Some(_) => near(rule.squared_tolerance(energy), 1e3 * T::EPSILON * energy),
         };
-        Self { correlation: 2e4 * T::EPSILON * energy.sqrt(), residual, energy }
+        let least = rule.min_correlation.unwrap_or(0.0);
+        let correlation = near(least, 2e4 * T::EPSILON * energy.sqrt());
+        Self { correlation, residual, energy }
     }
 
     /// No doubt.
@@ -75,6 +79,12 @@ impl Doubt {
     #[inline(always)]
     pub(super) fn is_of<T: Scalar>(&self, gamma: &[T], residual: f64) -> bool {
         let size = gamma.iter().map(|gamma| gamma.widen() * gamma.widen()).sum::<f64>();
+        self.is_of_size::<T>(size, residual)
+    }
+
+    /// As [`is_of`](Self::is_of), for coefficients of the squared norm `size`.
+    #[inline(always)]
+    pub(super) fn is_of_size<T: Scalar>(&self, size: f64, residual: f64) -> bool {
         residual < 1e2 * T::EPSILON * f64::max(self.energy, size)
     }
 }
@@ -243,7 +253,8 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         let least = (DEPENDENCE * T::EPSILON).powi(2);
         let s = &*self.scratch;
         let best = select(&s.alpha, &s.heights, least, selection, self.sign)?;
-        Some((best as u32, s.alpha[best] * s.scale))
+        let is_noise = s.alpha[best].abs() <= 32.0 * f64::EPSILON * s.energy.sqrt();
+        (!is_noise).then_some((best as u32, s.alpha[best] * s.scale))
     }
 
     fn energy(&self) -> f64 {
@@ -327,7 +338,9 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
             return false;
         }
         factor.solve(gamma);
-        wide::is_rounding(self.dictionary, factor.support(), gamma, residual, spare)
+        let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
+        spare.fill(0.0);
+        wide::is_rounding(self.dictionary, factor.support(), gamma, residual, unit, spare)
     }
 
     /// Brings the heights up to date with the chosen atoms.
@@ -346,7 +359,7 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
         }
         s.lowered = chosen;
         for &atom in s.factor.support() {
-            // Neither above nor below any other: it is not chosen again, and not looked at below.
+            // NaN compares as false: the atom is neither chosen again nor looked at below.
             s.heights[atom as usize] = f64::NAN;
         }
         let basis = &s.basis[..chosen * dim];

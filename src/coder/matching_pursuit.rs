@@ -59,7 +59,8 @@ const STEPS_PER_ATOM: usize = 4;
 /// once there is such a sample.
 ///
 /// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
-/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars.
+/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars; once a sample needs
+/// double precision, d·m doubles and, for each thread, 2·m + d.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MatchingPursuit {
     /// Its selection is by correlation, always.
@@ -229,6 +230,12 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
                                     |u| initial[(support[u] as usize, i)].widen(),
                                     energy,
                                 );
+                                let gamma: f64 = squares.solution().map(|(_, x)| x * x).sum();
+                                if squares.solution().len() < support.len()
+                                    || doubt.is_of_size::<B::Scalar>(gamma, squares.error())
+                                {
+                                    squares.fit(shape.sign, dictionary, sample, support);
+                                }
                                 squares.write(support, slots, into)
                             }
                         });

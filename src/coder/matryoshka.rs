@@ -264,7 +264,11 @@ impl<M> Target<M> {
                 }
                 let (support, values) = (codes.support(i), codes.values(i));
                 error_of(dictionary, column(target, i), support, values, &mut residual);
-                if is_rounding(dictionary, support, values, &residual, &mut sums) {
+                // Coefficients and sample are rounded, and atoms may be.
+                sums.clear();
+                sums.extend(column(target, i).iter().map(|y| y.widen().abs()));
+                let unit = 2.0 * epsilon;
+                if is_rounding(dictionary, support, values, &residual, unit, &mut sums) {
                     r.fill(B::Scalar::zero());
                 } else {
                     r.iter_mut().zip(&residual).for_each(|(r, &x)| *r = B::Scalar::narrow(x));

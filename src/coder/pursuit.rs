@@ -112,6 +112,13 @@ pub(super) trait Basis<T: Scalar> {
     /// ‖r‖².
     fn residual(&self) -> f64;
 
+    /// Whether ‖r‖² is `done` or less. `false` where that cannot be told: the next
+    /// [`select`](Self::select) then raises the doubt.
+    #[inline(always)]
+    fn is_done(&self, done: f64) -> bool {
+        self.residual() <= done
+    }
+
     /// Whether the pursuit cannot go on with this basis: its digits do not say which atom is the best,
     /// or too little about the last one.
     #[inline(always)]
@@ -210,7 +217,7 @@ impl<T: Scalar> Course<T> {
             && !basis.in_doubt()
             && self.round < 4 * self.budget
             && basis.support().len() < self.budget
-            && basis.residual() > self.done
+            && !basis.is_done(self.done)
     }
 
     /// Chooses an atom, or ends the pursuit.

@@ -74,22 +74,20 @@ pub(super) fn error_of<T: Scalar>(
     kernel::energy(residual)
 }
 
-/// Whether a residual is no more, in every coordinate, than whoever computes D x in the scalar makes by
-/// rounding. `sums` is scratch memory.
+/// Whether a residual is no more, in every coordinate, than `unit` times the terms that D x and what is
+/// in `sums` already add up: the rounding of whoever adds them up.
 pub(super) fn is_rounding<T: Scalar, V: Scalar>(
     dictionary: MatRef<'_, T>,
     support: &[u32],
     values: &[V],
     residual: &[f64],
-    sums: &mut Vec<f64>,
+    unit: f64,
+    sums: &mut [f64],
 ) -> bool {
-    sums.clear();
-    sums.resize(residual.len(), 0.0);
     for (&atom, value) in support.iter().zip(values) {
         let value = value.widen();
         let atom = column(dictionary, atom as usize);
         sums.iter_mut().zip(atom).for_each(|(sum, d)| *sum += (value * d.widen()).abs());
     }
-    let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
     residual.iter().zip(sums.iter()).all(|(r, sum)| r.abs() <= unit * sum)
 }

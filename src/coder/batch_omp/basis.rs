@@ -328,8 +328,10 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
                 }
             }
             if best <= T::zero() {
-                // Of a signed code, something is always left of the correlations, if only rounding.
-                self.in_doubt = count > 0 && self.sign == Sign::Signed;
+                // Of a signed code, something is always left of the correlations, if only rounding. A
+                // positive correlation that rounding hides matters if it is large beside the residual.
+                let little = self.residual < 1e2 * T::EPSILON * self.energy;
+                self.in_doubt = count > 0 && (self.sign == Sign::Signed || little);
                 return None;
             }
             let correlation = self.scratch.winner.alpha;
@@ -342,6 +344,10 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
             }
             return self.scratch.winner.atom.map(|atom| (atom, correlation));
         }
+    }
+
+    fn is_done(&self, done: f64) -> bool {
+        self.residual <= done && self.residual >= self.doubt.residual
     }
 
     fn in_doubt(&self) -> bool {

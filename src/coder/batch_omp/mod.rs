@@ -76,7 +76,8 @@ use small::{SmallProblem, SmallScratch};
 /// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide, a
 /// sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
 /// correlation is below 2·10⁴ ε‖y‖ (0.0024 ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (of any
-/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each.
+/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each; non-negative codes
+/// are begun anew.
 ///
 /// It needs the Gram matrix, in 16-bit numbers, which costs about as much as
 /// the correlations of m samples, so it pays from a few m/k samples on; for fewer, use

@@ -33,8 +33,9 @@ use num_traits::Float;
 use rayon::prelude::*;
 
 use super::double::Doubt;
+use super::factor::dependence;
 use super::pursuit::{PursuitRule, write};
-use super::wide::{Wide, Widened, widen};
+use super::wide::{Wide, Widened, error_of, widen};
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -118,11 +119,14 @@ impl NoiseSchedule {
 /// | [`learning`](Self::learning) | none | | lets threshold and prefixes follow the course of learning instead |
 ///
 /// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
-/// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom that depends
-/// linearly on those chosen, to within √(128 ε) (0.004 in `f32`), is passed over.
+/// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom within 64 ε of
+/// the span of those chosen is passed over. A sample is coded in double precision, in O(dm) a round, where
+/// rounding might decide: where τ is below 2·10⁴ ε‖y‖, where almost nothing of the sample is left, or
+/// where an atom is within √(10⁵ ε) (0.1 in `f32`) of the span of others.
 ///
 /// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for the
-/// Gram matrix, and for each thread 132·m + 129·d + k² scalars.
+/// Gram matrix, and for each thread 132·m + 129·d + k² scalars; once a sample needs double precision, d·m
+/// doubles and, for each thread, 3·m + d + k².
 ///
 /// ```
 /// use dbksvd::coder::ThresholdPursuit;
@@ -228,6 +232,8 @@ impl ThresholdPursuit {
             prefixes,
             budget: shape.sparsity,
             nesting: self.nesting,
+            dependence: dependence(),
+            doubt: Doubt::height(),
         }
     }
 }
@@ -387,6 +393,7 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
     pub(crate) fn run(self) {
         let Self { gram, limits, samples, correlations, mut block, pursuit, .. } = self;
         let limits_of_double = limits.widen();
+        let mut residual = Vec::new();
         for i in 0..block.len() {
             let sample = column(samples, i);
             let energy = kernel::energy(sample);
@@ -395,12 +402,21 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
             if certain {
                 let initial = column(correlations, i);
                 let (chosen, gamma) = pursuit.run(gram, limits, initial);
-                let explained =
-                    |(&atom, gamma): (&u32, &T)| initial[atom as usize].widen() * gamma.widen();
-                // ‖r‖² = ‖y‖² − γᵀα⁰, if all γ are of one fit.
-                let left = energy - chosen.iter().zip(gamma).map(explained).sum::<f64>();
+                let left = match limits.nesting {
+                    Nesting::Refitted => {
+                        let terms = chosen.iter().zip(gamma);
+                        let explained =
+                            terms.map(|(&atom, c)| initial[atom as usize].widen() * c.widen());
+                        // ‖r‖² = ‖y‖² − γᵀα⁰, since all γ are of one fit.
+                        energy - explained.sum::<f64>()
+                    }
+                    Nesting::Kept => {
+                        error_of(self.dictionary, sample, chosen, gamma, &mut residual)
+                    }
+                };
                 certain = !doubt.is_of(gamma, left);
                 block.write(i, |support, values| write(chosen, gamma, support, values));
+                certain &= !pursuit.is_doubtful;
             }
             if !certain {
                 let double = self.double.get_or_insert_with(|| DoubleScratch::new(self.shape));

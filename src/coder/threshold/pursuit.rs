@@ -7,7 +7,6 @@ use super::gram::SymmetricGram;
 use crate::Scalar;
 use crate::backend::column;
 use crate::coder::factor::Factor;
-use crate::coder::factor::dependence;
 use crate::coder::wide::Wide;
 use crate::kernel::{self, LANES};
 use crate::problem::ProblemShape;
@@ -63,6 +62,10 @@ pub(super) struct Limits<T> {
     pub(super) prefixes: Vec<usize>,
     pub(super) budget: usize,
     pub(super) nesting: Nesting,
+    /// ‖(I − P) d‖² up to which an atom counts as a combination of the chosen ones, and below which
+    /// it is not known well enough.
+    pub(super) dependence: T,
+    pub(super) doubt: T,
 }
 
 impl<T: Scalar> Limits<T> {
@@ -75,6 +78,8 @@ impl<T: Scalar> Limits<T> {
             prefixes: self.prefixes.clone(),
             budget: self.budget,
             nesting: self.nesting,
+            dependence: f64::max((64.0 * T::EPSILON).powi(2), 128.0 * f64::EPSILON),
+            doubt: 0.0,
         }
     }
 }
@@ -85,6 +90,10 @@ pub(super) struct Pursuit<T: Scalar> {
     /// α, of which as many entries are up to date as the current prefix has; of atoms that were
     /// chosen or dropped, minus infinity.
     alpha: Vec<T>,
+    dependence: T,
+    doubt: T,
+    /// Whether a height was below `doubt`.
+    pub(super) is_doubtful: bool,
     /// S, and the factor of its Gram matrix.
     factor: Factor<T>,
     dropped: Vec<u32>,
@@ -102,6 +111,9 @@ impl<T: Scalar> Pursuit<T> {
     pub(super) fn new(shape: &ProblemShape) -> Self {
         Self {
             alpha: vec![T::zero(); shape.atoms],
+            dependence: T::zero(),
+            doubt: T::zero(),
+            is_doubtful: false,
             factor: Factor::new(shape.sparsity),
             dropped: Vec::new(),
             gamma: Vec::with_capacity(shape.sparsity),
@@ -120,6 +132,8 @@ impl<T: Scalar> Pursuit<T> {
         limits: &Limits<T>,
         correlations: &[T],
     ) -> (&[u32], &[T]) {
+        (self.dependence, self.doubt) = (limits.dependence, limits.doubt);
+        self.is_doubtful = false;
         self.factor.clear();
         self.dropped.clear();
         self.gamma.clear();
@@ -235,7 +249,8 @@ impl<T: Scalar> Pursuit<T> {
         self.factor.extend_row(&mut self.row);
         let squares: T = self.row.iter().map(|&l| l * l).sum();
         let squared = gram.entry(atom, atom) - squares;
-        if squared <= dependence() {
+        self.is_doubtful |= squared < self.doubt;
+        if squared <= self.dependence {
             return false;
         }
         let height = Float::sqrt(squared);
