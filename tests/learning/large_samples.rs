@@ -12,7 +12,7 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::{DictionaryUpdater, KSvd, LeadingPair, Mod, Online, Renewal};
 use dbksvd::updater::{Step, UpdateReport};
-use dbksvd::{DbKsvd, Model, ProblemShape, Scalar, Sign};
+use dbksvd::{DbKsvd, Groups, Model, ProblemShape, Scalar, Sign};
 use tempfile::TempDir;
 
 const DIM: usize = 32;
@@ -102,6 +102,7 @@ fn so_they_do_with_other_updates() {
     is_found_and_stays(setup::<f32>(2).sign(Sign::NonNegative), &[CLAMPED], 2e-5);
     is_found_and_stays(setup::<f32>(2).updater(Online::new()), &[CLAMPED], 1e-6);
     is_found_and_stays(setup::<f32>(2).minibatch(1000).updater(Mod::new()), &[CLAMPED], 1e-5);
+    is_found_and_stays(setup::<f32>(2).matryoshka(Groups::new([16, 48])), &[CLAMPED], 2e-5);
 }
 
 /// A run with such a sample that ends and goes on is the run that did not end.

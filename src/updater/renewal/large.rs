@@ -40,14 +40,19 @@ impl<T: Scalar> Renewed<'_, T> {
         let typical = census.typical(renewal);
         let least = LARGE * self.codes.sparsity() as f64 * typical;
         let residual = self.residual.as_ref();
-        let error = |i: usize| kernel::energy(column(residual, i));
-        let samples = 0..self.samples.ncols();
+        // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero one, too,
+        // where an earlier group of atoms took all. Such a sample is none that is large.
+        let samples = self.samples;
+        let large_error = |i: usize| {
+            let error = kernel::energy(column(residual, i));
+            (error >= least && kernel::energy(column(samples, i)) >= least).then_some((error, i))
+        };
+        let all = 0..samples.ncols();
         // Mostly there is none, and nothing is allocated.
-        if !samples.clone().into_par_iter().any(|i| error(i) >= least) {
+        if !all.clone().into_par_iter().any(|i| large_error(i).is_some()) {
             return outcome;
         }
-        let with_error = |i: usize| Some((error(i), i)).filter(|(error, _)| *error >= least);
-        let mut large: Vec<(f64, usize)> = samples.into_par_iter().filter_map(with_error).collect();
+        let mut large: Vec<(f64, usize)> = all.into_par_iter().filter_map(large_error).collect();
         large.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         for (error, i) in large {
             let mut fresh = column(self.samples, i).to_vec();
