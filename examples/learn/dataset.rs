@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use dbksvd::Error;
 use dbksvd::error::{FileError, SourceError};
 use dbksvd::source::{FileSource, HeldOut, SampleSource, Shards, Subset, open_shards, split};
+use dbksvd::{Error, Scalar};
 
 use crate::arguments::{Arguments, Precision};
 use crate::failure::Failure;
@@ -102,6 +102,23 @@ impl Dataset {
         Ok(Subset::new::<f32>(&self.source, self.learned.clone())?)
     }
 
+    /// The rows to be measured on while others are learned from, which [`failure`](Self::failure)
+    /// can tell from those.
+    pub fn watched(&self) -> Result<Option<Watched<'_>>, Failure> {
+        let first = if self.eval.is_some() { self.source.samples() } else { 0 };
+        Ok(self.held_out()?.map(|rows| Watched { rows, first }))
+    }
+
+    /// An error met while learning from some rows and measuring on others.
+    pub fn failure(&self, error: Error) -> Failure {
+        failure_at(error, &names(&self.source), |row| match &self.eval {
+            Some(eval) if row >= self.source.samples() => {
+                file_of(eval, row - self.source.samples())
+            }
+            _ => file_of(&self.source, row),
+        })
+    }
+
     /// The rows measured on but not learned from.
     pub fn held_out(&self) -> Result<Option<Subset<&Rows>>, Failure> {
         if let Some(eval) = &self.eval {
@@ -125,6 +142,43 @@ impl Dataset {
     }
 }
 
+/// Rows that are not learned from. Errors number those of other files on from the last row of
+/// `--data`: a run says of a bad row no more than its number.
+pub struct Watched<'a> {
+    rows: Subset<&'a Rows>,
+    first: usize,
+}
+
+impl<T: Scalar> SampleSource<T> for Watched<'_> {
+    fn dim(&self) -> usize {
+        SampleSource::<T>::dim(&self.rows)
+    }
+
+    fn len(&self) -> usize {
+        self.rows.samples()
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError> {
+        self.rows.read(range, into)
+    }
+
+    fn run_length(&self) -> usize {
+        SampleSource::<T>::run_length(&self.rows)
+    }
+
+    fn element_type(&self) -> &'static str {
+        SampleSource::<T>::element_type(&self.rows)
+    }
+
+    fn origin(&self, sample: usize) -> usize {
+        self.first + SampleSource::<T>::origin(&self.rows, sample)
+    }
+
+    fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
+        SampleSource::<T>::read_unrounded(&self.rows, sample, into)
+    }
+}
+
 /// The file of a row, and the row's number there.
 fn file_of(rows: &Rows, row: usize) -> Option<(&Path, usize)> {
     let (shard, row) = rows.locate(row)?;
@@ -133,11 +187,20 @@ fn file_of(rows: &Rows, row: usize) -> Option<(&Path, usize)> {
 
 /// An error met while working on `rows`.
 pub fn failure(error: Error, rows: &Rows) -> Failure {
+    failure_at(error, &names(rows), |row| file_of(rows, row))
+}
+
+/// `locate` gives the file of a row and its number there.
+fn failure_at<'a>(
+    error: Error,
+    files: &str,
+    locate: impl Fn(usize) -> Option<(&'a Path, usize)>,
+) -> Failure {
     let is_of_precision = matches!(
         error,
         Error::Rounding { .. } | Error::Source(SourceError::File(FileError::Narrowing { .. }))
     );
-    match Failure::in_files(error, &names(rows), |row| file_of(rows, row)) {
+    match Failure::in_files(error, files, locate) {
         Failure::Run(message) if is_of_precision => {
             Failure::Run(format!("{message} (here: --precision f64)"))
         }

@@ -7,7 +7,7 @@ use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Error, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Often};
-use crate::dataset::{self, Dataset};
+use crate::dataset::Dataset;
 use crate::failure::Failure;
 use crate::start::{Given, Start};
 
@@ -47,7 +47,7 @@ pub fn learn<T: Scalar>(
         return Ok(Learned { model, best: None, report: Report::default(), failure: None });
     }
     let learner = learner(arguments, start)?;
-    let (rows, held_out) = (dataset.learned()?, dataset.held_out()?);
+    let (rows, held_out) = (dataset.learned()?, dataset.watched()?);
     let token = StopToken::new();
     stop_on_interrupt(&token)?;
     let mut run = learner.run(&rows).observer(observer).stop_token(token);
@@ -57,7 +57,7 @@ pub fn learn<T: Scalar>(
     if let Some(checkpoints) = checkpoints(arguments) {
         run = run.checkpoints(checkpoints);
     }
-    let in_rows = |error: Error| dataset::failure(error, &dataset.source);
+    let in_rows = |error: Error| dataset.failure(error);
     let Fit { model, best, report, failure, .. } = run.finish().map_err(in_rows)?;
     let best =
         best.filter(|best| best.step != report.steps).map(|best| (best.model, best.fvu_within));

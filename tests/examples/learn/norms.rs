@@ -6,6 +6,7 @@ use dbksvd::Model;
 use serde_json::Value;
 
 use super::program::{Bench, DIM, events, one_line, planted, result};
+use crate::programs::with;
 
 const ROWS: usize = 1200;
 const SINKS: usize = 8;
@@ -153,8 +154,9 @@ fn options_override_their_own_part_of_a_model() {
         let path = bench.path("model").join("dictionary.safetensors");
         let path = path.to_str().unwrap().to_owned();
         let base = ["--data", "sinks.npy", "--epochs", "1", "--out", "on", "--dictionary", &path];
-        let table = text(&bench, &[&base[..], options].concat());
-        let result = result(&bench.call(&[&base[..], options, &["--json"]].concat()));
+        let call = with(&base, options);
+        let table = text(&bench, &call);
+        let result = result(&bench.call(&with(&call, &["--json"])));
         (table, result["preprocessing"].clone(), model(&bench.path("on")))
     };
     let (table, from, on) = go_on(&["--clip-norm", "3"]);
