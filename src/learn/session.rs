@@ -14,7 +14,7 @@ use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
-use crate::moments::Figures;
+use crate::moments::{Figures, non_negative};
 use crate::preprocessing::{Preprocessing, estimate};
 use crate::problem::ProblemShape;
 use crate::random::{Purpose, generator};
@@ -360,7 +360,7 @@ where
         self.steps += 1;
         figures.all.error = update.error_before;
         // Rounding may make the difference of two sums of squares negative.
-        figures.within.error = (update.error_before - error_apart).max(0.0);
+        figures.within.error = non_negative(update.error_before - error_apart);
         self.noise = self.per_coordinate(figures.all.error, figures.all.samples);
         Ok(Outcome { update, figures, spectrum, tamed })
     }
