@@ -212,8 +212,11 @@ where
             return Err(error);
         }
         // Before the last evaluation, which a run that goes on from here will not have made.
+        // A run that has nothing to learn from has nothing to go on with, and would not tell why.
         #[cfg(feature = "safetensors")]
-        if let Err(error) = self.save() {
+        if !matches!(failure, Some(Error::NothingLearned { .. }))
+            && let Err(error) = self.save()
+        {
             // What ended the run is the first thing to know.
             failure.get_or_insert(error);
         }
