@@ -138,8 +138,8 @@ fn limits_that_most_samples_pass_are_refused() {
         (Outliers::Drop(3.0), Some(0.01), "drop"),
     ] {
         match error(outliers, given, &samples) {
-            Error::NormLimit { limit, verb, beyond, samples } => {
-                assert_eq!((verb, samples), (name, ROWS));
+            Error::NormLimit { limit, verb, beyond, samples, is_given } => {
+                assert_eq!((verb, samples, is_given), (name, ROWS, given.is_some()));
                 assert!(beyond > ROWS / 2 && limit > 0.0, "{beyond} {limit}");
             }
             other => panic!("{outliers:?} {given:?}: {other}"),
@@ -147,6 +147,9 @@ fn limits_that_most_samples_pass_are_refused() {
     }
     let text = error(Outliers::Drop(3.0), Some(0.01), &samples).to_string();
     assert!(text.starts_with("the norm limit of 0.0100 would drop 2000 of 2000 samples"), "{text}");
+    assert!(text.ends_with("that of the model given, and does not fit these data"), "{text}");
+    let text = error(Outliers::Clip(0.1), None, &samples).to_string();
+    assert!(text.ends_with("choose a larger multiple of the median norm"), "{text}");
     // Half of them may lie beyond.
     let half = DbKsvd::builder(8, 2).outliers(Outliers::Drop(1.0)).epochs(1).build().unwrap();
     let epoch = half.fit(&samples).unwrap().1.epochs[0];
