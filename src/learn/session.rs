@@ -80,7 +80,8 @@ where
     ///
     /// # Errors
     /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Argument`] (too
-    /// large or small to square) for bad samples, which leave the session as it was; [`Error::Backend`] if memory cannot be had.
+    /// large or small to square) for bad samples, which leave the session as it was;
+    /// [`Error::Backend`] if memory cannot be had.
     pub fn step(&mut self, samples: MatRef<'_, B::Scalar>) -> Result<StepReport, Error> {
         if samples.nrows() != self.dim {
             let (found, expected) = (samples.nrows(), self.dim);
