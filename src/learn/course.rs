@@ -119,8 +119,8 @@ pub(super) struct Leader<T: Scalar> {
 }
 
 impl<T: Scalar> Leader<T> {
-    /// Whether a dictionary of this FVU takes the lead. An infinite FVU, or one that is not a number,
-    /// holds it against no later one.
+    /// Whether a dictionary of this FVU takes the lead. An infinite FVU, or one that is not a
+    /// number, holds it against no later one.
     pub(super) fn is_beaten_by(&self, fvu_within: f64) -> bool {
         !self.fvu_within.is_finite() || fvu_within < self.fvu_within
     }

@@ -71,9 +71,9 @@ impl StopToken {
     }
 }
 
-/// No improvement worth going on: the best [`fvu_within`](Evaluation::fvu_within) of the last `window`
-/// evaluations is not below the best one before them by more than `least` of it. Evaluations of which
-/// no sample is within the norm limit do not count.
+/// No improvement worth going on: the best [`fvu_within`](Evaluation::fvu_within) of the last
+/// `window` evaluations is not below the best one before them by more than `least` of it.
+/// Evaluations of which no sample is within the norm limit do not count.
 ///
 /// The memory of the default updater brings a drop of its own in the second half of a run: a plateau
 /// before that is not the last word.

@@ -23,9 +23,9 @@ const MOST: f64 = 1e-3;
 /// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b), rounding
 /// may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the median pair that
 /// counts, so a few samples of extreme size do not hide what becomes of the others; pairs of equal
-/// samples say nothing. Samples that are zero throughout are padding and are passed over, and so that
-/// much of it hides nothing, up to 8192 samples are read to find others. Sources that round nothing
-/// pass at once.
+/// samples say nothing. Samples that are zero throughout are padding and are passed over, and so
+/// that much of it hides nothing, up to 8192 samples are read to find others. Sources that round
+/// nothing pass at once.
 ///
 /// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
 /// themselves. Call it before reading a file into memory.

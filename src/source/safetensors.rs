@@ -26,9 +26,9 @@ pub struct SafetensorsSource {
 
 impl SafetensorsSource {
     /// Opens the tensor of this name, or without a name the only one of floating-point numbers that
-    /// is of rank 2, or if there is none, of a higher rank. One of rank 2 that has a number for each
-    /// row of another, such as a mask of shape (B, S) beside samples of shape (B, S, d), makes a name
-    /// necessary.
+    /// is of rank 2, or if there is none, of a higher rank. One of rank 2 that has a number for
+    /// each row of another, such as a mask of shape (B, S) beside samples of shape (B, S, d), makes
+    /// a name necessary.
     ///
     /// # Errors
     /// - [`FileError::Io`] if the file cannot be opened or read, [`FileError::NotAFile`] for a

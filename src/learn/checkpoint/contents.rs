@@ -107,8 +107,8 @@ where
     let invalid = |reason: String| -> Error {
         FileError::Format { path: path.to_owned(), format: FORMAT, reason }.into()
     };
-    let advice = "a run goes on from checkpoints of its own version alone; start a new one from the \
-                  dictionary that was saved beside it (`Builder::initialisation` with \
+    let advice = "a run goes on from checkpoints of its own version alone; start a new run from \
+                  the dictionary that was saved beside it (`Builder::initialisation` with \
                   `Initialisation::Given`, or `learn --dictionary`)";
     for (key, expected, advice) in
         [("format", FORMAT, "this is no checkpoint"), ("version", VERSION, advice)]
