@@ -71,7 +71,12 @@ pub enum Error {
     /// Most samples lie beyond the norm limit, so that it says nothing of outliers.
     #[error(
         "the norm limit of {limit:.4} would {verb} {beyond} of {samples} samples, expected at most half \
-         of them: choose a larger multiple of the median norm"
+         of them: {}",
+        if *is_given {
+            "the limit is that of the model given, and does not fit these data"
+        } else {
+            "choose a larger multiple of the median norm"
+        }
     )]
     NormLimit {
         /// The limit of ‖y − mean‖.
@@ -80,8 +85,10 @@ pub enum Error {
         verb: &'static str,
         /// Samples beyond it.
         beyond: usize,
-        /// Samples that were looked at, those not counted that are zero throughout.
+        /// Samples that were looked at, not counting those that are zero throughout.
         samples: usize,
+        /// Whether the limit was given, as by an earlier model, and not taken from the samples.
+        is_given: bool,
     },
     /// A sample holds a NaN or an infinity.
     #[error("sample {sample} is not finite: coordinate {coordinate} is {value}")]
@@ -236,7 +243,7 @@ pub enum FileError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What it stands for: `a directory`, `a pipe`, `a socket` or `a device`.
+        /// What it stands for: `a directory`, `a pipe`, `a socket`, `a device` or `a special file`.
         kind: &'static str,
     },
     /// A row of f64 numbers is lost when it is rounded to f32.
@@ -319,7 +326,9 @@ pub enum FileError {
     },
     /// A configuration file has keys that this crate does not know, and so may not ignore.
     #[error(
-        "{}: unknown keys: {} (take out what changes nothing)", path.display(), keys.join(", ")
+        "{}: unknown keys: {} (remove them if they do not change what the model computes)",
+        path.display(),
+        keys.join(", ")
     )]
     UnknownKeys {
         /// The file.

@@ -104,6 +104,12 @@ impl Figures {
     }
 }
 
+/// A sum of squares that rounding, in a difference of two, may have made negative; what is not a
+/// number stays so.
+pub(crate) fn non_negative(sum: f64) -> f64 {
+    if sum < 0.0 { 0.0 } else { sum }
+}
+
 /// Gathers the figures of a few hundred samples.
 pub(crate) struct PairOfSums<T> {
     /// Of the samples within the limit; of all, as long as all are.
@@ -183,7 +189,7 @@ impl<T: Scalar> Sums<T> {
         mean.iter_mut().for_each(|sum| *sum /= count);
         let scatter = squares.iter().sum::<f64>() - count * kernel::squared_norm(&mean);
         mean.iter_mut().zip(&first).for_each(|(mean, first)| *mean += first.widen());
-        Moments { samples, mean, scatter: scatter.max(0.0), energy, error: 0.0 }
+        Moments { samples, mean, scatter: non_negative(scatter), energy, error: 0.0 }
     }
 }
 
@@ -200,5 +206,20 @@ kernel::vectorized! {
             *sum += difference;
             *square += difference * difference;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_number_is_not_taken_for_nothing() {
+        assert_eq!([-1e-9, 0.0, 2.0].map(non_negative), [0.0, 0.0, 2.0]);
+        assert!(non_negative(f64::NAN).is_nan());
+        // The squares of these overflow, and their difference is not a number.
+        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &[]).all;
+        assert!(!moments.fvu().is_finite(), "{moments:?}");
+        assert!(moments.scatter != 0.0, "{moments:?}");
     }
 }

@@ -108,6 +108,8 @@ enum Kind {
     Within,
     /// Beyond the norm limit.
     Beyond,
+    /// Beyond the norm limit, which it cannot be scaled to: the norm overflows.
+    Infinite,
     /// Zero throughout.
     Zero,
 }
@@ -162,7 +164,7 @@ impl<B: Backend> Upload<B> {
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Tamed, Error> {
         let dim = host.dim;
-        let tamed = self.preprocess(host);
+        let tamed = self.preprocess(host)?;
         let count = host.len();
         check_size(&host.values, count)?;
         let samples = MatRef::from_column_major_slice(&host.values, dim, count);
@@ -173,7 +175,7 @@ impl<B: Backend> Upload<B> {
 
     /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding where
     /// there is to be a limit.
-    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Tamed {
+    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<Tamed, Error> {
         let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
         let prepare = |sample: &mut [B::Scalar]| {
             let is_zero = is_zero(sample);
@@ -183,6 +185,9 @@ impl<B: Backend> Upload<B> {
             }
             let Some((norm, limit)) = preprocessing.excess(sample) else { return Kind::Within };
             if let Outliers::Clip(_) = outliers {
+                if !norm.is_finite() {
+                    return Kind::Infinite;
+                }
                 let factor = B::Scalar::narrow(limit / norm);
                 sample.iter_mut().for_each(|x| *x *= factor);
             }
@@ -194,6 +199,9 @@ impl<B: Backend> Upload<B> {
             .with_min_len(SAMPLES_A_TASK)
             .map(prepare)
             .collect();
+        if kinds.contains(&Kind::Infinite) {
+            return Err(out_of_range::<B::Scalar>("norm of a sample", f64::INFINITY));
+        }
         let count = |kind| kinds.iter().filter(|&&other| other == kind).count();
         let (read, zeros, beyond) = (kinds.len(), count(Kind::Zero), count(Kind::Beyond));
         let (clipped, dropped) = match outliers {
@@ -203,7 +211,7 @@ impl<B: Backend> Upload<B> {
         };
         let is_left_out = |kind| match kind {
             Kind::Within => false,
-            Kind::Beyond => matches!(outliers, Outliers::Drop(_)),
+            Kind::Beyond | Kind::Infinite => matches!(outliers, Outliers::Drop(_)),
             Kind::Zero => outliers.are_limited(),
         };
         let is_kept: Vec<bool> = kinds.iter().map(|&kind| !is_left_out(kind)).collect();
@@ -220,7 +228,7 @@ impl<B: Backend> Upload<B> {
         if !self.is_outside.contains(&true) {
             self.is_outside.clear();
         }
-        Tamed { read, zeros, clipped, dropped }
+        Ok(Tamed { read, zeros, clipped, dropped })
     }
 }
 
@@ -233,8 +241,13 @@ fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
     if is_zero || (least..=most).contains(&norm) {
         return Ok(());
     }
+    Err(out_of_range::<T>("root mean square norm of the samples", norm))
+}
+
+fn out_of_range<T: Scalar>(argument: &'static str, norm: f64) -> Error {
+    let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
     let expected = format!("0 or {least:e} to {most:e} in {}: scale the data", T::NAME);
-    Err(Error::argument("root mean square norm of the samples", format!("{norm:e}"), expected))
+    Error::argument(argument, format!("{norm:e}"), expected)
 }
 
 /// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN or

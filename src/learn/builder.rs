@@ -290,7 +290,8 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     }
 
     /// Ends the run when an evaluation has an FVU of at most this: of the samples
-    /// [within](Preprocessing::is_within) the norm limit, where there is one.
+    /// [within](Preprocessing::is_within) the norm limit, where there is one. An evaluation of
+    /// which no sample is within ends nothing.
     pub fn target_fvu(mut self, fvu: f64) -> Self {
         self.settings.target_fvu = Some(fvu);
         self

@@ -118,6 +118,14 @@ pub(super) struct Leader<T: Scalar> {
     pub(super) fvu_within: f64,
 }
 
+impl<T: Scalar> Leader<T> {
+    /// Whether a dictionary of this FVU takes the lead. An infinite FVU, or one that is not a
+    /// number, holds it against no later one.
+    pub(super) fn is_beaten_by(&self, fvu_within: f64) -> bool {
+        !self.fvu_within.is_finite() || fvu_within < self.fvu_within
+    }
+}
+
 /// What an evaluation has measured.
 pub(super) struct Measured<'a> {
     pub(super) figures: &'a Figures,
@@ -224,5 +232,33 @@ impl<T: Scalar> Course<T> {
         self.evaluations.push(evaluation);
         self.watched = Tally::new(self.watched.dim());
         evaluation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faer::Mat;
+
+    use super::*;
+
+    #[test]
+    fn a_leader_that_is_not_finite_is_beaten_by_any() {
+        let leader = |fvu| Leader {
+            dictionary: Dictionary::normalized(Mat::<f64>::identity(2, 2)).unwrap(),
+            step: 1,
+            fvu,
+            fvu_within: fvu,
+        };
+        for first in [f64::NAN, f64::INFINITY] {
+            for later in [0.5, 1e300, f64::INFINITY, f64::NAN] {
+                assert!(leader(first).is_beaten_by(later), "{first} {later}");
+            }
+        }
+        for (later, expected) in [(0.4, true), (0.5, false), (0.6, false)] {
+            assert_eq!(leader(0.5).is_beaten_by(later), expected, "{later}");
+        }
+        for later in [f64::INFINITY, f64::NAN] {
+            assert!(!leader(0.5).is_beaten_by(later), "{later}");
+        }
     }
 }

@@ -163,8 +163,8 @@ where
                 let measured = Measured { figures: &measured.figures, l0, held_out: true };
                 let evaluation = self.course.evaluation(step, &measured);
                 let Evaluation { fvu, fvu_within, .. } = evaluation;
-                let is_better = |best: &Leader<_>| fvu_within < best.fvu_within;
-                if self.course.best.as_ref().is_none_or(is_better) {
+                let is_beaten = |best: &Leader<_>| best.is_beaten_by(fvu_within);
+                if self.course.best.as_ref().is_none_or(is_beaten) {
                     let dictionary = self.trainer.download(config)?;
                     self.course.best = Some(Leader { dictionary, step, fvu, fvu_within });
                 }
@@ -175,7 +175,8 @@ where
         let snapshot = Snapshot { fetch: &|| trainer.model(&learner.config) };
         observer.tell(|observer| observer.on_evaluation(&evaluation, &snapshot));
         let settings = &config.settings;
-        if settings.target_fvu.is_some_and(|target| evaluation.fvu_within <= target) {
+        let is_reached = |target| evaluation.is_of_rows_within() && evaluation.fvu_within <= target;
+        if settings.target_fvu.is_some_and(is_reached) {
             return Ok(Some(StopReason::TargetFvu));
         }
         let plateau = settings.plateau;
@@ -211,8 +212,11 @@ where
             return Err(error);
         }
         // Before the last evaluation, which a run that goes on from here will not have made.
+        // A run that has nothing to learn from has nothing to go on with, and would not tell why.
         #[cfg(feature = "safetensors")]
-        if let Err(error) = self.save() {
+        if !matches!(failure, Some(Error::NothingLearned { .. }))
+            && let Err(error) = self.save()
+        {
             // What ended the run is the first thing to know.
             failure.get_or_insert(error);
         }

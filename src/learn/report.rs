@@ -90,13 +90,23 @@ pub struct Evaluation {
     /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where there is
     /// none.
     pub within: usize,
-    /// Fraction of their variance that is unexplained (of all, if none is within): what the best dictionary is chosen by, and what
-    /// [`target_fvu`](super::Builder::target_fvu) and [`plateau`](super::Builder::plateau) go by.
+    /// Fraction of their variance that is unexplained (of all, if none is within): what the best
+    /// dictionary is chosen by. [`target_fvu`](super::Builder::target_fvu) and
+    /// [`plateau`](super::Builder::plateau) go by it too, but pass over evaluations of which no
+    /// sample is within.
     pub fvu_within: f64,
     /// Mean number of nonzeros a sample.
     pub l0: f64,
     /// Seconds since the run began.
     pub elapsed: f64,
+}
+
+impl Evaluation {
+    /// Whether `fvu_within` is of samples within the norm limit: not where there is none, and it
+    /// stands for all, of which the largest decide.
+    pub(super) fn is_of_rows_within(&self) -> bool {
+        self.within > 0
+    }
 }
 
 /// A checkpoint that was written.

@@ -14,7 +14,7 @@ use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
-use crate::moments::Figures;
+use crate::moments::{Figures, non_negative};
 use crate::preprocessing::{Preprocessing, estimate};
 use crate::problem::ProblemShape;
 use crate::random::{Purpose, generator};
@@ -80,7 +80,8 @@ where
     ///
     /// # Errors
     /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Argument`] (too
-    /// large or small to square) for bad samples, which leave the session as it was; [`Error::Backend`] if memory cannot be had.
+    /// large or small to square) for bad samples, which leave the session as it was;
+    /// [`Error::Backend`] if memory cannot be had.
     pub fn step(&mut self, samples: MatRef<'_, B::Scalar>) -> Result<StepReport, Error> {
         if samples.nrows() != self.dim {
             let (found, expected) = (samples.nrows(), self.dim);
@@ -360,7 +361,7 @@ where
         self.steps += 1;
         figures.all.error = update.error_before;
         // Rounding may make the difference of two sums of squares negative.
-        figures.within.error = (update.error_before - error_apart).max(0.0);
+        figures.within.error = non_negative(update.error_before - error_apart);
         self.noise = self.per_coordinate(figures.all.error, figures.all.samples);
         Ok(Outcome { update, figures, spectrum, tamed })
     }

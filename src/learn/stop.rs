@@ -71,8 +71,9 @@ impl StopToken {
     }
 }
 
-/// No improvement worth going on: the best [`fvu_within`](Evaluation::fvu_within) of the last `window` evaluations is not below the
-/// best one before them by more than `least` of it.
+/// No improvement worth going on: the best [`fvu_within`](Evaluation::fvu_within) of the last
+/// `window` evaluations is not below the best one before them by more than `least` of it.
+/// Evaluations of which no sample is within the norm limit do not count.
 ///
 /// The memory of the default updater brings a drop of its own in the second half of a run: a plateau
 /// before that is not the last word.
@@ -96,10 +97,42 @@ impl Plateau {
     }
 
     pub(super) fn is_reached(&self, evaluations: &[Evaluation]) -> bool {
-        let Some(split) = evaluations.len().checked_sub(self.window) else { return false };
-        let best =
-            |of: &[Evaluation]| of.iter().map(|e| e.fvu_within).fold(f64::INFINITY, f64::min);
-        let (before, recent) = evaluations.split_at(split);
+        let counted = evaluations.iter().filter(|evaluation| evaluation.is_of_rows_within());
+        let errors: Vec<f64> = counted.map(|evaluation| evaluation.fvu_within).collect();
+        let Some(split) = errors.len().checked_sub(self.window) else { return false };
+        let best = |of: &[f64]| of.iter().copied().fold(f64::INFINITY, f64::min);
+        let (before, recent) = errors.split_at(split);
         !before.is_empty() && best(recent) >= best(before) * (1.0 - self.least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluations_without_a_row_within_the_limit_say_nothing_of_a_plateau() {
+        let evaluation = |(within, fvu_within): (usize, f64)| Evaluation {
+            step: 1,
+            epoch: 1,
+            held_out: false,
+            samples: 10,
+            fvu: fvu_within,
+            within,
+            fvu_within,
+            l0: 1.0,
+            elapsed: 0.0,
+        };
+        let plateau = Plateau { window: 2, least: 0.01 };
+        let is_reached = |of: &[(usize, f64)]| {
+            plateau.is_reached(&of.iter().copied().map(evaluation).collect::<Vec<_>>())
+        };
+        assert!(is_reached(&[(9, 0.5), (9, 0.5), (9, 0.5)]));
+        assert!(!is_reached(&[(9, 0.5), (9, 0.45), (9, 0.4)]));
+        // Massive rows, which are represented well, end nothing, and hide nothing.
+        assert!(!is_reached(&[(0, 1e-9), (9, 0.5), (9, 0.45)]));
+        assert!(!is_reached(&[(9, 0.5), (0, 1e-9), (9, 0.4), (0, 1e-9)]));
+        assert!(is_reached(&[(9, 0.5), (9, 0.5), (0, 1e-9), (9, 0.5)]));
+        assert!(!is_reached(&[(0, 0.5), (0, 0.5), (0, 0.5), (0, 0.5)]));
     }
 }

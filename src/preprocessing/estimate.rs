@@ -76,7 +76,7 @@ pub(crate) fn estimate<T: Scalar>(
         };
         preprocessing = preprocessing.with_norm_limit(limit)?;
         if outliers.are_limited() {
-            sample.check(&norms, &preprocessing, outliers)?;
+            sample.check(&norms, &preprocessing, outliers, given.norm_limit().is_some())?;
         }
         if scale && let Some(scale) = mean_norm(norms, limit, outliers) {
             preprocessing = preprocessing.with_scale(scale)?;
@@ -173,6 +173,7 @@ impl<'a, T: Scalar> Sample<'a, T> {
         norms: &[f64],
         preprocessing: &Preprocessing<T>,
         outliers: Outliers,
+        is_given: bool,
     ) -> Result<(), Error> {
         if norms.is_empty() {
             let samples = self.ranges.iter().map(Range::len).sum();
@@ -182,7 +183,7 @@ impl<'a, T: Scalar> Sample<'a, T> {
         let beyond = norms.iter().filter(|&&norm| norm > limit).count();
         if 2 * beyond > norms.len() {
             let (verb, samples) = (outliers.verb(), norms.len());
-            return Err(Error::NormLimit { limit, verb, beyond, samples });
+            return Err(Error::NormLimit { limit, verb, beyond, samples, is_given });
         }
         Ok(())
     }

@@ -88,8 +88,9 @@ pub trait SampleSource<T: Scalar>: Sync {
     }
 
     /// Reads sample `sample` into `into` (d values) as it is stored, if [`read`](Self::read) rounds
-    /// it to `T`, and says whether it does. By this [`check_rounding`] finds data that rounding would
-    /// destroy. By default nothing is rounded.
+    /// it to `T`, and says whether it does. By this [`check_rounding`] finds data that rounding
+    /// would destroy. By default nothing is rounded: a source that reads from another must forward
+    /// this as it forwards [`read`](Self::read), or the check cannot see the doubles behind it.
     ///
     /// # Errors
     /// As [`read`](Self::read).

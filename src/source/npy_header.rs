@@ -35,9 +35,11 @@ pub(super) fn text_range(preamble: &[u8]) -> Result<Range<usize>, String> {
     };
     let (start, length) = match *rest {
         [1, 0, a, b, ..] => (10, u32::from(u16::from_le_bytes([a, b]))),
-        [2 | 3, 0, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
-        [major, minor, _, _, ..] => return Err(format!("unknown version {major}.{minor}")),
-        _ => return Err("it ends within the first 12 bytes".to_owned()),
+        [2 | 3, 0, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d])),
+        [major, minor, _, _, ..] if !matches!((major, minor), (2 | 3, 0)) => {
+            return Err(format!("unknown version {major}.{minor}"));
+        }
+        _ => return Err("it ends within its first 12 bytes".to_owned()),
     };
     match usize::try_from(length).ok().and_then(|length| length.checked_add(start)) {
         Some(end) if end - start <= LONGEST => Ok(start..end),
@@ -286,6 +288,24 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text.as_bytes()), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_the_text_lies() {
+        let found = |rest: &[u8]| text_range(&[b"\x93NUMPY", rest].concat());
+        assert_eq!(found(&[1, 0, 118, 0]), Ok(10..128));
+        assert_eq!(found(&[1, 0, 118, 0, b'{', b'\'']), Ok(10..128));
+        for major in [2, 3] {
+            assert_eq!(found(&[major, 0, 116, 0, 0, 0]), Ok(12..128));
+            for length in 0..6 {
+                let error = found(&[major, 0, 116, 0, 0, 0][..length]).unwrap_err();
+                assert_eq!(error, "it ends within its first 12 bytes");
+            }
+        }
+        for version in [[4, 0], [2, 1], [1, 1]] {
+            let error = found(&[&version[..], &[118, 0]].concat()).unwrap_err();
+            assert_eq!(error, format!("unknown version {}.{}", version[0], version[1]));
         }
     }
 

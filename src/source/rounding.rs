@@ -9,6 +9,9 @@ use crate::random::Purpose;
 /// Pairs of samples that are compared.
 const PAIRS: usize = 256;
 
+/// The most samples that are read to find those, where many are padding.
+const MOST_READ: usize = 32 * PAIRS;
+
 /// The most that rounding may change samples, as a share of their spread. Codes leave a few percent
 /// of it, rarely less than a hundredth.
 const MOST: f64 = 1e-3;
@@ -20,7 +23,9 @@ const MOST: f64 = 1e-3;
 /// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b), rounding
 /// may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the median pair that
 /// counts, so a few samples of extreme size do not hide what becomes of the others; pairs of equal
-/// samples say nothing. Sources that round nothing pass at once.
+/// samples say nothing. Samples that are zero throughout are padding and are passed over, and so
+/// that much of it hides nothing, up to 8192 samples are read to find others. Sources that round
+/// nothing pass at once.
 ///
 /// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
 /// themselves. Call it before reading a file into memory.
@@ -34,19 +39,23 @@ pub fn check_rounding<T: Scalar>(source: &dyn SampleSource<T>) -> Result<(), Err
         return Ok(());
     }
     let order = Permutation::new(samples, 0, Purpose::Rounding);
-    let read = |sample: usize| -> Result<Option<Rounded>, Error> {
+    let (mut shares, mut first, mut compared) = (Vec::new(), None::<Rounded>, 0);
+    for sample in (0..samples.min(MOST_READ)).map(|i| order.at(i)) {
+        if compared == PAIRS {
+            break;
+        }
         let mut stored = vec![0.0; dim];
-        if !source.read_unrounded(sample, &mut stored)? {
-            return Ok(None);
+        if !source.read_unrounded(sample, &mut stored)? || stored.iter().all(|&y| y == 0.0) {
+            continue;
         }
         let mut rounded = vec![T::zero(); dim];
         source.read(sample..sample + 1, &mut rounded)?;
-        Ok(Some(Rounded::new(sample, stored, &rounded)))
-    };
-    let mut shares = Vec::new();
-    for pair in 0..PAIRS.min(samples / 2) {
-        let (a, b) = (read(order.at(2 * pair))?, read(order.at(2 * pair + 1))?);
-        let (Some(a), Some(b)) = (a, b) else { continue };
+        let b = Rounded::new(sample, stored, &rounded);
+        let Some(a) = first.take() else {
+            first = Some(b);
+            continue;
+        };
+        compared += 1;
         let share = (a.change + b.change) / a.squared_distance(&b);
         // Equal samples have no distance, and others are not finite.
         if share.is_finite() {
@@ -168,6 +177,20 @@ mod tests {
         for few in 0..3 {
             check_rounding(&Doubles(points(few, 0.0))).unwrap();
         }
+    }
+
+    #[test]
+    fn padding_hides_nothing() {
+        for zeros in [3000, 18_000] {
+            let mut some = points(2000, 1e9);
+            some.extend(vec![[0.0, 0.0]; zeros]);
+            let error = check_rounding(&Doubles(some)).unwrap_err();
+            assert!(matches!(error, Error::Rounding { value, .. } if value > 9e8), "{zeros}");
+            let mut some = points(2000, 1e3);
+            some.extend(vec![[0.0, 0.0]; zeros]);
+            check_rounding(&Doubles(some)).unwrap();
+        }
+        check_rounding(&Doubles(vec![[0.0, -0.0]; 20_000])).unwrap();
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn kind_name(kind: FileType) -> &'static str {
             return "a device";
         }
     }
-    if kind.is_dir() { "a directory" } else { "not a regular file" }
+    if kind.is_dir() { "a directory" } else { "a special file" }
 }
 
 /// The number of bytes in `file`.

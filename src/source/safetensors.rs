@@ -26,7 +26,9 @@ pub struct SafetensorsSource {
 
 impl SafetensorsSource {
     /// Opens the tensor of this name, or without a name the only one of floating-point numbers that
-    /// is of rank 2 at least.
+    /// is of rank 2, or if there is none, of a higher rank. One of rank 2 that has a number for
+    /// each row of another, such as a mask of shape (B, S) beside samples of shape (B, S, d), makes
+    /// a name necessary.
     ///
     /// # Errors
     /// - [`FileError::Io`] if the file cannot be opened or read, [`FileError::NotAFile`] for a
@@ -72,10 +74,18 @@ impl_file_source!(SafetensorsSource);
 
 /// The name of the only tensor that can be samples.
 fn only_samples(header: &Header) -> Result<String, FileError> {
-    let of_rank_2 = |name: &String| header.info(name).is_ok_and(|info| info.shape.len() >= 2);
+    let shape = |name: &str| header.info(name).map_or(&[][..], |info| info.shape.as_slice());
+    let of_rank_2 = |name: &String| shape(name).len() >= 2;
     let is_real = |name: &String| header.info(name).is_ok_and(|info| element(info.dtype).is_some());
     let arrays: Vec<_> = header.names().into_iter().filter(of_rank_2).collect();
     let real: Vec<_> = arrays.iter().filter(|name| is_real(name)).collect();
+    let (matrices, others): (Vec<&String>, Vec<&String>) =
+        real.iter().copied().partition(|name| shape(name).len() == 2);
+    if let [matrix] = matrices.as_slice()
+        && !others.iter().any(|other| shape(other).starts_with(shape(matrix)))
+    {
+        return Ok((*matrix).clone());
+    }
     match (real.as_slice(), arrays.as_slice()) {
         ([only], _) => Ok((*only).clone()),
         // Opening it tells of its type.

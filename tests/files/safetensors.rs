@@ -104,6 +104,33 @@ fn the_only_array_of_floating_point_numbers_is_meant() {
     assert!(error.to_string().contains("2 tensors may be the samples"), "{error}");
 }
 
+/// Beside tensors of more axes, the only matrix is meant, unless it is a mask of one of them.
+#[test]
+fn the_only_matrix_is_meant() {
+    let scratch = Scratch::new();
+    let tensor = |name: &str, shape: &str, start: usize| {
+        let end = start + 16;
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+    };
+    let with = |matrix: &str| {
+        let tensors = [
+            tensor("heads", "[2,1,2]", 0),
+            tensor("acts", matrix, 16),
+            tensor("more", "[1,2,1,2]", 32),
+        ];
+        file(&format!("{{{}}}", tensors.join(",")), &[0; 48])
+    };
+    let source = SafetensorsSource::open(scratch.file("a", &with("[2,2]")), None).unwrap();
+    assert_eq!((source.tensor(), source.len(), source.dim()), ("acts", 2, 2));
+    // Several of more axes and no matrix, and several matrices.
+    for matrix in ["[4]", "[1,4,1]"] {
+        let error = open_error(&with(matrix), None);
+        assert!(error.to_string().contains("tensors may be the samples"), "{error}");
+    }
+    let two = format!("{{{},{}}}", tensor("a", "[2,2]", 0), tensor("b", "[4,1]", 16));
+    assert!(matches!(open_error(&file(&two, &[0; 32]), None), FileError::Tensor { .. }));
+}
+
 #[test]
 fn shapes_that_are_no_samples_are_in_the_message() {
     let error = open_error(&file(&one("F32", "[2]", 8), &[0; 8]), None);

@@ -313,3 +313,27 @@ fn a_failed_save_leaves_the_one_before_and_learning_may_go_on() {
     assert_eq!(for_a_while.told.failures, 3, "at 12, 16 and 20");
     assert_eq!(for_a_while.told.steps, [4, 8, 24, 28, 32, 36]);
 }
+
+/// A run that found nothing to learn from says so again when it is started again.
+#[test]
+fn nothing_learned_is_said_again() {
+    let zeros = Mat::<f32>::zeros(6, 40);
+    for (epochs, every) in [(1, None), (1, Some(1)), (3, None), (3, Some(3))] {
+        let directory = TempDir::new().unwrap();
+        for attempt in 0..3 {
+            let learner = DbKsvd::builder(8, 2).minibatch(10).epochs(epochs).build().unwrap();
+            let mut checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+            if let Some(steps) = every {
+                checkpoints = checkpoints.every_steps(steps);
+            }
+            let fit = learner.run(&zeros).checkpoints(checkpoints).finish().unwrap();
+            assert_eq!(fit.report.resumed_from.is_some(), attempt > 0 && every.is_some());
+            let expected = Error::NothingLearned { samples: 40, zeros: 40, dropped: 0 };
+            assert_eq!(
+                fit.failure.unwrap().to_string(),
+                expected.to_string(),
+                "{epochs} {every:?}"
+            );
+        }
+    }
+}

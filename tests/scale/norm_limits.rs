@@ -1,13 +1,14 @@
 //! Norm limits: what counts as padding, what is refused, and the figures of rows within the limit beside
 //! those of all.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use dbksvd::coder::BatchOmp;
+use dbksvd::error::SourceError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::learn::{Every, Observer, Plateau, StepReport, StopReason};
 use dbksvd::metrics::reconstruction;
-use dbksvd::source::HeldOut;
+use dbksvd::source::{HeldOut, SampleSource};
 use dbksvd::synthetic::Planted;
 use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, Outliers, Preprocessing, Sign};
 
@@ -137,8 +138,8 @@ fn limits_that_most_samples_pass_are_refused() {
         (Outliers::Drop(3.0), Some(0.01), "drop"),
     ] {
         match error(outliers, given, &samples) {
-            Error::NormLimit { limit, verb, beyond, samples } => {
-                assert_eq!((verb, samples), (name, ROWS));
+            Error::NormLimit { limit, verb, beyond, samples, is_given } => {
+                assert_eq!((verb, samples, is_given), (name, ROWS, given.is_some()));
                 assert!(beyond > ROWS / 2 && limit > 0.0, "{beyond} {limit}");
             }
             other => panic!("{outliers:?} {given:?}: {other}"),
@@ -146,6 +147,9 @@ fn limits_that_most_samples_pass_are_refused() {
     }
     let text = error(Outliers::Drop(3.0), Some(0.01), &samples).to_string();
     assert!(text.starts_with("the norm limit of 0.0100 would drop 2000 of 2000 samples"), "{text}");
+    assert!(text.ends_with("that of the model given, and does not fit these data"), "{text}");
+    let text = error(Outliers::Clip(0.1), None, &samples).to_string();
+    assert!(text.ends_with("choose a larger multiple of the median norm"), "{text}");
     // Half of them may lie beyond.
     let half = DbKsvd::builder(8, 2).outliers(Outliers::Drop(1.0)).epochs(1).build().unwrap();
     let epoch = half.fit(&samples).unwrap().1.epochs[0];
@@ -273,6 +277,67 @@ fn held_out_samples_that_are_all_beyond_the_limit_are_judged_as_they_are() {
         assert_eq!(evaluation.fvu.to_bits(), evaluation.fvu_within.to_bits());
     }
     assert!(fit.best.is_some());
+}
+
+#[test]
+fn a_norm_that_overflows_cannot_be_clipped() {
+    let mut samples = Mat::from_fn(4, 40, |r, c| ((r * 7 + c * 3) % 5) as f64 - 1.5);
+    samples[(2, 30)] = 1e200;
+    let of = |outliers| {
+        let builder = DbKsvd::builder_on(dbksvd::backend::Faer::<f64>::default(), 8, 2);
+        builder.outliers(outliers).epochs(2).build().unwrap().fit(&samples)
+    };
+    match of(Outliers::Clip(3.0)).unwrap_err() {
+        Error::Argument { argument, found, .. } => {
+            assert_eq!((argument, found.as_str()), ("norm of a sample", "inf"));
+        }
+        other => panic!("{other}"),
+    }
+    // Left out, it does no harm.
+    assert_eq!(of(Outliers::Drop(3.0)).unwrap().1.epochs[0].dropped, 1);
+}
+
+/// Samples of which runs of `RUN` share a minibatch.
+struct Runs(Mat<f32>);
+
+const RUN: usize = 50;
+
+impl SampleSource<f32> for Runs {
+    fn dim(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn len(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn run_length(&self) -> usize {
+        RUN
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+        SampleSource::<f32>::read(&self.0.as_ref(), range, into)
+    }
+}
+
+#[test]
+fn windows_without_a_row_within_the_limit_end_no_run() {
+    // Every fourth minibatch is of large rows alone, in one direction, that one atom explains.
+    let mut samples = with_sinks(0.0);
+    for run in (0..ROWS / RUN).step_by(4) {
+        let mut massive = samples.as_mut().subcols_mut(run * RUN, RUN);
+        massive.fill(0.0);
+        for i in 0..RUN {
+            massive[(3, i)] = 1e3 + i as f32;
+        }
+    }
+    let limit = Preprocessing::none().with_norm_limit(Some(10.0)).unwrap();
+    let builder = DbKsvd::builder(16, 2).minibatch(RUN).epochs(3).preprocessing(limit);
+    let builder = builder.evaluate_every(Every::Steps(1)).target_fvu(1e-3);
+    let fit = builder.build().unwrap().run(&Runs(samples)).finish().unwrap();
+    let low = fit.report.evaluations.iter().filter(|one| one.fvu_within < 1e-3);
+    assert!(low.clone().count() > 0 && low.clone().all(|one| one.within == 0));
+    assert_eq!(fit.report.stop, StopReason::Completed);
 }
 
 #[derive(Default)]

@@ -107,13 +107,15 @@ where
     let invalid = |reason: String| -> Error {
         FileError::Format { path: path.to_owned(), format: FORMAT, reason }.into()
     };
-    for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
+    let advice = "a run goes on from checkpoints of its own version alone; start a new run from \
+                  the dictionary that was saved beside it (`Builder::initialisation` with \
+                  `Initialisation::Given`, or `learn --dictionary`)";
+    for (key, expected, advice) in
+        [("format", FORMAT, "this is no checkpoint"), ("version", VERSION, advice)]
+    {
         if texts.get(key) != Some(&expected) {
             let found = texts.get(key).unwrap_or(&"not stated");
-            return Err(invalid(format!(
-                "`{key}` is {found}, expected {expected}: a run goes on from checkpoints of its own \
-                 version of this crate alone"
-            )));
+            return Err(invalid(format!("`{key}` is {found}, expected {expected}: {advice}")));
         }
     }
     identity

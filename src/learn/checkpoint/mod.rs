@@ -56,7 +56,7 @@ pub enum OnFailure {
 
 /// Where and how often the state of a run is saved. The earlier checkpoints stay intact until a newer
 /// one is safely on disk, and one is written when the run ends, whatever ends it (but a backend that
-/// fails within a step).
+/// fails within a step, or an epoch without a sample to learn from).
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
@@ -68,11 +68,13 @@ pub enum OnFailure {
 ///
 /// # Format
 /// A safetensors file. `dictionary` (m, d) and, where there is one, `best.dictionary`; `mean` (d);
-/// `updater.*`, what the updater keeps; `course`, `tally.*`, `watched.*`, `epochs`, `evaluations`: the
-/// numbers of the run so far, in F64, sums over rows within the norm limit among them. `__metadata__` holds `format` (`dbksvd-checkpoint`), `version`,
-/// and for every parameter of the run and property of the data a text `run.NAME`: a run resumes only
-/// if all are what they were. Not among them are the stop rules `time_budget`, `target_fvu` and
-/// `plateau`, which may change.
+/// `updater.*`, what the updater keeps; `course`, `tally`, `tally.*`, `watched`, `watched.*`,
+/// `epochs`, `evaluations`: the numbers of the run so far, in F64, sums over rows within the norm
+/// limit among them. `__metadata__` holds `format` (`dbksvd-checkpoint`), `version`, `seal` (a hash
+/// of all else that the file holds, by which numbers that changed on the disk are noticed), and for
+/// every parameter of the run and property of the data a text `run.NAME`: a run resumes only if all
+/// are what they were. Not among them are the stop rules `time_budget`, `target_fvu` and `plateau`,
+/// which may change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoints {
     directory: PathBuf,

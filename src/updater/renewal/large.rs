@@ -54,6 +54,7 @@ impl<T: Scalar> Renewed<'_, T> {
         }
         let mut large: Vec<(f64, usize)> = all.into_par_iter().filter_map(large_error).collect();
         large.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut is_given = vec![false; self.dictionary.ncols()];
         for (error, i) in large {
             let mut fresh = column(self.samples, i).to_vec();
             kernel::normalize(&mut fresh);
@@ -66,8 +67,7 @@ impl<T: Scalar> Renewed<'_, T> {
                 self.code_by_one(i, atom);
                 continue;
             }
-            let free =
-                |j: &usize| census.claims[*j] < typical && !outcome.atoms.contains(&(*j as u32));
+            let free = |&j: &usize| census.claims[j] < typical && !is_given[j];
             let atoms = (0..self.dictionary.ncols()).filter(free);
             let Some(atom) = atoms.min_by(|&a, &b| census.worth(a).total_cmp(&census.worth(b)))
             else {
@@ -81,6 +81,7 @@ impl<T: Scalar> Renewed<'_, T> {
             outcome.former.push(place.to_vec());
             place.copy_from_slice(&fresh);
             outcome.atoms.push(atom as u32);
+            is_given[atom] = true;
             outcome.replaced += 1;
             census.replace(atom, None);
             self.code_by_one(i, atom as u32);

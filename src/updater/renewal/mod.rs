@@ -24,11 +24,13 @@ use duplicates::{coherent_pairs, likeness};
 /// however many minibatches that takes, so small minibatches do not condemn rare atoms.
 ///
 /// # Rare, large samples
-/// A sample with a hundred times the usual norm outweighs thousands of others, but most minibatches do not
-/// hold it, so that uses alone would say that its atom is dead. What counts for such samples is what
-/// would be lost. With k the budget, a *typical* atom is one that explains, over a window, what the median
-/// atom does, and a use or an error is *large* if it is ten times what k typical atoms explain together in
-/// a window of [`window`](Self::window) uses: that of a sample of some fourteen times the usual norm.
+/// A sample with a hundred times the usual norm outweighs thousands of others, but most minibatches
+/// do not hold it, so that uses alone would say that its atom is dead. What counts for such samples
+/// is what would be lost. With k the budget, a *typical* atom is one that explains in each use what
+/// the median atom does. A use is *large* if it is ten times what k typical atoms explain together
+/// in [`window`](Self::window) uses each: that of a sample of some fourteen times the usual norm.
+/// So is an error, but with the mean uses of an atom since the last renewal in place of the
+/// window's, if they are more, as with large minibatches.
 ///
 /// - A sample of which the coder left a large error gets, before atoms are updated, the atom that explains
 ///   least. Otherwise the update would tear all atoms of its code towards it.
