@@ -163,6 +163,22 @@ impl DoublePursuit {
         support: &mut [u32],
         values: &mut [T],
     ) -> usize {
+        match self.fit(dictionary, sample, chosen, support, values) {
+            Some(length) => length,
+            None => self.code(dictionary, sample, rule, &[], support, values),
+        }
+    }
+
+    /// Writes the code with the best coefficients for atoms that were `chosen`, and returns its length;
+    /// `None` where they would have to be negative and may not.
+    pub(super) fn fit<T: Scalar>(
+        &mut self,
+        dictionary: MatRef<'_, T>,
+        sample: &[T],
+        chosen: &[u32],
+        support: &mut [u32],
+        values: &mut [T],
+    ) -> Option<usize> {
         let sign = self.shape.sign;
         let scratch = self.scratch();
         let mut gamma = std::mem::take(&mut scratch.gamma);
@@ -170,12 +186,9 @@ impl DoublePursuit {
         basis.coefficients(&mut gamma);
         basis.polish(&mut gamma);
         let feasible = sign == Sign::Signed || gamma.iter().all(|&gamma| gamma > 0.0);
-        let length = basis.write(&gamma, support, values);
+        let length = feasible.then(|| basis.write(&gamma, support, values));
         scratch.gamma = gamma;
-        if feasible {
-            return length;
-        }
-        self.code(dictionary, sample, rule, &[], support, values)
+        length
     }
 
     fn scratch(&mut self) -> &mut DoubleScratch {

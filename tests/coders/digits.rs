@@ -77,8 +77,13 @@ fn atoms_on_a_baseline_are_found() {
         let wide = Mat::from_fn(dim, atoms + 1, |i, j| f64::from(dictionary[(i, j)]));
         let oracle = encode::<Faer<f64>, _>(Omp::new(), &wide, widened.as_ref(), 6, Sign::Signed);
         for (name, codes) in by_all(&dictionary, &samples, 6, Selection::Correlation) {
-            let short = (0..count).filter(|&n| codes.support(n).len() < oracle.support(n).len());
-            assert_eq!(short.count(), 0, "{name}, baseline {baseline}");
+            if baseline == 0.0 {
+                // Five atoms are all there is, to the rounding of single precision.
+                assert!((0..count).all(|n| codes.support(n).len() >= 5), "{name}");
+                assert!(squared_error(&dictionary, &samples, &codes) < 1e-8, "{name}");
+                continue;
+            }
+            assert!((0..count).all(|n| codes.support(n).len() == 6), "{name}, {baseline}");
             if !name.starts_with("Swaps") {
                 let same =
                     (0..count).filter(|&n| sorted(codes.support(n)) == sorted(oracle.support(n)));

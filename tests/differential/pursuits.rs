@@ -97,7 +97,11 @@ impl Hard {
                     for t in 0..sparsity {
                         let size = 10.0_f64.powf(-10.0 * t as f64 / (sparsity - 1) as f64);
                         let sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-                        add(&mut sample, sign * size, &dictionary[rng.random_range(0..dim)]);
+                        add(
+                            &mut sample,
+                            sign * size,
+                            &dictionary[rng.random_range(0..dim.min(atoms))],
+                        );
                     }
                     samples.push(sample);
                 }
@@ -482,8 +486,7 @@ fn check_all(draws: u64, shapes: &[(usize, usize)], check: impl Fn(u64, usize, u
 }
 
 /// Dimensions and atoms of small and large dictionaries: the latter take the 16-bit product.
-const SMALL: [(usize, usize); 7] =
-    [(1, 1), (6, 10), (16, 40), (3, 2), (33, 96), (64, 256), (12, 300)];
+const SMALL: [(usize, usize); 6] = [(6, 10), (16, 40), (3, 2), (33, 96), (64, 256), (12, 300)];
 const LARGE: [(usize, usize); 1] = [(200, 320)];
 
 #[test]

@@ -32,10 +32,10 @@ use faer::{Mat, MatRef};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::double::Doubt;
+use super::double::{DoublePursuit, Doubt};
 use super::factor::dependence;
-use super::pursuit::{PursuitRule, write};
-use super::wide::{Wide, Widened, error_of, widen};
+use super::pursuit::{PursuitRule, Selection, write};
+use super::wide::{Widened, error_of, widen};
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -266,6 +266,7 @@ struct DoubleScratch {
     sample: Vec<f64>,
     correlations: Vec<f64>,
     pursuit: Pursuit<f64>,
+    fit: DoublePursuit,
 }
 
 impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
@@ -420,15 +421,7 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
             }
             if !certain {
                 let double = self.double.get_or_insert_with(|| DoubleScratch::new(self.shape));
-                let (chosen, gamma) =
-                    double.run(self.wide.get(self.dictionary), &limits_of_double, sample);
-                block.write(i, |support, values| {
-                    support[..chosen.len()].copy_from_slice(chosen);
-                    for (value, &gamma) in values.iter_mut().zip(gamma) {
-                        *value = T::narrow(gamma);
-                    }
-                    chosen.len()
-                });
+                double.code(self.wide, &limits_of_double, self.dictionary, sample, &mut block, i);
             }
         }
     }
@@ -440,18 +433,36 @@ impl DoubleScratch {
             sample: Vec::with_capacity(shape.dim),
             correlations: vec![0.0; shape.atoms],
             pursuit: Pursuit::new(shape),
+            fit: DoublePursuit::new(shape, Selection::Correlation),
         })
     }
 
-    /// The code of a sample: its atoms and their coefficients.
-    fn run<T: Scalar>(
+    /// Writes the code of the sample at place `i` of a block.
+    fn code<T: Scalar>(
         &mut self,
-        wide: &Wide,
+        wide: &Widened,
         limits: &Limits<f64>,
+        dictionary: MatRef<'_, T>,
         sample: &[T],
-    ) -> (&[u32], &[f64]) {
+        block: &mut CodesBlock<'_, T>,
+        i: usize,
+    ) {
+        let wide = wide.get(dictionary);
         widen(sample, &mut self.sample);
         wide.correlate(&self.sample, &mut self.correlations);
-        self.pursuit.run(wide, limits, &self.correlations)
+        let (chosen, gamma) = self.pursuit.run(wide, limits, &self.correlations);
+        block.write(i, |support, values| {
+            if limits.nesting == Nesting::Refitted
+                && let Some(length) = self.fit.fit(dictionary, sample, chosen, support, values)
+            {
+                // The same coefficients, but without what normal equations make of rounding.
+                return length;
+            }
+            support[..chosen.len()].copy_from_slice(chosen);
+            for (value, &gamma) in values.iter_mut().zip(gamma) {
+                *value = T::narrow(gamma);
+            }
+            chosen.len()
+        });
     }
 }
