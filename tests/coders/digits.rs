@@ -115,7 +115,7 @@ fn coefficients_over_ten_decades_are_found() {
     let dictionary = Mat::from_fn(dim, dim, |i, j| if i == j { 1.0_f32 } else { 0.0 });
     let value = |t: usize| 10.0_f64.powi(-2 * t as i32) as f32;
     let samples = Mat::from_fn(dim, 20, |i, n| {
-        (0..6).find(|t| (7 * t + 3 * n) % dim == i).map_or(0.0, |t| value(t))
+        (0..6).find(|t| (7 * t + 3 * n) % dim == i).map_or(0.0, &value)
     });
     let mut all = Vec::new();
     for selection in [Selection::Correlation, Selection::LeastSquares] {
