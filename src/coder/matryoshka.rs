@@ -264,10 +264,10 @@ impl<M> Target<M> {
                 }
                 let (support, values) = (codes.support(i), codes.values(i));
                 error_of(dictionary, column(target, i), support, values, &mut residual);
-                // Coefficients and sample are rounded, and atoms may be.
+                // Coefficients are rounded, and atoms that are being learned add up more of it.
                 sums.clear();
                 sums.extend(column(target, i).iter().map(|y| y.widen().abs()));
-                let unit = 2.0 * epsilon;
+                let unit = 64.0 * epsilon;
                 if is_rounding(dictionary, support, values, &residual, unit, &mut sums) {
                     r.fill(B::Scalar::zero());
                 } else {
