@@ -133,6 +133,15 @@ vectorized! {
 }
 
 vectorized! {
+    /// y ← y + c x, in f64.
+    pub(crate) fn add_wide<'a, T>(y: &'a mut [f64], c: f64, x: &'a [T]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y += c * x.widen();
+        }
+    }
+}
+
+vectorized! {
     /// [`squared_norm`], dispatched: for long vectors outside other kernels.
     pub(crate) fn energy<'a, T>(a: &'a [T]) -> f64 {
         squared_norm(a)

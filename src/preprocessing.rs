@@ -224,6 +224,14 @@ impl<T: Scalar> Preprocessing<T> {
         }
     }
 
+    /// y ← scale · y + mean, in double precision.
+    pub(crate) fn undo_wide(&self, sample: &mut [f64]) {
+        sample.iter_mut().for_each(|x| *x *= self.scale);
+        if let Some(mean) = &self.mean {
+            kernel::add_wide(sample, 1.0, mean);
+        }
+    }
+
     /// y ← scale · y + mean.
     pub(crate) fn undo(&self, sample: &mut [T]) {
         if self.scale != 1.0 {

@@ -353,7 +353,8 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
         factor.solve(gamma);
         let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
         spare.fill(0.0);
-        wide::is_rounding(self.dictionary, factor.support(), gamma, residual, unit, spare)
+        let code = wide::terms(factor.support(), gamma);
+        wide::is_rounding(self.dictionary, code, residual, unit, spare)
     }
 
     /// Brings the heights up to date with the chosen atoms.

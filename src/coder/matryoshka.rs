@@ -18,8 +18,9 @@
 //!    learning and to the nearest in coding.
 //! 3. Groups may be of any sizes; the reference fails unless m is a power of two.
 //! 4. A sample that is represented to the rounding of its coefficients is zero to the groups that follow,
-//!    and gets no code there: they would spend their budget, and learn their atoms, on noise of the
-//!    arithmetic. What is left of a sample that is nearly represented is computed in double precision.
+//!    and gets no code there; while a dictionary is learned, whose atoms add up more rounding, to 64 ε‖y‖.
+//!    They would spend their budget, and learn their atoms, on noise of the arithmetic. What is left of a
+//!    sample that is nearly represented is computed in double precision.
 //!
 //! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2; the idea is that of
 //! Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
@@ -27,7 +28,7 @@
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use super::wide::{error_of, is_rounding};
+use super::wide::{is_rounding, leave, terms};
 use super::{BatchOmp, Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column, column_mut};
@@ -39,6 +40,9 @@ use crate::problem::ProblemShape;
 
 /// Samples that one task looks at.
 const BLOCK: usize = 128;
+
+/// ‖r‖, in ε‖y‖, that is not told from the rounding of atoms and coefficients that are being learned.
+const LEARNING: f64 = 64.0;
 
 /// ‖r‖, in ε‖y‖, below which it is computed in double precision.
 const DOUBT: f64 = 2e4;
@@ -186,6 +190,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
     }
 
     fn set_phase(&self, backend: &B, state: &mut Self::State, phase: &Phase<'_>) {
+        state.target.is_learning = true;
         // A dictionary in groups does not grow.
         let phase = Phase { earlier: &[], ..*phase };
         for group in &mut state.groups {
@@ -218,6 +223,8 @@ pub(crate) struct Target<M> {
     next: M,
     /// Whether `left` is T; before the first group Y itself is.
     is_left: bool,
+    /// Whether atoms and coefficients are being learned.
+    is_learning: bool,
 }
 
 impl<M> Target<M> {
@@ -225,7 +232,13 @@ impl<M> Target<M> {
         backend: &B,
         dim: usize,
     ) -> Result<Self, BackendError> {
-        Ok(Self { left: backend.zeros(dim, 0)?, next: backend.zeros(dim, 0)?, is_left: false })
+        let (left, next) = (backend.zeros(dim, 0)?, backend.zeros(dim, 0)?);
+        Ok(Self { left, next, is_left: false, is_learning: false })
+    }
+
+    /// The target of samples that are learned from.
+    pub(crate) fn of_learning(self) -> Self {
+        Self { is_learning: true, ..self }
     }
 
     /// T ← Y
@@ -250,6 +263,7 @@ impl<M> Target<M> {
         backend.residual(&mut self.next, target, dictionary, codes);
         let epsilon = B::Scalar::EPSILON;
         let doubt = (DOUBT * epsilon).powi(2);
+        let floor = if self.is_learning { (LEARNING * epsilon).powi(2) } else { 0.0 };
         let (y, dictionary, target) =
             (backend.view(y), backend.view(dictionary), backend.view(target));
         let next = backend.view_mut(&mut self.next);
@@ -262,13 +276,20 @@ impl<M> Target<M> {
                 if kernel::energy(r) > doubt * energy {
                     continue;
                 }
-                let (support, values) = (codes.support(i), codes.values(i));
-                error_of(dictionary, column(target, i), support, values, &mut residual);
-                // Coefficients are rounded, and atoms that are being learned add up more of it.
+                let (sample, code) =
+                    (column(target, i), || terms(codes.support(i), codes.values(i)));
+                // Atoms that were fitted to the rounding of a sample which others represent do not count.
+                let largest = code().fold(0.0, |most, (_, x)| f64::max(most, x.abs()));
+                let weighty = || code().filter(|(_, x)| x.abs() > 4.0 * epsilon * largest);
+                leave(dictionary, sample, weighty(), &mut residual);
                 sums.clear();
-                sums.extend(column(target, i).iter().map(|y| y.widen().abs()));
-                let unit = 64.0 * epsilon;
-                if is_rounding(dictionary, support, values, &residual, unit, &mut sums) {
+                sums.extend(sample.iter().map(|y| y.widen().abs()));
+                // Coefficients and sample are rounded, and atoms may be; in double precision, so is
+                // all that led to the coefficients.
+                let unit = 2.0 * epsilon + 32.0 * f64::EPSILON;
+                if is_rounding(dictionary, weighty(), &residual, unit, &mut sums)
+                    || leave(dictionary, sample, code(), &mut residual) <= floor * energy
+                {
                     r.fill(B::Scalar::zero());
                 } else {
                     r.iter_mut().zip(&residual).for_each(|(r, &x)| *r = B::Scalar::narrow(x));

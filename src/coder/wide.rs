@@ -57,35 +57,39 @@ pub(super) fn widen<T: Scalar>(a: &[T], b: &mut Vec<f64>) {
     b.extend(a.iter().map(|a| a.widen()));
 }
 
-/// ‖y − D x‖², computed from the residual.
-pub(super) fn error_of<T: Scalar>(
+/// The atoms of a code and their coefficients, in double precision.
+pub(super) fn terms<'a, V: Scalar>(
+    support: &'a [u32],
+    values: &'a [V],
+) -> impl Iterator<Item = (u32, f64)> + 'a {
+    support.iter().zip(values).map(|(&atom, value)| (atom, value.widen()))
+}
+
+/// r ← y − D x. Returns ‖r‖².
+pub(super) fn leave<T: Scalar>(
     dictionary: MatRef<'_, T>,
     sample: &[T],
-    support: &[u32],
-    values: &[T],
+    code: impl Iterator<Item = (u32, f64)>,
     residual: &mut Vec<f64>,
 ) -> f64 {
     widen(sample, residual);
-    for (&atom, value) in support.iter().zip(values) {
-        let value = value.widen();
+    for (atom, value) in code {
         let atom = column(dictionary, atom as usize);
         residual.iter_mut().zip(atom).for_each(|(r, d)| *r -= value * d.widen());
     }
     kernel::energy(residual)
 }
 
-/// Whether a residual is no more, in every coordinate, than `unit` times the terms that D x and what is
-/// in `sums` already add up: the rounding of whoever adds them up.
-pub(super) fn is_rounding<T: Scalar, V: Scalar>(
+/// Whether a residual is no more, in every coordinate, than `unit` times the sizes of the terms of D x and
+/// of what `sums` begins with: than rounding these terms can make.
+pub(super) fn is_rounding<T: Scalar>(
     dictionary: MatRef<'_, T>,
-    support: &[u32],
-    values: &[V],
+    code: impl Iterator<Item = (u32, f64)>,
     residual: &[f64],
     unit: f64,
     sums: &mut [f64],
 ) -> bool {
-    for (&atom, value) in support.iter().zip(values) {
-        let value = value.widen();
+    for (atom, value) in code {
         let atom = column(dictionary, atom as usize);
         sums.iter_mut().zip(atom).for_each(|(sum, d)| *sum += (value * d.widen()).abs());
     }

@@ -54,10 +54,11 @@ impl<'a, T: Scalar> Batch<'a, T> {
         }
     }
 
-    /// ŷ ← scale · D x_i + mean, in the order and precision of [`Model::decode`].
-    pub(super) fn decode(&self, i: usize, decoded: &mut [T]) -> Result<(), Error> {
+    /// ŷ ← scale · D x_i + mean, in double precision: in single precision, a large coefficient would
+    /// round away what small ones explain.
+    pub(super) fn decode(&self, i: usize, decoded: &mut [f64]) -> Result<(), Error> {
         let dictionary = self.model.dictionary();
-        decoded.fill(T::zero());
+        decoded.fill(0.0);
         for (&atom, &value) in self.codes.support(i).iter().zip(self.codes.values(i)) {
             if !value.widen().is_finite() {
                 return Err(Error::argument("codes", value, "finite coefficients"));
@@ -66,9 +67,10 @@ impl<'a, T: Scalar> Batch<'a, T> {
                 let expected = format!("atoms below {}", dictionary.atoms());
                 return Err(Error::argument("codes", atom, expected));
             }
-            kernel::axpy(decoded, value, dictionary.atom(atom as usize));
+            let atom = dictionary.atom(atom as usize);
+            kernel::add_wide(decoded, value.widen(), atom);
         }
-        self.model.preprocessing().undo(decoded);
+        self.model.preprocessing().undo_wide(decoded);
         Ok(())
     }
 }

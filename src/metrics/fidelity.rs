@@ -49,8 +49,7 @@ pub struct Fidelity {
     overlap: f64,
 }
 
-/// Compares `samples` (d × N) with what `codes` decode to under `model`, as
-/// [`Model::decode`] does.
+/// Compares `samples` (d × N) with what `codes` stand for under `model`, computed in double precision.
 ///
 /// O(N (d + k d)), in parallel; memory 2d numbers for each 256 samples. The same bits on any number
 /// of threads.
@@ -167,7 +166,7 @@ fn sum<T: Scalar>(batch: &Batch<'_, T>, first: usize) -> Result<Vec<f64>, Error>
 }
 
 fn compare<T: Scalar>(batch: &Batch<'_, T>, mean: &[f64], first: usize) -> Result<Fidelity, Error> {
-    let (mut sample, mut decoded) = (vec![T::zero(); batch.dim()], vec![T::zero(); batch.dim()]);
+    let (mut sample, mut decoded) = (vec![T::zero(); batch.dim()], vec![0.0; batch.dim()]);
     let mut sums = Fidelity::default();
     for i in first..(first + BLOCK).min(batch.samples()) {
         batch.read(i, &mut sample)?;
@@ -194,10 +193,10 @@ fn compare<T: Scalar>(batch: &Batch<'_, T>, mean: &[f64], first: usize) -> Resul
 
 kernel::vectorized! {
     /// ‖y‖², ‖ŷ‖², yᵀŷ, ‖y − ŷ‖², ‖y − ȳ‖².
-    fn products<'a, T>(y: &'a [T], decoded: &'a [T], mean: &'a [f64]) -> [f64; 5] {
+    fn products<'a, T>(y: &'a [T], decoded: &'a [f64], mean: &'a [f64]) -> [f64; 5] {
         let mut sums = [0.0; 5];
         for ((y, decoded), mean) in y.iter().zip(decoded).zip(mean) {
-            let (y, decoded) = (y.widen(), decoded.widen());
+            let y = y.widen();
             sums[0] += y * y;
             sums[1] += decoded * decoded;
             sums[2] += y * decoded;

@@ -70,7 +70,8 @@ impl Reconstruction {
         Self { figures: Figures::new(dim), usage: vec![0; atoms] }
     }
 
-    /// Adds a batch: `samples` (d × N) and what `model` decodes `codes` (m × N) to.
+    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) stand for under `model`, computed in double
+    /// precision.
     ///
     /// # Errors
     /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N, or
@@ -206,7 +207,7 @@ fn figures<T: Scalar>(
 ) -> Result<Figures, Error> {
     let dim = batch.dim();
     let last = (first + BLOCK).min(batch.samples());
-    let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![T::zero(); dim]);
+    let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![0.0; dim]);
     let (mut sums, mut scratch) = (PairOfSums::new(dim), Vec::new());
     // Coordinate by coordinate: of the samples within the limit, and of the others.
     let (mut within, mut outside) = (vec![0.0; dim], vec![0.0; dim]);
@@ -224,9 +225,9 @@ fn figures<T: Scalar>(
 
 kernel::vectorized! {
     /// squares ← squares + (a − b)², coordinate by coordinate.
-    fn add_squared_differences<'a, T>(squares: &'a mut [f64], a: &'a [T], b: &'a [T]) {
+    fn add_squared_differences<'a, T>(squares: &'a mut [f64], a: &'a [T], b: &'a [f64]) {
         for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {
-            let difference = a.widen() - b.widen();
+            let difference = a.widen() - b;
             *square += difference * difference;
         }
     }

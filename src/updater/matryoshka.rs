@@ -146,7 +146,7 @@ where
         });
         Ok(MatryoshkaUpdatesState {
             groups: groups.collect::<Result<_, BackendError>>()?,
-            target: Target::new(backend, shape.dim)?,
+            target: Target::new(backend, shape.dim)?.of_learning(),
             residual: backend.zeros(shape.dim, 0)?,
             order: Vec::with_capacity(shape.atoms),
         })

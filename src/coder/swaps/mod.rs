@@ -33,7 +33,7 @@ use super::full_gram::GramRows;
 use super::idle::Idle;
 use super::least_squares::LeastSquares;
 use super::pursuit::write;
-use super::wide::{Widened, error_of};
+use super::wide::{Widened, leave, terms};
 use super::{BatchOmp, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -154,7 +154,7 @@ impl<T: Scalar> Found<T> {
 
     /// ‖y − D x‖².
     fn error(&self, dictionary: MatRef<'_, T>, y: &[T], residual: &mut Vec<f64>) -> f64 {
-        error_of(dictionary, y, &self.support, &self.values, residual)
+        leave(dictionary, y, terms(&self.support, &self.values), residual)
     }
 
     /// Writes the code; returns its length.
@@ -224,7 +224,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                         let initial = column(initial, i);
                         let sample = Sample { gram, dictionary, initial, energy };
                         let (support, values) = block.code(i);
-                        let error = error_of(dictionary, y, support, values, residual);
+                        let error = leave(dictionary, y, terms(support, values), residual);
                         // The error of a code found is that of its coefficients as they are written.
                         let mut least = error;
                         if search.improve(sample, support, error, max_swaps) {

@@ -35,7 +35,7 @@ use rayon::prelude::*;
 use super::double::{DoublePursuit, Doubt};
 use super::factor::dependence;
 use super::pursuit::{PursuitRule, Selection, write};
-use super::wide::{Widened, error_of, widen};
+use super::wide::{Widened, leave, terms, widen};
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
@@ -412,7 +412,7 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
                         energy - explained.sum::<f64>()
                     }
                     Nesting::Kept => {
-                        error_of(self.dictionary, sample, chosen, gamma, &mut residual)
+                        leave(self.dictionary, sample, terms(chosen, gamma), &mut residual)
                     }
                 };
                 certain = !doubt.is_of(gamma, left);
