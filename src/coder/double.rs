@@ -339,19 +339,19 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
         gamma.len()
     }
 
-    /// Whether nothing but rounding is left.
+    /// Whether nothing but the rounding of double precision is left.
     fn is_rounding(&mut self) -> bool {
         let DoubleScratch { sample, residual, energy, spare, row_of_l: gamma, factor, .. } =
             &mut *self.scratch;
         if factor.support().is_empty() {
             return false;
         }
-        let near = 1e2 * T::EPSILON;
+        let near = 1e2 * f64::EPSILON;
         if *energy > near * near * kernel::energy(sample) {
             return false;
         }
         factor.solve(gamma);
-        let unit = 0.5 * T::EPSILON + 4.0 * f64::EPSILON;
+        let unit = 8.0 * f64::EPSILON;
         spare.fill(0.0);
         let code = wide::terms(factor.support(), gamma);
         wide::is_rounding(self.dictionary, code, residual, unit, spare)

@@ -20,8 +20,8 @@ const BLOCK: usize = 16;
 /// the oracle of [`BatchOmp`](super::BatchOmp), which is faster for many samples.
 ///
 /// Atoms within 64 ε of the span of those chosen count as part of it, where ε is that of the samples'
-/// scalar. A pursuit ends before its budget if what is left is no more, in every coordinate, than the
-/// rounding of D x in that scalar can be.
+/// scalar. Without a tolerance, a pursuit ends before its budget only where nothing but the rounding of
+/// double precision is left.
 ///
 /// Complexity per sample: O(kdm). Memory: for each thread, 2m + (k + 3)·d + k² doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
