@@ -1,12 +1,14 @@
-//! Learning at equal time: plain K-SVD on all samples at once, on plain minibatches, and the defaults.
+//! Learning at equal time: plain K-SVD on all samples at once, on plain minibatches, and the
+//! defaults.
 //!
 //! ```text
 //! cargo bench --bench learning
 //! ```
 //! prints a table for each kind of synthetic data, then one for the shipped embeddings. Epochs are
-//! fixed, so that on one machine errors are the same whenever it runs; they were chosen to take each
-//! setting about the seconds of the full batch. Every figure is the median of three seeds, of data and
-//! learner. An epoch counts the least seconds that it took with one of them, since machines are noisy.
+//! fixed, so that on one machine errors are the same whenever it runs; they were chosen to take
+//! each setting about the seconds of the full batch. Every figure is the median of three seeds, of
+//! data and learner. An epoch counts the least seconds that it took with one of them, since
+//! machines are noisy.
 
 use std::error::Error;
 use std::ops::ControlFlow;

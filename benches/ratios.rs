@@ -1,10 +1,11 @@
-//! What coding costs beyond the product DᵀY, which no pursuit that looks at every atom can do without.
+//! What coding costs beyond the product DᵀY, which no pursuit that looks at every atom can do
+//! without.
 //!
 //! For every workload and kind of data: the product alone at its best, on one core; the time of the
 //! whole of coding over it, by OMP and by orthogonal least squares; the cost of the Gram matrix in
-//! samples' products; and what two threads gain. Rounds are interleaved and the least time of each is
-//! taken, so that a busy machine disturbs ratios less than times. Supports are compared with those of
-//! the textbook in double precision: a fast coder of wrong answers measures nothing.
+//! samples' products; and what two threads gain. Rounds are interleaved and the least time of each
+//! is taken, so that a busy machine disturbs ratios less than times. Supports are compared with
+//! those of the textbook in double precision: a fast coder of wrong answers measures nothing.
 //!
 //! `cargo bench --bench ratios`, with a part of a workload's name to run only those.
 
@@ -150,8 +151,8 @@ impl Coder {
     }
 }
 
-/// How many of the first `checked` supports are those of the textbook in double precision. Fails if,
-/// ties aside, more than one in a thousand is not.
+/// How many of the first `checked` supports are those of the textbook in double precision. Fails
+/// if, ties aside, more than one in a thousand is not.
 fn agreement(
     workload: &Workload,
     dictionary: &Mat<f32>,

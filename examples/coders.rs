@@ -1,8 +1,8 @@
-//! The coders compared on the shipped embeddings: errors at the same k, time, what learning with swaps
-//! gains, and how far from optimal each coder is.
+//! The coders compared on the shipped embeddings: errors at the same k, time, what learning with
+//! swaps gains, and how far from optimal each coder is.
 //!
 //! ```text
-//! cargo run --release --example coders              # all of it, or parts: -- coding learning optima
+//! cargo run --release --example coders         # all of it, or parts: -- coding learning optima
 //! ```
 //! `docs/coders.md` has a run of it, and says when to choose which coder.
 
@@ -265,8 +265,8 @@ fn optima(
     Ok(())
 }
 
-/// The samples' coordinates in their first principal directions, largest variance first, without their
-/// mean.
+/// The samples' coordinates in their first principal directions, largest variance first, without
+/// their mean.
 fn principal(samples: MatRef<'_, f32>, directions: usize) -> Outcome<Mat<f32>> {
     let (dim, count) = samples.shape();
     let mean: Vec<f64> = (0..dim)

@@ -3,8 +3,8 @@
 //! ```text
 //! cargo run --release --example custom_coder
 //! ```
-//! implements [`SparseCoder`], lets the public suite check it, codes planted samples with it, and learns
-//! a dictionary with it.
+//! implements [`SparseCoder`], lets the public suite check it, codes planted samples with it, and
+//! learns a dictionary with it.
 
 #[path = "common/program.rs"]
 mod program;
@@ -19,8 +19,9 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::Planted;
 use dbksvd::{DbKsvd, Error, Model, ProblemShape, Sign, SparseCodes, conformance};
 
-/// x ← H_k(x + Dᵀ(y − Dx)/L), over and over, where H_k keeps the k largest (T. Blumensath, M. E. Davies,
-/// "Iterative hard thresholding for compressed sensing", 2009). With L ≥ ‖D‖² the error never rises.
+/// x ← H_k(x + Dᵀ(y − Dx)/L), over and over, where H_k keeps the k largest (T. Blumensath, M. E.
+/// Davies, "Iterative hard thresholding for compressed sensing", 2009). With L ≥ ‖D‖² the error
+/// never rises.
 #[derive(Clone, Debug)]
 struct HardThresholding {
     iterations: usize,
@@ -55,7 +56,8 @@ impl<B: HostBackend<Scalar = f32>> SparseCoder<B> for HardThresholding {
         let (d, y) = (b.view(d), b.view(y));
         codes.reset(y.ncols());
         for i in 0..y.ncols() {
-            // One product a sample: its code may not depend on its neighbours, not even by rounding.
+            // One product a sample: its code may not depend on its neighbours, not even by
+            // rounding.
             let mut x = Mat::<f32>::zeros(d.ncols(), 1);
             for _ in 0..self.iterations {
                 x += Scale(state.step) * (d.transpose() * (y.subcols(i, 1) - d * &x));

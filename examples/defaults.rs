@@ -3,8 +3,9 @@
 //! ```text
 //! cargo run --release --example defaults
 //! ```
-//! learns 1,024 atoms with k = 16 from the first 7,168 rows of `data/minilm_l3_8192_f16.safetensors`
-//! with three seeds, and prints the error on the last 1,024. `docs/defaults.md` has a run of it.
+//! learns 1,024 atoms with k = 16 from the first 7,168 rows of
+//! `data/minilm_l3_8192_f16.safetensors` with three seeds, and prints the error on the last 1,024.
+//! `docs/defaults.md` has a run of it.
 
 #[path = "common/embeddings.rs"]
 mod embeddings;

@@ -1,12 +1,13 @@
-//! Nested groups of atoms on the shipped embeddings: what a dictionary costs whose prefixes can be used by
-//! themselves.
+//! Nested groups of atoms on the shipped embeddings: what a dictionary costs whose prefixes can be
+//! used by themselves.
 //!
 //! ```text
-//! cargo run --release --example matryoshka              # or: -- 256, for a first group of 256 atoms
+//! cargo run --release --example matryoshka       # or: -- 256, for a first group of 256 atoms
 //! ```
-//! learns 1,024 atoms in groups of 64, 64, 128, 256 and 512, with k = 16 in all, from the first 7,168 rows
-//! of `data/minilm_l3_8192_f16.safetensors`, and prints the error on the last 1,024 of every prefix of
-//! groups, beside that of a plain dictionary of that size and budget. `docs/updaters.md` has a run of it.
+//! learns 1,024 atoms in groups of 64, 64, 128, 256 and 512, with k = 16 in all, from the first
+//! 7,168 rows of `data/minilm_l3_8192_f16.safetensors`, and prints the error on the last 1,024 of
+//! every prefix of groups, beside that of a plain dictionary of that size and budget.
+//! `docs/updaters.md` has a run of it.
 
 #[path = "common/embeddings.rs"]
 mod embeddings;

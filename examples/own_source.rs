@@ -1,7 +1,7 @@
 //! Samples from wherever they are: a source of one's own, and a stream that cannot seek.
 //!
-//! A source says how many samples there are, and reads a range of them into a buffer, from any thread.
-//! That is all it takes for shuffling, read-ahead, held-out samples and checkpoints.
+//! A source says how many samples there are, and reads a range of them into a buffer, from any
+//! thread. That is all it takes for shuffling, read-ahead, held-out samples and checkpoints.
 //! `cargo run --release --example own_source`
 
 #[path = "common/program.rs"]
@@ -16,8 +16,8 @@ use dbksvd::learn::{Every, StopReason};
 use dbksvd::source::{HeldOut, SampleSource, check_read};
 use dbksvd::{DbKsvd, Error};
 
-/// Windows of a long recording: window i is what begins at its i-th value. Nothing is copied but what
-/// is read.
+/// Windows of a long recording: window i is what begins at its i-th value. Nothing is copied but
+/// what is read.
 struct Windows<'a> {
     recording: &'a [f32],
     length: usize,
@@ -84,8 +84,8 @@ fn learn() -> Result<(), Error> {
     }
     println!("the target of 0.05 was {ended} in {:.1} s\n", fit.report.seconds.total);
 
-    // A stream gives each sample once: minibatches are learned from as they come, and the model can be
-    // had at any time. The number of steps is the horizon of the schedules.
+    // A stream gives each sample once: minibatches are learned from as they come, and the model can
+    // be had at any time. The number of steps is the horizon of the schedules.
     let mut session = DbKsvd::builder(64, 3).build()?.session(32, 30)?;
     for minibatch in recording.chunks_exact(32 * 60).take(30) {
         let samples = MatRef::from_column_major_slice(minibatch, 32, 60);

@@ -1,11 +1,11 @@
-//! What the best of five runs gains over their mean: on planted dictionaries that are hard to find, and on
-//! the shipped embeddings.
+//! What the best of five runs gains over their mean: on planted dictionaries that are hard to find,
+//! and on the shipped embeddings.
 //!
 //! ```text
 //! cargo run --release --example restarts
 //! ```
-//! The best is chosen by the error on held-out samples, and measured on others: by the atoms recovered, or
-//! the error on rows that neither learning nor the choice has seen.
+//! The best is chosen by the error on held-out samples, and measured on others: by the atoms
+//! recovered, or the error on rows that neither learning nor the choice has seen.
 
 #[path = "common/embeddings.rs"]
 mod embeddings;

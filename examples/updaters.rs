@@ -3,12 +3,12 @@
 //! ```text
 //! cargo run --release --example updaters
 //! ```
-//! learns 1,024 atoms with k = 16 from the first 7,168 rows of `data/minilm_l3_8192_f16.safetensors`
-//! by every updater, and prints the error on the last 1,024. Each gets the time that K-SVD with the
-//! defaults takes for its epochs: the time of an epoch is measured beside that of K-SVD's, and as many
-//! epochs planned as fit, so that schedules run to their end. Two more tables are in equal epochs:
-//! bounds on coherence, and how much online learning forgets.
-//! `docs/updaters.md` has a run of it.
+//! learns 1,024 atoms with k = 16 from the first 7,168 rows of
+//! `data/minilm_l3_8192_f16.safetensors` by every updater, and prints the error on the last 1,024.
+//! Each gets the time that K-SVD with the defaults takes for its epochs: the time of an epoch is
+//! measured beside that of K-SVD's, and as many epochs planned as fit, so that schedules run to
+//! their end. Two more tables are in equal epochs: bounds on coherence, and how much online
+//! learning forgets. `docs/updaters.md` has a run of it.
 
 #[path = "common/embeddings.rs"]
 mod embeddings;
@@ -180,8 +180,8 @@ impl Comparison<'_> {
         self.row(&name, None, Incoherent::new(KSvd::new(), bound))
     }
 
-    /// The time of an epoch over that of K-SVD's with the defaults: of the least of a few trials each,
-    /// which alternate, since other work on the machine only adds to them.
+    /// The time of an epoch over that of K-SVD's with the defaults: of the least of a few trials
+    /// each, which alternate, since other work on the machine only adds to them.
     fn pace<U>(&self, setup: impl Fn(u64, usize) -> Setup<U>) -> Outcome<f64>
     where
         U: DictionaryUpdater<Faer<f32>>,

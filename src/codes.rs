@@ -128,7 +128,8 @@ impl<T: Scalar> SparseCodes<T> {
         &self.support[self.slots(i)]
     }
 
-    /// The coefficients of sample `i`, in the order of [`support`](Self::support). Panics if `i` ≥ N.
+    /// The coefficients of sample `i`, in the order of [`support`](Self::support). Panics if `i` ≥
+    /// N.
     #[must_use]
     pub fn values(&self, i: usize) -> &[T] {
         &self.values[self.slots(i)]
@@ -228,8 +229,9 @@ impl<T: Scalar> SparseCodes<T> {
     /// times atom j, so that each coefficient is divided by the norm of its atom.
     ///
     /// # Errors
-    /// [`Error::Dimension`] unless there is a norm for each atom, [`Error::Argument`] for a norm that is
-    /// not positive and finite, or so small that a coefficient over it is not finite in `T`.
+    /// [`Error::Dimension`] unless there is a norm for each atom, [`Error::Argument`] for a norm
+    /// that is not positive and finite, or so small that a coefficient over it is not finite in
+    /// `T`.
     pub fn for_atoms_of_norms(&self, norms: &[f64]) -> Result<Self, Error> {
         if norms.len() != self.atoms {
             let (found, expected) = (norms.len(), self.atoms);

@@ -100,8 +100,8 @@ pub enum Error {
         /// The value found there.
         value: f64,
     },
-    /// Samples stored as f64 differ by so little, compared with their size, that rounded to f32 they
-    /// are no longer what they were.
+    /// Samples stored as f64 differ by so little, compared with their size, that rounded to f32
+    /// they are no longer what they were.
     #[error(
         "sample {sample}: coordinate {coordinate} is {value:e}, and rounding to f32 would change the \
          samples by {:.1}% of their variance: read them as f64, or subtract the mean beforehand",
@@ -114,7 +114,8 @@ pub enum Error {
         coordinate: usize,
         /// Its value.
         value: f64,
-        /// Σ‖y − round(y)‖² over half the squared distances of pairs of samples; the median of pairs.
+        /// Σ‖y − round(y)‖² over half the squared distances of pairs of samples; the median of
+        /// pairs.
         share: f64,
     },
     /// An atom of a given dictionary holds a NaN or an infinity.

@@ -52,9 +52,9 @@ pub fn read_dictionary_npy<T: Scalar>(path: impl AsRef<Path>) -> Result<Dictiona
     Ok(read_atoms_npy(path)?.0)
 }
 
-/// As [`read_dictionary_npy`], with the norms that were taken out: row j of the file is atom j times
-/// norm j. [`SparseCodes::for_atoms_of_norms`] makes codes for the rows of the file from codes for the
-/// dictionary.
+/// As [`read_dictionary_npy`], with the norms that were taken out: row j of the file is atom j
+/// times norm j. [`SparseCodes::for_atoms_of_norms`] makes codes for the rows of the file from
+/// codes for the dictionary.
 ///
 /// A norm that is 1 but for the rounding of `T` is exactly 1.
 ///
@@ -109,8 +109,8 @@ pub fn write_mean_npy<T: Scalar>(path: impl AsRef<Path>, mean: &[T]) -> Result<(
 }
 
 /// Writes the scale that centred samples are divided by as a `.npy` array of shape (), which NumPy
-/// takes as a number; in `T`, so that products with arrays of `T` stay in `T`. The file appears whole
-/// or not at all.
+/// takes as a number; in `T`, so that products with arrays of `T` stay in `T`. The file appears
+/// whole or not at all.
 ///
 /// # Errors
 /// [`FileError::Io`].

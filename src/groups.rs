@@ -8,13 +8,14 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::problem::ProblemShape;
 
-/// Atoms in groups: the first `sizes[0]` atoms, the `sizes[1]` that follow, and so on. Each group codes
-/// what those before it left, with a budget of its own.
+/// Atoms in groups: the first `sizes[0]` atoms, the `sizes[1]` that follow, and so on. Each group
+/// codes what those before it left, with a budget of its own.
 ///
-/// The budgets add up to k exactly. Unless they are [given](Self::budgets), nonzeros are dealt one by one,
-/// from the first group to the last and round again, passing over groups that have as many as atoms: each
-/// of n groups that are large enough gets ⌊k/n⌋, and the first k mod n of them one more. So the budgets of
-/// the [first](Self::first) few groups are those of these groups by themselves, with what they sum to.
+/// The budgets add up to k exactly. Unless they are [given](Self::budgets), nonzeros are dealt one
+/// by one, from the first group to the last and round again, passing over groups that have as many
+/// as atoms: each of n groups that are large enough gets ⌊k/n⌋, and the first k mod n of them one
+/// more. So the budgets of the [first](Self::first) few groups are those of these groups by
+/// themselves, with what they sum to.
 ///
 /// ```
 /// use dbksvd::Groups;
@@ -38,8 +39,8 @@ impl Groups {
     }
 
     /// Groups such that each but the first has as many atoms as all before it: `first`, `first`,
-    /// 2·`first`, 4·`first`, up to `atoms` in all. The last group takes what is left if that is at least
-    /// half of what would be its turn; less than that goes to the group before.
+    /// 2·`first`, 4·`first`, up to `atoms` in all. The last group takes what is left if that is at
+    /// least half of what would be its turn; less than that goes to the group before.
     #[must_use]
     pub fn doubling(atoms: usize, first: usize) -> Self {
         let mut sizes = vec![first.min(atoms)];
@@ -81,8 +82,8 @@ impl Groups {
         self.sizes.is_empty()
     }
 
-    /// Nonzeros a sample of each group, of `sparsity` in all: those given, whatever they add up to, or as
-    /// they are dealt.
+    /// Nonzeros a sample of each group, of `sparsity` in all: those given, whatever they add up to,
+    /// or as they are dealt.
     #[must_use]
     pub fn budgets_of(&self, sparsity: usize) -> Vec<usize> {
         if let Some(budgets) = &self.budgets {
@@ -108,13 +109,14 @@ impl Groups {
         Self { sizes: first(&self.sizes), budgets: self.budgets.as_ref().map(first) }
     }
 
-    /// The first `count` groups of a model as a model by itself: their atoms, and the sum of their budgets.
-    /// Coded by [`Matryoshka`](crate::coder::Matryoshka) with [`first(count)`](Self::first), its codes are
-    /// the first parts of those of the whole, bit by bit.
+    /// The first `count` groups of a model as a model by itself: their atoms, and the sum of their
+    /// budgets. Coded by [`Matryoshka`](crate::coder::Matryoshka) with
+    /// [`first(count)`](Self::first), its codes are the first parts of those of the whole, bit by
+    /// bit.
     ///
     /// # Errors
-    /// [`Error::Argument`], naming `groups` or `budgets`, if these are not groups of the model, and naming
-    /// `count`, for one outside 1..=n.
+    /// [`Error::Argument`], naming `groups` or `budgets`, if these are not groups of the model, and
+    /// naming `count`, for one outside 1..=n.
     pub fn prefix_of<T: Scalar>(&self, model: &Model<T>, count: usize) -> Result<Model<T>, Error> {
         self.check(&model.shape())?;
         if count == 0 || count > self.len() {

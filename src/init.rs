@@ -33,8 +33,8 @@ pub enum Initialisation<T: Scalar> {
 }
 
 impl<T: Scalar> Initialisation<T> {
-    /// Draws a dictionary of the shape's atoms from `source`, whose samples are preprocessed so. One
-    /// that is given may have fewer.
+    /// Draws a dictionary of the shape's atoms from `source`, whose samples are preprocessed so.
+    /// One that is given may have fewer.
     pub(crate) fn draw(
         &self,
         source: &dyn SampleSource<T>,
@@ -79,8 +79,8 @@ pub(crate) fn fill_with_gaussians<T: Scalar>(matrix: &mut Mat<T>, first: usize, 
     }
 }
 
-/// Samples of a source in random order, each once, preprocessed and scaled to norm 1. Those without a
-/// direction are passed over, and those that learning drops.
+/// Samples of a source in random order, each once, preprocessed and scaled to norm 1. Those without
+/// a direction are passed over, and those that learning drops.
 struct Drawn<'a, T: Scalar> {
     source: &'a dyn SampleSource<T>,
     preprocessing: &'a Preprocessing<T>,

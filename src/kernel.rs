@@ -1,9 +1,10 @@
 //! Vector kernels, written as plain loops over fixed-width chunks that compilers vectorise.
 //!
 //! Plain Rust is compiled for the oldest processor of its architecture (SSE2 on x86-64), so the hot
-//! loops stand in [`vectorized!`] functions, which select AVX2 or AVX-512 at run time through pulp. Sums go
-//! into [`LANES`] interleaved accumulators that are folded in a fixed order, and products are not
-//! contracted to fused multiply-adds: a sum has the same bits whichever instruction set runs it.
+//! loops stand in [`vectorized!`] functions, which select AVX2 or AVX-512 at run time through pulp.
+//! Sums go into [`LANES`] interleaved accumulators that are folded in a fixed order, and products
+//! are not contracted to fused multiply-adds: a sum has the same bits whichever instruction set
+//! runs it.
 
 use num_traits::Float;
 

@@ -45,7 +45,8 @@
 //! let codes = model.encode(&BatchOmp::new(), source.as_mat())?;
 //! let quality = reconstruction(&model, source.as_mat(), &codes)?;
 //! assert!(quality.explained_variance() > 0.5 && codes.sparsity() == 4);
-//! println!("{:.1} % explained after {} steps", 100.0 * quality.explained_variance(), report.steps);
+//! let percent = 100.0 * quality.explained_variance();
+//! println!("{percent:.1} % explained after {} steps", report.steps);
 //! # Ok::<(), dbksvd::Error>(())
 //! ```
 //!
@@ -81,8 +82,8 @@
 //!
 //! Samples are to be finite, and of a root mean square norm, over a minibatch, of 10⁻¹⁵ to 10¹⁵ in
 //! `f32` (10⁻¹⁴⁰ to 10¹⁴⁰ in `f64`), or zero: outside, squares over- and underflow, and an error
-//! says so. Files of f64 are rounded where the scalar is `f32`; what that would lose is an error too
-//! ([`source::check_rounding`]).
+//! says so. Files of f64 are rounded where the scalar is `f32`; what that would lose is an error
+//! too ([`source::check_rounding`]).
 //!
 //! # Memory
 //!
@@ -93,16 +94,17 @@
 //!    + 3·d·m                the dictionary: initial, current, the model's; d·m more for the best
 //!    + p·((324 + 2·k)·m + 200·d)   scratch of batch-OMP, its Gram matrix, and renewal
 //!    + J·d)                 new atoms of an atom batch J
-//! + 2·m² + 2·d·m            the Gram matrix and the dictionary, in 16-bit numbers; s·m² instead for
-//!                           small problems: signed codes and m ≤ 512 or m·k ≤ 8,192
+//! + 2·m² + 2·d·m            the Gram matrix and the dictionary, in 16-bit numbers; s·m² instead
+//!                           for small problems: signed codes and m ≤ 512 or m·k ≤ 8,192
 //! + n·(k·(s + 16) + 4)      codes and their index
 //! ```
 //!
 //! bytes, and nothing that grows with N: samples are read when they are needed, ahead of time into
-//! the one host buffer, and the shuffled order is a function. Held-out samples take 3·d·4096 scalars.
-//! `tests/memory.rs` holds the peak of a run against it. Where 2·m² bytes are more than [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit),
-//! the coder does without the Gram matrix, in p·128·(m + (k + 1)·d) scalars. Once a sample has to be
-//! coded in double precision, each thread takes 2·m + (k + 3)·d + k² doubles for it.
+//! the one host buffer, and the shuffled order is a function. Held-out samples take 3·d·4096
+//! scalars. `tests/memory.rs` holds the peak of a run against it. Where 2·m² bytes are more than
+//! [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit), the coder does without the Gram matrix,
+//! in p·128·(m + (k + 1)·d) scalars. Once a sample has to be coded in double precision, each thread
+//! takes 2·m + (k + 3)·d + k² doubles for it.
 //!
 //! # Complexity
 //!

@@ -141,8 +141,8 @@ impl<T: Scalar> Model<T> {
         self.encoder(coder.clone())?.encode(samples)
     }
 
-    /// The samples (d × N) that `codes` stand for: D X, times the scale, plus the mean. O(N·k·d), in
-    /// parallel.
+    /// The samples (d × N) that `codes` stand for: D X, times the scale, plus the mean. O(N·k·d),
+    /// in parallel.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the codes are over another number of atoms.

@@ -72,8 +72,8 @@ impl Figures {
         Self { all: Moments::new(dim), within: Moments::new(dim) }
     }
 
-    /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is not
-    /// within the limit; it may be empty where all are.
+    /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is
+    /// not within the limit; it may be empty where all are.
     pub(crate) fn of<T: Scalar>(values: &[T], dim: usize, is_outside: &[bool]) -> Self {
         let blocks: Vec<Self> = values
             .par_chunks(BLOCK * dim)

@@ -20,12 +20,11 @@ pub(crate) fn is_zero<T: Scalar>(sample: &[T]) -> bool {
 /// median norm. Real activations have a few tokens of a hundred times the usual norm; squared, they
 /// would be most of what a dictionary minimises.
 ///
-/// Samples that are zero throughout count as padding where samples are clipped or dropped: they are no
-/// part of the median, the mean and the scale, and they are not learned from.
+/// Samples that are zero throughout count as padding where samples are clipped or dropped: they are
+/// no part of the median, the mean and the scale, and they are not learned from.
 ///
-/// A limit that more than half of the other samples lie beyond is an error
-/// ([`Error::NormLimit`]), as it is with a factor well below 1, or with the limit of a model whose data
-/// were smaller.
+/// A limit that more than half of the other samples lie beyond is an error ([`Error::NormLimit`]),
+/// as it is with a factor well below 1, or with the limit of a model whose data were smaller.
 ///
 /// This concerns learning alone: codes of a model are of whole samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -165,9 +164,9 @@ impl<T: Scalar> Preprocessing<T> {
         self.norm_limit
     }
 
-    /// Whether `sample`, as it is in the data, lies within the norm limit: it is not zero throughout, as
-    /// padding is, and ‖y − mean‖ is not above the limit by more than rounding. Always where there is
-    /// no limit.
+    /// Whether `sample`, as it is in the data, lies within the norm limit: it is not zero
+    /// throughout, as padding is, and ‖y − mean‖ is not above the limit by more than rounding.
+    /// Always where there is no limit.
     ///
     /// # Panics
     /// If there is a limit, and a mean of another length than the sample.

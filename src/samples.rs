@@ -151,8 +151,8 @@ impl<B: Backend> Upload<B> {
         self.samples
     }
 
-    /// Which of the uploaded samples are not within the norm limit, those that were clipped included;
-    /// empty where all are.
+    /// Which of the uploaded samples are not within the norm limit, those that were clipped
+    /// included; empty where all are.
     pub(crate) fn is_outside(&self) -> &[bool] {
         &self.is_outside
     }
@@ -173,8 +173,8 @@ impl<B: Backend> Upload<B> {
         Ok(tamed)
     }
 
-    /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding where
-    /// there is to be a limit.
+    /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding
+    /// where there is to be a limit.
     fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<Tamed, Error> {
         let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
         let prepare = |sample: &mut [B::Scalar]| {
@@ -250,8 +250,8 @@ fn out_of_range<T: Scalar>(argument: &'static str, norm: f64) -> Error {
     Error::argument(argument, format!("{norm:e}"), expected)
 }
 
-/// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN or
-/// an infinity.
+/// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN
+/// or an infinity.
 pub(crate) fn check_finite<T: Scalar>(
     samples: &[T],
     source: &dyn SampleSource<T>,

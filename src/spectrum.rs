@@ -16,8 +16,8 @@ const CLASS_BITS: u32 = 2;
 /// One part of the samples in so many is few.
 const FEW: usize = 100;
 
-/// Massive samples: under 1% of all, which hold over half of the variance. An error over all samples is
-/// then mostly theirs, and so is the dictionary: set [`Outliers`](crate::Outliers).
+/// Massive samples: under 1% of all, which hold over half of the variance. An error over all
+/// samples is then mostly theirs, and so is the dictionary: set [`Outliers`](crate::Outliers).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Massive {
@@ -34,7 +34,8 @@ impl Massive {
 }
 
 /// Samples by their energy ‖y − ȳ‖², in classes of a quarter of an octave: how many, and the sum of
-/// their energies. It can be merged, in a fixed order, and does not grow with the number of samples.
+/// their energies. It can be merged, in a fixed order, and does not grow with the number of
+/// samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Spectrum {
     classes: BTreeMap<u16, (u64, f64)>,

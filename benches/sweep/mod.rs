@@ -1,9 +1,9 @@
 //! One sweep of the dictionary update against the memory it must move, and on two threads against
 //! one: a table, printed.
 //!
-//! A sweep reads and writes the residual of a sample once for each atom that the sample uses:
-//! nnz · d values read and as many written. Their time at the bandwidth of a stream, measured in the
-//! same process by scaling a buffer in place, is the unit of the table.
+//! A sweep reads and writes the residual of a sample once for each atom that the sample uses: nnz ·
+//! d values read and as many written. Their time at the bandwidth of a stream, measured in the same
+//! process by scaling a buffer in place, is the unit of the table.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,12 +1,12 @@
-//! What each part of double-batch K-SVD is worth, and how the parts depend on each other: minibatch ×
-//! atom batch × power steps × care for dead and duplicate atoms, every combination, on the shipped
-//! embeddings and on planted problems.
+//! What each part of double-batch K-SVD is worth, and how the parts depend on each other: minibatch
+//! × atom batch × power steps × care for dead and duplicate atoms, every combination, on the
+//! shipped embeddings and on planted problems.
 //!
 //! ```text
 //! cargo run --release --example ablation
 //! ```
-//! prints tables with 95% intervals and writes them with a picture. `docs/study/ablation/` has a run
-//! of it.
+//! prints tables with 95% intervals and writes them with a picture. `docs/study/ablation/` has a
+//! run of it.
 
 mod arguments;
 #[path = "../common/embeddings.rs"]

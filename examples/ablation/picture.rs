@@ -1,4 +1,5 @@
-//! The results as a picture: a row of panels for each problem, a panel for each number of power steps.
+//! The results as a picture: a row of panels for each problem, a panel for each number of power
+//! steps.
 
 use std::error::Error;
 use std::path::Path;

@@ -50,8 +50,8 @@ fn combinations(study: &Study) -> String {
     text
 }
 
-/// How a factor's level differs from the default, seed by seed: with all else at the default, and in
-/// the mean over all combinations of the others.
+/// How a factor's level differs from the default, seed by seed: with all else at the default, and
+/// in the mean over all combinations of the others.
 fn effects(study: &Study) -> String {
     let reference = study.reference();
     let mut text = format!(

@@ -6,7 +6,8 @@ use std::fs;
 /// most `sparsity` atoms of `rows` rows that are in memory at the same time.
 ///
 /// What is counted is the least that learning and coding take: the crate's documentation has the
-/// whole formula. The system may allow more than there is and end the program later, without a word.
+/// whole formula. The system may allow more than there is and end the program later, without a
+/// word.
 pub fn check<T>(dim: usize, atoms: usize, sparsity: usize, rows: usize) -> Result<(), String> {
     let Some(memory) = memory() else { return Ok(()) };
     let [dim, sparsity, memory] = [dim as f64, sparsity as f64, memory as f64];

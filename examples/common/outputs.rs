@@ -1,5 +1,5 @@
-//! What a program writes is none of what it reads: an output that replaces an input would destroy it,
-//! and one that comes to lie among the inputs would be read by the next run.
+//! What a program writes is none of what it reads: an output that replaces an input would destroy
+//! it, and one that comes to lie among the inputs would be read by the next run.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -11,8 +11,8 @@ use crate::options::Usage;
 /// Refuses outputs that are among the inputs, or would be once they are written.
 ///
 /// Each path comes with the argument that it is from. Inputs are files, directories (of which all
-/// `.npy` and `.safetensors` files are read, but not those in directories below) or patterns; outputs are files.
-/// Paths are compared as the system finds them, through symbolic links and `..`.
+/// `.npy` and `.safetensors` files are read, but not those in directories below) or patterns;
+/// outputs are files. Paths are compared as the system finds them, through symbolic links and `..`.
 pub fn keep_apart(inputs: &[(&str, &Path)], outputs: &[(&str, PathBuf)]) -> Result<(), Usage> {
     for (input_option, input) in inputs {
         let input_files = files(input);
@@ -91,7 +91,8 @@ fn place(file: &Path) -> PathBuf {
     resolved(folder.unwrap_or(Path::new("."))).join(file.file_name().unwrap_or_default())
 }
 
-/// The path without links and `..`, as far as it exists; what does not exist is taken as it is written.
+/// The path without links and `..`, as far as it exists; what does not exist is taken as it is
+/// written.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for ancestor in absolute.ancestors() {

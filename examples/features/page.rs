@@ -31,8 +31,8 @@ pub fn page(subject: &Subject<'_>, texts: &Texts) -> String {
     TEMPLATE.replacen("/*DATA*/", &inert(&data(subject, texts)), 1)
 }
 
-/// JSON that cannot end the script element that it stands in, nor be anything but text: `<`, `>` and
-/// `&` are escaped, as are the two line separators that only JSON allows in strings.
+/// JSON that cannot end the script element that it stands in, nor be anything but text: `<`, `>`
+/// and `&` are escaped, as are the two line separators that only JSON allows in strings.
 fn inert(data: &Value) -> String {
     let mut text = String::new();
     for character in data.to_string().chars() {

@@ -18,8 +18,8 @@ const STRIDE: usize = 7919;
 /// Added to every coordinate.
 const MEAN: f32 = 0.1;
 
-/// Writes the file unless it is there in the right size; returns the bytes written. One of another size
-/// is an error.
+/// Writes the file unless it is there in the right size; returns the bytes written. One of another
+/// size is an error.
 pub fn write(
     path: &Path,
     samples: usize,
@@ -51,8 +51,8 @@ pub fn write(
     file.write_all(&(length as u16).to_le_bytes())?;
     write!(file, "{text:<width$}", width = length - 1)?;
     file.write_all(b"\n")?;
-    // A row is the sum of two samples of half the nonzeros, another two each time round: other rows at
-    // the speed of writing, all of one dictionary.
+    // A row is the sum of two samples of half the nonzeros, another two each time round: other rows
+    // at the speed of writing, all of one dictionary.
     let block = BLOCK.min(samples);
     let planted = Planted::new(dim, atoms, sparsity.div_ceil(2), block).noise(0.05);
     let block = planted.generate::<f32>()?.samples;

@@ -1,5 +1,5 @@
-//! Learning from more data than memory holds: writes a large file of activations, learns from it, and
-//! says what that took. `cargo run --release --example large -- --help`.
+//! Learning from more data than memory holds: writes a large file of activations, learns from it,
+//! and says what that took. `cargo run --release --example large -- --help`.
 
 mod data;
 #[path = "../common/machine.rs"]

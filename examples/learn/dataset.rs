@@ -131,8 +131,8 @@ impl Dataset {
         Ok(Some(Subset::new::<f32>(&self.source, self.held_out.clone())?))
     }
 
-    /// All rows of the data in their order, cut where learned ones and held-out ones meet, each part
-    /// with whether it was held out.
+    /// All rows of the data in their order, cut where learned ones and held-out ones meet, each
+    /// part with whether it was held out.
     pub fn parts(&self) -> Vec<(Range<usize>, bool)> {
         let learned = self.learned.iter().map(|range| (range.clone(), false));
         let mut parts: Vec<_> =

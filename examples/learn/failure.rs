@@ -55,7 +55,8 @@ impl Failure {
         ExitCode::from(code)
     }
 
-    /// An error met while working on samples of files: `locate` gives a sample's file and its row there.
+    /// An error met while working on samples of files: `locate` gives a sample's file and its row
+    /// there.
     pub fn in_files<'a>(
         error: Error,
         files: &str,

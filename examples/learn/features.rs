@@ -13,8 +13,8 @@ use crate::texts::Texts;
 const CONTEXTS: usize = 3;
 
 /// A [`dozen`] features with the tokens that use each most; row numbers where tokens are not known.
-/// Rows that are not `within` the norm limit are left out: their coefficients would be the largest of
-/// every feature that they use.
+/// Rows that are not `within` the norm limit are left out: their coefficients would be the largest
+/// of every feature that they use.
 pub fn features<T: Scalar>(
     codes: &SparseCodes<T>,
     within: &[bool],

@@ -17,8 +17,8 @@ const NEARLY_DONE: f64 = 0.8;
 /// What learning gave.
 pub struct Learned<T: Scalar> {
     pub model: Model<T>,
-    /// The model that did best on held-out rows, with its FVU on those within the norm limit, if it is
-    /// another.
+    /// The model that did best on held-out rows, with its FVU on those within the norm limit, if it
+    /// is another.
     pub best: Option<(Model<T>, f64)>,
     pub report: Report,
     /// What failed, if that ended the run; the models are those of the steps before.

@@ -30,8 +30,9 @@ const FILES: [&str; 8] = [
     "usage.png",
 ];
 
-/// Refuses a run that would learn from or measure on what it writes itself, now or when it is called
-/// again, or that would replace a given dictionary by something else than one learned from it.
+/// Refuses a run that would learn from or measure on what it writes itself, now or when it is
+/// called again, or that would replace a given dictionary by something else than one learned from
+/// it.
 pub fn keep_apart_from_inputs(arguments: &Arguments) -> Result<(), Usage> {
     let Arguments { data, eval, dictionary, out, .. } = arguments;
     // Of checkpoints, one stands for all.
@@ -84,8 +85,8 @@ impl Outputs {
         plots::usage(&path, fitted.usage(), fitted.samples())
     }
 
-    /// Writes the model, and the one that did best on held-out rows if it is another, in place of all
-    /// that an earlier run wrote: its codes would not be of this dictionary.
+    /// Writes the model, and the one that did best on held-out rows if it is another, in place of
+    /// all that an earlier run wrote: its codes would not be of this dictionary.
     pub fn write_models<T: Scalar>(
         &mut self,
         model: &Model<T>,

@@ -20,7 +20,8 @@ const LINE: RGBColor = RGBColor(31, 99, 168);
 const OTHER: RGBColor = RGBColor(204, 92, 18);
 const GRID: RGBColor = RGBColor(226, 228, 232);
 
-/// FVU by epoch, and that of held-out rows at the end; of rows within the norm limit, where there is one.
+/// FVU by epoch, and that of held-out rows at the end; of rows within the norm limit, where there
+/// is one.
 pub fn error(
     path: &Path,
     report: &Report,

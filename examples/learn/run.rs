@@ -156,8 +156,8 @@ fn measure<T: Scalar>(
     })
 }
 
-/// With `--no-codes` the data may be too large to be coded once more: then only the first rows of each
-/// part are measured.
+/// With `--no-codes` the data may be too large to be coded once more: then only the first rows of
+/// each part are measured.
 fn few(arguments: &Arguments, range: Range<usize>) -> Range<usize> {
     let most = if arguments.codes { usize::MAX } else { ROWS_MEASURED };
     range.start..range.end.min(range.start.saturating_add(most))

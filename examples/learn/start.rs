@@ -51,8 +51,8 @@ impl Origin {
     }
 }
 
-/// Where mean, scale and norm limit come from. Each option takes its own part from the data and leaves
-/// the others as they are in the model.
+/// Where mean, scale and norm limit come from. Each option takes its own part from the data and
+/// leaves the others as they are in the model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origins {
     pub mean: Origin,

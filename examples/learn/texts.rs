@@ -28,8 +28,8 @@ impl Texts {
         &self.groups[row]
     }
 
-    /// The words around a row's token: what comes before, the token's letters, what comes after, with
-    /// pieces joined. Ends where another text begins.
+    /// The words around a row's token: what comes before, the token's letters, what comes after,
+    /// with pieces joined. Ends where another text begins.
     pub fn context(&self, row: usize) -> (String, String, String) {
         let same = |&other: &usize| self.groups[other] == self.groups[row];
         let mut first = (0..row).rev().take_while(same).take(BEFORE).last().unwrap_or(row);

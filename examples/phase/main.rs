@@ -1,11 +1,12 @@
 //! The phase diagram of recovery: which share of a planted dictionary is found, by how many samples
-//! there are and how many atoms each is made of, for K-SVD in double batches and, in equal time, for
-//! full-batch K-SVD, the method of optimal directions and online learning.
+//! there are and how many atoms each is made of, for K-SVD in double batches and, in equal time,
+//! for full-batch K-SVD, the method of optimal directions and online learning.
 //!
 //! ```text
 //! cargo run --release --example phase
 //! ```
-//! prints a table with 95% intervals and writes it with a picture. `docs/study/phase/` has a run of it.
+//! prints a table with 95% intervals and writes it with a picture. `docs/study/phase/` has a run of
+//! it.
 
 mod arguments;
 mod experiment;

@@ -1,7 +1,8 @@
 //! Features to be judged by eye: a dozen of each method, chosen by a rule.
 //!
-//! Atoms that any row uses are ranked by how many do, the most used first; taken are the middles of twelve
-//! equal parts of that ranking. Of signed codes, each atom is shown with the sign that more rows use.
+//! Atoms that any row uses are ranked by how many do, the most used first; taken are the middles of
+//! twelve equal parts of that ranking. Of signed codes, each atom is shown with the sign that more
+//! rows use.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! DB-KSVD beside sparse autoencoders, principal components and random dictionaries on real embeddings;
-//! and how far from the optimal code each coder is. `cargo run --release --example study -- --help`.
+//! DB-KSVD beside sparse autoencoders, principal components and random dictionaries on real
+//! embeddings; and how far from the optimal code each coder is.
+//! `cargo run --release --example study -- --help`.
 //!
 //! `docs/study/embeddings` has a run of it, and trains the autoencoders.
 
@@ -129,7 +130,8 @@ fn nearest(sparsities: &[usize], l0: f64) -> usize {
     best.copied().unwrap_or(1)
 }
 
-/// A dozen features of three methods, of the first seed, at the sparsity nearest to that of the preset.
+/// A dozen features of three methods, of the first seed, at the sparsity nearest to that of the
+/// preset.
 fn features(
     arguments: &Arguments,
     data: &Data,

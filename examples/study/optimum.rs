@@ -1,7 +1,7 @@
 //! How far from the optimal code coders are, on dictionaries small enough to find it.
 //!
-//! Each dictionary is used by several coders; the optimum is that of the same dictionary, number of atoms
-//! and sign of codes, found by branch and bound with a proof ([`Exact`]).
+//! Each dictionary is used by several coders; the optimum is that of the same dictionary, number of
+//! atoms and sign of codes, found by branch and bound with a proof ([`Exact`]).
 
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Coefficients, Exact, LinearEncoder, SparseCoder, Swaps, TopK};
@@ -16,7 +16,8 @@ use crate::methods::check;
 use crate::program::Outcome;
 use crate::saes::{Kind, Saes};
 
-/// Held-out samples whose optimum is looked for, at most: equally spaced, since neighbours are alike.
+/// Held-out samples whose optimum is looked for, at most: equally spaced, since neighbours are
+/// alike.
 const PROVEN: usize = 256;
 
 /// In single precision, errors are this exact.

@@ -1,9 +1,9 @@
 //! Which text a row is from, told by a few atoms.
 //!
 //! Neighbouring rows come from one passage and are alike, so that whole passages are held out for
-//! testing, never single rows: a passage is a run of rows of one text. In split s, passage s of each
-//! text is tested (the passages counted round, where a text has fewer), and probes are trained on the
-//! others. Texts of a single passage are left out.
+//! testing, never single rows: a passage is a run of rows of one text. In split s, passage s of
+//! each text is tested (the passages counted round, where a text has fewer), and probes are trained
+//! on the others. Texts of a single passage are left out.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -76,8 +76,8 @@ impl Probe {
         Some(Self { labels, splits, texts: order.len() })
     }
 
-    /// Mean accuracy of a text against the others, equally many rows of both, over texts and splits, for
-    /// each of [`ATOMS`]; NaN where there are fewer atoms.
+    /// Mean accuracy of a text against the others, equally many rows of both, over texts and
+    /// splits, for each of [`ATOMS`]; NaN where there are fewer atoms.
     pub fn accuracies(&self, codes: &SparseCodes<f32>) -> Outcome<[f64; ATOMS.len()]> {
         self.run(Features::Codes(codes), codes.atoms())
     }

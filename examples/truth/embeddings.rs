@@ -1,5 +1,5 @@
-//! The preset on real samples, whose features nobody knows: error, sparsity, and whether two seeds find
-//! the same atoms, beside plain DB-KSVD at the same sparsity.
+//! The preset on real samples, whose features nobody knows: error, sparsity, and whether two seeds
+//! find the same atoms, beside plain DB-KSVD at the same sparsity.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they are.
+//! Learns true features of a fresh draw of SynthSAEBench's generator, and measures how true they
+//! are.
 //!
 //! `cargo run --release --example truth` takes seconds on the small generator;
 //! `-- --features 16k --seeds 5` is the published one. `--help` lists the arguments.

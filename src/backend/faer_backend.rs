@@ -155,8 +155,8 @@ pub(crate) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, Backe
     Ok(Mat::zeros(rows, cols))
 }
 
-/// An error where the memory for a matrix cannot be had: for what is allocated later, where no error
-/// can be told.
+/// An error where the memory for a matrix cannot be had: for what is allocated later, where no
+/// error can be told.
 pub(crate) fn check_room<T: Scalar>(rows: usize, cols: usize) -> Result<(), BackendError> {
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
     let bytes = rows

@@ -9,8 +9,8 @@ use crate::problem::Sign;
 
 /// The next atom, or `None` if no correlation is left. Ties go to the lowest index.
 ///
-/// `heights` are ‖(I − P) d‖², of which `least` is the smallest that tells an atom from a combination
-/// of those chosen.
+/// `heights` are ‖(I − P) d‖², of which `least` is the smallest that tells an atom from a
+/// combination of those chosen.
 pub(super) fn select<T: Scalar>(
     alpha: &[T],
     heights: &[T],

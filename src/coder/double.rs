@@ -1,9 +1,9 @@
 //! Pursuits in double precision, by the book: no Gram matrix, the residual at hand.
 //!
-//! [`Omp`](super::Omp) codes every sample so. The other pursuits keep correlations by recurrences in
-//! the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as soon as those
-//! errors might decide (see [`Doubt`]): when little of the sample is left, as on a baseline that its
-//! first atom explains, or when atoms are nearly combinations of the chosen ones.
+//! [`Omp`](super::Omp) codes every sample so. The other pursuits keep correlations by recurrences
+//! in the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as soon as those
+//! errors might decide (see [`Doubt`]): when little of the sample is left, as on a baseline that
+//! its first atom explains, or when atoms are nearly combinations of the chosen ones.
 //!
 //! The chosen atoms are orthogonalised by modified Gram–Schmidt, twice each ("twice is enough",
 //! Giraud, Langou & Rozložník 2005), which keeps the residual orthogonal to them to rounding:
@@ -27,8 +27,8 @@ use crate::backend::column;
 use crate::kernel::{self, LANES};
 use crate::problem::{ProblemShape, Sign};
 
-/// ‖(I − P) d‖, in ε of the scalar, up to which an atom is taken for a combination of the chosen ones:
-/// its coefficient would be so large that rounding it to the scalar undoes what it explains.
+/// ‖(I − P) d‖, in ε of the scalar, up to which an atom is taken for a combination of the chosen
+/// ones: its coefficient would be so large that rounding it to the scalar undoes what it explains.
 const DEPENDENCE: f64 = 64.0;
 
 /// ‖(I − P) d‖² below which it is not found by subtraction from ‖d‖², which leaves too few digits.
@@ -36,8 +36,8 @@ const FEW_DIGITS: f64 = 1e-9;
 
 /// When the digits of a scalar of precision ε do not say which atom is the best one.
 ///
-/// Correlations that are kept by recurrences are off by some ε‖y‖, heights ‖(I − P) d‖² by some ε. A
-/// choice is certain if the best scores differ by more than 10⁻⁴ of themselves, which leaves the
+/// Correlations that are kept by recurrences are off by some ε‖y‖, heights ‖(I − P) d‖² by some ε.
+/// A choice is certain if the best scores differ by more than 10⁻⁴ of themselves, which leaves the
 /// factors below. `tests/differential` holds all coders to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
@@ -50,8 +50,8 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// The height ‖(I − P) d‖² of a chosen atom, or of any other if atoms are scored by it, below which
-    /// doubt begins.
+    /// The height ‖(I − P) d‖² of a chosen atom, or of any other if atoms are scored by it, below
+    /// which doubt begins.
     pub(super) fn height<T: Scalar>() -> T {
         T::narrow(1e5 * T::EPSILON)
     }
@@ -126,8 +126,8 @@ impl DoublePursuit {
         Self { shape: *shape, selection, scratch: None }
     }
 
-    /// Codes a sample and writes its code; returns the code's length. Signed codes begin with the atoms
-    /// `chosen`, in this order; non-negative ones begin anew, since atoms may leave them.
+    /// Codes a sample and writes its code; returns the code's length. Signed codes begin with the
+    /// atoms `chosen`, in this order; non-negative ones begin anew, since atoms may leave them.
     pub(super) fn code<T: Scalar>(
         &mut self,
         dictionary: MatRef<'_, T>,
@@ -152,8 +152,8 @@ impl DoublePursuit {
         length
     }
 
-    /// Writes the code with the best coefficients for atoms that were `chosen`; returns its length. Where
-    /// they would have to be negative and may not, the sample is coded anew.
+    /// Writes the code with the best coefficients for atoms that were `chosen`; returns its length.
+    /// Where they would have to be negative and may not, the sample is coded anew.
     pub(super) fn refit<T: Scalar>(
         &mut self,
         dictionary: MatRef<'_, T>,
@@ -169,8 +169,8 @@ impl DoublePursuit {
         }
     }
 
-    /// Writes the code with the best coefficients for atoms that were `chosen`, and returns its length;
-    /// `None` where they would have to be negative and may not.
+    /// Writes the code with the best coefficients for atoms that were `chosen`, and returns its
+    /// length; `None` where they would have to be negative and may not.
     pub(super) fn fit<T: Scalar>(
         &mut self,
         dictionary: MatRef<'_, T>,

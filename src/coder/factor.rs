@@ -2,13 +2,14 @@
 
 use crate::Scalar;
 
-/// ‖(I − P) d‖², in ε, up to which an atom is taken for a combination of the chosen ones, where it is
-/// found from the Gram matrix as h² = ‖d‖² − ‖w‖² to a few ε: so near to zero that it has lost its
-/// digits, and everything divided by h with it. A pursuit loses little: such an atom's correlation is
-/// at most h‖r‖.
+/// ‖(I − P) d‖², in ε, up to which an atom is taken for a combination of the chosen ones, where it
+/// is found from the Gram matrix as h² = ‖d‖² − ‖w‖² to a few ε: so near to zero that it has lost
+/// its digits, and everything divided by h with it. A pursuit loses little: such an atom's
+/// correlation is at most h‖r‖.
 pub(super) const DEPENDENCE: f64 = 128.0;
 
-/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones: [`DEPENDENCE`] ε.
+/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones: [`DEPENDENCE`]
+/// ε.
 #[inline(always)]
 pub(super) fn dependence<T: Scalar>() -> T {
     T::narrow(DEPENDENCE * T::EPSILON)
@@ -83,8 +84,8 @@ impl<T: Scalar> Factor<T> {
         }
     }
 
-    /// Makes a new atom orthogonal to the chosen ones: l ← L⁻¹ D_Sᵀd, given ‖d‖², dᵀy and d's products
-    /// with the chosen atoms. Returns ‖(I − P) d‖² and dᵀ(I − P) y.
+    /// Makes a new atom orthogonal to the chosen ones: l ← L⁻¹ D_Sᵀd, given ‖d‖², dᵀy and d's
+    /// products with the chosen atoms. Returns ‖(I − P) d‖² and dᵀ(I − P) y.
     pub(super) fn lower(
         &self,
         norm: T,

@@ -115,7 +115,8 @@ impl<T: Scalar> GramRows<T> {
         }
     }
 
-    /// Row s of G, padded with zeros to a multiple of [`CHUNK`]. `into` is as long, and may be used.
+    /// Row s of G, padded with zeros to a multiple of [`CHUNK`]. `into` is as long, and may be
+    /// used.
     pub(super) fn row<'a>(
         &'a self,
         dictionary: MatRef<'_, T>,

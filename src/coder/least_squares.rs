@@ -68,8 +68,8 @@ impl LeastSquares {
         }
     }
 
-    /// Solves for `count` atoms, given the lower triangle of D_SᵀD_S, D_Sᵀy and ‖y‖² in the precision of `T`. Atoms that
-    /// depend linearly on those before them are left out.
+    /// Solves for `count` atoms, given the lower triangle of D_SᵀD_S, D_Sᵀy and ‖y‖² in the
+    /// precision of `T`. Atoms that depend linearly on those before them are left out.
     pub(super) fn solve<T: Scalar>(
         &mut self,
         sign: Sign,

@@ -14,8 +14,8 @@
 //!
 //! The rule is that of KSVD.jl, which goes on with k atoms until a (k + 1)-th is the best one: the
 //! atoms at hand get a few steps more that way. Departures from it, and why:
-//! 1. KSVD.jl can return k + 1 nonzeros where the last step meets the tolerance. Here there are never
-//!    more than k.
+//! 1. KSVD.jl can return k + 1 nonzeros where the last step meets the tolerance. Here there are
+//!    never more than k.
 //! 2. To drop an older atom than the newest can raise the error, without refit, even above ‖y‖², if
 //!    atoms are coherent. Where it would leave more than ‖y‖², the newest atom goes instead.
 //! 3. Atoms may be off unit norm by rounding: the step is α_s / ‖d_s‖².
@@ -51,16 +51,16 @@ const STEPS_PER_ATOM: usize = 4;
 /// [`BatchOmp`](super::BatchOmp) at the same k, since coefficients once given are not corrected; a
 /// refit ([`Coefficients::Refitted`]) takes back part of it.
 ///
-/// A sample takes at most 4k steps, mostly little more than k. Where a step chooses a (k + 1)-th atom,
-/// the smallest coefficient is dropped and the pursuit ends.
+/// A sample takes at most 4k steps, mostly little more than k. Where a step chooses a (k + 1)-th
+/// atom, the smallest coefficient is dropped and the pursuit ends.
 ///
-/// Correlations are kept by recurrences, in `f32` to some 10⁻⁷ ‖y‖. A sample whose code that might change
-/// is coded anew in double precision, in O(kdm), for which the dictionary is kept in that precision, too,
-/// once there is such a sample.
+/// Correlations are kept by recurrences, in `f32` to some 10⁻⁷ ‖y‖. A sample whose code that might
+/// change is coded anew in double precision, in O(kdm), for which the dictionary is kept in that
+/// precision, too, once there is such a sample.
 ///
 /// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
-/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars; once a sample needs
-/// double precision, d·m doubles and, for each thread, 2·m + d.
+/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars; once a
+/// sample needs double precision, d·m doubles and, for each thread, 2·m + d.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MatchingPursuit {
     /// Its selection is by correlation, always.
@@ -107,8 +107,8 @@ impl MatchingPursuit {
         self
     }
 
-    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed as
-    /// they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed
+    /// as they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;
@@ -337,8 +337,9 @@ impl DoubleScratch {
     }
 }
 
-/// Drops the smallest coefficient, the earliest of equals; or the newest atom, where the error would
-/// be above ‖y‖². `alpha` are the correlations before the last step, `row` is the newest atom's of G.
+/// Drops the smallest coefficient, the earliest of equals; or the newest atom, where the error
+/// would be above ‖y‖². `alpha` are the correlations before the last step, `row` is the newest
+/// atom's of G.
 fn drop_one<T: Scalar>(
     support: &mut Vec<u32>,
     values: &mut Vec<T>,

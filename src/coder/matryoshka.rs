@@ -7,23 +7,24 @@
 //!     T ← T − D_g X_g,  or 0 for samples of which rounding alone is left
 //! X ← the X_g, one below the other
 //! ```
-//! So the codes of the first groups do not depend on the later ones, and a prefix of the groups is a
-//! dictionary by itself. In learning, [`MatryoshkaUpdates`](crate::updater::MatryoshkaUpdates) follows the
-//! same rule.
+//! So the codes of the first groups do not depend on the later ones, and a prefix of the groups is
+//! a dictionary by itself. In learning, [`MatryoshkaUpdates`](crate::updater::MatryoshkaUpdates)
+//! follows the same rule.
 //!
 //! Departures from the Matryoshka loop of KSVD.jl, and why:
-//! 1. Later groups are coded on what is left, in coding as in learning, where the reference's function for
-//!    coding correlates all groups with Y.
-//! 2. Budgets add up to k exactly, and are the same in learning and coding. The reference rounds k/n up in
-//!    learning and to the nearest in coding.
+//! 1. Later groups are coded on what is left, in coding as in learning, where the reference's
+//!    function for coding correlates all groups with Y.
+//! 2. Budgets add up to k exactly, and are the same in learning and coding. The reference rounds
+//!    k/n up in learning and to the nearest in coding.
 //! 3. Groups may be of any sizes; the reference fails unless m is a power of two.
-//! 4. A sample that is represented to the rounding of its coefficients is zero to the groups that follow,
-//!    and gets no code there; while a dictionary is learned, whose atoms add up more rounding, to 64 ε‖y‖.
-//!    They would spend their budget, and learn their atoms, on noise of the arithmetic. What is left of a
-//!    sample that is nearly represented is computed in double precision.
+//! 4. A sample that is represented to the rounding of its coefficients is zero to the groups that
+//!    follow, and gets no code there; while a dictionary is learned, whose atoms add up more
+//!    rounding, to 64 ε‖y‖. They would spend their budget, and learn their atoms, on noise of the
+//!    arithmetic. What is left of a sample that is nearly represented is computed in double
+//!    precision.
 //!
-//! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2; the idea is that of
-//! Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
+//! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2; the idea is
+//! that of Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
 
 use num_traits::Zero;
 use rayon::prelude::*;
@@ -41,7 +42,8 @@ use crate::problem::ProblemShape;
 /// Samples that one task looks at.
 const BLOCK: usize = 128;
 
-/// ‖r‖, in ε‖y‖, that is not told from the rounding of atoms and coefficients that are being learned.
+/// ‖r‖, in ε‖y‖, that is not told from the rounding of atoms and coefficients that are being
+/// learned.
 const LEARNING: f64 = 64.0;
 
 /// ‖r‖, in ε‖y‖, below which it is computed in double precision.
@@ -54,11 +56,12 @@ const DOUBT: f64 = 2e4;
 /// | groups | given | sizes and budgets of the groups |
 /// | [`coder`](Self::coder) | [`BatchOmp`] | codes each group; its stop rules see what the group is given |
 ///
-/// Codes list atoms group by group. Errors fall with each group, and are above those of a pursuit with all
-/// atoms: that is the price of prefixes that can be used by themselves.
+/// Codes list atoms group by group. Errors fall with each group, and are above those of a pursuit
+/// with all atoms: that is the price of prefixes that can be used by themselves.
 ///
-/// Complexity and memory: those of the inner coder for each group (with [`BatchOmp`], Gram matrices of
-/// Σ m_g² entries instead of m²), and 2·d·N + d·m scalars and a copy of the codes for N samples at a time.
+/// Complexity and memory: those of the inner coder for each group (with [`BatchOmp`], Gram matrices
+/// of Σ m_g² entries instead of m²), and 2·d·N + d·m scalars and a copy of the codes for N samples
+/// at a time.
 ///
 /// ```
 /// use dbksvd::coder::Matryoshka;
@@ -278,7 +281,8 @@ impl<M> Target<M> {
                 }
                 let (sample, code) =
                     (column(target, i), || terms(codes.support(i), codes.values(i)));
-                // Atoms that were fitted to the rounding of a sample which others represent do not count.
+                // Atoms that were fitted to the rounding of a sample which others represent do not
+                // count.
                 let largest = code().fold(0.0, |most, (_, x)| f64::max(most, x.abs()));
                 let weighty = || code().filter(|(_, x)| x.abs() > 4.0 * epsilon * largest);
                 leave(dictionary, sample, weighty(), &mut residual);
@@ -301,8 +305,8 @@ impl<M> Target<M> {
     }
 }
 
-/// X ← the codes of groups that begin with these atoms, one below the other. What goes beyond the budget
-/// of X is left out: only an updater that adds atoms to codes can make it so.
+/// X ← the codes of groups that begin with these atoms, one below the other. What goes beyond the
+/// budget of X is left out: only an updater that adds atoms to codes can make it so.
 pub(crate) fn join<T: Scalar>(parts: &[(u32, &SparseCodes<T>)], codes: &mut SparseCodes<T>) {
     codes.reset(parts.first().map_or(0, |(_, part)| part.samples()));
     codes.par_blocks_mut(BLOCK).for_each(|mut block| {

@@ -10,8 +10,8 @@
 //! | [`Matryoshka`] | groups of atoms in turn, each on what those before it left | where prefixes of the dictionary are to be used by themselves |
 //! | [`Exact`] | the optimum, for up to 64 atoms and 5 nonzeros | to know how far from it the others are |
 //!
-//! Measured side by side in `docs/coders.md` of the repository; `examples/custom_coder.rs` adds another
-//! in 60 lines.
+//! Measured side by side in `docs/coders.md` of the repository; `examples/custom_coder.rs` adds
+//! another in 60 lines.
 
 /// The constructor and setters of a coder whose only field is its [`PursuitRule`].
 macro_rules! pursuit_setters {
@@ -97,9 +97,9 @@ pub enum Coefficients {
     /// Those they were chosen by.
     #[default]
     AsChosen,
-    /// Those of least squares on the chosen atoms; non-negative least squares where the sign of codes
-    /// asks for it. Never a larger error, for O(k³) more a sample, or O(k²d)
-    /// without a Gram matrix.
+    /// Those of least squares on the chosen atoms; non-negative least squares where the sign of
+    /// codes asks for it. Never a larger error, for O(k³) more a sample, or O(k²d) without a Gram
+    /// matrix.
     Refitted,
 }
 
@@ -113,10 +113,11 @@ pub struct Phase<'a> {
     pub stage: f64,
     /// Whether the dictionary is at its full size.
     pub is_grown: bool,
-    /// The numbers of atoms in earlier stages, rising: atoms keep their places when others are added.
+    /// The numbers of atoms in earlier stages, rising: atoms keep their places when others are
+    /// added.
     pub earlier: &'a [usize],
-    /// Root mean square, over samples and coordinates, of what the codes of the minibatch before left;
-    /// at the start, of the samples themselves.
+    /// Root mean square, over samples and coordinates, of what the codes of the minibatch before
+    /// left; at the start, of the samples themselves.
     pub noise: f64,
 }
 
@@ -162,12 +163,13 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         codes: &mut B::Codes,
     );
 
-    /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that is
-    /// part of learning, and never elsewhere. Coders that search the same way throughout, which is the
-    /// default, do nothing; for others "the dictionary" in the contract above includes the phase.
+    /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that
+    /// is part of learning, and never elsewhere. Coders that search the same way throughout, which
+    /// is the default, do nothing; for others "the dictionary" in the contract above includes the
+    /// phase.
     fn set_phase(&self, _backend: &B, _state: &mut Self::State, _phase: &Phase<'_>) {}
 
-    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
-    /// results must show in it.
+    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever
+    /// changes results must show in it.
     fn description(&self) -> String;
 }

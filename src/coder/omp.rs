@@ -15,13 +15,13 @@ const BLOCK: usize = 16;
 
 /// OMP or OLS without a Gram matrix: the textbook algorithm.
 ///
-/// Correlations are recomputed from the residual at every step, in double precision, so errors do not
-/// add up: the coder for a handful of samples, for dictionaries whose Gram matrix does not fit, and
-/// the oracle of [`BatchOmp`](super::BatchOmp), which is faster for many samples.
+/// Correlations are recomputed from the residual at every step, in double precision, so errors do
+/// not add up: the coder for a handful of samples, for dictionaries whose Gram matrix does not fit,
+/// and the oracle of [`BatchOmp`](super::BatchOmp), which is faster for many samples.
 ///
-/// Atoms within 64 ε of the span of those chosen count as part of it, where ε is that of the samples'
-/// scalar. Without a tolerance, a pursuit ends before its budget only where nothing but the rounding of
-/// double precision is left.
+/// Atoms within 64 ε of the span of those chosen count as part of it, where ε is that of the
+/// samples' scalar. Without a tolerance, a pursuit ends before its budget only where nothing but
+/// the rounding of double precision is left.
 ///
 /// Complexity per sample: O(kdm). Memory: for each thread, 2m + (k + 3)·d + k² doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -97,13 +97,13 @@ pub(super) trait Basis<T: Scalar> {
     /// Forgets the chosen atoms: r = y again.
     fn restart(&mut self);
 
-    /// Does of the next [`select`](Self::select) what can be done before the memory arrives that the
-    /// rest will need: pursuits in step do not wait for it.
+    /// Does of the next [`select`](Self::select) what can be done before the memory arrives that
+    /// the rest will need: pursuits in step do not wait for it.
     #[inline(always)]
     fn foresee(&mut self) {}
 
-    /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left, or if
-    /// this basis cannot tell which atom it is. Ties go to the lowest index.
+    /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left, or
+    /// if this basis cannot tell which atom it is. Ties go to the lowest index.
     fn select(&mut self, selection: Selection) -> Option<(u32, T)>;
 
     /// ‖y‖².
@@ -119,8 +119,8 @@ pub(super) trait Basis<T: Scalar> {
         self.residual() <= done
     }
 
-    /// Whether the pursuit cannot go on with this basis: its digits do not say which atom is the best,
-    /// or too little about the last one.
+    /// Whether the pursuit cannot go on with this basis: its digits do not say which atom is the
+    /// best, or too little about the last one.
     #[inline(always)]
     fn in_doubt(&self) -> bool {
         false

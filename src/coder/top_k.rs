@@ -7,8 +7,8 @@
 //! x_S ← h_S,  or, refitted, argmin ‖y − D_S x‖
 //! ```
 //! With an encoder's weights and non-negative codes this is what a k-sparse autoencoder's encoder
-//! does. A model subtracts its mean before coding: an autoencoder's encoder that works on y − b is had
-//! by giving b as the model's mean.
+//! does. A model subtracts its mean before coding: an autoencoder's encoder that works on y − b is
+//! had by giving b as the model's mean.
 //!
 //! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
 //! sparse autoencoders", arXiv 2406.04093, 2024.
@@ -40,9 +40,9 @@ pub struct LinearEncoder<T: Scalar> {
 }
 
 impl<T: Scalar> LinearEncoder<T> {
-    /// An encoder from Eᵀ (d × m), whose column j scores atom j, and a bias of length m. A row-major
-    /// (m, d) array, such as the weights of PyTorch's `Linear`, has the bytes of this column-major
-    /// matrix.
+    /// An encoder from Eᵀ (d × m), whose column j scores atom j, and a bias of length m. A
+    /// row-major (m, d) array, such as the weights of PyTorch's `Linear`, has the bytes of this
+    /// column-major matrix.
     ///
     /// # Errors
     /// [`Error::Argument`] for weights without rows or columns, for values that are not finite, and
@@ -87,15 +87,17 @@ impl<T: Scalar> LinearEncoder<T> {
 
 /// The k atoms with the largest activations, all at once: no pursuit.
 ///
-/// The fastest coder, and the one with the largest error: atoms that explain the same part of a sample
-/// are chosen together. Unless they are refitted ([`Coefficients::Refitted`]), codes on coherent
-/// dictionaries may even leave more than ‖y‖. What it is for: to code as an autoencoder does
-/// ([`by_encoder`](Self::by_encoder)), and as the floor that other coders are measured against.
+/// The fastest coder, and the one with the largest error: atoms that explain the same part of a
+/// sample are chosen together. Unless they are refitted ([`Coefficients::Refitted`]), codes on
+/// coherent dictionaries may even leave more than ‖y‖. What it is for: to code as an autoencoder
+/// does ([`by_encoder`](Self::by_encoder)), and as the floor that other coders are measured
+/// against.
 ///
-/// The zero sample has the empty code, whatever the bias says. Activations of zero are no nonzeros, so
-/// that non-negative codes may have fewer than k.
+/// The zero sample has the empty code, whatever the bias says. Activations of zero are no nonzeros,
+/// so that non-negative codes may have fewer than k.
 ///
-/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread, 129·m + 128·d scalars.
+/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread, 129·m + 128·d
+/// scalars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopK<T: Scalar> {
     encoder: Option<Arc<LinearEncoder<T>>>,

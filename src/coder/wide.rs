@@ -1,5 +1,5 @@
-//! The dictionary in double precision, for the few samples whose digits a coder in single precision has
-//! lost.
+//! The dictionary in double precision, for the few samples whose digits a coder in single precision
+//! has lost.
 
 use std::sync::OnceLock;
 
@@ -27,8 +27,8 @@ impl Widened {
         self.0.take();
     }
 
-    /// The dictionary, which is the same at each call until [`forget`](Self::forget). It is made on this
-    /// thread alone: others may be waiting for it.
+    /// The dictionary, which is the same at each call until [`forget`](Self::forget). It is made on
+    /// this thread alone: others may be waiting for it.
     pub(super) fn get<T: Scalar>(&self, dictionary: MatRef<'_, T>) -> &Wide {
         self.0.get_or_init(|| {
             let (dim, atoms) = dictionary.shape();
@@ -80,8 +80,8 @@ pub(super) fn leave<T: Scalar>(
     kernel::energy(residual)
 }
 
-/// Whether a residual is no more, in every coordinate, than `unit` times the sizes of the terms of D x and
-/// of what `sums` begins with: than rounding these terms can make.
+/// Whether a residual is no more, in every coordinate, than `unit` times the sizes of the terms of
+/// D x and of what `sums` begins with: than rounding these terms can make.
 pub(super) fn is_rounding<T: Scalar>(
     dictionary: MatRef<'_, T>,
     code: impl Iterator<Item = (u32, f64)>,

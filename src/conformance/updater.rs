@@ -96,8 +96,8 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         assert!(restored == run, "what `keep` gave does not restore the state: {:?}", self.shape);
     }
 
-    /// A few steps of coding and updating, all with one state, or each with a fresh one that takes up
-    /// what the one before kept.
+    /// A few steps of coding and updating, all with one state, or each with a fresh one that takes
+    /// up what the one before kept.
     fn learn(&self, is_restored: bool) -> Vec<Updated<B::Scalar>> {
         let Self { backend, coder, updater, shape, .. } = *self;
         let mut coder_state = coder.prepare(backend, &shape).expect("memory");

@@ -1,8 +1,8 @@
-//! The samples of a minibatch that are not within the norm limit, coded once more on their own: what
-//! they leave is taken from the error of all, for the error of the others.
+//! The samples of a minibatch that are not within the norm limit, coded once more on their own:
+//! what they leave is taken from the error of all, for the error of the others.
 //!
-//! They are few, and a sample's code does not depend on those beside it, so this asks nothing new of
-//! backends, and costs next to nothing where there is no limit or nothing beyond it.
+//! They are few, and a sample's code does not depend on those beside it, so this asks nothing new
+//! of backends, and costs next to nothing where there is no limit or nothing beyond it.
 
 use super::builder::Builder;
 use crate::backend::Backend;

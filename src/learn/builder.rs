@@ -44,8 +44,8 @@ impl Settings {
     /// Samples a step, of `samples` in all.
     ///
     /// By default 4m, but no more than a quarter of the data, so that an epoch has several steps,
-    /// and no fewer than give an atom twenty uses, without which its update is mostly noise. With growth,
-    /// where each stage wants its steps, 10m, but no more than a tenth of the data.
+    /// and no fewer than give an atom twenty uses, without which its update is mostly noise. With
+    /// growth, where each stage wants its steps, 10m, but no more than a tenth of the data.
     pub(super) fn minibatch_of(&self, samples: usize) -> usize {
         let least = 20 * self.atoms / self.sparsity;
         let default = match self.growth {
@@ -217,10 +217,10 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         self
     }
 
-    /// Where in the schedules ([`Memory`](crate::updater::Memory), [`Renewal`](crate::updater::Renewal))
-    /// the run begins: 0 for a new dictionary. For one that was learned, 0.8 goes on as a run that is
-    /// nearly done, with the memory of the default updater in full force; 0 would let the dictionary
-    /// wander again before it settles.
+    /// Where in the schedules ([`Memory`](crate::updater::Memory),
+    /// [`Renewal`](crate::updater::Renewal)) the run begins: 0 for a new dictionary. For one that
+    /// was learned, 0.8 goes on as a run that is nearly done, with the memory of the default
+    /// updater in full force; 0 would let the dictionary wander again before it settles.
     pub fn start_at(mut self, progress: f64) -> Self {
         self.settings.start_at = progress;
         self
@@ -233,8 +233,8 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     }
 
     /// Whether to divide samples by their mean norm, after the mean is subtracted, so that
-    /// tolerances and coefficients mean the same for all data. The model keeps the scale and `decode`
-    /// undoes it.
+    /// tolerances and coefficients mean the same for all data. The model keeps the scale and
+    /// `decode` undoes it.
     pub fn scale(mut self, scale: bool) -> Self {
         self.settings.statistics.scale = scale;
         self
@@ -254,9 +254,9 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     }
 
     /// Takes mean, scale and norm limit from here instead of the data: those of the model that a
-    /// given dictionary comes from. What is asked for ([`center`](Self::center), [`scale`](Self::scale),
-    /// [`outliers`](Self::outliers)) and not given here is taken from the data; where a limit is given,
-    /// `outliers` says only what to do beyond it.
+    /// given dictionary comes from. What is asked for ([`center`](Self::center),
+    /// [`scale`](Self::scale), [`outliers`](Self::outliers)) and not given here is taken from the
+    /// data; where a limit is given, `outliers` says only what to do beyond it.
     pub fn preprocessing(mut self, preprocessing: Preprocessing<B::Scalar>) -> Self {
         self.preprocessing = Some(preprocessing);
         self
@@ -315,9 +315,9 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
     }
 
-    /// Learns atoms in nested groups: coder and updater, as they are set so far, work on one group after
-    /// the other, each on what the groups before it left. Sets both, so that their groups are the same;
-    /// code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
+    /// Learns atoms in nested groups: coder and updater, as they are set so far, work on one group
+    /// after the other, each on what the groups before it left. Sets both, so that their groups are
+    /// the same; code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
     /// [grows](Self::growth).
     pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U>> {
         let Self { settings, initialisation, preprocessing, held_out, backend, coder, updater } =

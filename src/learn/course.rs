@@ -105,8 +105,8 @@ pub struct Best<T: Scalar> {
     pub step: u64,
     /// Its FVU on all held-out samples.
     pub fvu: f64,
-    /// Its FVU on those of them [within](crate::Preprocessing::is_within) the norm limit, of which it is
-    /// the least; `fvu` again where there is no limit.
+    /// Its FVU on those of them [within](crate::Preprocessing::is_within) the norm limit, of which
+    /// it is the least; `fvu` again where there is no limit.
     pub fvu_within: f64,
 }
 
@@ -177,7 +177,8 @@ impl<T: Scalar> Course<T> {
     /// Closes the epoch if all of its `samples` were read.
     ///
     /// # Errors
-    /// [`Error::NothingLearned`] if there was nothing to learn from among them; the epoch stays open.
+    /// [`Error::NothingLearned`] if there was nothing to learn from among them; the epoch stays
+    /// open.
     pub(super) fn end_epoch(&mut self, samples: usize) -> Result<Option<EpochReport>, Error> {
         if self.tally.tamed.read < samples {
             return Ok(None);

@@ -19,12 +19,13 @@ use crate::updater::DictionaryUpdater;
 /// Samples coded at a time.
 const BLOCK: usize = 4096;
 
-/// Directions closer than this to a new atom are not taken again: as for atoms that learning renews.
+/// Directions closer than this to a new atom are not taken again: as for atoms that learning
+/// renews.
 const MOST_ALIKE: f64 = 0.98;
 
-/// `dictionary` with as many atoms as `config` asks for. The new ones are distinct samples, scaled to
-/// norm 1, that the old ones represent worst, of a minibatch's number drawn by the seed; Gaussian
-/// directions if those run out.
+/// `dictionary` with as many atoms as `config` asks for. The new ones are distinct samples, scaled
+/// to norm 1, that the old ones represent worst, of a minibatch's number drawn by the seed;
+/// Gaussian directions if those run out.
 pub(super) fn extend<B, C, U>(
     config: &Builder<B, C, U>,
     dictionary: Dictionary<B::Scalar>,
@@ -94,7 +95,8 @@ where
     let mut residual = backend.zeros(shape.dim, 0)?;
     let mut host = HostSamples::new(shape.dim);
     let outliers = settings.statistics.outliers;
-    // Dropping would shift the columns of a block: candidates of too large a norm are left out here.
+    // Dropping would shift the columns of a block: candidates of too large a norm are left out
+    // here.
     let keep = crate::Outliers::Keep;
     let mut upload = Upload::new(backend, shape.dim, preprocessing.clone(), keep)?;
 

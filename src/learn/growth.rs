@@ -1,7 +1,8 @@
 //! Growth: a dictionary that begins small, and doubles.
 //!
 //! ```text
-//! stages s = 0 … G, with m_s = ⌈m / 2^(G − s)⌉ atoms; stages before the last share the run up to `until`
+//! stages s = 0 … G, with m_s = ⌈m / 2^(G − s)⌉ atoms; those before the last share the run up to
+//!     `until`
 //! at the start of each stage: new atoms ← residuals of random samples of the minibatch, of norm 1
 //! ```
 //! Few atoms find what is general, and what they find stays first: a coder that is told of the

@@ -85,13 +85,12 @@ where
     ///
     /// # Errors
     /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d or a minibatch is too
-    /// large or small to square (see [Range](crate#range)),
-    /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
-    /// [`Error::NothingLearned`] if every sample is zero or dropped, [`Error::NormLimit`] if most lie
-    /// beyond the norm limit,
+    /// large or small to square (see [Range](crate#range)), [`Error::Dimension`] if a given
+    /// dictionary is of another dimension than the samples, [`Error::NothingLearned`] if every
+    /// sample is zero or dropped, [`Error::NormLimit`] if most lie beyond the norm limit,
     /// [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
-    /// met in the seeded order of reading),
-    /// [`Error::Source`] if reading fails, [`Error::Backend`] if memory cannot be had.
+    /// met in the seeded order of reading), [`Error::Source`] if reading fails, [`Error::Backend`]
+    /// if memory cannot be had.
     pub fn fit(
         &self,
         source: &impl SampleSource<B::Scalar>,
@@ -111,9 +110,9 @@ where
         self.run(source).observer(observer).finish()?.into_result()
     }
 
-    /// Sets up a run on the samples of `source`, to which an observer, held-out samples, a stop token
-    /// and checkpoints can be added. Unlike [`fit`](Self::fit), it gives the dictionary learned so far
-    /// whatever ends it.
+    /// Sets up a run on the samples of `source`, to which an observer, held-out samples, a stop
+    /// token and checkpoints can be added. Unlike [`fit`](Self::fit), it gives the dictionary
+    /// learned so far whatever ends it.
     pub fn run<'a>(&'a self, source: &'a impl SampleSource<B::Scalar>) -> Run<'a, B, C, U> {
         Run::new(self, source)
     }

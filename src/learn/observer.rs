@@ -23,14 +23,15 @@ pub struct Progress {
     pub steps: usize,
     /// Steps done since the run began, those before a resumption included.
     pub total_steps: u64,
-    /// The share of the run that lies behind, 0 to 1: of its steps or, if that is more, of its time.
+    /// The share of the run that lies behind, 0 to 1: of its steps or, if that is more, of its
+    /// time.
     pub done: f64,
     /// Samples learned from in this step.
     pub samples: usize,
     /// Fraction of variance unexplained over this epoch so far.
     pub fvu: f64,
-    /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu` again
-    /// where there is none.
+    /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu`
+    /// again where there is none.
     pub fvu_within: f64,
     /// Seconds since the run began.
     pub elapsed: f64,
@@ -66,8 +67,8 @@ impl<T: Scalar> Snapshot<'_, T> {
 /// Called during a run, on the thread that runs it. [`ControlFlow::Break`] ends the run after the
 /// current step, with the dictionary learned so far.
 ///
-/// Nothing that an observer does changes what is learned, but for ending it: a slow one makes the run
-/// slower, and one that panics is not called again ([`Report::observer_panic`] says so).
+/// Nothing that an observer does changes what is learned, but for ending it: a slow one makes the
+/// run slower, and one that panics is not called again ([`Report::observer_panic`] says so).
 ///
 /// Closures `FnMut(&Progress) -> ControlFlow<()>` observe steps, and pairs of observers are one;
 /// [`observe`](crate::observe) has some ready made.
@@ -182,8 +183,8 @@ impl<'a, T: Scalar> Guarded<'a, T> {
 
     pub(super) fn tell(&mut self, call: impl FnOnce(&mut dyn Observer<T>) -> ControlFlow<()>) {
         let Some(observer) = &mut self.observer else { return };
-        // A panic may leave the observer in any state, but it is not looked at again; nothing else is
-        // borrowed for writing.
+        // A panic may leave the observer in any state, but it is not looked at again; nothing else
+        // is borrowed for writing.
         match catch_unwind(AssertUnwindSafe(|| call(&mut **observer))) {
             Ok(flow) => self.has_asked_to_stop |= flow.is_break(),
             Err(payload) => {

@@ -7,9 +7,9 @@ use crate::coder::{Nesting, NoiseSchedule, ThresholdPursuit};
 use crate::updater::{Decorrelation, KSvd, Memory, Renewal};
 
 impl DbKsvd {
-    /// Sets up learning for *true features*: atoms that stand for what the data are made of, each used
-    /// by the samples that have it and by no others, rather than atoms of the least error, which is what
-    /// [`builder`](Self::builder) sets up.
+    /// Sets up learning for *true features*: atoms that stand for what the data are made of, each
+    /// used by the samples that have it and by no others, rather than atoms of the least error,
+    /// which is what [`builder`](Self::builder) sets up.
     ///
     /// | part | here | default |
     /// |---|---|---|
@@ -17,8 +17,8 @@ impl DbKsvd {
     /// | dictionary | [grows](Growth) from m/64 atoms; earlier atoms are coded first | of full size |
     /// | updates | [decorrelate](Decorrelation) atoms | |
     ///
-    /// `sparsity` is a limit, to be set well above the number of features that a sample may have. Read
-    /// features with [`ThresholdPursuit::of_noise`] and the noise that the report tells
+    /// `sparsity` is a limit, to be set well above the number of features that a sample may have.
+    /// Read features with [`ThresholdPursuit::of_noise`] and the noise that the report tells
     /// ([`Report::noise`](super::Report::noise)):
     ///
     /// ```
@@ -36,8 +36,8 @@ impl DbKsvd {
     /// # Ok::<(), dbksvd::Error>(())
     /// ```
     ///
-    /// The samples should not be centred: features that fire often are part of the mean. Some hundred
-    /// uses of the rarest features are wanted among the samples. Method and measurements:
+    /// The samples should not be centred: features that fire often are part of the mean. Some
+    /// hundred uses of the rarest features are wanted among the samples. Method and measurements:
     /// `docs/study/truth.md` in the repository.
     pub fn true_features(
         atoms: usize,
@@ -54,7 +54,8 @@ impl<B: HostBackend> DbKsvd<B> {
         atoms: usize,
         sparsity: usize,
     ) -> Builder<B, ThresholdPursuit, KSvd> {
-        // Outside of learning, where nothing is known of the noise, samples are taken to be in units of it.
+        // Outside of learning, where nothing is known of the noise, samples are taken to be in
+        // units of it.
         let schedule = NoiseSchedule::default();
         let coder =
             ThresholdPursuit::new(schedule.end).nesting(Nesting::Kept).learning(Some(schedule));

@@ -1,8 +1,8 @@
 //! Reading ahead: the next minibatch comes in while the current one is learned from.
 //!
 //! A thread walks the same plan as the run, from the same place, and fills the one buffer that goes
-//! to and fro between the two: the run gives it back as soon as its samples are uploaded, so reading
-//! ahead takes no memory of its own.
+//! to and fro between the two: the run gives it back as soon as its samples are uploaded, so
+//! reading ahead takes no memory of its own.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};

@@ -15,9 +15,9 @@ pub struct Report {
     pub evaluations: Vec<Evaluation>,
     /// Steps taken.
     pub steps: u64,
-    /// Root mean square, over samples and coordinates, of what the codes of the last minibatch left,
-    /// before its update, in the units of the samples as they were learned from; NaN before the first
-    /// step. A threshold of features is a multiple of it.
+    /// Root mean square, over samples and coordinates, of what the codes of the last minibatch
+    /// left, before its update, in the units of the samples as they were learned from; NaN before
+    /// the first step. A threshold of features is a multiple of it.
     pub noise: f64,
     /// The step of the checkpoint that the run resumed from.
     pub resumed_from: Option<u64>,
@@ -30,8 +30,8 @@ pub struct Report {
 }
 
 /// One epoch. Errors are those of each minibatch as it was coded, before the update that followed:
-/// an estimate on samples that the dictionary of that moment had not just been fitted to. They are of
-/// the samples as they were learned from: centred, scaled, clipped.
+/// an estimate on samples that the dictionary of that moment had not just been fitted to. They are
+/// of the samples as they were learned from: centred, scaled, clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EpochReport {
@@ -40,14 +40,14 @@ pub struct EpochReport {
     /// Samples coded.
     pub samples: usize,
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖², defined as
-    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): for samples that are all equal NaN
-    /// without an error, and infinite with one.
+    /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): for samples that are all equal
+    /// NaN without an error, and infinite with one.
     pub fvu: f64,
-    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where there is
-    /// none.
+    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where
+    /// there is none.
     pub within: usize,
-    /// The same fraction for the samples within the norm limit (for all, if none is): the figure to go
-    /// by where a few samples of extreme norm hold most of the variance.
+    /// The same fraction for the samples within the norm limit (for all, if none is): the figure to
+    /// go by where a few samples of extreme norm hold most of the variance.
     pub fvu_within: f64,
     /// Σ‖y − ŷ‖² / Σ‖y‖², of the centred samples if the mean is subtracted.
     pub relative_error: f64,
@@ -63,8 +63,8 @@ pub struct EpochReport {
     pub clipped: usize,
     /// Samples that were left out for their norm; not among `samples`.
     pub dropped: usize,
-    /// Samples that are zero throughout. Where samples are clipped or dropped they count as padding,
-    /// and are not among `samples`.
+    /// Samples that are zero throughout. Where samples are clipped or dropped they count as
+    /// padding, and are not among `samples`.
     pub zeros: usize,
     /// The few samples that hold most of the variance, if there are such.
     pub massive: Option<Massive>,
@@ -87,8 +87,8 @@ pub struct Evaluation {
     pub samples: usize,
     /// Fraction of variance unexplained.
     pub fvu: f64,
-    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where there is
-    /// none.
+    /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where
+    /// there is none.
     pub within: usize,
     /// Fraction of their variance that is unexplained (of all, if none is within): what the best
     /// dictionary is chosen by. [`target_fvu`](super::Builder::target_fvu) and

@@ -27,9 +27,9 @@ pub struct BestOf<T: Scalar> {
 pub struct Restart {
     /// Its seed.
     pub seed: u64,
-    /// What it is judged by, of samples [within](crate::Preprocessing::is_within) the norm limit where
-    /// there is one: the least FVU on held-out samples or, without any, that of the last evaluation;
-    /// `None` if it ended before one.
+    /// What it is judged by, of samples [within](crate::Preprocessing::is_within) the norm limit
+    /// where there is one: the least FVU on held-out samples or, without any, that of the last
+    /// evaluation; `None` if it ended before one.
     pub fvu: Option<f64>,
     /// Its course; `None` if it could not begin, or left nothing to be trusted.
     pub report: Option<Report>,
@@ -43,22 +43,22 @@ where
     C: SparseCoder<B> + Clone,
     U: DictionaryUpdater<B> + Clone,
 {
-    /// Learns `runs` times, one run after the other, and keeps the one with the least FVU: of its best
-    /// dictionary on held-out samples or, without any, of its last evaluation; of the samples within the
-    /// norm limit where there is one. Of equal ones the first is kept.
+    /// Learns `runs` times, one run after the other, and keeps the one with the least FVU: of its
+    /// best dictionary on held-out samples or, without any, of its last evaluation; of the samples
+    /// within the norm limit where there is one. Of equal ones the first is kept.
     ///
-    /// With the learner's seed s, the runs have the seeds s, s + 1, s + 2, …; the samples that are held
-    /// out are the same for all, those of s, so the first run is that of [`finish`](Run::finish). In
-    /// memory there are the run at hand and the best so far.
+    /// With the learner's seed s, the runs have the seeds s, s + 1, s + 2, …; the samples that are
+    /// held out are the same for all, those of s, so the first run is that of
+    /// [`finish`](Run::finish). In memory there are the run at hand and the best so far.
     ///
     /// - A run that fails does not end the others. One that failed is kept only if all did.
     /// - A [`StopToken`] ends the run at hand, and no other begins; nor does one after a run that
-    ///   reached [`target_fvu`](super::Builder::target_fvu). An observer that breaks ends the run that it
-    ///   is told of, no more. Runs that were ended are judged as all others.
+    ///   reached [`target_fvu`](super::Builder::target_fvu). An observer that breaks ends the run
+    ///   that it is told of, no more. Runs that were ended are judged as all others.
     /// - One observer is told of all runs; `on_stop` comes at the end of each.
     /// - Limits of time and steps are for each run.
-    /// - Checkpoints go to directories `run-000`, `run-001`, … of the one given. A job that is started
-    ///   again with `learn::Resume` does over only what is missing; `Always` asks for
+    /// - Checkpoints go to directories `run-000`, `run-001`, … of the one given. A job that is
+    ///   started again with `learn::Resume` does over only what is missing; `Always` asks for
     ///   checkpoints of the first run.
     ///
     /// ```
@@ -78,9 +78,9 @@ where
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`], naming `runs`, for none; what [`finish`](Run::finish) gives for held-out
-    /// samples that cannot be had; and the error of the first run if every one failed without leaving a
-    /// dictionary.
+    /// [`Error::Argument`], naming `runs`, for none; what [`finish`](Run::finish) gives for
+    /// held-out samples that cannot be had; and the error of the first run if every one failed
+    /// without leaving a dictionary.
     pub fn best_of(self, runs: usize) -> Result<BestOf<B::Scalar>, Error> {
         let sources = self.sources()?;
         let Self { learner, mut observer, token, .. } = self;

@@ -58,13 +58,13 @@ pub struct Run<'a, B: Backend, C, U> {
 pub struct Fit<T: Scalar> {
     /// The dictionary after the last step.
     pub model: Model<T>,
-    /// The dictionary that did best on the held-out samples, on those within the norm limit where there
-    /// is one; `None` without any, or before the first evaluation.
+    /// The dictionary that did best on the held-out samples, on those within the norm limit where
+    /// there is one; `None` without any, or before the first evaluation.
     pub best: Option<Best<T>>,
     /// The course of the run.
     pub report: Report,
-    /// What failed, if [`Report::stop`] is [`StopReason::Failed`](super::StopReason::Failed). The models are those of the
-    /// steps before.
+    /// What failed, if [`Report::stop`] is [`StopReason::Failed`](super::StopReason::Failed). The
+    /// models are those of the steps before.
     pub failure: Option<Error>,
 }
 
@@ -131,17 +131,17 @@ where
     ///
     /// # Errors
     /// What is wrong before the first step: [`Error::NoSamples`] for an empty source,
-    /// [`Error::Argument`] if k > d or a held-out part cannot be had, [`Error::Dimension`] if a given
-    /// dictionary, mean or held-out source is of another dimension than the samples,
+    /// [`Error::Argument`] if k > d or a held-out part cannot be had, [`Error::Dimension`] if a
+    /// given dictionary, mean or held-out source is of another dimension than the samples,
     /// [`Error::NotFinite`] or [`Error::Source`] for samples that the dictionary begins with,
     /// [`Error::Rounding`] for samples that are stored in more digits than they can do without,
-    /// [`Error::NormLimit`] for a norm limit that most samples lie beyond, [`Error::NothingLearned`] if
-    /// samples are to be clipped or dropped and all are zero,
+    /// [`Error::NormLimit`] for a norm limit that most samples lie beyond,
+    /// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,
     /// [`Error::Checkpoint`] if the directory cannot be used or its checkpoint is of another run,
     /// [`Error::Backend`] if memory cannot be had. What fails later ends the run, is told by
     /// [`Fit::failure`], and loses nothing; but a backend that fails within a step leaves no
-    /// dictionary that could be trusted: that is an error here as well, and the newest checkpoint the
-    /// place to go on from.
+    /// dictionary that could be trusted: that is an error here as well, and the newest checkpoint
+    /// the place to go on from.
     pub fn finish(self) -> Result<Fit<B::Scalar>, Error> {
         let sources = self.sources()?;
         let run = Run {

@@ -51,8 +51,8 @@ pub struct StepReport {
     pub zeros: usize,
     /// Fraction of the minibatch's variance that its codes left unexplained, before the update.
     pub fvu: f64,
-    /// The same for the samples [within](Preprocessing::is_within) the norm limit; `fvu` again where
-    /// there is none.
+    /// The same for the samples [within](Preprocessing::is_within) the norm limit; `fvu` again
+    /// where there is none.
     pub fvu_within: f64,
     /// What the update did.
     pub update: UpdateReport,
@@ -289,7 +289,8 @@ where
         coder.set_dictionary(backend, &mut self.coder, &self.dictionary);
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
-        // The stage of the dictionary at hand, which at the moment of growth is still the one before.
+        // The stage of the dictionary at hand, which at the moment of growth is still the one
+        // before.
         let number = sizes.iter().take_while(|&&size| size < self.shape.atoms).count();
         let share = stage
             .map_or(self.progress, |stage| if stage.number == number { stage.share } else { 1.0 });

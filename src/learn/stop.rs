@@ -30,8 +30,8 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The reason in a word or two, for logs: `completed`, `steps`, `time`, `target-fvu`, `plateau`,
-    /// `observer`, `token` or `failed`.
+    /// The reason in a word or two, for logs: `completed`, `steps`, `time`, `target-fvu`,
+    /// `plateau`, `observer`, `token` or `failed`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -75,8 +75,8 @@ impl StopToken {
 /// `window` evaluations is not below the best one before them by more than `least` of it.
 /// Evaluations of which no sample is within the norm limit do not count.
 ///
-/// The memory of the default updater brings a drop of its own in the second half of a run: a plateau
-/// before that is not the last word.
+/// The memory of the default updater brings a drop of its own in the second half of a run: a
+/// plateau before that is not the last word.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
     /// Evaluations that are looked at; at least 1.

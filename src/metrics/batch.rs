@@ -54,8 +54,8 @@ impl<'a, T: Scalar> Batch<'a, T> {
         }
     }
 
-    /// ŷ ← scale · D x_i + mean, in double precision: in single precision, a large coefficient would
-    /// round away what small ones explain.
+    /// ŷ ← scale · D x_i + mean, in double precision: in single precision, a large coefficient
+    /// would round away what small ones explain.
     pub(super) fn decode(&self, i: usize, decoded: &mut [f64]) -> Result<(), Error> {
         let dictionary = self.model.dictionary();
         decoded.fill(0.0);

@@ -5,8 +5,8 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::Error;
 
-/// For each learned atom i, how well its firing (a code ≠ 0) tells that of the true atom most alike,
-/// argmax_j |cos|: SynthSAEBench's classification metrics.
+/// For each learned atom i, how well its firing (a code ≠ 0) tells that of the true atom most
+/// alike, argmax_j |cos|: SynthSAEBench's classification metrics.
 ///
 /// The true atom is the best of [`Recovery::best_for_learned`], not the partner of the matching;
 /// several learned atoms may share one. Ratios that are 0/0 count as 0, so an atom that never fires

@@ -49,7 +49,8 @@ pub struct Fidelity {
     overlap: f64,
 }
 
-/// Compares `samples` (d × N) with what `codes` stand for under `model`, computed in double precision.
+/// Compares `samples` (d × N) with what `codes` stand for under `model`, computed in double
+/// precision.
 ///
 /// O(N (d + k d)), in parallel; memory 2d numbers for each 256 samples. The same bits on any number
 /// of threads.

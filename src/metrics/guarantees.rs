@@ -53,14 +53,14 @@ impl SampleGuarantee {
 ///
 /// Each implies the next. By the first two, x is also the sparsest code of y. The third is sharp:
 /// where it fails, some samples of this support mislead the pursuit's first step. All are for the
-/// worst case: dictionaries of many atoms rarely satisfy them beyond a few nonzeros, though pursuits
-/// nearly always succeed there. They tell what is certain, not what is likely; and of codes that leave
-/// an error they tell what a sample D x without that error would do.
+/// worst case: dictionaries of many atoms rarely satisfy them beyond a few nonzeros, though
+/// pursuits nearly always succeed there. They tell what is certain, not what is likely; and of
+/// codes that leave an error they tell what a sample D x without that error would do.
 ///
-/// References: J. A. Tropp, *Greed is good: algorithmic results for sparse approximation*, IEEE Trans.
-/// Information Theory 50, 2004 (theorem 3.1: exact recovery; 3.5: both bounds); D. L. Donoho & M. Elad,
-/// *Optimally sparse representation in general (nonorthogonal) dictionaries via ℓ¹ minimization*,
-/// PNAS 100, 2003.
+/// References: J. A. Tropp, *Greed is good: algorithmic results for sparse approximation*, IEEE
+/// Trans. Information Theory 50, 2004 (theorem 3.1: exact recovery; 3.5: both bounds); D. L. Donoho
+/// & M. Elad, *Optimally sparse representation in general (nonorthogonal) dictionaries via ℓ¹
+/// minimization*, PNAS 100, 2003.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -73,7 +73,8 @@ impl SampleGuarantee {
 /// codes.set(1, &[0, 1], &[2.0, 1.0]);
 /// let guarantees = Guarantees::new(&dictionary, &codes)?;
 /// assert!(guarantees.samples()[0].by_coherence);
-/// assert!(!guarantees.samples()[1].by_support()); // d_2 = 0.6 d_0 + 0.8 d_1, and 1.4 is not below 1
+/// // d_2 = 0.6 d_0 + 0.8 d_1, and 1.4 is not below 1.
+/// assert!(!guarantees.samples()[1].by_support());
 /// assert_eq!(guarantees.share_by_support(), 0.5);
 /// println!("{guarantees}");
 /// # Ok::<(), dbksvd::Error>(())
@@ -85,11 +86,11 @@ pub struct Guarantees {
 }
 
 impl Guarantees {
-    /// Examines the codes (m × N) of N samples over a dictionary (d × m). Coefficients that are zero
-    /// do not count.
+    /// Examines the codes (m × N) of N samples over a dictionary (d × m). Coefficients that are
+    /// zero do not count.
     ///
-    /// O(N m (d·k + k²)), in parallel, beside O(m² (d + log m)) for the coherence: the codes of some
-    /// hundred samples tell what those of a million would. Memory: m (k + d) scalars a thread.
+    /// O(N m (d·k + k²)), in parallel, beside O(m² (d + log m)) for the coherence: the codes of
+    /// some hundred samples tell what those of a million would. Memory: m (k + d) scalars a thread.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the codes are over another number of atoms, [`Error::NoSamples`] if

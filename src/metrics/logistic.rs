@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! minimise f(w, b) = Σ_i log(1 + exp(−s_i z_i)) + λ/2 ‖w‖²,   z = Xw + b,  s_i = ±1
-//! repeat:                                                     (iteratively reweighted least squares)
+//! repeat:                                                (iteratively reweighted least squares)
 //!     p ← 1/(1 + exp(−z)),  W ← diag(p (1 − p))
 //!     g ← (Xᵀ(p − y) + λw, Σ(p − y)),  H ← [Xᵀ 1]ᵀ W [Xᵀ 1] + λ on the diagonal of w
 //!     step ← H⁻¹ g, halved until f falls enough
 //! until gᵀ step is as good as nothing
 //! ```
 //!
-//! f is strictly convex with its least value at a finite point, if λ > 0 and both classes occur. The
-//! intercept is not penalised, as in scikit-learn, whose C is 1/λ.
+//! f is strictly convex with its least value at a finite point, if λ > 0 and both classes occur.
+//! The intercept is not penalised, as in scikit-learn, whose C is 1/λ.
 
 /// The most steps; a dozen are common.
 const STEPS: usize = 200;

@@ -51,8 +51,8 @@ pub struct Neighbours {
 impl Neighbours {
     /// The `count` nearest of every atom, or all others if there are fewer.
     ///
-    /// O(m² d), in parallel over atoms; memory 128 m scalars a thread, never m². The result does not
-    /// depend on the number of threads; ties go to the lowest index.
+    /// O(m² d), in parallel over atoms; memory 128 m scalars a thread, never m². The result does
+    /// not depend on the number of threads; ties go to the lowest index.
     #[must_use]
     pub fn new<T: Scalar>(dictionary: &Dictionary<T>, count: usize, likeness: Likeness) -> Self {
         let atoms = dictionary.atoms();

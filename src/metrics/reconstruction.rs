@@ -18,8 +18,8 @@ use crate::moments::{Figures, PairOfSums};
 /// batch is added 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in parallel;
 /// the same batches give the same bits on any number of threads.
 ///
-/// A few samples of a hundred times the usual norm can hold nearly all of the variance, and decide every
-/// measure of it. Where the model has a norm limit, measures of the samples
+/// A few samples of a hundred times the usual norm can hold nearly all of the variance, and decide
+/// every measure of it. Where the model has a norm limit, measures of the samples
 /// [within](crate::Preprocessing::is_within) it stand beside those of all.
 ///
 /// ```
@@ -70,14 +70,14 @@ impl Reconstruction {
         Self { figures: Figures::new(dim), usage: vec![0; atoms] }
     }
 
-    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) stand for under `model`, computed in double
-    /// precision.
+    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) stand for under `model`, computed
+    /// in double precision.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N, or
-    /// with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the
-    /// first one ever added; [`Error::Argument`] for a coefficient that is not finite or
-    /// an atom that does not exist. After an error nothing has been added.
+    /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N,
+    /// or with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the first one
+    /// ever added; [`Error::Argument`] for a coefficient that is not finite or an atom that does
+    /// not exist. After an error nothing has been added.
     pub fn add<T: Scalar>(
         &mut self,
         model: &Model<T>,
@@ -124,8 +124,8 @@ impl Reconstruction {
         self.figures.all.samples
     }
 
-    /// Number of those that lie [within](crate::Preprocessing::is_within) the norm limit of the model
-    /// that they were added with: all, where it has none.
+    /// Number of those that lie [within](crate::Preprocessing::is_within) the norm limit of the
+    /// model that they were added with: all, where it has none.
     #[must_use]
     pub fn samples_within(&self) -> usize {
         self.figures.within.samples
@@ -154,9 +154,9 @@ impl Reconstruction {
         self.figures.all.fvu()
     }
 
-    /// The fraction of variance unexplained of the samples within the norm limit, around their own mean:
-    /// the figure to go by where others are of extreme norm. [`fvu`](Self::fvu) again where all are
-    /// within, or none is.
+    /// The fraction of variance unexplained of the samples within the norm limit, around their own
+    /// mean: the figure to go by where others are of extreme norm. [`fvu`](Self::fvu) again where
+    /// all are within, or none is.
     #[must_use]
     pub fn fvu_within(&self) -> f64 {
         self.figures.fvu_within()

@@ -42,8 +42,8 @@ pub struct Stability {
 }
 
 impl Stability {
-    /// Compares two dictionaries of dimension d, of m and M atoms. In pairs, `learned` is an atom of
-    /// `one` and `truth` one of `other`.
+    /// Compares two dictionaries of dimension d, of m and M atoms. In pairs, `learned` is an atom
+    /// of `one` and `truth` one of `other`.
     ///
     /// As [`Recovery::new`], twice the products, and O(m M) for the greedy matching in the mean.
     ///

@@ -11,10 +11,10 @@ use crate::learn::{
     CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Report, Snapshot,
 };
 
-/// Writes what happens as JSON, an object a line, each with its `event`: `step`, `renewal`, `epoch`,
-/// `evaluation`, `checkpoint`, `checkpoint-failure`, `stop` (feature `json`). Keys are the fields of the
-/// structures that observers are told; numbers that are not finite are null. A line is flushed when
-/// it is complete, so a run that is killed leaves whole lines.
+/// Writes what happens as JSON, an object a line, each with its `event`: `step`, `renewal`,
+/// `epoch`, `evaluation`, `checkpoint`, `checkpoint-failure`, `stop` (feature `json`). Keys are the
+/// fields of the structures that observers are told; numbers that are not finite are null. A line
+/// is flushed when it is complete, so a run that is killed leaves whole lines.
 #[derive(Debug)]
 pub struct JsonLines<W> {
     writer: W,

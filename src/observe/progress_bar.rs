@@ -12,9 +12,9 @@ const PARTS: u64 = 10_000;
 
 const TEMPLATE: &str = "{prefix} [{bar:30}] {msg} · {elapsed} gone, {eta} left";
 
-/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples (of
-/// those within the norm limit, where there is one), time gone and left (feature `progress`). Where stderr is not a terminal it shows nothing. It goes away
-/// at the end of the run.
+/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples
+/// (of those within the norm limit, where there is one), time gone and left (feature `progress`).
+/// Where stderr is not a terminal it shows nothing. It goes away at the end of the run.
 #[derive(Debug)]
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,

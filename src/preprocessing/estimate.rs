@@ -8,11 +8,11 @@
 //! if samples are clipped or dropped: limit ← factor · median ‖y − μ‖
 //! scale ← mean of ‖y − μ‖ (≤ limit, or the limit)
 //! ```
-//! Outliers are no part of the mean, which a few of a hundred times the usual norm would make theirs.
-//! The second time finds those that stand out from the other samples, but not from 0.
+//! Outliers are no part of the mean, which a few of a hundred times the usual norm would make
+//! theirs. The second time finds those that stand out from the other samples, but not from 0.
 //!
-//! Where samples are clipped or dropped, those that are zero throughout are passed over: with half of
-//! the rows padded, the median would be 0, or anything.
+//! Where samples are clipped or dropped, those that are zero throughout are passed over: with half
+//! of the rows padded, the median would be 0, or anything.
 
 use std::ops::Range;
 
@@ -29,8 +29,8 @@ use crate::source::permutation::Permutation;
 const BATCH: usize = 1024;
 
 /// Finds what `wanted` asks for and `given` does not have, by at most five passes over at most
-/// `wanted.samples` samples of `source`: all of them if there are no more, else runs of consecutive ones
-/// spread by the seed.
+/// `wanted.samples` samples of `source`: all of them if there are no more, else runs of consecutive
+/// ones spread by the seed.
 ///
 /// # Errors
 /// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,

@@ -71,8 +71,8 @@ impl<T: Scalar> Activation<T> {
         activation
     }
 
-    /// Replaces `codes` by the nonzero codes, or latents, of one sample, strongest first, the lower atom first
-    /// of equals. `products` are its W_encᵀx; matching pursuit uses the sample itself.
+    /// Replaces `codes` by the nonzero codes, or latents, of one sample, strongest first, the lower
+    /// atom first of equals. `products` are its W_encᵀx; matching pursuit uses the sample itself.
     pub(super) fn codes(
         &self,
         sae: &Sae<T>,

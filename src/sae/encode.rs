@@ -101,8 +101,9 @@ impl<T: Scalar> Pool<T> {
 
 impl<T: Scalar> Sae<T> {
     /// The codes of `samples` (d × N, a column a sample) on the [`dictionary`](Self::dictionary):
-    /// every latent that fires and whose decoder row is not zero, times the norm of its decoder row, the strongest of a sample
-    /// first. The budget of the codes is the largest number of nonzeros, at least 1.
+    /// every latent that fires and whose decoder row is not zero, times the norm of its decoder
+    /// row, the strongest of a sample first. The budget of the codes is the largest number of
+    /// nonzeros, at least 1.
     ///
     /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory: the codes
     /// twice, and 128·(2d + m) scalars a thread. A sample's code has the same bits encoded alone or
@@ -114,9 +115,9 @@ impl<T: Scalar> Sae<T> {
         self.code(samples, Output::Codes)
     }
 
-    /// The latents of `samples` (d × N, a column a sample), as other tools show them, the largest of
-    /// a sample first: those of [`latents`](Self::latents) after [`encode`](Self::encode), rounded
-    /// less often, and those whose decoder row is zero, which have no code.
+    /// The latents of `samples` (d × N, a column a sample), as other tools show them, the largest
+    /// of a sample first: those of [`latents`](Self::latents) after [`encode`](Self::encode),
+    /// rounded less often, and those whose decoder row is zero, which have no code.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).

@@ -29,16 +29,16 @@
 //! A learned dictionary becomes an SAE by [`Sae::from_model`].
 //!
 //! # Norms, and two kinds of numbers
-//! Decoder rows of an SAE may have any norm; atoms have norm 1. **Codes** are coefficients of atoms:
-//! latents times the norms of their decoder rows, so that codes on the
-//! [dictionary](Sae::dictionary) decode to what the SAE reconstructs, and the strength of two
-//! codes compares. **Latents**, the activations that other tools show, are what [`Sae::latents`]
-//! makes of codes, and [`Sae::encode_latents`] of samples. A latent whose decoder row is zero fires
-//! and has no code: it adds nothing to any reconstruction.
+//! Decoder rows of an SAE may have any norm; atoms have norm 1. **Codes** are coefficients of
+//! atoms: latents times the norms of their decoder rows, so that codes on the
+//! [dictionary](Sae::dictionary) decode to what the SAE reconstructs, and the strength of two codes
+//! compares. **Latents**, the activations that other tools show, are what [`Sae::latents`] makes of
+//! codes, and [`Sae::encode_latents`] of samples. A latent whose decoder row is zero fires and has
+//! no code: it adds nothing to any reconstruction.
 //!
 //! # How many nonzeros
-//! The number of latents that fire is fixed for top-k encoders only. [`Sae::encode`] keeps them all:
-//! the budget of its codes is the largest number there is. [`SaeCoder`], which codes for a
+//! The number of latents that fire is fixed for top-k encoders only. [`Sae::encode`] keeps them
+//! all: the budget of its codes is the largest number there is. [`SaeCoder`], which codes for a
 //! [`Model`](crate::Model) with a budget k, keeps the k strongest codes of a sample and counts the
 //! samples that had more: [`SaeState::cut`], by way of [`Encoder::state`](crate::Encoder::state).
 

@@ -24,8 +24,8 @@ const WIDTH: &str = "the number of latents (directories of sparsify, which have 
 const ARCHITECTURES: &str = "standard, topk, abstopk, jumprelu, gated or matching_pursuit";
 
 impl<T: Scalar> Sae<T> {
-    /// Reads a directory that SAELens' `save_model` or `save_inference_model` wrote, of any version:
-    /// `cfg.json` and `sae_weights.safetensors`.
+    /// Reads a directory that SAELens' `save_model` or `save_inference_model` wrote, of any
+    /// version: `cfg.json` and `sae_weights.safetensors`.
     ///
     /// | key of `cfg.json` | if absent | |
     /// |---|---|---|

@@ -147,7 +147,8 @@ impl Tensors {
     }
 }
 
-/// The nearest value of a type, by way of single precision for those of 16 bits, as PyTorch does it.
+/// The nearest value of a type, by way of single precision for those of 16 bits, as PyTorch does
+/// it.
 fn round(value: f64, element: Element) -> f64 {
     match element {
         Element::F64 => value,

@@ -203,8 +203,8 @@ impl<T: Scalar> Sae<T> {
     /// is b_dec, of length d; `input_centred` is SAELens' `apply_b_dec_to_input`.
     ///
     /// # Errors
-    /// [`Error::Dimension`] and [`Error::Argument`], naming the part as SAELens does: for parts that
-    /// disagree in d or m, values that are not finite, k outside 1..=m (or, for groups, not a
+    /// [`Error::Dimension`] and [`Error::Argument`], naming the part as SAELens does: for parts
+    /// that disagree in d or m, values that are not finite, k outside 1..=m (or, for groups, not a
     /// divisor of m), a negative `residual_threshold`, no `max_iterations`.
     pub fn new(
         decoder: Mat<T>,

@@ -14,19 +14,20 @@ use crate::error::{Error, FileError};
 /// do not exhaust the file descriptors of a process.
 const MOST_OPEN: usize = 256;
 
-/// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a directory
-/// (all such files in it, not those of its directories), or a pattern with `*`, `**`, `?` or `[…]`.
-/// Hidden files, whose names begin with a dot, are passed over by directories, and by patterns unless
-/// these spell out the dot: some systems leave one beside each file (`._part1.npy`).
-/// Files of a directory or pattern are taken in natural order (`part2` before `part10`), those of
-/// several paths in the order of the paths; `tensor` names the tensor of `.safetensors` files.
+/// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a
+/// directory (all such files in it, not those of its directories), or a pattern with `*`, `**`, `?`
+/// or `[…]`. Hidden files, whose names begin with a dot, are passed over by directories, and by
+/// patterns unless these spell out the dot: some systems leave one beside each file
+/// (`._part1.npy`). Files of a directory or pattern are taken in natural order (`part2` before
+/// `part10`), those of several paths in the order of the paths; `tensor` names the tensor of
+/// `.safetensors` files.
 ///
 /// Headers are read and held against the lengths of the files here, before anything is learned. Up
 /// to 256 files stay open; others are opened anew for each read.
 ///
 /// # Errors
-/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file (also for
-/// a pipe or a link to nowhere that a directory holds under the name of a sample file), and
+/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file (also
+/// for a pipe or a link to nowhere that a directory holds under the name of a sample file), and
 /// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] without paths.
 pub fn open_shards<P: AsRef<Path>>(
     paths: impl IntoIterator<Item = P>,

@@ -6,8 +6,9 @@ use super::npy_header::{self, Header};
 use super::rows::{Layout, RowFile, file_len, impl_file_source, open_file, read_at};
 use crate::error::FileError;
 
-/// The samples of a `.npy` file: an array in C order of f16, bfloat16, f32 or f64 whose last axis is
-/// a sample. Of shape (N, d) it is N samples, of shape (B, S, d) it is B·S, and so with more axes.
+/// The samples of a `.npy` file: an array in C order of f16, bfloat16, f32 or f64 whose last axis
+/// is a sample. Of shape (N, d) it is N samples, of shape (B, S, d) it is B·S, and so with more
+/// axes.
 ///
 /// Opening reads the header alone; [`read`](super::SampleSource::read) reads the range asked for by
 /// positional reads, from any thread, converting as it goes and allocating nothing. All types but
@@ -15,9 +16,9 @@ use crate::error::FileError;
 /// [`run_length`](super::SampleSource::run_length) is 16. N = 0 is a source without samples.
 ///
 /// Headers are read as NumPy understands them: of either byte order or the machine's (`<f4`, `>f4`,
-/// `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for bfloat16;
-/// `ml_dtypes`, and so JAX, writes it as `<V2`, and any `V2` is read so. Where an array of two raw
-/// bytes is something else, save it as safetensors, which states its types.
+/// `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for
+/// bfloat16; `ml_dtypes`, and so JAX, writes it as `<V2`, and any `V2` is read so. Where an array
+/// of two raw bytes is something else, save it as safetensors, which states its types.
 #[derive(Debug)]
 pub struct NpySource {
     rows: RowFile,
@@ -27,8 +28,8 @@ impl NpySource {
     /// Opens the file and checks its header against its length.
     ///
     /// # Errors
-    /// - [`FileError::Io`] if it cannot be opened or read, [`FileError::NotAFile`] for a directory or
-    ///   a pipe,
+    /// - [`FileError::Io`] if it cannot be opened or read, [`FileError::NotAFile`] for a directory
+    ///   or a pipe,
     /// - [`FileError::Format`] if it is not a `.npy` file, is in Fortran order, or has sizes that
     ///   overflow,
     /// - [`FileError::ElementType`] for other elements than those above,

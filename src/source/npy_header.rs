@@ -3,7 +3,8 @@
 //! NumPy evaluates the header as a Python literal, and what others write differs from what NumPy
 //! writes: numbers of Python 2 (`400L`), types without a byte order (`f4`) or of the machine's
 //! (`=f4`). The parser knows the one dictionary that a header is, goes through it once without
-//! recursion, and takes memory for the shape and the text of the type alone, whatever the bytes are.
+//! recursion, and takes memory for the shape and the text of the type alone, whatever the bytes
+//! are.
 
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
 //! Seeded permutations of any size that take no memory.
 //!
-//! A Feistel network permutes the numbers of 2b bits: (l, r) → (r, l ⊕ f(r)) is undone by its mirror
-//! image whatever f is. With the least b for which they cover `0..n`, at most four in a row lie
-//! outside on average; walking the cycle until one lies inside gives a permutation of `0..n` itself
-//! (Black & Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+//! A Feistel network permutes the numbers of 2b bits: (l, r) → (r, l ⊕ f(r)) is undone by its
+//! mirror image whatever f is. With the least b for which they cover `0..n`, at most four in a row
+//! lie outside on average; walking the cycle until one lies inside gives a permutation of `0..n`
+//! itself (Black & Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 
 use rand::Rng;
 

@@ -7,17 +7,17 @@ use crate::random::Purpose;
 
 /// One epoch: every sample once, in minibatches of runs of consecutive samples.
 ///
-/// Samples are cut into runs of `run` (the last may be shorter), the runs are permuted by a function
-/// of (seed, epoch), and the sequence is cut into steps whose sizes differ by at most one. A
-/// minibatch of n samples so comes from about n / `run` places spread over the whole source, all
+/// Samples are cut into runs of `run` (the last may be shorter), the runs are permuted by a
+/// function of (seed, epoch), and the sequence is cut into steps whose sizes differ by at most one.
+/// A minibatch of n samples so comes from about n / `run` places spread over the whole source, all
 /// equally likely. Nothing is kept, whatever the number of samples, so any step of any epoch can be
 /// found again.
 ///
 /// Samples of a run stay together: neighbours that resemble each other, such as the tokens of one
 /// text, then share a minibatch, which counts as fewer independent samples than it has. A minibatch
-/// should hold many runs (the default of 16 in a minibatch of 8,192 makes 512); where neighbours are
-/// all but equal, as frames of a film, shuffle the data beforehand or wrap the source in one whose
-/// [`run_length`](super::SampleSource::run_length) is 1.
+/// should hold many runs (the default of 16 in a minibatch of 8,192 makes 512); where neighbours
+/// are all but equal, as frames of a film, shuffle the data beforehand or wrap the source in one
+/// whose [`run_length`](super::SampleSource::run_length) is 1.
 #[derive(Clone, Debug)]
 pub struct EpochPlan {
     samples: usize,

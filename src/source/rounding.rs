@@ -16,9 +16,9 @@ const MOST_READ: usize = 32 * PAIRS;
 /// of it, rarely less than a hundredth.
 const MOST: f64 = 1e-3;
 
-/// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as f32, and
-/// differ by less than the digits that f32 has for numbers of their size. Values of 10⁹ that differ
-/// by 1 are all one number then, and what is learned of them is nothing.
+/// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as f32,
+/// and differ by less than the digits that f32 has for numbers of their size. Values of 10⁹ that
+/// differ by 1 are all one number then, and what is learned of them is nothing.
 ///
 /// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b), rounding
 /// may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the median pair that

@@ -278,8 +278,8 @@ macro_rules! impl_file_source {
                 self.len() == 0
             }
 
-            /// The shape of the array in the file: (N, d), or one of more axes, of which the last is
-            /// d and the product of the others N.
+            /// The shape of the array in the file: (N, d), or one of more axes, of which the last
+            /// is d and the product of the others N.
             #[must_use]
             pub fn shape(&self) -> &[usize] {
                 self.rows().shape()

@@ -37,7 +37,8 @@ impl SafetensorsSource {
     /// - [`FileError::Truncated`] if it is shorter than its header says,
     /// - [`FileError::Tensor`] if the name is not there, or none is given and not exactly one
     ///   tensor could be meant; it lists the names,
-    /// - [`FileError::ElementType`] and [`FileError::Shape`] (rank 2 at least, d ≥ 1) for the tensor.
+    /// - [`FileError::ElementType`] and [`FileError::Shape`] (rank 2 at least, d ≥ 1) for the
+    ///   tensor.
     pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<Self, FileError> {
         let header = Header::open(path.as_ref())?;
         let tensor = match tensor {

@@ -49,7 +49,8 @@ impl<S> Shards<S> {
         &self.shards
     }
 
-    /// The shard that holds sample `index` of the whole, and its index there; `None` beyond the end.
+    /// The shard that holds sample `index` of the whole, and its index there; `None` beyond the
+    /// end.
     #[must_use]
     pub fn locate(&self, index: usize) -> Option<(usize, usize)> {
         // Empty shards start where the next one does: the last of equals is the one.

@@ -17,9 +17,9 @@ const LONGEST_BLOCK: usize = 1024;
 pub enum HeldOut {
     /// These.
     Range(Range<usize>),
-    /// This share of all, above 0 and below 1: blocks of up to 1,024 consecutive samples (fewer where
-    /// that would be fewer than 16 blocks), spread by the seed. The number of samples is rounded to
-    /// whole blocks.
+    /// This share of all, above 0 and below 1: blocks of up to 1,024 consecutive samples (fewer
+    /// where that would be fewer than 16 blocks), spread by the seed. The number of samples is
+    /// rounded to whole blocks.
     Share(f64),
 }
 
@@ -130,8 +130,8 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
 /// and the seed.
 ///
 /// # Errors
-/// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share outside 0 to 1, or
-/// a split that leaves either part empty.
+/// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share outside 0 to 1,
+/// or a split that leaves either part empty.
 pub fn split<T: Scalar, S: SampleSource<T> + Copy>(
     source: S,
     held_out: &HeldOut,

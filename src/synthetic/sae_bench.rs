@@ -1,8 +1,8 @@
 //! Samples made of known features, as in SynthSAEBench: a benchmark of whether a dictionary holds
 //! the features that data were made of.
 //!
-//! A sample is x = Σ a_i d_i + b: few of N unit features d_i (d × N, N > d), with coefficients
-//! a_i > 0, and a bias b; there is no noise but the features themselves, which a narrower dictionary
+//! A sample is x = Σ a_i d_i + b: few of N unit features d_i (d × N, N > d), with coefficients a_i
+//! > 0, and a bias b; there is no noise but the features themselves, which a narrower dictionary
 //! cannot hold all. How often features fire follows Zipf's law, they are correlated, and most stand
 //! in a hierarchy: a child fires only beside its parent, and excludes its siblings.
 //!
@@ -14,15 +14,16 @@
 //!              F ← Gaussian loadings (N × rank),  δ_i ← 1 − ‖F_i‖²
 //! each sample: ε ~ N(0, I),  z_i ← F_i·ε + √δ_i η_i;  i fires where z_i > Φ⁻¹(1 − s_i)
 //!              a_i ← max(0, μ_i + σ_i g)
-//!              from the roots down: children of a silent parent are silent; of several siblings one,
-//!              uniformly chosen, stays;  a_c ← a_c · a_P / μ_P
+//!              from the roots down: children of a silent parent are silent; of several siblings
+//!              one, uniformly chosen, stays;  a_c ← a_c · a_P / μ_P
 //! ```
-//! Departures from the reference implementation (sae-lens 6.54.12), which leave the law of the samples
-//! as it is:
+//! Departures from the reference implementation (sae-lens 6.54.12), which leave the law of the
+//! samples as it is:
 //! 1. Random numbers come from a portable generator: a seed gives another draw than theirs.
-//! 2. η_i is drawn for a child only where its parent fires: given ε, all η are independent. Features
-//!    without a parent are drawn by skipping: a run of them has a least threshold, how many stay below
-//!    it is geometric, and the one that does not is accepted if it is above its own.
+//! 2. η_i is drawn for a child only where its parent fires: given ε, all η are independent.
+//!    Features without a parent are drawn by skipping: a run of them has a least threshold, how
+//!    many stay below it is geometric, and the one that does not is accepted if it is above its
+//!    own.
 //!
 //! D. Chanin, A. Garriga-Alonso, *SynthSAEBench*, 2026, arXiv:2602.14687.
 
@@ -118,8 +119,8 @@ impl<T: Scalar> FeatureModel<T> {
         &self.bias
     }
 
-    /// p_i, how often each feature is meant to fire; the compensation for the hierarchy reaches that
-    /// approximately.
+    /// p_i, how often each feature is meant to fire; the compensation for the hierarchy reaches
+    /// that approximately.
     #[must_use]
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities

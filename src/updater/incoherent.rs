@@ -12,19 +12,20 @@
 //!     c ← r·d_j + x_j,  r ← r + (x_j − c) d_j,  x_j ← c          refit at its support
 //! ```
 //! G − E is the projection of the Gram matrix on those of coherence 0.99 μ, the structural step of
-//! Barchiesi & Plumbley. A dictionary of this Gram matrix would have to be found among those of rank
-//! d; their spectral step cuts an eigendecomposition, and leaves D up to a rotation, which a third
-//! step fits to the samples. Here D itself moves towards G − E: D (I − E/2) has the Gram matrix
-//! G − E to first order, and D E is the gradient of the penalty ¼ Σ max(|d_i·d_j| − 0.99 μ, 0)². Only
-//! the atoms of pairs that are too much alike move, so that there is nothing to be rotated back; a
-//! pair by itself goes to the bound in two or three steps, and where the excess of many atoms adds
-//! up, η keeps the step within what is to be removed. The hundredth by which it aims lower lets it
-//! arrive.
+//! Barchiesi & Plumbley. A dictionary of this Gram matrix would have to be found among those of
+//! rank d; their spectral step cuts an eigendecomposition, and leaves D up to a rotation, which a
+//! third step fits to the samples. Here D itself moves towards G − E: D (I − E/2) has the Gram
+//! matrix G − E to first order, and D E is the gradient of the penalty ¼ Σ max(|d_i·d_j| − 0.99 μ,
+//! 0)². Only the atoms of pairs that are too much alike move, so that there is nothing to be
+//! rotated back; a pair by itself goes to the bound in two or three steps, and where the excess of
+//! many atoms adds up, η keeps the step within what is to be removed. The hundredth by which it
+//! aims lower lets it arrive.
 //!
 //! References: D. Barchiesi & M. D. Plumbley, *Learning incoherent dictionaries for sparse
-//! approximation using iterative projections and rotations*, IEEE Trans. Signal Processing 61, 2013;
-//! B. Mailhé, D. Barchiesi & M. D. Plumbley, *INK-SVD: learning incoherent dictionaries for sparse
-//! representations*, ICASSP 2012 (pairs moved apart within an otherwise unchanged dictionary).
+//! approximation using iterative projections and rotations*, IEEE Trans. Signal Processing 61,
+//! 2013; B. Mailhé, D. Barchiesi & M. D. Plumbley, *INK-SVD: learning incoherent dictionaries for
+//! sparse representations*, ICASSP 2012 (pairs moved apart within an otherwise unchanged
+//! dictionary).
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -67,12 +68,12 @@ const AIM: f64 = 0.99;
 ///
 /// Below √((m − d) / (d (m − 1))), Welch's bound (1974), m > d atoms cannot be; close above it the
 /// steps do not arrive, and the last ones leave some pairs beyond the bound. With μ = 1 nothing is
-/// done. The bound holds for |cos| with codes of either sign, as the guarantees of pursuit do that it
-/// is wanted for ([`Coherence`](crate::metrics::Coherence)).
+/// done. The bound holds for |cos| with codes of either sign, as the guarantees of pursuit do that
+/// it is wanted for ([`Coherence`](crate::metrics::Coherence)).
 ///
 /// Complexity: d·m² multiplications an iteration, twice that where more than one pair in sixteen is
-/// beyond the bound; then 2·d for each nonzero and each of two passes of the refit. Memory: 2·d·m and p·128·m scalars on p threads,
-/// and the residual (d × N of the minibatch).
+/// beyond the bound; then 2·d for each nonzero and each of two passes of the refit. Memory: 2·d·m
+/// and p·128·m scalars on p threads, and the residual (d × N of the minibatch).
 ///
 /// ```
 /// use dbksvd::DbKsvd;
@@ -291,8 +292,8 @@ kernel::vectorized! {
     }
 }
 
-/// Descends on the coefficients of each sample, one by one, at its support: c ← E_jᵀ d_j on the live
-/// residual, so that no error rises.
+/// Descends on the coefficients of each sample, one by one, at its support: c ← E_jᵀ d_j on the
+/// live residual, so that no error rises.
 fn refit<T: Scalar>(
     dictionary: MatRef<'_, T>,
     residual: MatMut<'_, T>,

@@ -7,9 +7,10 @@
 //!     X_g ← the inner coder's codes of T on D_g                  if asked for
 //!     T ← T − D_g X_g,  or 0 for samples of which rounding alone is left
 //! ```
-//! With [`recoding`](MatryoshkaUpdates::recoding), atom batches of one and the exact pair this is a step of KSVD.jl's
-//! Matryoshka loop. That is fed by codes of all atoms alike in its first step; here the codes are those of
-//! the coder, and with [`Matryoshka`](crate::coder::Matryoshka) follow the same rule from the start.
+//! With [`recoding`](MatryoshkaUpdates::recoding), atom batches of one and the exact pair this is a
+//! step of KSVD.jl's Matryoshka loop. That is fed by codes of all atoms alike in its first step;
+//! here the codes are those of the coder, and with [`Matryoshka`](crate::coder::Matryoshka) follow
+//! the same rule from the start.
 
 use rayon::prelude::*;
 
@@ -35,13 +36,13 @@ const SAMPLES_A_TASK: usize = 256;
 /// | [`recoding`](Self::recoding) | none | what codes each group anew after its update |
 ///
 /// It goes with [`Matryoshka`](crate::coder::Matryoshka) as the coder;
-/// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Fed by another coder, whose codes
-/// know nothing of groups, it makes of them what they are worth: each group gets the atoms of it that they
-/// use.
+/// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Fed by another coder,
+/// whose codes know nothing of groups, it makes of them what they are worth: each group gets the
+/// atoms of it that they use.
 ///
-/// Complexity: that of the inner updater, a product with the codes for each group and one more, and, with
-/// recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N of the minibatch,
-/// d·m, up to a copy of the codes for each group, and with recoding one more.
+/// Complexity: that of the inner updater, a product with the codes for each group and one more,
+/// and, with recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N
+/// of the minibatch, d·m, up to a copy of the codes for each group, and with recoding one more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
     groups: Groups,
@@ -65,9 +66,9 @@ impl<U, C> MatryoshkaUpdates<U, C> {
         MatryoshkaUpdates { groups, updater, recoding }
     }
 
-    /// The coder that codes each group anew, once it is updated, before the next one gets what it left, as
-    /// KSVD.jl does: each step then codes twice. With `None`, a group leaves what its codes leave after
-    /// the update, which the inner updater has refitted.
+    /// The coder that codes each group anew, once it is updated, before the next one gets what it
+    /// left, as KSVD.jl does: each step then codes twice. With `None`, a group leaves what its
+    /// codes leave after the update, which the inner updater has refitted.
     #[must_use]
     pub fn recoding<Other>(self, coder: Option<Other>) -> MatryoshkaUpdates<U, Other> {
         let Self { groups, updater, .. } = self;
@@ -80,8 +81,8 @@ impl<U, C> MatryoshkaUpdates<U, C> {
         &self.groups
     }
 
-    /// The shape of a group for the inner updater: its codes may hold as many of its atoms as codes of all
-    /// atoms do, since any coder may have made them.
+    /// The shape of a group for the inner updater: its codes may hold as many of its atoms as codes
+    /// of all atoms do, since any coder may have made them.
     fn shape_for_update(shape: &ProblemShape, of_group: &ProblemShape) -> ProblemShape {
         ProblemShape { sparsity: shape.sparsity.min(of_group.atoms), ..*of_group }
     }

@@ -223,9 +223,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
 }
 
 impl System {
-    /// LLᵀ ← A + λI, with the least λ of `ridge` tr(A)/m, a hundred times that, and so on, for which
-    /// it succeeds. `false` if A is zero. What large samples of other minibatches claim of an atom adds
-    /// to its ridge, so that it waits for them where it is.
+    /// LLᵀ ← A + λI, with the least λ of `ridge` tr(A)/m, a hundred times that, and so on, for
+    /// which it succeeds. `false` if A is zero. What large samples of other minibatches claim of an
+    /// atom adds to its ridge, so that it waits for them where it is.
     fn factorise(&mut self, ridge: f64, claims: &[f64]) -> bool {
         let Self { matrix, factor, .. } = self;
         let atoms = matrix.nrows();

@@ -97,8 +97,8 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         kept: &Kept<B::Scalar>,
     ) -> Result<(), Error>;
 
-    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever changes
-    /// results must show in it.
+    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever
+    /// changes results must show in it.
     fn description(&self) -> String;
 }
 
@@ -130,8 +130,8 @@ pub struct UpdateReport {
     pub merged: usize,
 }
 
-/// R ← Y − DX and `index` ← which samples use each atom, at the start of an update; what there is to
-/// report so far. The index counts in so many `parts`.
+/// R ← Y − DX and `index` ← which samples use each atom, at the start of an update; what there is
+/// to report so far. The index counts in so many `parts`.
 fn begin<B: HostBackend>(
     backend: &B,
     (residual, index): (&mut B::Matrix, &mut AtomIndex),

@@ -53,8 +53,8 @@ fn squared_error(dictionary: &Mat<f32>, samples: &Mat<f32>, codes: &SparseCodes<
     sum
 }
 
-/// Five atoms with coefficients of 1 to 3 on a baseline that has an atom of its own. With a baseline of
-/// 5,000 half of the code was lost, with one of 50,000 all of it.
+/// Five atoms with coefficients of 1 to 3 on a baseline that has an atom of its own. With a
+/// baseline of 5,000 half of the code was lost, with one of 50,000 all of it.
 #[test]
 fn atoms_on_a_baseline_are_found() {
     let (dim, atoms, count) = (64, 256, 300);
@@ -137,8 +137,8 @@ fn coefficients_over_ten_decades_are_found() {
     }
 }
 
-/// A coordinate of 4,500 ± 1,500 with an atom for it, and atoms nearly parallel to that: orthogonal least
-/// squares left up to 200 times the error, and half of the codes.
+/// A coordinate of 4,500 ± 1,500 with an atom for it, and atoms nearly parallel to that: orthogonal
+/// least squares left up to 200 times the error, and half of the codes.
 #[test]
 fn least_squares_sees_through_a_massive_coordinate() {
     let (dim, atoms, count) = (32, 64, 400);

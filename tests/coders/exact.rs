@@ -27,8 +27,8 @@ fn least_squares(d: MatRef<'_, f64>, y: MatRef<'_, f64>, support: &[usize]) -> (
     (gamma.col(0).iter().copied().collect(), error)
 }
 
-/// The least error of all supports of at most `sparsity` atoms: those of fewer matter where the sign
-/// does.
+/// The least error of all supports of at most `sparsity` atoms: those of fewer matter where the
+/// sign does.
 fn optimum(d: MatRef<'_, f64>, y: MatRef<'_, f64>, sparsity: usize, sign: Sign) -> f64 {
     let mut best = y.squared_norm_l2();
     let mut pending: Vec<Vec<usize>> = (0..d.ncols()).map(|j| vec![j]).collect();

@@ -119,8 +119,8 @@ fn wide_samples() {
     agrees(201, 333, 12, Kind::Anisotropic, 0.05, Sign::NonNegative);
 }
 
-/// Samples of all sizes, with most of their energy in one entry: little of their 16 bits is left for
-/// the rest.
+/// Samples of all sizes, with most of their energy in one entry: little of their 16 bits is left
+/// for the rest.
 #[test]
 fn wide_samples_with_an_outlying_entry() {
     const SAMPLES: usize = 200;

@@ -1,5 +1,5 @@
-//! Swaps: never worse than the start, and where they end no swap of one atom helps, by least squares
-//! solved anew for every swap there is.
+//! Swaps: never worse than the start, and where they end no swap of one atom helps, by least
+//! squares solved anew for every swap there is.
 
 use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Coefficients, MatchingPursuit, Omp, Selection, Swaps, TopK};
@@ -64,7 +64,8 @@ fn left_non_negative(dictionary: &Mat<f64>, y: MatRef<'_, f64>, support: &[u32])
     least
 }
 
-/// No swap of one atom lowers the error by more than rounding, nor one atom more where the start had as many.
+/// No swap of one atom lowers the error by more than rounding, nor one atom more where the start
+/// had as many.
 fn no_non_negative_move_helps(
     dictionary: &Mat<f64>,
     samples: &Mat<f64>,
@@ -232,8 +233,8 @@ fn not_above<T: Scalar>(shape: (usize, usize, usize, usize), kind: Kind, seed: u
     );
 }
 
-/// Larger than a block, at widths that no register divides: kept and computed rows of the Gram matrix
-/// agree.
+/// Larger than a block, at widths that no register divides: kept and computed rows of the Gram
+/// matrix agree.
 #[test]
 fn without_a_gram_matrix_the_codes_are_the_same() {
     let (d, y) = planted::<f64>((24, 150, 6, 200), Kind::Correlated, 3);

@@ -84,8 +84,8 @@ fn the_dictionary_as_an_encoder() {
     assert_eq!(encode(TopK::by_encoder(encoder)), encode(TopK::new()));
 }
 
-/// The bias b of an autoencoder's decoder is the model's mean: activations are those of y − b, and b
-/// is added when decoding.
+/// The bias b of an autoencoder's decoder is the model's mean: activations are those of y − b, and
+/// b is added when decoding.
 #[test]
 fn the_mean_is_subtracted_before_the_encoder() {
     let (d, y) = planted(Kind::Planted);

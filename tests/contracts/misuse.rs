@@ -425,8 +425,8 @@ fn a_bound_on_coherence_out_of_range() {
     }
 }
 
-/// Eight atoms in six dimensions are at a coherence of √(2/42) = 0.218 at least, which is known once
-/// the dimension is.
+/// Eight atoms in six dimensions are at a coherence of √(2/42) = 0.218 at least, which is known
+/// once the dimension is.
 #[test]
 fn a_bound_on_coherence_below_welchs() {
     let learner = builder().updater(Incoherent::new(KSvd::new(), 0.2)).build().unwrap();

@@ -1,8 +1,8 @@
 //! Pursuits by the book, as naive as they can be: what the coders are compared with.
 //!
-//! Everything is computed afresh at every step: the residual from the coefficients, the coefficients by
-//! an orthogonal factorisation of the chosen atoms, the distance of every atom from their span by
-//! taking the span out of the atom itself.
+//! Everything is computed afresh at every step: the residual from the coefficients, the
+//! coefficients by an orthogonal factorisation of the chosen atoms, the distance of every atom from
+//! their span by taking the span out of the atom itself.
 
 use dbksvd::Sign;
 use dbksvd::coder::Selection;

@@ -1,6 +1,6 @@
-//! Samples on which digits run out: a baseline of any height, coefficients over ten decades, massive
-//! coordinates, nearly parallel atoms, as many atoms as dimensions, dictionaries of low rank. Every
-//! pursuit against the naive one, in both precisions.
+//! Samples on which digits run out: a baseline of any height, coefficients over ten decades,
+//! massive coordinates, nearly parallel atoms, as many atoms as dimensions, dictionaries of low
+//! rank. Every pursuit against the naive one, in both precisions.
 //!
 //! `DBKSVD_DRAWS` asks for more draws than the tests make by themselves; a failure says its seed.
 

@@ -236,7 +236,8 @@ fn doubles_beyond_singles_are_errors() {
         }
         source.read(2..3, &mut [0.0_f32; 2]).unwrap();
     }
-    // A small number among others is rounded to zero, and what is not finite is for others to refuse.
+    // A small number among others is rounded to zero, and what is not finite is for others to
+    // refuse.
     values[2..4].copy_from_slice(&[1.0, 1e-60]);
     values[4] = f64::INFINITY;
     let source = NpySource::open(scratch.file("a.npy", &file(&values))).unwrap();

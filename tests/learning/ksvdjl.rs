@@ -29,8 +29,8 @@ where
     assert_eq!(all, load(expected).ncols(), "samples within the budget");
 }
 
-/// As [`codes_match`], but for samples to which the reference gives more than k nonzeros, which it may.
-/// Returns how many are left.
+/// As [`codes_match`], but for samples to which the reference gives more than k nonzeros, which it
+/// may. Returns how many are left.
 fn codes_within_budget_match<B, C>(coder: C, expected: &str) -> usize
 where
     B: HostBackend<Scalar = f64> + Default,

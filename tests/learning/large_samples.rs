@@ -1,5 +1,5 @@
-//! Atoms of rare, large samples: found at once, kept where minibatches hold none of them, and let go when
-//! nothing needs them.
+//! Atoms of rare, large samples: found at once, kept where minibatches hold none of them, and let
+//! go when nothing needs them.
 
 use std::ops::ControlFlow;
 
@@ -49,7 +49,8 @@ fn left_of<T: Scalar>(model: &Model<T>, samples: &Mat<T>, extremes: &[Extreme]) 
     errors.fold(0.0, f64::max)
 }
 
-/// Once an epoch begins with atoms for the extreme samples, all later ones do. The first one finds them.
+/// Once an epoch begins with atoms for the extreme samples, all later ones do. The first one finds
+/// them.
 #[track_caller]
 fn is_found_and_stays<T, C, U>(setup: Builder<Faer<T>, C, U>, extremes: &[Extreme], usual: f64)
 where
@@ -171,8 +172,8 @@ fn updater() -> KSvd {
     KSvd::new().renewal(Some(Renewal { window: 3.0, until: 1.0, ..Renewal::default() }))
 }
 
-/// Samples of eleven planted atoms in the first fifteen coordinates, with those atoms and, as the last,
-/// a direction `along` the sixteenth.
+/// Samples of eleven planted atoms in the first fifteen coordinates, with those atoms and, as the
+/// last, a direction `along` the sixteenth.
 fn eleven_and_one(seed: u64, along: f64) -> (Mat<f64>, Mat<f64>) {
     let data = Planted::new(15, 11, 2, 200).noise(0.02).seed(3).generate::<f64>().unwrap();
     let other = Planted::new(15, 11, 2, 200).noise(0.02).seed(seed).generate::<f64>().unwrap();
@@ -223,7 +224,8 @@ fn an_unused_atom_without_a_large_sample_is_dead() {
     assert_eq!((first.replaced, run.atom_along(15)), (1, None), "{first:?}");
 }
 
-/// None of the twelve atoms is along the large sample: one is given up for it, and no other is torn away.
+/// None of the twelve atoms is along the large sample: one is given up for it, and no other is torn
+/// away.
 #[test]
 fn a_large_sample_gets_an_atom_and_leaves_the_others_alone() {
     let (samples, atoms) = eleven_and_one(4, 0.0);

@@ -1,6 +1,6 @@
-//! One coordinate of thousands that varies by a third, beside features of size 1: what finds the features.
-//! `cargo test --release --test learning massive_coordinate -- --nocapture` prints the table of
-//! docs/large-data.md.
+//! One coordinate of thousands that varies by a third, beside features of size 1: what finds the
+//! features. `cargo test --release --test learning massive_coordinate -- --nocapture` prints the
+//! table of docs/large-data.md.
 
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::faer::{Mat, MatRef};

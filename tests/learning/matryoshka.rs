@@ -1,5 +1,5 @@
-//! Nested groups of atoms: equality with KSVD.jl's step, prefixes that stand by themselves, budgets that add
-//! up, and runs that are the same on any number of threads and resumed anywhere.
+//! Nested groups of atoms: equality with KSVD.jl's step, prefixes that stand by themselves, budgets
+//! that add up, and runs that are the same on any number of threads and resumed anywhere.
 
 use std::ops::ControlFlow;
 
@@ -80,7 +80,8 @@ fn a_step_is_that_of_the_reference() {
     step_matches::<Reference<f64>, _>(Omp::new());
 }
 
-/// Groups for the suites' problems: numbers of atoms, of which each coder and updater takes its own.
+/// Groups for the suites' problems: numbers of atoms, of which each coder and updater takes its
+/// own.
 fn groups_of_suites() -> [Groups; 6] {
     [
         Groups::new([1]),

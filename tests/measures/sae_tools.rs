@@ -1,5 +1,5 @@
-//! Measures of SAE tools against those tools, SciPy and scikit-learn (`tests/fixtures/measures`), and
-//! against values computed by hand.
+//! Measures of SAE tools against those tools, SciPy and scikit-learn (`tests/fixtures/measures`),
+//! and against values computed by hand.
 
 use std::path::Path;
 

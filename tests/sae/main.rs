@@ -1,5 +1,5 @@
-//! Sparse autoencoders: against SAELens and sparsify by `tests/fixtures/sae`, and every way in which
-//! their files can be wrong.
+//! Sparse autoencoders: against SAELens and sparsify by `tests/fixtures/sae`, and every way in
+//! which their files can be wrong.
 
 use std::path::{Path, PathBuf};
 

@@ -103,8 +103,8 @@ fn the_last_few_are_kept() {
     assert_eq!(told.steps, [5, 10, 15, 20, 25, 30, 35, 36]);
     assert_eq!(files(directory.path()), [30, 35, 36]);
 
-    // What a run leaves that is killed after its last save, before it removes the oldest: with nothing
-    // left to save, the next one removes it.
+    // What a run leaves that is killed after its last save, before it removes the oldest: with
+    // nothing left to save, the next one removes it.
     let path = |step: u64| directory.path().join(format!("checkpoint-{step:012}.safetensors"));
     fs::copy(path(30), path(25)).unwrap();
     let checkpoints = checkpoints.resume(Resume::IfPresent);
@@ -252,8 +252,8 @@ fn a_spoilt_file_is_refused() {
     assert!(matches!(result, Err(Error::File(_))), "{result:?}");
 }
 
-/// Takes the directory away after some steps, and brings it back later: what a disk that is full, or
-/// gone for a while, looks like.
+/// Takes the directory away after some steps, and brings it back later: what a disk that is full,
+/// or gone for a while, looks like.
 struct Away<'a> {
     directory: &'a Path,
     elsewhere: &'a Path,

@@ -1,5 +1,5 @@
-//! Norm limits: what counts as padding, what is refused, and the figures of rows within the limit beside
-//! those of all.
+//! Norm limits: what counts as padding, what is refused, and the figures of rows within the limit
+//! beside those of all.
 
 use std::ops::{ControlFlow, Range};
 
@@ -16,8 +16,8 @@ const DIM: usize = 32;
 const ROWS: usize = 2000;
 const SINKS: usize = 16;
 
-/// Planted samples of norm about 1.7, and every 125th of norm 300, all in nearly one direction, as the
-/// attention sinks of a language model are. `mean` is added to all.
+/// Planted samples of norm about 1.7, and every 125th of norm 300, all in nearly one direction, as
+/// the attention sinks of a language model are. `mean` is added to all.
 fn with_sinks(mean: f32) -> Mat<f32> {
     let planted = Planted::new(DIM, 64, 3, ROWS).noise(0.02).seed(5).generate::<f32>().unwrap();
     let mut samples = planted.samples;
@@ -243,7 +243,8 @@ fn selection_and_stops_go_by_rows_within_the_limit() {
     let of_best = evaluations.iter().find(|one| one.step == best.step).unwrap();
     assert_eq!(best.fvu, of_best.fvu);
 
-    // The error of all rows is below the target from the first, that of rows within the limit is not.
+    // The error of all rows is below the target from the first, that of rows within the limit is
+    // not.
     let target = 0.5 * evaluations[0].fvu_within;
     assert!(evaluations[0].fvu < target, "{:?}", evaluations[0]);
     let run = builder.clone().epochs(30).target_fvu(target).build().unwrap();

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 const DIM: usize = 32;
 
-/// Planted samples of norm about 1.6 with a mean, a constant coordinate, and every 50th sample a huge
-/// one: 300 times as long, all near one of three directions.
+/// Planted samples of norm about 1.6 with a mean, a constant coordinate, and every 50th sample a
+/// huge one: 300 times as long, all near one of three directions.
 fn spoilt() -> (Mat<f32>, Dictionary<f32>, Vec<usize>) {
     let planted = Planted::new(DIM, 48, 3, 4000).noise(0.03).seed(5).generate::<f32>().unwrap();
     let mut samples = planted.samples;

@@ -1,5 +1,5 @@
-//! Samples of known features have the law of those of the reference implementation, whose statistics
-//! `fixtures/synthsae2k` holds, and are what their documentation says.
+//! Samples of known features have the law of those of the reference implementation, whose
+//! statistics `fixtures/synthsae2k` holds, and are what their documentation says.
 
 use std::collections::HashMap;
 

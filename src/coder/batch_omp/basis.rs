@@ -18,9 +18,9 @@ use crate::prefetch;
 use crate::problem::Sign;
 use crate::simd;
 
-/// From this row of W on, the weights of rows of G are rounded to 32 bits instead of 16, if the budget
-/// is more than twice that: selection by least squares adds up the errors of all rows. Measured on
-/// anisotropic data with k = 128: 5 ms instead of 78 ms a sample.
+/// From this row of W on, the weights of rows of G are rounded to 32 bits instead of 16, if the
+/// budget is more than twice that: selection by least squares adds up the errors of all rows.
+/// Measured on anisotropic data with k = 128: 5 ms instead of 78 ms a sample.
 const LONG: usize = 16;
 
 /// Candidates whose atoms are fetched ahead of their examination; mostly there are one or two.
@@ -328,8 +328,9 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
                 }
             }
             if best <= T::zero() {
-                // Of a signed code, something is always left of the correlations, if only rounding. A
-                // positive correlation that rounding hides matters if it is large beside the residual.
+                // Of a signed code, something is always left of the correlations, if only rounding.
+                // A positive correlation that rounding hides matters if it is large beside the
+                // residual.
                 let little = self.residual < 1e2 * T::EPSILON * self.energy;
                 self.in_doubt = count > 0 && (self.sign == Sign::Signed || little);
                 return None;

@@ -147,8 +147,8 @@ impl<T: Scalar> WithPairs for Quantise<'_, T> {
     }
 }
 
-/// d_jᵀ d_s for the atoms s of `with`, in full precision. `into` is padded to a multiple of four; what
-/// follows the last atom's product means nothing.
+/// d_jᵀ d_s for the atoms s of `with`, in full precision. `into` is padded to a multiple of four;
+/// what follows the last atom's product means nothing.
 #[inline(always)]
 pub(super) fn products<T: Scalar, S: pulp::Simd>(
     simd: S,

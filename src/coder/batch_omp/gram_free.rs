@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! A ← DᵀR for the residuals R of the block
-//! for each sample: s ← the best atom by its column of A; q ← d_s made orthogonal to the chosen ones;
+//! for each sample:
+//!     s ← the best atom by its column of A;  q ← d_s made orthogonal to the chosen ones
 //!     r ← r − q qᵀr
 //! ```
 //! Where rounding might decide ([`Doubt`]), a sample's pursuit goes on in double precision.
@@ -145,8 +146,8 @@ impl<T: Scalar> GramFreeScratch<T> {
         }
     }
 
-    /// Adds an atom to sample `i`'s code, if there is one worth it. `false` if its pursuit has ended, or
-    /// has to go on in double precision.
+    /// Adds an atom to sample `i`'s code, if there is one worth it. `false` if its pursuit has
+    /// ended, or has to go on in double precision.
     fn advance(
         &mut self,
         i: usize,

@@ -1,7 +1,8 @@
 //! Two pursuits in step.
 //!
-//! The rows of G and the atoms that a step needs lie in memory far from the processor, and are known
-//! only when the step before is done. While they are on their way to one pursuit, the other works.
+//! The rows of G and the atoms that a step needs lie in memory far from the processor, and are
+//! known only when the step before is done. While they are on their way to one pursuit, the other
+//! works.
 
 use faer::MatRef;
 

@@ -1,9 +1,10 @@
 //! OMP and OLS through the Gram matrix: the coder for many samples on one dictionary.
 //!
 //! After the product α⁰ = DᵀY for a block of samples, the textbook (Rubinstein, Zibulevsky & Elad
-//! 2008) keeps α = α⁰ − G_S γ for all atoms: k/2 · m multiplications a step, each with its own number
-//! from memory. That traffic, not arithmetic, is what coding costs. Here the pursuit works with
-//! approximate correlations α̃ whose error is bounded, and looks at atoms exactly where it matters:
+//! 2008) keeps α = α⁰ − G_S γ for all atoms: k/2 · m multiplications a step, each with its own
+//! number from memory. That traffic, not arithmetic, is what coding costs. Here the pursuit works
+//! with approximate correlations α̃ whose error is bounded, and looks at atoms exactly where it
+//! matters:
 //!
 //! ```text
 //! G₁₆ ← G in 16-bit numbers, each row with its own scale                once for a dictionary
@@ -12,26 +13,26 @@
 //!     for j in C: g ← D_Sᵀ d_j,  α_j ← α⁰_j − γᵀg                              exact; s: the best
 //!     w ← M g,  h ← √(‖d_s‖² − ‖w‖²);  M gains the row (−wᵀM, 1)/h
 //!     c ← α_s / h,  γ ← γ + c · row,  ‖r‖² ← ‖r‖² − c²
-//!     α̃ ← α⁰ − G₁₆ γ, in 32-bit integers                                       one pass, two rows at a time
+//!     α̃ ← α⁰ − G₁₆ γ, in 32-bit integers                one pass, two rows at a time
 //! ```
 //! Departures from the paper, and why:
 //! 1. 16-bit rows halve the memory traffic and double the multiplications an instruction makes. The
-//!    choice is as exact as before: a bound on the error is kept for every sample, and where it does
-//!    not tell the best atom from others, all that it leaves are examined. Where it has become too
-//!    wide (late in a pursuit that leaves next to nothing), the correlations are computed anew.
+//!    choice is as exact as before: a bound on the error is kept for every sample, and where it
+//!    does not tell the best atom from others, all that it leaves are examined. Where it has become
+//!    too wide (late in a pursuit that leaves next to nothing), the correlations are computed anew.
 //! 2. What rounding γ to 16 bits leaves is carried to the next pass, so that only the rounding of
 //!    G₁₆ itself adds up.
-//! 3. Orthogonal least squares also needs ‖(I − P) d_j‖² = ‖d_j‖² − Σ_t W_t[j]², with W_t = Σ_u M_tu G_u:
-//!    its passes make W_t instead, and α̃ ← α̃ − c_t W_t, with bounds on both errors.
+//! 3. Orthogonal least squares also needs ‖(I − P) d_j‖² = ‖d_j‖² − Σ_t W_t[j]², with W_t = Σ_u
+//!    M_tu G_u: its passes make W_t instead, and α̃ ← α̃ − c_t W_t, with bounds on both errors.
 //! 4. G in full precision is not kept: inner products of the atoms in question cost less than
 //!    fetching them from so large a matrix.
 //! 5. L⁻¹ instead of L: every small product is then a sum of vectors, not a chain of divisions.
 //! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`]), with a bound to
 //!    begin with: the exact value is computed for atoms that are looked at.
 //! 7. Rounding never decides: see [`Doubt`](super::double::Doubt).
-//! 8. Other products are computed for [`BLOCK`] samples at a time, always: the last block is padded.
-//!    The bits of a product's column depend on the width of the block, and so do not depend on
-//!    anything else.
+//! 8. Other products are computed for [`BLOCK`] samples at a time, always: the last block is
+//!    padded. The bits of a product's column depend on the width of the block, and so do not depend
+//!    on anything else.
 //!
 //! R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD algorithm using
 //! batch orthogonal matching pursuit", Technion CS-2008-08.
@@ -73,30 +74,30 @@ use small::{SmallProblem, SmallScratch};
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
-/// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide, a
-/// sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
+/// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide,
+/// a sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
 /// correlation is below 2·10⁴ ε‖y‖ (0.0024 ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (of any
-/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each; non-negative codes
-/// are begun anew.
+/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each; non-negative
+/// codes are begun anew.
 ///
-/// It needs the Gram matrix, in 16-bit numbers, which costs about as much as
-/// the correlations of m samples, so it pays from a few m/k samples on; for fewer, use
-/// [`Omp`](super::Omp). A Gram matrix beyond [`gram_limit`](Self::gram_limit) is not built: each step
-/// then computes the correlations of a block of samples anew, by a matrix product.
+/// It needs the Gram matrix, in 16-bit numbers, which costs about as much as the correlations of m
+/// samples, so it pays from a few m/k samples on; for fewer, use [`Omp`](super::Omp). A Gram matrix
+/// beyond [`gram_limit`](Self::gram_limit) is not built: each step then computes the correlations
+/// of a block of samples anew, by a matrix product.
 ///
-/// Correlations begin with a product of the backend's, or, on x86-64 with AVX2 and for 192 dimensions
-/// or more of large problems, of 16-bit numbers, which is faster: codes are as exact, since what that
-/// leaves in question is looked at in full precision.
+/// Correlations begin with a product of the backend's, or, on x86-64 with AVX2 and for 192
+/// dimensions or more of large problems, of 16-bit numbers, which is faster: codes are as exact,
+/// since what that leaves in question is looked at in full precision.
 ///
 /// A residual tolerance is met to about 10⁻⁶ ‖y‖² in `f32`, since ‖r‖² is found by subtracting from
 /// ‖y‖², and exactly where ‖r‖² is below 10³ ε‖y‖².
 ///
 /// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
-/// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most
-/// 136·m + 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512 or m·k ≤ 8,192)
-/// m² scalars for the Gram matrix and, for each thread, 132·m + 128·d + 2·k·m. Without the Gram matrix,
-/// for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
-/// 128·(3m + (k + 2)·d).
+/// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most 136·m +
+/// 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512 or m·k ≤ 8,192) m²
+/// scalars for the Gram matrix and, for each thread, 132·m + 128·d + 2·k·m. Without the Gram
+/// matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares 128·(3m
+/// + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOmp {
     rule: PursuitRule,
@@ -112,8 +113,8 @@ impl Default for BatchOmp {
 pursuit_setters!(BatchOmp);
 
 impl BatchOmp {
-    /// Bytes that the Gram matrix may take, about 2m² for m atoms; where that is more, the coder does
-    /// without. Default: 4 GiB, which is up to 46,313 atoms.
+    /// Bytes that the Gram matrix may take, about 2m² for m atoms; where that is more, the coder
+    /// does without. Default: 4 GiB, which is up to 46,313 atoms.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;

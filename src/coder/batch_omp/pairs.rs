@@ -1,9 +1,10 @@
 //! Sums of 16-bit rows in 32-bit integers, two rows at a time: the inner loop of batch-OMP.
 //!
-//! x86 multiplies 16-bit numbers and adds adjacent products in one instruction (`vpmaddwd`). Two rows
-//! x and y are interleaved, (x₀ y₀ x₁ y₁ …), and multiplied by the repeated pair of their weights: each
-//! 32-bit lane then holds p xᵢ + q yᵢ. Interleaving works within 128-bit lanes, so rows are stored in
-//! the order ([`Pairs::stored`]) that makes the sums come out in the order of the atoms.
+//! x86 multiplies 16-bit numbers and adds adjacent products in one instruction (`vpmaddwd`). Two
+//! rows x and y are interleaved, (x₀ y₀ x₁ y₁ …), and multiplied by the repeated pair of their
+//! weights: each 32-bit lane then holds p xᵢ + q yᵢ. Interleaving works within 128-bit lanes, so
+//! rows are stored in the order ([`Pairs::stored`]) that makes the sums come out in the order of
+//! the atoms.
 
 use super::product::Tiles;
 use crate::Scalar;
@@ -218,8 +219,8 @@ impl Pairs for pulp::x86::V4 {
     }
 }
 
-/// Work to be done with the fastest instructions at hand. What it calls is compiled for them only if
-/// it is inlined.
+/// Work to be done with the fastest instructions at hand. What it calls is compiled for them only
+/// if it is inlined.
 pub(super) trait WithPairs {
     fn run<P: Pairs>(self, pairs: P);
 }

@@ -60,8 +60,8 @@ impl<T: Scalar> Field<T> {
         }
     }
 
-    /// α̃ ← α̃ − c w, and the heights less the squares of w, where w = unit · Σ q_u value_u, for the
-    /// weights and, if there are any, for those of what rounding them left.
+    /// α̃ ← α̃ − c w, and the heights less the squares of w, where w = unit · Σ q_u value_u, for
+    /// the weights and, if there are any, for those of what rounding them left.
     #[inline(always)]
     pub(super) fn subtract<P: Pairs>(
         &mut self,

@@ -2,14 +2,14 @@
 //!
 //! A pursuit that looks at atoms exactly where it matters ([`batch_omp`](super)) needs no exact
 //! correlations to begin with. Rounded to 16 bits, atoms and samples take half the memory, and an
-//! instruction multiplies twice as many numbers ([`Pairs`]). With s d = d̂ + δ and t y = ŷ + ε, where
-//! d̂ and ŷ are of integers,
+//! instruction multiplies twice as many numbers ([`Pairs`]). With s d = d̂ + δ and t y = ŷ + ε,
+//! where d̂ and ŷ are of integers,
 //!
 //! ```text
 //! |dᵀy − d̂ᵀŷ/(st)| ≤ (‖d̂‖/s)·(‖ε‖/t) + (‖δ‖/s)·‖y‖
 //! ```
-//! by Cauchy and Schwarz: about 3·10⁻⁴ ‖y‖ for a few hundred dimensions. Sums are of 32 bits: s and t
-//! are such that ‖d̂‖·‖ŷ‖ < 2³¹, so that no sum overflows, and no entry takes more than 16 bits.
+//! by Cauchy and Schwarz: about 3·10⁻⁴ ‖y‖ for a few hundred dimensions. Sums are of 32 bits: s and
+//! t are such that ‖d̂‖·‖ŷ‖ < 2³¹, so that no sum overflows, and no entry takes more than 16 bits.
 
 use faer::{Mat, MatRef};
 use num_traits::Float;
@@ -33,12 +33,13 @@ const SAMPLE_NORM: f64 = 64_000.0;
 /// The most that an entry is.
 const LARGEST: f64 = 32_767.0;
 
-/// Dimensions beyond which rounding might make sums overflow: √d/2 is what it adds to norms at most.
+/// Dimensions beyond which rounding might make sums overflow: √d/2 is what it adds to norms at
+/// most.
 const MOST_DIMS: usize = 1 << 20;
 
 /// Dimensions from which rounded products pay: what they save grows with the dimension; what is
-/// examined because of them, a few atoms, hardly does. An estimate from the costs of both: measured was
-/// that they pay at 384.
+/// examined because of them, a few atoms, hardly does. An estimate from the costs of both: measured
+/// was that they pay at 384.
 const FEWEST_DIMS: usize = 192;
 
 /// Whether to compute correlations of samples of dimension `dim` so.
@@ -166,8 +167,8 @@ impl<T: Scalar> WithPairs for Round<'_, T> {
     }
 }
 
-/// Rounds a vector to integers whose norm is about `norm`, or less where one entry makes up most of it.
-/// Stores two of them, [`packed`], in each of the values.
+/// Rounds a vector to integers whose norm is about `norm`, or less where one entry makes up most of
+/// it. Stores two of them, [`packed`], in each of the values.
 #[inline(always)]
 fn round<T: Scalar>(vector: &[T], norm: f64, into: Strided<'_>) -> Rounding {
     let length = kernel::squared_norm(vector).sqrt();

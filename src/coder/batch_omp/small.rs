@@ -1,9 +1,9 @@
 //! Small dictionaries: exact correlations, and several samples in step.
 //!
-//! Where the Gram matrix lies in the caches, much of the time goes into waiting:
-//! every step of a pursuit is a chain of a few small operations, each of which needs the result of the
-//! one before. So [`SAMPLES`] pursuits take their steps together, and one's waiting is filled with
-//! another's work. The chosen atoms are orthogonalised: with LLᵀ = G_SS and W = L⁻¹ G_S,
+//! Where the Gram matrix lies in the caches, much of the time goes into waiting: every step of a
+//! pursuit is a chain of a few small operations, each of which needs the result of the one before.
+//! So [`SAMPLES`] pursuits take their steps together, and one's waiting is filled with another's
+//! work. The chosen atoms are orthogonalised: with LLᵀ = G_SS and W = L⁻¹ G_S,
 //!
 //! ```text
 //! h  ← √(‖d_s‖² − Σ_t W_t[s]²)                 row s of L is (W_1[s] … W_{t−1}[s], h)
@@ -11,8 +11,8 @@
 //! c_t ← α_s / h,   α ← α − c_t W_t,   ‖r‖² ← ‖r‖² − c_t²
 //! γ  ← L⁻ᵀ c                                  once, at the end
 //! ```
-//! in one pass over the atoms, which also finds the next s, by |α_j| or by α_j²/(‖d_j‖² − Σ_t W_t[j]²).
-//! Where rounding might decide ([`Doubt`]), the pursuit goes on in double precision.
+//! in one pass over the atoms, which also finds the next s, by |α_j| or by α_j²/(‖d_j‖² − Σ_t
+//! W_t[j]²). Where rounding might decide ([`Doubt`]), the pursuit goes on in double precision.
 
 use faer::MatRef;
 use num_traits::{Float, One};
@@ -30,14 +30,14 @@ use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use crate::simd::lanes;
 
-/// Most atoms of a dictionary that counts as small whatever the budget. Measured (Zen 4, `f32`): the
-/// 16-bit rows take 1.3 to 2.5 times as long at m = 512, 0.8 times at (384, 1024, 16) and
-/// (384, 2048, 16), on synthetic data and on MiniLM embeddings, with a trained dictionary and with one
-/// of samples.
+/// Most atoms of a dictionary that counts as small whatever the budget. Measured (Zen 4, `f32`):
+/// the 16-bit rows take 1.3 to 2.5 times as long at m = 512, 0.8 times at (384, 1024, 16) and (384,
+/// 2048, 16), on synthetic data and on MiniLM embeddings, with a trained dictionary and with one of
+/// samples.
 const MOST_ATOMS: usize = 512;
 
-/// Most entries of W of a problem that counts as small with more atoms: at (128, 1024, 8) the 16-bit
-/// rows take 1.2 times as long.
+/// Most entries of W of a problem that counts as small with more atoms: at (128, 1024, 8) the
+/// 16-bit rows take 1.2 times as long.
 const MOST_ENTRIES: usize = 8192;
 
 /// Whether a problem counts as small. Non-negative pursuits may drop atoms, and do not go in step.

@@ -3,9 +3,9 @@
 //! ```text
 //! minimise ‖y − Dx‖²    subject to    ‖x‖₀ ≤ k     (and x ≥ 0)
 //! ```
-//! A local search ([`Swaps`](super::Swaps) from OLS; OMP where codes must be non-negative) gives a good
-//! support. Branch and bound ([`search`]) then either proves that no other is better, or finds one that
-//! is. Everything is computed in double precision, whatever the scalar.
+//! A local search ([`Swaps`](super::Swaps) from OLS; OMP where codes must be non-negative) gives a
+//! good support. Branch and bound ([`search`]) then either proves that no other is better, or finds
+//! one that is. Everything is computed in double precision, whatever the scalar.
 
 mod search;
 
@@ -31,20 +31,20 @@ const BLOCK: usize = 4;
 /// Supports that are better by less, in ‖y‖², are not told from rounding.
 const ROUNDING: f64 = 1e-12;
 
-/// Codes that leave the least error of all codes with at most k nonzeros: the yardstick of the other
-/// coders.
+/// Codes that leave the least error of all codes with at most k nonzeros: the yardstick of the
+/// other coders.
 ///
 /// For at most [`MOST_ATOMS`](Self::MOST_ATOMS) atoms and [`MOST_NONZEROS`](Self::MOST_NONZEROS)
-/// nonzeros a sample: the problem is NP-hard, and the search may have to look at all supports. Larger
-/// problems are refused.
+/// nonzeros a sample: the problem is NP-hard, and the search may have to look at all supports.
+/// Larger problems are refused.
 ///
-/// The optimum is exact to rounding: no code with at most k nonzeros leaves an error ‖y − Dx‖² lower by
-/// more than 10⁻¹² ‖y‖². Atoms within √(128 ε) of the span of others of a support (1.7 · 10⁻⁷, in double
-/// precision) are not told from combinations of them.
+/// The optimum is exact to rounding: no code with at most k nonzeros leaves an error ‖y − Dx‖²
+/// lower by more than 10⁻¹² ‖y‖². Atoms within √(128 ε) of the span of others of a support (1.7 ·
+/// 10⁻⁷, in double precision) are not told from combinations of them.
 ///
-/// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations, 41,664 nodes of two atoms to
-/// come for m = 64, k = 5; mostly a part of it. Memory: for each thread, 100 KB and 35 KB more for each
-/// of the k levels.
+/// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations, 41,664 nodes of two atoms
+/// to come for m = 64, k = 5; mostly a part of it. Memory: for each thread, 100 KB and 35 KB more
+/// for each of the k levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exact;
 
@@ -59,8 +59,8 @@ pub struct Certificate<T> {
     pub error: f64,
     /// ‖y − Dx‖² of the code that local search had found, before the proof.
     pub start_error: f64,
-    /// Partial supports whose extensions were tried or excluded by a bound; at least 1, but for the zero
-    /// sample.
+    /// Partial supports whose extensions were tried or excluded by a bound; at least 1, but for the
+    /// zero sample.
     pub nodes: u64,
 }
 
@@ -75,9 +75,9 @@ impl Exact {
     ///
     /// # Errors
     /// [`Error::Argument`] for more atoms or nonzeros than the limits, or a sparsity outside
-    /// 1..=min(d, m); [`Error::Dimension`] for a sample that is not of dimension d; [`Error::NotFinite`]
-    /// for a NaN or an infinity; [`Error::Argument`] for a sample too large or small to square;
-    /// [`Error::Backend`] if memory cannot be had.
+    /// 1..=min(d, m); [`Error::Dimension`] for a sample that is not of dimension d;
+    /// [`Error::NotFinite`] for a NaN or an infinity; [`Error::Argument`] for a sample too large or
+    /// small to square; [`Error::Backend`] if memory cannot be had.
     ///
     /// # Example
     /// ```

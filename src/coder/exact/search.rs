@@ -1,28 +1,29 @@
 //! Branch and bound over the supports of one sample.
 //!
-//! A node is a set S of atoms that are in and a list C of those that may still come, r of them at most.
-//! Everything is kept relative to S, with the components in its span taken out:
+//! A node is a set S of atoms that are in and a list C of those that may still come, r of them at
+//! most. Everything is kept relative to S, with the components in its span taken out:
 //!
 //! ```text
 //! α_j = d_jᵀ(I − P_S) y,   g_ij = d_iᵀ(I − P_S) d_j,   h_j = g_jj        for i, j ∈ C
 //! ‖(I − P_{S∪T}) y‖² = ‖(I − P_S) y‖² − α_Tᵀ g_TT⁻¹ α_T                  for T ⊆ C
 //! ```
-//! The drop α_Tᵀ g_TT⁻¹ α_T is bounded by diagonal dominance: with the cosines c_ij = g_ij/√(h_i h_j) and
+//! The drop α_Tᵀ g_TT⁻¹ α_T is bounded by diagonal dominance: with the cosines c_ij = g_ij/√(h_i
+//! h_j) and
 //!
 //! ```text
 //! δ_j = 1 − the sum of the r − 1 largest |c_ij|,   w_j = (α_j²/h_j)/δ_j, or ∞ if δ_j ≤ 0
 //! ```
-//! the matrix c_TT − diag(δ_T) is positive semidefinite for every T of at most r atoms, so that the drop
-//! is at most Σ_T w_j. For r = 1 this is exact. No T drops more than there is, nor more than the
-//! projection on all of C does. Children are tried by falling w, the i-th without the atoms of those
-//! before it, until the bound says that no better support is left: the bounds of the i-th are the sum of
-//! the r weights from w_i on, and the projection on C from its i-th atom on, found for all i by one
-//! triangular factor that takes the atoms from behind. Where r = 2, all pairs are tried: the best second
-//! atom after i is a maximum of α²/h over one row of g.
+//! the matrix c_TT − diag(δ_T) is positive semidefinite for every T of at most r atoms, so that the
+//! drop is at most Σ_T w_j. For r = 1 this is exact. No T drops more than there is, nor more than
+//! the projection on all of C does. Children are tried by falling w, the i-th without the atoms of
+//! those before it, until the bound says that no better support is left: the bounds of the i-th are
+//! the sum of the r weights from w_i on, and the projection on C from its i-th atom on, found for
+//! all i by one triangular factor that takes the atoms from behind. Where r = 2, all pairs are
+//! tried: the best second atom after i is a maximum of α²/h over one row of g.
 //!
-//! Non-negative codes: an optimal code with positive coefficients on T solves the unconstrained least
-//! squares on T, so it is among the supports of at most k atoms whose solution is positive, and the
-//! bounds hold as they are.
+//! Non-negative codes: an optimal code with positive coefficients on T solves the unconstrained
+//! least squares on T, so it is among the supports of at most k atoms whose solution is positive,
+//! and the bounds hold as they are.
 //!
 //! G. M. Furnival, R. W. Wilson, "Regressions by leaps and bounds", Technometrics 16(4), 1974 (the
 //! bound by what remains).
@@ -191,8 +192,8 @@ impl Search {
         }
     }
 
-    /// Proves `best` optimal among the supports of at most k atoms, or finds a better one. `gram` gives
-    /// d_iᵀd_j and `initial` holds Dᵀy; `best_error` is what `best` leaves.
+    /// Proves `best` optimal among the supports of at most k atoms, or finds a better one. `gram`
+    /// gives d_iᵀd_j and `initial` holds Dᵀy; `best_error` is what `best` leaves.
     pub(super) fn run(
         &mut self,
         sign: Sign,
@@ -312,8 +313,8 @@ impl Search {
         }
     }
 
-    /// Takes S with `more` atoms for the best support, if least squares finds it better and the sign of
-    /// its coefficients is allowed.
+    /// Takes S with `more` atoms for the best support, if least squares finds it better and the
+    /// sign of its coefficients is allowed.
     fn offer(&mut self, more: &[u32]) {
         let Self { trial, support, squares, gram, initial, energy, .. } = self;
         trial.clear();

@@ -1,5 +1,5 @@
-//! The search in double precision, for samples of which so little is left that what exchanges gain is
-//! rounding in single precision.
+//! The search in double precision, for samples of which so little is left that what exchanges gain
+//! is rounding in single precision.
 
 use super::exchange::Sample;
 use super::{Found, LocalSearch};
@@ -29,7 +29,8 @@ impl DoubleSearch {
         })
     }
 
-    /// Looks for a better code than one of the error `start`, from its support; `false` if there is none.
+    /// Looks for a better code than one of the error `start`, from its support; `false` if there is
+    /// none.
     pub(super) fn improve<T: Scalar>(
         &mut self,
         wide: &Wide,

@@ -1,22 +1,22 @@
 //! The support of one sample, and what an exchange of one of its atoms would gain.
 //!
-//! With H = (D_SᵀD_S)⁻¹, every chosen atom u has a dual direction q_u = Σ_t H_ut d_t: it is orthogonal to
-//! the other chosen atoms, and d_uᵀq_u = 1. Taking u out of S turns
+//! With H = (D_SᵀD_S)⁻¹, every chosen atom u has a dual direction q_u = Σ_t H_ut d_t: it is
+//! orthogonal to the other chosen atoms, and d_uᵀq_u = 1. Taking u out of S turns
 //!
 //! ```text
 //! r   into  r + (γ_u/H_uu) q_u                  ‖r‖² rises by γ_u²/H_uu
 //! α_j into  α_j + (γ_u/H_uu) b_uj               b_u = Dᵀq_u, a row of B = H G_S
 //! h_j into  h_j + b_uj²/H_uu                    h_j = ‖(I − P_S) d_j‖²
 //! ```
-//! so that with B, α and h at hand, the best atom to take u's place is the best of m quotients: the one
-//! that orthogonal least squares would choose. An exchange of u for j, with f_t = H_tu/H_uu and, after u
-//! has left, c = H' g, g = D_S'ᵀd_j and the height h of j, is one pass over B:
+//! so that with B, α and h at hand, the best atom to take u's place is the best of m quotients: the
+//! one that orthogonal least squares would choose. An exchange of u for j, with f_t = H_tu/H_uu
+//! and, after u has left, c = H' g, g = D_S'ᵀd_j and the height h of j, is one pass over B:
 //!
 //! ```text
 //! b_j ← (G_j − Σ_t g_t b_t + (Σ_t g_t f_t) b_u) / h,     b_t ← b_t − f_t b_u − c_t b_j
 //! ```
-//! A new support begins with B = H G_S, one small product a block of columns. All of order k is done in
-//! double precision.
+//! A new support begins with B = H G_S, one small product a block of columns. All of order k is
+//! done in double precision.
 
 use faer::MatRef;
 
@@ -164,7 +164,8 @@ impl<T: Scalar> Exchange<T> {
         added
     }
 
-    /// Fills the support up to `count` atoms by orthogonal least squares, as long as anything is left.
+    /// Fills the support up to `count` atoms by orthogonal least squares, as long as anything is
+    /// left.
     pub(super) fn grow(&mut self, sample: Sample<'_, T>, count: usize) {
         while self.support.len() < count {
             let by_drop = Selection::LeastSquares;
@@ -179,8 +180,8 @@ impl<T: Scalar> Exchange<T> {
         }
     }
 
-    /// The exchange that lowers the error most, if there is one that lowers it by more than `least`.
-    /// O(km).
+    /// The exchange that lowers the error most, if there is one that lowers it by more than
+    /// `least`. O(km).
     pub(super) fn best(&self, least: f64) -> Option<Swap> {
         let (mut best, mut gain) = (None, least);
         for place in 0..self.support.len() {
@@ -199,8 +200,9 @@ impl<T: Scalar> Exchange<T> {
         best
     }
 
-    /// All exchanges, and with `room` additions, that lower the error of a support in use (γ > 0) by more
-    /// than `least` if signs do not matter, but for those that surely gain nothing under γ ≥ 0. O(km).
+    /// All exchanges, and with `room` additions, that lower the error of a support in use (γ > 0)
+    /// by more than `least` if signs do not matter, but for those that surely gain nothing under γ
+    /// ≥ 0. O(km).
     pub(super) fn moves(&self, least: f64, room: bool, into: &mut Vec<Move>) {
         let count = self.support.len();
         let least = T::narrow(least);
@@ -241,8 +243,8 @@ impl<T: Scalar> Exchange<T> {
         }
     }
 
-    /// Makes an exchange; `false` if the atom depends linearly on those that stay. The support is then
-    /// as it was, but must be built anew.
+    /// Makes an exchange; `false` if the atom depends linearly on those that stay. The support is
+    /// then as it was, but must be built anew.
     pub(super) fn exchange(&mut self, sample: Sample<'_, T>, swap: Swap) -> bool {
         let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
         let eta = self.inverse[u * capacity + u].recip();
@@ -272,8 +274,8 @@ impl<T: Scalar> Exchange<T> {
         made
     }
 
-    /// Puts an atom in a place whose atom has left: H and γ are those without it, `step` and `eta` are
-    /// its γ_u/H_uu and 1/H_uu, or zero if there was none.
+    /// Puts an atom in a place whose atom has left: H and γ are those without it, `step` and `eta`
+    /// are its γ_u/H_uu and 1/H_uu, or zero if there was none.
     fn put(&mut self, sample: Sample<'_, T>, swap: Swap, step: f64, eta: f64) -> bool {
         let Some((height, alpha)) = self.enter(sample, swap) else { return false };
         let (count, u) = (self.support.len(), swap.place);
@@ -296,8 +298,8 @@ impl<T: Scalar> Exchange<T> {
         true
     }
 
-    /// H and γ with an atom in a place that was left. Returns its height and its correlation with the
-    /// residual without it, and leaves g and c; `None` if it depends linearly on the others.
+    /// H and γ with an atom in a place that was left. Returns its height and its correlation with
+    /// the residual without it, and leaves g and c; `None` if it depends linearly on the others.
     fn enter(&mut self, sample: Sample<'_, T>, swap: Swap) -> Option<(f64, f64)> {
         let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
         for (product, &other) in self.products.iter_mut().zip(&self.support) {
@@ -333,7 +335,8 @@ impl<T: Scalar> Exchange<T> {
         Some((height, alpha))
     }
 
-    /// What is known exactly at the chosen atoms: α_s = 0, h_s = 0, b_t at s is 1 for t = s, else 0.
+    /// What is known exactly at the chosen atoms: α_s = 0, h_s = 0, b_t at s is 1 for t = s, else
+    /// 0.
     fn settle(&mut self) {
         let width = self.alpha.len();
         for (t, &atom) in self.support.iter().enumerate() {

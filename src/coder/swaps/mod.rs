@@ -10,10 +10,10 @@
 //! ```
 //! The best j for every u is an OLS step on the support without u. [`exchange`] keeps what all of
 //! these steps need: finding the best of all k(m − k) exchanges takes O(km), and so does making it.
-//! Non-negative codes are searched by [`non_negative`], with these gains as bounds.
-//! An exchange is made only if least squares in double precision confirms it, so the error falls with
-//! each and the search ends. Where S can be exchanged no more, it is a local optimum of the
-//! ℓ0 problem that OMP, OLS and K-SVD's coding step are greedy heuristics of: every global optimum is one.
+//! Non-negative codes are searched by [`non_negative`], with these gains as bounds. An exchange is
+//! made only if least squares in double precision confirms it, so the error falls with each and the
+//! search ends. Where S can be exchanged no more, it is a local optimum of the ℓ0 problem that OMP,
+//! OLS and K-SVD's coding step are greedy heuristics of: every global optimum is one.
 //!
 //! A. J. Miller, "Subset Selection in Regression", 2nd ed. 2002, ch. 3 (sequential replacement).
 //! H. Hazimeh, R. Mazumder, "Fast best subset selection: coordinate descent and local combinatorial
@@ -52,15 +52,15 @@ const ROUNDING: f64 = 32.0;
 
 /// Improves the supports of another coder by exchanges of single atoms, until none helps.
 ///
-/// Errors are never above those of the coder it starts from, to rounding, with at most as many atoms a
-/// sample. For non-negative codes an exchange is scored by non-negative least squares; what
+/// Errors are never above those of the coder it starts from, to rounding, with at most as many
+/// atoms a sample. For non-negative codes an exchange is scored by non-negative least squares; what
 /// unconstrained least squares would gain bounds that, so that few candidates are solved for.
 ///
-/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than k;
-/// with non-negative codes O(dm + s·(k²m + ck³)), for c candidates that the bound leaves, mostly a few.
-/// Memory, besides that of the start: m² scalars for the Gram matrix and, for each thread, (k + 131)·m +
-/// 128·d scalars. Samples of which an FVU of about 10⁴ ε is left are searched in double precision, in O(kdm)
-/// more: that takes d·m doubles and, for each thread, (k + 4)·m.
+/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than
+/// k; with non-negative codes O(dm + s·(k²m + ck³)), for c candidates that the bound leaves, mostly
+/// a few. Memory, besides that of the start: m² scalars for the Gram matrix and, for each thread,
+/// (k + 131)·m + 128·d scalars. Samples of which an FVU of about 10⁴ ε is left are searched in
+/// double precision, in O(kdm) more: that takes d·m doubles and, for each thread, (k + 4)·m.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Swaps<C = BatchOmp> {
     start: C,
@@ -83,8 +83,8 @@ impl Swaps {
 }
 
 impl<C> Swaps<C> {
-    /// Starts from the codes of `start`: they say how many atoms a sample gets, so that stop rules are
-    /// the start's.
+    /// Starts from the codes of `start`: they say how many atoms a sample gets, so that stop rules
+    /// are the start's.
     #[must_use]
     pub fn after(start: C) -> Self {
         Self { start, max_swaps: None, gram_limit: GRAM_LIMIT }
@@ -98,8 +98,8 @@ impl<C> Swaps<C> {
         self
     }
 
-    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed as
-    /// they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed
+    /// as they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;
@@ -225,7 +225,8 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                         let sample = Sample { gram, dictionary, initial, energy };
                         let (support, values) = block.code(i);
                         let error = leave(dictionary, y, terms(support, values), residual);
-                        // The error of a code found is that of its coefficients as they are written.
+                        // The error of a code found is that of its coefficients as they are
+                        // written.
                         let mut least = error;
                         if search.improve(sample, support, error, max_swaps) {
                             found.take(search, shape.sparsity);
@@ -380,8 +381,8 @@ fn rounding<T: Scalar>(sample: Sample<'_, T>) -> f64 {
     ROUNDING * T::EPSILON * sample.energy
 }
 
-/// The error below which gains are compared in double precision: [`rounding`] is then no longer little
-/// beside it.
+/// The error below which gains are compared in double precision: [`rounding`] is then no longer
+/// little beside it.
 fn doubtful<T: Scalar>(sample: Sample<'_, T>) -> f64 {
     1e4 * T::EPSILON * sample.energy
 }

@@ -3,17 +3,18 @@
 //! ```text
 //! S ← the atoms in use by non-negative least squares on the start's support:  γ_S > 0
 //! repeat:
-//!     for every exchange of u ∈ S for j ∉ S, and, while |S| is below the budget, every addition of j:
-//!         g ← what unconstrained least squares would gain on these atoms      at least the true gain
+//!     for every exchange of u ∈ S for j ∉ S, and every addition of j while |S| < budget:
+//!         g ← what unconstrained least squares would gain on these atoms    at least the true gain
 //!     in falling order of g, down to the best gain so far:
 //!         gain ← that of non-negative least squares on these atoms
 //!     make the best, if there is any above rounding:  S ← the atoms that are then in use
 //! ```
-//! Where all γ_S are positive, the least squares of [`exchange`](super::exchange) on S are the non-negative
-//! ones, and what it keeps gives every g in one pass. The constraint can only take from a gain, so g bounds
-//! it, and most candidates are never solved for. If all other coefficients stay non-negative when u leaves,
-//! what is left then is the non-negative residual, and a j that does not correlate with it positively
-//! cannot enter: its g, of a negative coefficient, is not looked at.
+//! Where all γ_S are positive, the least squares of [`exchange`](super::exchange) on S are the
+//! non-negative ones, and what it keeps gives every g in one pass. The constraint can only take
+//! from a gain, so g bounds it, and most candidates are never solved for. If all other coefficients
+//! stay non-negative when u leaves, what is left then is the non-negative residual, and a j that
+//! does not correlate with it positively cannot enter: its g, of a negative coefficient, is not
+//! looked at.
 
 use super::LocalSearch;
 use super::exchange::{Move, Sample};
@@ -21,8 +22,8 @@ use crate::Scalar;
 use crate::problem::Sign;
 
 impl<T: Scalar> LocalSearch<T> {
-    /// Searches from a support of at most `count` atoms. Returns the error of [`chosen`](Self::chosen), as
-    /// far as they are in use.
+    /// Searches from a support of at most `count` atoms. Returns the error of
+    /// [`chosen`](Self::chosen), as far as they are in use.
     pub(super) fn run_non_negative(
         &mut self,
         sample: Sample<'_, T>,
@@ -79,7 +80,8 @@ impl<T: Scalar> LocalSearch<T> {
         best
     }
 
-    /// Begins with those of the atoms given that non-negative least squares uses. Returns the error.
+    /// Begins with those of the atoms given that non-negative least squares uses. Returns the
+    /// error.
     fn settle(&mut self, sample: Sample<'_, T>) -> f64 {
         loop {
             self.exchange.begin(sample, &self.given);

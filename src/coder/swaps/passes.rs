@@ -18,8 +18,8 @@ pub(super) struct Weights<T> {
 }
 
 rows::with_simd! {
-    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns at a
-    /// time.
+    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns
+    /// at a time.
     pub(super) fn duals<'a, T>(
         simd;
         duals: &'a mut [T],
@@ -61,8 +61,8 @@ rows::with_simd! {
 }
 
 rows::with_simd! {
-    /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of the new
-    /// atom, and γ_u/H_uu and 1/H_uu of the old one.
+    /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of
+    /// the new atom, and γ_u/H_uu and 1/H_uu of the old one.
     pub(super) fn pass<'a, T>(
         simd;
         duals: &'a mut [T],
@@ -114,8 +114,8 @@ rows::with_simd! {
 }
 
 kernel::vectorized! {
-    /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is above
-    /// `floor`: α + step · b and h + η b² are then the correlations and heights.
+    /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is
+    /// above `floor`: α + step · b and h + η b² are then the correlations and heights.
     pub(super) fn best_without<'a, T>(
         alpha: &'a [T],
         heights: &'a [T],

@@ -1,14 +1,14 @@
 //! Non-negative pursuit to a threshold: as many atoms as a sample's correlations ask for.
 //!
-//! A fixed number of nonzeros makes true features compete with the noise that unknown features leave
-//! behind: samples with few features get false atoms, samples with many miss true ones. A threshold
-//! on the correlation lets each sample have what stands out of the noise:
+//! A fixed number of nonzeros makes true features compete with the noise that unknown features
+//! leave behind: samples with few features get false atoms, samples with many miss true ones. A
+//! threshold on the correlation lets each sample have what stands out of the noise:
 //!
 //! ```text
 //! α⁰ ← Dᵀy,  α ← α⁰,  S ← ∅
 //! for each prefix g of the atoms (by default all of them):
 //!     until |S| = k or max_{j<g} α_j < τ:
-//!         add to S every j < g with α_j ≥ max(τ, share · max α): the largest, if there are too many
+//!         add to S all j < g with α_j ≥ max(τ, share · max α): the largest, if they are too many
 //!         c ← argmin ‖y − D_S c‖
 //!         while some c ≤ 0: drop these atoms, for good, and solve again
 //!         α ← α⁰ − G_S c
@@ -16,12 +16,13 @@
 //! drop atoms with c < prune, and solve again for all
 //! ```
 //! Several atoms a round are worth it: rounds, each of which needs |S| rows of the Gram matrix, are
-//! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before later
-//! ones are asked, so that the general features come first and stay general.
+//! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before
+//! later ones are asked, so that the general features come first and stay general.
 //!
-//! Related: stagewise pursuit with a threshold (Donoho, Tsaig, Drori & Starck 2012, "Sparse solution of
-//! underdetermined systems of linear equations by stagewise orthogonal matching pursuit"); prefixes as
-//! in Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
+//! Related: stagewise pursuit with a threshold (Donoho, Tsaig, Drori & Starck 2012, "Sparse
+//! solution of underdetermined systems of linear equations by stagewise orthogonal matching
+//! pursuit"); prefixes as in Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025,
+//! arXiv:2503.17547).
 
 mod gram;
 mod pursuit;
@@ -57,18 +58,18 @@ pub enum Nesting {
     /// They are solved for again, with those of the atoms that are added: the least error.
     #[default]
     Refitted,
-    /// They stay, and the atoms that follow are fitted to what they leave. A general atom then stays
-    /// in use beside a special one that contains it, where a common fit would do without it: for
-    /// learning features that are general and special.
+    /// They stay, and the atoms that follow are fitted to what they leave. A general atom then
+    /// stays in use beside a special one that contains it, where a common fit would do without it:
+    /// for learning features that are general and special.
     Kept,
 }
 
 /// How the threshold follows the noise in the course of learning.
 ///
-/// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom that is
-/// not part of a sample, whose correlation with it has this standard deviation. In each stage of growth
-/// κ rises from `start`, which lets new atoms find samples, to `end`, which keeps chance out, and stays
-/// there. Prefixes are the sizes of earlier stages.
+/// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom
+/// that is not part of a sample, whose correlation with it has this standard deviation. In each
+/// stage of growth κ rises from `start`, which lets new atoms find samples, to `end`, which keeps
+/// chance out, and stays there. Prefixes are the sizes of earlier stages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseSchedule {
     /// κ at the start of a stage; positive.
@@ -118,15 +119,15 @@ impl NoiseSchedule {
 /// | [`nesting`](Self::nesting) | refitted | | what becomes of the coefficients of a prefix |
 /// | [`learning`](Self::learning) | none | | lets threshold and prefixes follow the course of learning instead |
 ///
-/// The budget k of the problem is a limit, to be set well above what is expected. Signed problems are
-/// refused. Zero samples, and those without a correlation of τ, get the empty code. An atom within 64 ε of
-/// the span of those chosen is passed over. A sample is coded in double precision, in O(dm) a round, where
-/// rounding might decide: where τ is below 2·10⁴ ε‖y‖, where almost nothing of the sample is left, or
-/// where an atom is within √(10⁵ ε) (0.1 in `f32`) of the span of others.
+/// The budget k of the problem is a limit, to be set well above what is expected. Signed problems
+/// are refused. Zero samples, and those without a correlation of τ, get the empty code. An atom
+/// within 64 ε of the span of those chosen is passed over. A sample is coded in double precision,
+/// in O(dm) a round, where rounding might decide: where τ is below 2·10⁴ ε‖y‖, where almost nothing
+/// of the sample is left, or where an atom is within √(10⁵ ε) (0.1 in `f32`) of the span of others.
 ///
-/// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for the
-/// Gram matrix, and for each thread 132·m + 129·d + k² scalars; once a sample needs double precision, d·m
-/// doubles and, for each thread, 3·m + d + k².
+/// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for
+/// the Gram matrix, and for each thread 132·m + 129·d + k² scalars; once a sample needs double
+/// precision, d·m doubles and, for each thread, 3·m + d + k².
 ///
 /// ```
 /// use dbksvd::coder::ThresholdPursuit;
@@ -189,16 +190,16 @@ impl ThresholdPursuit {
         self
     }
 
-    /// The least coefficient that stays in the end. Where codes are read as "fires or not", a little
-    /// above τ.
+    /// The least coefficient that stays in the end. Where codes are read as "fires or not", a
+    /// little above τ.
     #[must_use]
     pub fn prune(mut self, least: f64) -> Self {
         self.prune = least;
         self
     }
 
-    /// Codes by the first atoms of each of these numbers in turn, and by all in the end. Numbers beyond
-    /// m count as m.
+    /// Codes by the first atoms of each of these numbers in turn, and by all in the end. Numbers
+    /// beyond m count as m.
     #[must_use]
     pub fn prefixes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.prefixes = sizes.into();
@@ -238,8 +239,8 @@ impl ThresholdPursuit {
     }
 }
 
-/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends on the shape of the problem
-/// alone: coders of other thresholds can go on with it.
+/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends on the shape of the
+/// problem alone: coders of other thresholds can go on with it.
 #[derive(Debug)]
 pub struct ThresholdPursuitState<T: Scalar> {
     shape: ProblemShape,
@@ -388,9 +389,9 @@ pub struct ThresholdPursuits<'a, T: Scalar> {
 }
 
 impl<T: Scalar> ThresholdPursuits<'_, T> {
-    /// Writes the codes of the block. Where the threshold is near to the rounding of correlations, which
-    /// grows with ‖y‖, or what is left is near to that of coefficients, a sample is coded in double
-    /// precision.
+    /// Writes the codes of the block. Where the threshold is near to the rounding of correlations,
+    /// which grows with ‖y‖, or what is left is near to that of coefficients, a sample is coded in
+    /// double precision.
     pub(crate) fn run(self) {
         let Self { gram, limits, samples, correlations, mut block, pursuit, .. } = self;
         let limits_of_double = limits.widen();

@@ -120,7 +120,8 @@ where
     }
     identity
         .check(path, |name| texts.get(format!("run.{name}").as_str()).map(ToString::to_string))?;
-    // A state that no run was in, of bits that changed on the disk, would be gone on from in silence.
+    // A state that no run was in, of bits that changed on the disk, would be gone on from in
+    // silence.
     if !has_seal(&header)? {
         let advice =
             "the content has changed since it was written; go on from an earlier checkpoint";

@@ -7,8 +7,8 @@
 //! lock                                   held while a run is alive, whatever ends it
 //! ```
 //! Each file appears whole or not at all: written under another name, synced, renamed, and the
-//! directory synced. So however a run ends, the newest file is a state it was in; going on from there
-//! takes the same steps, bit by bit, as the run that was not ended.
+//! directory synced. So however a run ends, the newest file is a state it was in; going on from
+//! there takes the same steps, bit by bit, as the run that was not ended.
 
 mod contents;
 mod identity;
@@ -54,9 +54,9 @@ pub enum OnFailure {
     GoOn,
 }
 
-/// Where and how often the state of a run is saved. The earlier checkpoints stay intact until a newer
-/// one is safely on disk, and one is written when the run ends, whatever ends it (but a backend that
-/// fails within a step, or an epoch without a sample to learn from).
+/// Where and how often the state of a run is saved. The earlier checkpoints stay intact until a
+/// newer one is safely on disk, and one is written when the run ends, whatever ends it (but a
+/// backend that fails within a step, or an epoch without a sample to learn from).
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
@@ -249,7 +249,8 @@ impl Store {
             return Ok(None);
         }
         let path = self.path(step);
-        // Whether or not it succeeds, the clock starts again: a full disk is not tried at every step.
+        // Whether or not it succeeds, the clock starts again: a full disk is not tried at every
+        // step.
         self.last = start;
         contents::write(&path, &self.identity, config, trainer, course)?;
         self.saved.push(step);

@@ -164,8 +164,8 @@ impl KSvd {
         self
     }
 
-    /// How far atoms may overlap after an update; `None` leaves that to the data. The error rises by
-    /// what atoms give up: for true features, not for the least error.
+    /// How far atoms may overlap after an update; `None` leaves that to the data. The error rises
+    /// by what atoms give up: for true features, not for the least error.
     #[must_use]
     pub fn decorrelation(mut self, decorrelation: Option<Decorrelation>) -> Self {
         self.decorrelation = decorrelation;

@@ -5,10 +5,10 @@
 //! C ← the strict upper triangle of DᵀD,  S ← sign(C) · max(|C| − t, 0)
 //! D ← normalise(D − D S)
 //! ```
-//! Features that occur together leave traces of each other in their atoms: a child's atom keeps some
-//! of its parent. What two atoms share belongs to the one that occurs without the other, the more
-//! frequent one. Cosines up to t are those of chance: those of random directions have a standard
-//! deviation of 1/√d.
+//! Features that occur together leave traces of each other in their atoms: a child's atom keeps
+//! some of its parent. What two atoms share belongs to the one that occurs without the other, the
+//! more frequent one. Cosines up to t are those of chance: those of random directions have a
+//! standard deviation of 1/√d.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, Par};
@@ -49,8 +49,8 @@ impl Decorrelation {
         Err(Error::argument("decorrelation", self.tolerance, "finite and at least 0"))
     }
 
-    /// Decorrelates the atoms of `dictionary`, of which `index` tells how often they are used. O(dm²/2),
-    /// in parallel; 2·d·m scalars of memory.
+    /// Decorrelates the atoms of `dictionary`, of which `index` tells how often they are used.
+    /// O(dm²/2), in parallel; 2·d·m scalars of memory.
     pub(super) fn apply<T: Scalar>(&self, mut dictionary: MatMut<'_, T>, index: &AtomIndex) {
         let (dim, atoms) = (dictionary.nrows(), dictionary.ncols());
         let mut order: Vec<u32> = (0..atoms as u32).collect();

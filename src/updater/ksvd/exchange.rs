@@ -210,8 +210,8 @@ impl<T: Scalar> Member<'_, T> {
 }
 
 /// Calls `$body` with every four uses and their rows and coefficients, then with the two and the
-/// one that may be left. Meanwhile the rows of the next atom are fetched: those of this one are few,
-/// and at hand when its turn comes.
+/// one that may be left. Meanwhile the rows of the next atom are fetched: those of this one are
+/// few, and at hand when its turn comes.
 macro_rules! by_fours {
     ($member:ident, $residual:ident, $previous:ident, |$uses:ident, $rows:ident, $before:ident| $body:expr) => {
         let mut next = $member.next.iter();

@@ -17,19 +17,19 @@
 //!
 //! Departures from DB-KSVD (arXiv 2505.18441), and why:
 //! 1. Phase (b) refits coefficients on the live residual. If both factors of every atom in J come
-//!    from the shared residual (Jacobi; [`AtomRule::Shared`]), atoms that explain the same part of a
-//!    sample all correct it, and the sum overshoots: on coherent data the error rises from some
-//!    |J| on, and diverges at |J| = m. Refitted, directions can still overshoot where many atoms
-//!    of a sample share what is left to explain; a batch that raises the error of its samples is
+//!    from the shared residual (Jacobi; [`AtomRule::Shared`]), atoms that explain the same part of
+//!    a sample all correct it, and the sum overshoots: on coherent data the error rises from some
+//!    |J| on, and diverges at |J| = m. Refitted, directions can still overshoot where many atoms of
+//!    a sample share what is left to explain; a batch that raises the error of its samples is
 //!    therefore undone and taken in two. So no sweep raises the error by more than rounding,
 //!    whatever the batch.
 //! 2. The leading pair is approximated by power steps started at the coefficients at hand, in place
 //!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
 //!    Elad's (2008) approximate K-SVD.
 //! 3. The batch is a parameter, never the number of threads: results do not depend on the machine.
-//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`](super::Renewal) replaces dead and
-//!    duplicate atoms by badly represented samples, since those, not the pair's precision, are what
-//!    stops K-SVD.
+//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`](super::Renewal)
+//!    replaces dead and duplicate atoms by badly represented samples, since those, not the pair's
+//!    precision, are what stops K-SVD.
 
 mod config;
 mod decorrelation;
@@ -377,8 +377,9 @@ impl<T: Scalar> Sweep<'_, T> {
         self.change_weights(|weight, energy| retention * (weight + energy));
     }
 
-    /// w_j ← ρ ‖x_j‖² / (1 − ρ), where w_j settles if every minibatch is as this one: a run that begins
-    /// where memory is in force has a learned dictionary, and would forget it by its first minibatch.
+    /// w_j ← ρ ‖x_j‖² / (1 − ρ), where w_j settles if every minibatch is as this one: a run that
+    /// begins where memory is in force has a learned dictionary, and would forget it by its first
+    /// minibatch.
     fn remember_the_start(&mut self, retention: f64) {
         if retention > 0.0 {
             self.change_weights(|_, energy| retention / (1.0 - retention) * energy);

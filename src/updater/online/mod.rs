@@ -18,13 +18,14 @@
 //!    penalty, which could be cheated by long atoms; codes limited by their number of nonzeros do
 //!    not see the length of an atom.
 //! 2. Coefficients are kept, as in the paper, though the atoms moved: X belongs to the new D as
-//!    least squares at the supports would have it only at a fixed point. The next minibatch is coded
-//!    anew in any case. With statistics of earlier minibatches, the error of this one may rise.
+//!    least squares at the supports would have it only at a fixed point. The next minibatch is
+//!    coded anew in any case. With statistics of earlier minibatches, the error of this one may
+//!    rise.
 //! 3. Products D a_j are taken for a batch of atoms at once, and brought up to date as atoms of the
 //!    batch move: the sequential descent, in matrix products ([`descent`]).
-//! 4. A replaced atom leaves the statistics as a part of samples that is explained: B ← B − d_j a_jᵀ,
-//!    then row and column j of A, and column j of B, are zero. The paper replaces atoms, too, and
-//!    does not say what becomes of their statistics.
+//! 4. A replaced atom leaves the statistics as a part of samples that is explained: B ← B − d_j
+//!    a_jᵀ, then row and column j of A, and column j of B, are zero. The paper replaces atoms, too,
+//!    and does not say what becomes of their statistics.
 //!
 //! Reference: J. Mairal, F. Bach, J. Ponce & G. Sapiro, *Online dictionary learning for sparse
 //! coding*, ICML 2009; *Online learning for matrix factorization and sparse coding*, JMLR 11, 2010.

@@ -57,14 +57,14 @@ impl Census {
         Ok(())
     }
 
-    /// What large samples would lose without each atom: how much it weighs that the atom stays where it
-    /// is, in minibatches that hold none of them.
+    /// What large samples would lose without each atom: how much it weighs that the atom stays
+    /// where it is, in minibatches that hold none of them.
     pub(in crate::updater) fn claims(&self) -> &[f64] {
         &self.claims
     }
 
-    /// Counts the uses of a minibatch as the coder left it, and gives large samples that it could not
-    /// represent atoms of their own.
+    /// Counts the uses of a minibatch as the coder left it, and gives large samples that it could
+    /// not represent atoms of their own.
     pub(in crate::updater) fn begin<T: Scalar>(
         &mut self,
         renewal: Option<&Renewal>,
@@ -113,8 +113,8 @@ impl Census {
         self.total += index.len() as u64;
     }
 
-    /// A window ends: what an atom is known to explain of large samples is spread over the windows that
-    /// hold none of them.
+    /// A window ends: what an atom is known to explain of large samples is spread over the windows
+    /// that hold none of them.
     fn restart(&mut self, typical: f64) {
         for (claim, seen) in self.claims.iter_mut().zip(&mut self.seen) {
             if *seen == 0.0 {
@@ -136,8 +136,8 @@ impl Census {
         self.mean().max(renewal.window)
     }
 
-    /// x² of the typical use: the median over atoms of their means, which a few large samples do not
-    /// change. Infinite as long as nothing is used, so that nothing is large.
+    /// x² of the typical use: the median over atoms of their means, which a few large samples do
+    /// not change. Infinite as long as nothing is used, so that nothing is large.
     pub(super) fn typical_use(&mut self) -> f64 {
         let used = self.uses.iter().zip(&self.energy).filter(|(uses, _)| **uses > 0);
         self.scratch.clear();
@@ -160,8 +160,8 @@ impl Census {
         self.energy[atom] + self.claims[atom]
     }
 
-    /// An atom is dead if it is hardly used, unless large samples would lose more without it than the
-    /// typical atom explains.
+    /// An atom is dead if it is hardly used, unless large samples would lose more without it than
+    /// the typical atom explains.
     pub(super) fn is_dead(&self, renewal: &Renewal, typical: f64, atom: usize) -> bool {
         let least = (renewal.min_usage * self.mean()).max(1.0);
         (self.uses[atom] as f64) < least && self.claims[atom] < typical
@@ -176,8 +176,8 @@ impl Census {
         self.worth(i) < self.worth(j)
     }
 
-    /// The large samples of a minibatch that use `atom` would lose this much without it. Where that is
-    /// little, others have learned to explain them, and nothing is left of earlier claims.
+    /// The large samples of a minibatch that use `atom` would lose this much without it. Where that
+    /// is little, others have learned to explain them, and nothing is left of earlier claims.
     pub(super) fn note(&mut self, atom: usize, typical: f64, lost: f64) {
         self.seen[atom] += lost;
         let before = if lost < typical { 0.0 } else { self.claims[atom] };

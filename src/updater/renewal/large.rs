@@ -6,9 +6,9 @@
 //! after them, for each large use of an atom that is used rarely:
 //!     claim of the atom ← ‖y − what k steps of matching pursuit find without it‖² − ‖r‖²
 //! ```
-//! The first keeps a large sample from tearing all atoms of its code towards itself, so that they would be
-//! lost to the other samples. The second tells atoms that large samples need from those that merely
-//! lie close to them. [`Renewal`] says in words what is large.
+//! The first keeps a large sample from tearing all atoms of its code towards itself, so that they
+//! would be lost to the other samples. The second tells atoms that large samples need from those
+//! that merely lie close to them. [`Renewal`] says in words what is large.
 
 use rayon::prelude::*;
 
@@ -18,8 +18,8 @@ use crate::backend::{column, column_mut};
 use crate::updater::project;
 use crate::{Scalar, kernel};
 
-/// How many times what k typical atoms explain in a window is large. Less, and samples of a heavy-tailed
-/// distribution would be given atoms that are better learned from many of them.
+/// How many times what k typical atoms explain in a window is large. Less, and samples of a
+/// heavy-tailed distribution would be given atoms that are better learned from many of them.
 const LARGE: f64 = 10.0;
 
 /// A use of a rare atom by a large sample.
@@ -40,8 +40,8 @@ impl<T: Scalar> Renewed<'_, T> {
         let typical = census.typical(renewal);
         let least = LARGE * self.codes.sparsity() as f64 * typical;
         let residual = self.residual.as_ref();
-        // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero one, too,
-        // where an earlier group of atoms took all. Such a sample is none that is large.
+        // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero
+        // one, too, where an earlier group of atoms took all. Such a sample is none that is large.
         let samples = self.samples;
         let large_error = |i: usize| {
             let error = kernel::energy(column(residual, i));
@@ -122,9 +122,9 @@ impl<T: Scalar> Renewed<'_, T> {
         }
     }
 
-    /// By how much more of a sample would be left if neither the atom of a use nor any that is alike
-    /// were there: the others by matching pursuit, as far as it takes to show that more than `typical`
-    /// would be.
+    /// By how much more of a sample would be left if neither the atom of a use nor any that is
+    /// alike were there: the others by matching pursuit, as far as it takes to show that more than
+    /// `typical` would be.
     fn lost_without(&self, renewal: &Renewal, typical: f64, at: &LargeUse) -> f64 {
         let dictionary = self.dictionary.as_ref();
         let own = column(dictionary, at.atom);

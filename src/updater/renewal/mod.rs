@@ -32,14 +32,15 @@ use duplicates::{coherent_pairs, likeness};
 /// So is an error, but with the mean uses of an atom since the last renewal in place of the
 /// window's, if they are more, as with large minibatches.
 ///
-/// - A sample of which the coder left a large error gets, before atoms are updated, the atom that explains
-///   least. Otherwise the update would tear all atoms of its code towards it.
-/// - A rarely used atom that a large sample uses has a claim: by how much the error would rise if the other
-///   atoms had to explain that sample. The claim falls with each window without such a sample by what a
-///   typical atom explains, and the atom stays as long as it is above that: if it explains, by the
-///   window, as much as a typical atom. It ends when the other atoms have learned to explain the sample.
-/// - While it waits, [`KSvd`](super::KSvd) and [`Mod`](super::Mod) hold an atom where it is: a claim counts
-///   like the energy of earlier uses. [`Online`](super::Online) has its statistics.
+/// - A sample of which the coder left a large error gets, before atoms are updated, the atom that
+///   explains least. Otherwise the update would tear all atoms of its code towards it.
+/// - A rarely used atom that a large sample uses has a claim: by how much the error would rise if
+///   the other atoms had to explain that sample. The claim falls with each window without such a
+///   sample by what a typical atom explains, and the atom stays as long as it is above that: if it
+///   explains, by the window, as much as a typical atom. It ends when the other atoms have learned
+///   to explain the sample.
+/// - While it waits, [`KSvd`](super::KSvd) and [`Mod`](super::Mod) hold an atom where it is: a
+///   claim counts like the energy of earlier uses. [`Online`](super::Online) has its statistics.
 ///
 /// Nothing of this happens, and learning has the same bits, where no sample is that large.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,9 +48,9 @@ pub struct Renewal {
     /// An atom used less than this share of the mean over a window, or not at all, is dead, unless
     /// [large samples](Renewal#rare-large-samples) need it; at least 0 and below 1.
     pub min_usage: f64,
-    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged into the
-    /// other, or, if large samples need either, the one that explains less; above 0, at most 1 (1
-    /// merges none).
+    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged
+    /// into the other, or, if large samples need either, the one that explains less; above 0, at
+    /// most 1 (1 merges none).
     pub max_coherence: f64,
     /// Mean uses of an atom that make a window; positive.
     pub window: f64,
@@ -197,8 +198,8 @@ impl<T: Scalar> Renewed<'_, T> {
         vacancies
     }
 
-    /// Samples by falling error, without those that are represented to rounding, and without zero ones:
-    /// they may still have a code, where an earlier group of atoms took all that there was.
+    /// Samples by falling error, without those that are represented to rounding, and without zero
+    /// ones: they may still have a code, where an earlier group of atoms took all that there was.
     fn worst_represented(&self) -> Vec<usize> {
         let (residual, samples) = (self.residual.as_ref(), self.samples);
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())

@@ -1,5 +1,5 @@
-//! A process that is killed at any moment, also while it saves, leaves a run that goes on to the same
-//! end, byte by byte.
+//! A process that is killed at any moment, also while it saves, leaves a run that goes on to the
+//! same end, byte by byte.
 
 use std::fs;
 use std::process::{Child, Stdio};

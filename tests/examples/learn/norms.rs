@@ -12,8 +12,8 @@ const ROWS: usize = 1200;
 const SINKS: usize = 8;
 const SMALL: [&str; 8] = ["--atoms", "24", "--sparsity", "3", "--epochs", "4", "--seed", "7"];
 
-/// `sinks.npy`: planted rows with a mean, of which eight are of norm 400. `padded.npy`: the same with
-/// 1,000 rows of zeros. `usual.npy`: those that are neither. `zeros.npy`: nothing but zeros.
+/// `sinks.npy`: planted rows with a mean, of which eight are of norm 400. `padded.npy`: the same
+/// with 1,000 rows of zeros. `usual.npy`: those that are neither. `zeros.npy`: nothing but zeros.
 fn bench() -> Bench {
     let bench = Bench::new();
     let mut values = planted::<f32>(ROWS, DIM);
@@ -84,7 +84,8 @@ fn padding_is_left_out_and_said() {
     assert!(!table.contains("warning"), "{table}");
 }
 
-/// The epochs' figure and the result's are of the same rows, and so alike; those of all rows are not.
+/// The epochs' figure and the result's are of the same rows, and so alike; those of all rows are
+/// not.
 #[test]
 fn one_output_has_one_primary_figure() {
     let bench = bench();

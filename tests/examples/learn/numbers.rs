@@ -1,5 +1,5 @@
-//! Numbers that single precision cannot hold, and arrays of other shapes: read for what they are, or
-//! refused in a line that says what to do.
+//! Numbers that single precision cannot hold, and arrays of other shapes: read for what they are,
+//! or refused in a line that says what to do.
 
 use crate::learn::program::{Bench, DIM, ROWS, lines, npy_of, one_line, planted, result};
 use crate::programs::with;
