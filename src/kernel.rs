@@ -33,8 +33,7 @@ macro_rules! vectorized {
                 $($argument: $type),*
             }
             impl<$life, $scalar: $crate::Scalar> pulp::WithSimd for Arguments<$life, $scalar> {
-                // The parentheses are the unit type where a kernel returns nothing.
-                #[allow(unused_parens)]
+                #[allow(unused_parens, reason = "the unit type where a kernel returns nothing")]
                 type Output = ($($output)?);
 
                 #[inline(always)]

@@ -1,5 +1,5 @@
 //! What the benchmarks share: named shapes, data from fixed seeds, settings of criterion.
-#![allow(dead_code)] // each benchmark uses its part
+#![allow(dead_code, reason = "each benchmark uses its part")]
 
 use std::time::Duration;
 

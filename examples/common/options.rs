@@ -1,7 +1,7 @@
 //! The command line, option by option. Each value is checked as it is read, and what is wrong with
 //! it is said in one line that names the option.
 
-#![allow(dead_code)] // No example needs all of it.
+#![allow(dead_code, reason = "no example needs all of it")]
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,11 +1,15 @@
 //! What every program does around its work: arguments, help, and errors in a line.
 
-#![allow(dead_code)] // Some examples have options, the others have none.
+#![allow(dead_code, reason = "some examples have options, the others have none")]
+
+#[path = "complaint.rs"]
+mod complaint;
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use complaint::complain;
 
 /// What can go wrong is printed.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -45,17 +49,7 @@ fn ended(outcome: Outcome<()>) -> ExitCode {
     }
 }
 
-/// Prints what is wrong on one line. Names of files may hold anything, line breaks included.
 fn failed(message: &str, code: u8) -> ExitCode {
-    let mut line = String::from("error: ");
-    for character in message.chars() {
-        if character.is_control() {
-            let _ = write!(line, "{}", character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    // Where nobody reads, there is nothing to do about it.
-    let _ = writeln!(io::stderr(), "{line}");
+    complain("error", message);
     ExitCode::from(code)
 }

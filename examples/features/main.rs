@@ -8,6 +8,8 @@
 //! | `feature`, `dozen`, `texts`, `failure` | those of the example `learn` |
 
 mod arguments;
+#[path = "../common/complaint.rs"]
+mod complaint;
 #[path = "../learn/dozen.rs"]
 mod dozen;
 #[path = "../learn/failure.rs"]

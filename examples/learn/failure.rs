@@ -1,6 +1,5 @@
 //! Everything that ends the program early: one line on stderr and an exit code.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 use dbksvd::Error;
 use dbksvd::error::{FileError, SourceError};
 
+use crate::complaint::complain;
 use crate::options::Usage;
 
 /// Parameters of the library that are options of the same name.
@@ -42,16 +42,7 @@ impl Failure {
             Self::Run(message) => (message, 1),
             Self::Closed => return ExitCode::SUCCESS,
         };
-        let mut line = String::from(concat!(env!("CARGO_CRATE_NAME"), ": "));
-        // Names of files may hold anything.
-        for character in message.chars() {
-            if character.is_control() {
-                let _ = write!(line, "{}", character.escape_default());
-            } else {
-                line.push(character);
-            }
-        }
-        let _ = writeln!(io::stderr(), "{line}");
+        complain(env!("CARGO_CRATE_NAME"), &message);
         ExitCode::from(code)
     }
 

@@ -14,6 +14,8 @@
 
 mod arguments;
 mod coding;
+#[path = "../common/complaint.rs"]
+mod complaint;
 mod dataset;
 mod dozen;
 mod events;

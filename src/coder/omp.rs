@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::SparseCoder;
-use super::double::DoublePursuit;
+use super::double::{DoublePursuit, Task};
 use super::idle::Idle;
 use super::pursuit::{PursuitRule, Selection, Tolerance};
 use crate::backend::{HostBackend, column};
@@ -71,7 +71,8 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
                 for i in 0..block.len() {
                     let sample = column(y, block.first() + i);
                     block.write(i, |support, values| {
-                        pursuit.code(dictionary, sample, &self.rule, &[], support, values)
+                        let mut task = Task { dictionary, sample, support, values };
+                        pursuit.code(&mut task, &self.rule, &[])
                     });
                 }
             });

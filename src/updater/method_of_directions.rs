@@ -166,15 +166,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
     ) -> Result<UpdateReport, BackendError> {
         let ModState { shape, census, residual, index, directions, system } = state;
         let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index,
-            sign: shape.sign,
-        };
-        let seated = census.begin(self.renewal.as_ref(), step.progress, renewed);
+        let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
+        let matrices = (y, &mut *residual, &mut *dictionary);
+        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
+        let seated = census.begin(renewal, renewed);
         if !seated.atoms.is_empty() {
             index.rebuild(codes);
         }
@@ -193,15 +188,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         }
 
         backend.residual(residual, y, dictionary, codes);
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index,
-            sign: shape.sign,
-        };
-        let outcome = census.care(self.renewal.as_ref(), step.progress, renewed);
+        let matrices = (y, &mut *residual, &mut *dictionary);
+        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
+        let outcome = census.care(renewal, renewed);
         (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = backend.squared_norm(residual);
         Ok(report)

@@ -1,5 +1,5 @@
 //! What the integration tests share: fixtures from `.npy` files, one call to code, comparisons.
-#![allow(dead_code)] // each test binary uses its part
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::collections::HashMap;
 use std::fs::File;

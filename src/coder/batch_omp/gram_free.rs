@@ -20,7 +20,7 @@ use super::pass::OUT;
 use crate::Scalar;
 use crate::backend::{HostBackend, column, column_mut};
 use crate::coder::argmax::select;
-use crate::coder::double::{DoublePursuit, Doubt};
+use crate::coder::double::{DoublePursuit, Doubt, Task};
 use crate::coder::factor::Factor;
 use crate::coder::gram_schmidt::{orthogonalise, project_out};
 use crate::coder::pursuit::{PursuitRule, Selection, write};
@@ -135,11 +135,19 @@ impl<T: Scalar> GramFreeScratch<T> {
             let (double, sample) = (&mut self.double, column(samples, i));
             block.write(i, |support, values| {
                 if pursuit.in_doubt {
-                    return double.code(dictionary, sample, rule, chosen, support, values);
+                    return double.code(
+                        &mut Task { dictionary, sample, support, values },
+                        rule,
+                        chosen,
+                    );
                 }
                 pursuit.factor.solve(&mut self.gamma);
                 if pursuit.doubt.is_of(&self.gamma, kernel::energy(column(residuals, i))) {
-                    return double.refit(dictionary, sample, rule, chosen, support, values);
+                    return double.refit(
+                        &mut Task { dictionary, sample, support, values },
+                        rule,
+                        chosen,
+                    );
                 }
                 write(chosen, &self.gamma, support, values)
             });

@@ -13,7 +13,7 @@ use super::sample::Sample;
 use super::scratch::PursuitScratch;
 use crate::Scalar;
 use crate::backend::column;
-use crate::coder::double::DoublePursuit;
+use crate::coder::double::{DoublePursuit, Task};
 use crate::coder::pursuit::{Basis, Course, PursuitRule, Selection, Workspace, write};
 use crate::codes::CodesBlock;
 use crate::problem::ProblemShape;
@@ -125,12 +125,20 @@ impl<T: Scalar> PursuitsInStep<T> {
                 let double = &mut self.double;
                 block.write(first + place, |support, values| {
                     if pursuit.basis.in_doubt() {
-                        return double.code(dictionary, sample, rule, chosen, support, values);
+                        return double.code(
+                            &mut Task { dictionary, sample, support, values },
+                            rule,
+                            chosen,
+                        );
                     }
                     let gamma = pursuit.course.finish(&pursuit.basis, pursuit.work);
                     if pursuit.basis.has_lost_digits(gamma) {
                         let chosen = &chosen[..gamma.len()];
-                        return double.refit(dictionary, sample, rule, chosen, support, values);
+                        return double.refit(
+                            &mut Task { dictionary, sample, support, values },
+                            rule,
+                            chosen,
+                        );
                     }
                     write(chosen, gamma, support, values)
                 });

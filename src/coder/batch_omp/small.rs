@@ -22,7 +22,7 @@ use super::pass::OUT;
 use crate::Scalar;
 use crate::aligned::Aligned;
 use crate::backend::column;
-use crate::coder::double::{DoublePursuit, Doubt};
+use crate::coder::double::{DoublePursuit, Doubt, Task};
 use crate::coder::full_gram::{CHUNK, FullGram};
 use crate::coder::pursuit::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
@@ -144,11 +144,19 @@ impl<T: Scalar> SmallScratch<T> {
                 block.write(first + i, |support, values| {
                     let (double, chosen) = (&mut self.double, &pursuit.support);
                     if pursuit.in_doubt {
-                        return double.code(dictionary, sample, rule, chosen, support, values);
+                        return double.code(
+                            &mut Task { dictionary, sample, support, values },
+                            rule,
+                            chosen,
+                        );
                     }
                     let length = pursuit.finish(support, values);
                     if pursuit.doubt.is_of(&values[..length], pursuit.residual) {
-                        return double.refit(dictionary, sample, rule, chosen, support, values);
+                        return double.refit(
+                            &mut Task { dictionary, sample, support, values },
+                            rule,
+                            chosen,
+                        );
                     }
                     length
                 });

@@ -42,7 +42,7 @@ pub use decorrelation::Decorrelation;
 use faer::{Mat, MatMut};
 use rayon::prelude::*;
 
-use super::renewal::{Census, Renewed};
+use super::renewal::{Census, Renewal, Renewed};
 use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin, project};
 use crate::Scalar;
 use crate::backend::{HostBackend, column_mut, zeros};
@@ -134,15 +134,11 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         let work = (&mut state.residual, &mut state.index);
         let mut report = begin(backend, work, y, dictionary, codes, parts);
         let mut error = report.error_before;
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(&mut state.residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index: &state.index,
-            sign: state.shape.sign,
-        };
-        let seated = state.census.begin(self.renewal.as_ref(), step.progress, renewed);
+        let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
+        let matrices = (y, &mut state.residual, &mut *dictionary);
+        let renewed =
+            Renewed::new(backend, matrices, (&mut *codes, &state.index), state.shape.sign);
+        let seated = state.census.begin(renewal, renewed);
         if !seated.atoms.is_empty() {
             state.index.rebuild_in_parts(codes, parts);
             error = backend.squared_norm(&state.residual);
@@ -198,15 +194,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             backend.residual(&mut state.residual, y, dictionary, codes);
         }
 
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(&mut state.residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index: &state.index,
-            sign: state.shape.sign,
-        };
-        let outcome = state.census.care(self.renewal.as_ref(), step.progress, renewed);
+        let matrices = (y, &mut state.residual, &mut *dictionary);
+        let renewed =
+            Renewed::new(backend, matrices, (&mut *codes, &state.index), state.shape.sign);
+        let outcome = state.census.care(renewal, renewed);
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
         }

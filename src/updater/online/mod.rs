@@ -37,7 +37,7 @@ pub use config::{Forgetting, Online};
 
 use faer::Mat;
 
-use super::renewal::{Census, Renewed};
+use super::renewal::{Census, Renewal, Renewed};
 use super::sums::{add_code_products, add_sample_products};
 use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
 use crate::Scalar;
@@ -105,15 +105,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
     ) -> Result<UpdateReport, BackendError> {
         let OnlineState { shape, past, residual, index, descent } = state;
         let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index,
-            sign: shape.sign,
-        };
-        let seated = past.census.begin(self.renewal.as_ref(), step.progress, renewed);
+        let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
+        let matrices = (y, &mut *residual, &mut *dictionary);
+        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
+        let seated = past.census.begin(renewal, renewed);
         if !seated.atoms.is_empty() {
             index.rebuild(codes);
         }
@@ -136,15 +131,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         }
 
         backend.residual(residual, y, dictionary, codes);
-        let renewed = Renewed {
-            samples: backend.view(y),
-            residual: backend.view_mut(residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index,
-            sign: shape.sign,
-        };
-        let outcome = past.census.care(self.renewal.as_ref(), step.progress, renewed);
+        let matrices = (y, &mut *residual, &mut *dictionary);
+        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
+        let outcome = past.census.care(renewal, renewed);
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
         }

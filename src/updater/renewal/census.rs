@@ -68,12 +68,9 @@ impl Census {
     pub(in crate::updater) fn begin<T: Scalar>(
         &mut self,
         renewal: Option<&Renewal>,
-        progress: f64,
         mut renewed: Renewed<'_, T>,
     ) -> Outcome<T> {
-        let Some(renewal) = renewal.filter(|renewal| progress < renewal.until) else {
-            return Outcome::default();
-        };
+        let Some(renewal) = renewal else { return Outcome::default() };
         self.count(renewed.codes, renewed.index);
         renewed.seat_large_samples(renewal, self)
     }
@@ -82,12 +79,9 @@ impl Census {
     pub(in crate::updater) fn care<T: Scalar>(
         &mut self,
         renewal: Option<&Renewal>,
-        progress: f64,
         mut renewed: Renewed<'_, T>,
     ) -> Outcome<T> {
-        let Some(renewal) = renewal.filter(|renewal| progress < renewal.until) else {
-            return Outcome::default();
-        };
+        let Some(renewal) = renewal else { return Outcome::default() };
         renewed.assess_large_uses(renewal, self);
         if self.mean() < renewal.window {
             return Outcome::default();

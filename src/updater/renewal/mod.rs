@@ -11,7 +11,7 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::project;
-use crate::backend::{column, column_mut};
+use crate::backend::{HostBackend, column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::Error;
 use crate::kernel;
@@ -66,6 +66,11 @@ impl Default for Renewal {
 }
 
 impl Renewal {
+    /// What is to be done at this progress of learning, if anything.
+    pub(super) fn in_effect(renewal: Option<&Self>, progress: f64) -> Option<&Self> {
+        renewal.filter(|renewal| progress < renewal.until)
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         let Self { min_usage, max_coherence, window, until } = *self;
         if !(0.0..1.0).contains(&min_usage) {
@@ -118,12 +123,31 @@ struct Vacancy {
 
 /// The matrices that a renewal works on.
 pub(super) struct Renewed<'a, T: Scalar> {
-    pub(super) samples: MatRef<'a, T>,
-    pub(super) residual: MatMut<'a, T>,
-    pub(super) dictionary: MatMut<'a, T>,
-    pub(super) codes: &'a mut SparseCodes<T>,
-    pub(super) index: &'a AtomIndex,
-    pub(super) sign: Sign,
+    samples: MatRef<'a, T>,
+    residual: MatMut<'a, T>,
+    dictionary: MatMut<'a, T>,
+    codes: &'a mut SparseCodes<T>,
+    index: &'a AtomIndex,
+    sign: Sign,
+}
+
+impl<'a, T: Scalar> Renewed<'a, T> {
+    /// The matrices of a backend whose `residual` is Y − DX for the `codes` X that `index` lists.
+    pub(super) fn new<B: HostBackend<Scalar = T>>(
+        backend: &B,
+        (y, residual, dictionary): (&'a B::Matrix, &'a mut B::Matrix, &'a mut B::Matrix),
+        (codes, index): (&'a mut SparseCodes<T>, &'a AtomIndex),
+        sign: Sign,
+    ) -> Self {
+        Self {
+            samples: backend.view(y),
+            residual: backend.view_mut(residual),
+            dictionary: backend.view_mut(dictionary),
+            codes,
+            index,
+            sign,
+        }
+    }
 }
 
 impl<T: Scalar> Renewed<'_, T> {

@@ -1,29 +1,15 @@
-//! Pursuits in double precision, by the book: no Gram matrix, the residual at hand.
-//!
-//! [`Omp`](super::Omp) codes every sample so. The other pursuits keep correlations by recurrences
-//! in the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as soon as those
-//! errors might decide (see [`Doubt`]): when little of the sample is left, as on a baseline that
-//! its first atom explains, or when atoms are nearly combinations of the chosen ones.
-//!
-//! The chosen atoms are orthogonalised by modified Gram–Schmidt, twice each ("twice is enough",
-//! Giraud, Langou & Rozložník 2005), which keeps the residual orthogonal to them to rounding:
-//!
-//! ```text
-//! l ← Qᵀ d_s,  q ← d_s − Q l (twice),  h ← ‖q‖,  q ← q / h;   row s of L is (l, h)
-//! c ← qᵀ r,    r ← r − c q,            α ← Dᵀ r,              ‖(I − P) d_j‖² ← … − (qᵀd_j)²
-//! in the end:  γ ← L⁻ᵀ c,  and once more for what is left:  γ ← γ + L⁻ᵀ Qᵀ(y − D_S γ)
-//! ```
-//! Samples are divided by a power of two, so that squares neither over- nor underflow.
+//! Orthonormalised atoms in double precision, and the residual that they leave.
 
 use faer::MatRef;
 
-use super::argmax::select;
-use super::factor::Factor;
-use super::gram_schmidt::{orthogonalise, project_out};
-use super::pursuit::{Basis, PursuitRule, Selection, Workspace, pursue};
-use super::wide::{self, widen};
+use super::Task;
 use crate::Scalar;
 use crate::backend::column;
+use crate::coder::argmax::select;
+use crate::coder::factor::Factor;
+use crate::coder::gram_schmidt::{orthogonalise, project_out};
+use crate::coder::pursuit::{Basis, Selection, Workspace};
+use crate::coder::wide::{self, widen};
 use crate::kernel::{self, LANES};
 use crate::problem::{ProblemShape, Sign};
 
@@ -34,73 +20,11 @@ const DEPENDENCE: f64 = 64.0;
 /// ‖(I − P) d‖² below which it is not found by subtraction from ‖d‖², which leaves too few digits.
 const FEW_DIGITS: f64 = 1e-9;
 
-/// When the digits of a scalar of precision ε do not say which atom is the best one.
-///
-/// Correlations that are kept by recurrences are off by some ε‖y‖, heights ‖(I − P) d‖² by some ε.
-/// A choice is certain if the best scores differ by more than 10⁻⁴ of themselves, which leaves the
-/// factors below. `tests/differential` holds all coders to it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doubt {
-    /// The correlation |dᵀr| below which it begins.
-    pub(super) correlation: f64,
-    /// ‖r‖² below which a tolerance cannot be checked; zero if there is none.
-    pub(super) residual: f64,
-    /// ‖y‖².
-    energy: f64,
-}
-
-impl Doubt {
-    /// The height ‖(I − P) d‖² of a chosen atom, or of any other if atoms are scored by it, below
-    /// which doubt begins.
-    pub(super) fn height<T: Scalar>() -> T {
-        T::narrow(1e5 * T::EPSILON)
-    }
-
-    /// For a sample of squared norm `energy`.
-    #[inline(always)]
-    pub(super) fn new<T: Scalar>(rule: &PursuitRule, energy: f64) -> Self {
-        let near = |value: f64, bound: f64| if value >= bound { 0.0 } else { bound };
-        // Where a rule ends the pursuit before its digits are lost, nothing is in doubt.
-        let residual = match rule.tolerance {
-            None => 0.0,
-            Some(_) => near(rule.squared_tolerance(energy), 1e3 * T::EPSILON * energy),
-        };
-        let least = rule.min_correlation.unwrap_or(0.0);
-        let correlation = near(least, 2e4 * T::EPSILON * energy.sqrt());
-        Self { correlation, residual, energy }
-    }
-
-    /// No doubt.
-    pub(super) fn none() -> Self {
-        Self { correlation: 0.0, residual: 0.0, energy: 0.0 }
-    }
-
-    /// Whether the rounding of these coefficients may be as large as what they leave, ‖r‖².
-    #[inline(always)]
-    pub(super) fn is_of<T: Scalar>(&self, gamma: &[T], residual: f64) -> bool {
-        let size = gamma.iter().map(|gamma| gamma.widen() * gamma.widen()).sum::<f64>();
-        self.is_of_size::<T>(size, residual)
-    }
-
-    /// As [`is_of`](Self::is_of), for coefficients of the squared norm `size`.
-    #[inline(always)]
-    pub(super) fn is_of_size<T: Scalar>(&self, size: f64, residual: f64) -> bool {
-        residual < 1e2 * T::EPSILON * f64::max(self.energy, size)
-    }
-}
-
-/// Pursuits in double precision. Scratch memory is allocated when the first sample comes.
+/// What pursuits of one shape work with.
 #[derive(Debug)]
-pub(super) struct DoublePursuit {
-    shape: ProblemShape,
-    selection: Selection,
-    scratch: Option<Box<DoubleScratch>>,
-}
-
-#[derive(Debug)]
-struct DoubleScratch {
-    work: Workspace<f64>,
-    gamma: Vec<f64>,
+pub(super) struct DoubleScratch {
+    pub(super) work: Workspace<f64>,
+    pub(super) gamma: Vec<f64>,
     /// y and r, divided by `scale`.
     sample: Vec<f64>,
     residual: Vec<f64>,
@@ -121,85 +45,9 @@ struct DoubleScratch {
     stalled: bool,
 }
 
-impl DoublePursuit {
-    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
-        Self { shape: *shape, selection, scratch: None }
-    }
-
-    /// Codes a sample and writes its code; returns the code's length. Signed codes begin with the
-    /// atoms `chosen`, in this order; non-negative ones begin anew, since atoms may leave them.
-    pub(super) fn code<T: Scalar>(
-        &mut self,
-        dictionary: MatRef<'_, T>,
-        sample: &[T],
-        rule: &PursuitRule,
-        chosen: &[u32],
-        support: &mut [u32],
-        values: &mut [T],
-    ) -> usize {
-        let sign = self.shape.sign;
-        let budget = self.shape.sparsity;
-        let scratch = self.scratch();
-        let (mut work, mut gamma) =
-            (std::mem::take(&mut scratch.work), std::mem::take(&mut scratch.gamma));
-        let given = if sign == Sign::Signed { chosen } else { &[] };
-        let mut basis = DoubleBasis::begin(dictionary, sample, sign, given, scratch);
-        gamma.clear();
-        gamma.extend_from_slice(pursue(&mut basis, rule, sign, budget, &mut work));
-        basis.polish(&mut gamma);
-        let length = basis.write(&gamma, support, values);
-        (scratch.work, scratch.gamma) = (work, gamma);
-        length
-    }
-
-    /// Writes the code with the best coefficients for atoms that were `chosen`; returns its length.
-    /// Where they would have to be negative and may not, the sample is coded anew.
-    pub(super) fn refit<T: Scalar>(
-        &mut self,
-        dictionary: MatRef<'_, T>,
-        sample: &[T],
-        rule: &PursuitRule,
-        chosen: &[u32],
-        support: &mut [u32],
-        values: &mut [T],
-    ) -> usize {
-        match self.fit(dictionary, sample, chosen, support, values) {
-            Some(length) => length,
-            None => self.code(dictionary, sample, rule, &[], support, values),
-        }
-    }
-
-    /// Writes the code with the best coefficients for atoms that were `chosen`, and returns its
-    /// length; `None` where they would have to be negative and may not.
-    pub(super) fn fit<T: Scalar>(
-        &mut self,
-        dictionary: MatRef<'_, T>,
-        sample: &[T],
-        chosen: &[u32],
-        support: &mut [u32],
-        values: &mut [T],
-    ) -> Option<usize> {
-        let sign = self.shape.sign;
-        let scratch = self.scratch();
-        let mut gamma = std::mem::take(&mut scratch.gamma);
-        let mut basis = DoubleBasis::begin(dictionary, sample, sign, chosen, scratch);
-        basis.coefficients(&mut gamma);
-        basis.polish(&mut gamma);
-        let feasible = sign == Sign::Signed || gamma.iter().all(|&gamma| gamma > 0.0);
-        let length = feasible.then(|| basis.write(&gamma, support, values));
-        scratch.gamma = gamma;
-        length
-    }
-
-    fn scratch(&mut self) -> &mut DoubleScratch {
-        let Self { shape, selection, scratch } = self;
-        scratch.get_or_insert_with(|| Box::new(DoubleScratch::new(shape, *selection)))
-    }
-}
-
 impl DoubleScratch {
     /// Room for pursuits of this shape: 2m + (k + 3)·d + k² numbers.
-    fn new(shape: &ProblemShape, selection: Selection) -> Self {
+    pub(super) fn new(shape: &ProblemShape, selection: Selection) -> Self {
         let (d, m, k) = (shape.dim, shape.atoms, shape.sparsity);
         let has_heights = selection == Selection::LeastSquares;
         Self {
@@ -238,7 +86,7 @@ fn power_of_two(value: f64) -> f64 {
 }
 
 /// The orthonormalised chosen atoms and the residual they leave.
-struct DoubleBasis<'a, T: Scalar> {
+pub(super) struct DoubleBasis<'a, T: Scalar> {
     dictionary: MatRef<'a, T>,
     sign: Sign,
     scratch: &'a mut DoubleScratch,
@@ -313,15 +161,14 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
 
 impl<'a, T: Scalar> DoubleBasis<'a, T> {
     /// Begins with a sample and atoms that were chosen.
-    fn begin(
-        dictionary: MatRef<'a, T>,
-        sample: &[T],
+    pub(super) fn begin(
+        task: &Task<'a, T>,
         sign: Sign,
         chosen: &[u32],
         scratch: &'a mut DoubleScratch,
     ) -> Self {
-        scratch.load(sample);
-        let mut basis = Self { dictionary, sign, scratch };
+        scratch.load(task.sample);
+        let mut basis = Self { dictionary: task.dictionary, sign, scratch };
         basis.restart();
         for &atom in chosen {
             basis.push(atom);
@@ -330,10 +177,10 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
     }
 
     /// Writes the chosen atoms with these coefficients, in the units of the sample.
-    fn write(&self, gamma: &[f64], support: &mut [u32], values: &mut [T]) -> usize {
+    pub(super) fn write(&self, gamma: &[f64], task: &mut Task<'_, T>) -> usize {
         let scale = self.scratch.scale;
-        support[..gamma.len()].copy_from_slice(&self.support()[..gamma.len()]);
-        for (value, gamma) in values.iter_mut().zip(gamma) {
+        task.support[..gamma.len()].copy_from_slice(&self.support()[..gamma.len()]);
+        for (value, gamma) in task.values.iter_mut().zip(gamma) {
             *value = T::narrow(gamma * scale);
         }
         gamma.len()
@@ -388,7 +235,7 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
     }
 
     /// γ ← γ + argmin ‖(y − D_S γ) − D_S δ‖ over δ: takes back what rounding has left in γ.
-    fn polish(&mut self, gamma: &mut [f64]) {
+    pub(super) fn polish(&mut self, gamma: &mut [f64]) {
         let DoubleScratch { sample, residual, basis, row_of_l, factor, .. } = &mut *self.scratch;
         residual.copy_from_slice(sample);
         for (&atom, &gamma) in factor.support().iter().zip(gamma.iter()) {
