@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::printable::on_a_line;
+
 /// Anything that can go wrong in a call of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -266,7 +268,7 @@ pub enum FileError {
         loss: &'static str,
     },
     /// The file is not of the format expected, or its header makes no sense.
-    #[error("{}: not a valid {format} file: {reason}", path.display())]
+    #[error("{}: not a valid {format} file: {}", path.display(), on_a_line(reason))]
     Format {
         /// The file.
         path: PathBuf,
@@ -276,7 +278,7 @@ pub enum FileError {
         reason: String,
     },
     /// The element type is not one this crate reads.
-    #[error("{}: element type {found}, expected {expected}", path.display())]
+    #[error("{}: element type {}, expected {expected}", path.display(), on_a_line(found))]
     ElementType {
         /// The file.
         path: PathBuf,
@@ -304,7 +306,12 @@ pub enum FileError {
         reason: String,
     },
     /// A tensor asked for by name is not there, or none was named and there are several.
-    #[error("{}: {problem}; the file holds {}", path.display(), available.join(", "))]
+    #[error(
+        "{}: {}; the file holds {}",
+        path.display(),
+        on_a_line(problem),
+        on_a_line(&available.join(", "))
+    )]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -314,7 +321,12 @@ pub enum FileError {
         available: Vec<String>,
     },
     /// A key of a configuration file is absent, or has a value that cannot be honoured.
-    #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
+    #[error(
+        "{}: `{}` is {}, expected {expected}",
+        path.display(),
+        on_a_line(key),
+        on_a_line(found)
+    )]
     Setting {
         /// The file.
         path: PathBuf,
@@ -329,7 +341,7 @@ pub enum FileError {
     #[error(
         "{}: unknown keys: {} (remove them if they do not change what the model computes)",
         path.display(),
-        keys.join(", ")
+        on_a_line(&keys.join(", "))
     )]
     UnknownKeys {
         /// The file.
@@ -365,7 +377,7 @@ pub enum CheckpointError {
         directory: PathBuf,
     },
     /// The checkpoint belongs to another run: another configuration or other data.
-    #[error("{}: `{what}` was {found}, now it is {expected}", path.display())]
+    #[error("{}: `{what}` was {}, now it is {expected}", path.display(), on_a_line(found))]
     Mismatch {
         /// The checkpoint.
         path: PathBuf,

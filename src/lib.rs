@@ -153,6 +153,7 @@ pub mod notation;
 pub mod observe;
 mod prefetch;
 mod preprocessing;
+mod printable;
 mod problem;
 mod random;
 mod rows;

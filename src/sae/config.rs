@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::FileError;
+use crate::printable::excerpt;
 use crate::source::rows::{file_len, open_file, read_at};
 
 /// The longest file read, in bytes; those of the tools have a few thousand.
@@ -39,7 +40,7 @@ impl Config {
         FileError::Setting {
             path: self.path.clone(),
             key: key.to_owned(),
-            found: on_a_line(&found.to_string()),
+            found: excerpt(&found.to_string()),
             expected: expected.to_owned(),
         }
     }
@@ -118,7 +119,7 @@ impl Config {
 
     /// Names the keys that nobody has asked for.
     pub(super) fn finish(self) -> Result<(), FileError> {
-        let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| on_a_line(&key)).collect();
+        let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| excerpt(&key)).collect();
         if keys.is_empty() { Ok(()) } else { Err(FileError::UnknownKeys { path: self.path, keys }) }
     }
 
@@ -134,12 +135,4 @@ impl Config {
             None => Err(self.wrong(key, value, expected)),
         }
     }
-}
-
-/// What a file holds, to be shown within one line.
-fn on_a_line(text: &str) -> String {
-    const MOST: usize = 100;
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    let shown: String = text.chars().take(MOST).map(escape).collect();
-    if text.chars().nth(MOST).is_some() { shown + "…" } else { shown }
 }

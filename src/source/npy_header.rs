@@ -9,12 +9,10 @@
 use std::ops::Range;
 
 use super::element::{ByteOrder, Element};
+use crate::printable::excerpt;
 
 /// The longest header read. NumPy itself refuses more than 10,000 bytes unless told otherwise.
 pub(super) const LONGEST: usize = 64 * 1024;
-
-/// The most characters of a header that a message shows.
-const MOST_PRINTED: usize = 80;
 
 /// The most axes that NumPy's arrays have.
 const MOST_AXES: usize = 64;
@@ -173,7 +171,7 @@ impl<'a> Parser<'a> {
     fn descr(&mut self) -> Result<String, String> {
         if !matches!(self.peek(), Some(b'[' | b'(')) {
             let name = self.string()?;
-            return Ok(printable(name));
+            return Ok(excerpt(&String::from_utf8_lossy(name)));
         }
         let (start, mut depth) = (self.at, 0_usize);
         loop {
@@ -189,7 +187,7 @@ impl<'a> Parser<'a> {
             }
             self.at += 1;
             if depth == 0 {
-                return Ok(printable(&self.text[start..self.at]));
+                return Ok(excerpt(&String::from_utf8_lossy(&self.text[start..self.at])));
             }
         }
     }
@@ -239,25 +237,7 @@ impl<'a> Parser<'a> {
 }
 
 fn quoted(text: &[u8]) -> String {
-    format!("`{}`", printable(text))
-}
-
-/// Text for a message: what cannot be printed is escaped, and what is long is cut.
-fn printable(text: &[u8]) -> String {
-    let mut printable = String::new();
-    let text = String::from_utf8_lossy(text);
-    for (at, character) in text.chars().enumerate() {
-        if at == MOST_PRINTED {
-            printable.push('…');
-            break;
-        }
-        if character.is_control() {
-            printable.extend(character.escape_default());
-        } else {
-            printable.push(character);
-        }
-    }
-    printable
+    format!("`{}`", excerpt(&String::from_utf8_lossy(text)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Samples made of known features, as in SynthSAEBench: a benchmark of whether a dictionary holds
 //! the features that data were made of.
 //!
-//! A sample is x = Σ a_i d_i + b: few of N unit features d_i (d × N, N > d), with coefficients a_i
-//! > 0, and a bias b; there is no noise but the features themselves, which a narrower dictionary
-//! cannot hold all. How often features fire follows Zipf's law, they are correlated, and most stand
-//! in a hierarchy: a child fires only beside its parent, and excludes its siblings.
+//! A sample is x = Σ a_i d_i + b: few of N unit features d_i (d × N, N > d), with positive
+//! coefficients a_i, and a bias b; there is no noise but the features themselves, which a narrower
+//! dictionary cannot hold all. How often features fire follows Zipf's law, they are correlated, and
+//! most stand in a hierarchy: a child fires only beside its parent, and excludes its siblings.
 //!
 //! ```text
 //! once:        q_i ← i^−e,  p_i ← p_min + (p_max − p_min) (q_i − q_N) / (q_1 − q_N)      i = 1 … N

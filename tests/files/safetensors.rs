@@ -261,3 +261,15 @@ fn open_goes_by_the_extension() {
     let error = open(scratch.path("a.csv"), None).unwrap_err();
     assert!(matches!(error, FileError::Format { .. }));
 }
+
+#[test]
+fn names_with_line_breaks_are_told_on_one_line() {
+    let header = r#"{"a\nb":{"dtype":"F32","shape":[1,2],"data_offsets":[16,24]}}"#;
+    let error = open_error(&file(header, &f32_bytes(&[1.0, 2.0])), None);
+    let message = error.to_string();
+    assert!(message.contains("a\\nb") && !message.contains('\n'), "{message}");
+    let header = r#"{"a\nb":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#;
+    let error = open_error(&file(header, &f32_bytes(&[1.0, 2.0])), Some("c"));
+    let message = error.to_string();
+    assert!(message.contains("a\\nb") && !message.contains('\n'), "{message}");
+}

@@ -96,8 +96,8 @@ use small::{SmallProblem, SmallScratch};
 /// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most 136·m +
 /// 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512 or m·k ≤ 8,192) m²
 /// scalars for the Gram matrix and, for each thread, 132·m + 128·d + 2·k·m. Without the Gram
-/// matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares 128·(3m
-/// + (k + 2)·d).
+/// matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
+/// 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOmp {
     rule: PursuitRule,
