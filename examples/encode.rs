@@ -52,7 +52,8 @@ Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE 
   --out FILE          write the codes: .npz, SciPy's CSR, a row a sample; with an array D of atoms,
                       codes @ D are the samples, but for the error; a model's mean and scale, if it
                       has any, come to that: codes @ D * scale + mean
-  --json              print one JSON object: shape, error, and seconds of every repetition
+  --json              print one JSON object: shape, error, and seconds of every repetition;
+                      fvu_within is of the samples_within the norm limit of a model that has one
   --help              this text
 ";
 
@@ -224,12 +225,17 @@ impl Times {
             let block = format!("product by {block}");
             text += &format!("{block:<15} {seconds:10.4} s {samples:12.0} samples a second\n");
         }
-        text + &format!(
+        text += &format!(
             "\nrelative error {:.6}, FVU {:.6}, L0 {:.2}\n",
             measured.relative_error(),
             measured.fvu(),
             measured.l0()
-        )
+        );
+        if measured.samples_within() < samples {
+            let (within, fvu) = (measured.samples_within(), measured.fvu_within());
+            text += &format!("{within} samples within the model's norm limit: FVU {fvu:.6}\n");
+        }
+        text
     }
 
     fn json(&self, arguments: &Arguments) -> Value {
@@ -245,6 +251,8 @@ impl Times {
             "threads": threads,
             "relative_error": measured.relative_error(),
             "fvu": measured.fvu(),
+            "samples_within": measured.samples_within(),
+            "fvu_within": measured.fvu_within(),
             "l0": measured.l0(),
             "seconds": {
                 "gram": prepare,

@@ -63,6 +63,23 @@ fn decade(rng: &mut impl Rng, from: f64, to: f64) -> f64 {
 const SAMPLES: usize = 12;
 
 impl Hard {
+    /// Up to three atoms of up to three dimensions, and samples of any size.
+    fn smallest(seed: u64) -> Self {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (dim, count) = (rng.random_range(1..=3), rng.random_range(1..=3));
+        let atoms = random_atoms(rng, dim, count);
+        let sparsity = rng.random_range(1..=dim.min(count));
+        let noise = [0.0, 1e-6, 1.0][rng.random_range(0..3)];
+        let sample = |_| {
+            let mut sample = mixture(rng, &atoms, sparsity);
+            let scale = decade(rng, -12.0, 12.0);
+            sample.iter_mut().for_each(|y| *y = scale * (*y + noise * normal(rng)));
+            sample
+        };
+        let samples = (0..SAMPLES).map(sample).collect();
+        Self { kind: "smallest", sparsity, atoms, samples }
+    }
+
     /// One of the kinds, with `atoms` atoms of `dim` dimensions.
     fn draw(seed: u64, dim: usize, atoms: usize) -> Self {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
@@ -263,8 +280,7 @@ struct Problem<T> {
 type Expected<T> = Vec<(Code<T>, Code<f64>)>;
 
 impl<T: Scalar> Problem<T> {
-    fn draw(seed: u64, dim: usize, atoms: usize) -> Self {
-        let hard = Hard::draw(seed, dim, atoms);
+    fn new(seed: u64, hard: &Hard) -> Self {
         let atoms = Hard::rounded::<T>(&hard.atoms);
         Self {
             seed,
@@ -357,12 +373,12 @@ fn widen<T: Scalar>(values: &[T]) -> Vec<f64> {
 const SIGNS: [Sign; 2] = [Sign::Signed, Sign::NonNegative];
 
 /// `Omp` and the kernels of `BatchOmp`.
-fn check_omp<T: Scalar>(seed: u64, dim: usize, atoms: usize)
+fn check_omp<T: Scalar>(problem: &Problem<T>)
 where
     Faer<T>: HostBackend<Scalar = T>,
 {
-    let problem = Problem::<T>::draw(seed, dim, atoms);
-    let (k, quantised) = (problem.sparsity, 2 * atoms * (atoms.next_multiple_of(128) + 32));
+    let (k, atoms) = (problem.sparsity, problem.atoms.len());
+    let quantised = 2 * atoms * (atoms.next_multiple_of(128) + 32);
     for selection in [Selection::Correlation, Selection::LeastSquares] {
         for sign in SIGNS {
             let expected = problem.naive(
@@ -378,7 +394,7 @@ where
                 let coder = BatchOmp::new().selection(selection).gram_limit(limit);
                 compare(&format!("BatchOmp({limit})"), problem.codes(coder, sign));
             }
-            check_tolerances(&problem, selection, sign, &expected);
+            check_tolerances(problem, selection, sign, &expected);
         }
     }
 }
@@ -420,12 +436,11 @@ fn check_tolerances<T: Scalar>(
 }
 
 /// The coders that find atoms in other ways.
-fn check_others<T: Scalar>(seed: u64, dim: usize, atoms: usize)
+fn check_others<T: Scalar>(problem: &Problem<T>)
 where
     Faer<T>: HostBackend<Scalar = T>,
 {
-    let problem = Problem::<T>::draw(seed, dim, atoms);
-    let k = problem.sparsity;
+    let (k, atoms) = (problem.sparsity, problem.atoms.len());
     for sign in SIGNS {
         let expected = problem.naive(
             |atoms, y| atoms.match_one_by_one(y, k, sign),
@@ -438,7 +453,7 @@ where
         }
 
         let groups = [(atoms / 4, k - k / 2), (atoms - atoms / 4, k / 2)];
-        if groups.iter().all(|(atoms, budget)| budget <= atoms) {
+        if groups.iter().all(|(atoms, budget)| *atoms > 0 && budget <= atoms) {
             let expected = problem.naive(
                 |atoms, y| atoms.pursue_by_groups(y, &groups, sign),
                 |atoms, y| atoms.pursue_by_groups(y, &groups, sign),
@@ -455,8 +470,9 @@ where
             let of = |codes: &SparseCodes<T>| {
                 error(&problem.atoms, y, codes.support(i), codes.values(i))
             };
-            assert!(of(&codes) <= of(&start), "seed {seed}, {}: swaps of {i}", problem.kind);
-            if sign == Sign::Signed && !problem.is_dependent() && atoms * dim < 4000 {
+            let (seed, kind) = (problem.seed, problem.kind);
+            assert!(of(&codes) <= of(&start), "seed {seed}, {kind}: swaps of {i}");
+            if sign == Sign::Signed && !problem.is_dependent() && atoms * y.len() < 4000 {
                 problem.check_swaps(i, codes.support(i));
             }
         }
@@ -478,10 +494,10 @@ fn draws(default: u64) -> u64 {
     std::env::var("DBKSVD_DRAWS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn check_all(draws: u64, shapes: &[(usize, usize)], check: impl Fn(u64, usize, usize)) {
+fn check_all<T: Scalar>(draws: u64, shapes: &[(usize, usize)], check: impl Fn(&Problem<T>)) {
     for seed in 0..draws {
         let (dim, atoms) = shapes[(seed / 7) as usize % shapes.len()];
-        check(seed, dim, atoms);
+        check(&Problem::new(seed, &Hard::draw(seed, dim, atoms)));
     }
 }
 
@@ -512,4 +528,15 @@ fn others_in_single_precision() {
 #[test]
 fn others_in_double_precision() {
     check_all(draws(140), &SMALL, check_others::<f64>);
+}
+
+#[test]
+fn one_atom_or_dimension_or_nonzero() {
+    for seed in 0..draws(140) {
+        let hard = Hard::smallest(seed);
+        check_omp::<f32>(&Problem::new(seed, &hard));
+        check_omp::<f64>(&Problem::new(seed, &hard));
+        check_others::<f32>(&Problem::new(seed, &hard));
+        check_others::<f64>(&Problem::new(seed, &hard));
+    }
 }

@@ -86,6 +86,8 @@ fn codes_and_errors_are_those_of_the_library() {
         assert_eq!(told["selection"], name);
         assert_eq!(told["relative_error"].as_f64(), Some(measured.relative_error()));
         assert_eq!(told["fvu"].as_f64(), Some(measured.fvu()));
+        assert_eq!(told["fvu_within"].as_f64(), Some(measured.fvu_within()));
+        assert_eq!(told["samples_within"], measured.samples_within());
         assert_eq!(told["l0"].as_f64(), Some(measured.l0()));
         write_codes_npz(&expected, &codes).unwrap();
         assert!(fs::read(written).unwrap() == fs::read(expected).unwrap(), "{name}");
