@@ -45,8 +45,9 @@ pub struct Reconstruction {
     usage: Vec<u64>,
 }
 
-/// The measures of `codes` as codes of `samples` (d × N, a column a sample) under `model`: what
-/// [`Model::decode`] returns is compared with the samples, without being kept.
+/// The measures of `codes` as codes of `samples` (d × N, a column a sample) under `model`: the
+/// samples are compared with what the codes stand for, decoded in double precision and not rounded
+/// to `T` as by [`Model::decode`].
 ///
 /// # Errors
 /// [`Error::NoSamples`] if N = 0, and those of [`Reconstruction::add`].
