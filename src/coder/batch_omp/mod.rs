@@ -38,6 +38,7 @@
 //! batch orthogonal matching pursuit", Technion CS-2008-08.
 
 mod basis;
+mod best;
 mod gram;
 mod gram_free;
 mod in_step;
