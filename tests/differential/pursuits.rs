@@ -210,6 +210,15 @@ fn error<T: Scalar>(atoms: &[Vec<T>], y: &[T], support: &[u32], values: &[T]) ->
     r.iter().map(|r| r * r).sum::<f64>().sqrt()
 }
 
+/// The atoms of a code whose coefficients are more than `unit` of the largest: of an atom that leaves
+/// a non-negative code, rounding may leave a coefficient of either sign.
+fn without_rounding<T: Scalar>(support: &[u32], values: &[T], unit: f64) -> Vec<u32> {
+    let largest = values.iter().fold(0.0, |most, x| f64::max(most, x.widen().abs()));
+    let terms = support.iter().zip(values);
+    let kept = terms.filter(|(_, x)| x.widen().abs() > unit * largest);
+    kept.map(|(&atom, _)| atom).collect()
+}
+
 /// What is compared.
 struct Comparison<'a, T> {
     label: String,
@@ -229,7 +238,7 @@ const TIE: f64 = 1e-4;
 const LITTLE: f64 = 1e-5;
 
 impl<T: Scalar> Comparison<'_, T> {
-    fn check_support(&self, sign: Sign, support: &[u32]) {
+    fn check_support(&self, sign: Sign, support: &[u32], values: &[T]) {
         let Self { label, exact, .. } = self;
         // The atoms that are beyond dispute.
         let clear = exact.steps.iter().take_while(|step| step.lead >= TIE && step.left >= LITTLE);
@@ -237,15 +246,24 @@ impl<T: Scalar> Comparison<'_, T> {
         let same = match sign {
             Sign::Signed => support.starts_with(&clear),
             // Atoms may leave the code again.
-            Sign::NonNegative => clear.len() < exact.steps.len() || support == exact.support,
+            Sign::NonNegative => {
+                let unit = 64.0 * f64::EPSILON;
+                clear.len() < exact.steps.len()
+                    || without_rounding(support, values, unit)
+                        == without_rounding(&exact.support, &exact.values, unit)
+            }
         };
         assert!(same, "{label}: {support:?}\nexact {exact:?}");
     }
 
     fn check_error(&self, support: &[u32], values: &[T]) {
         let Self { label, atoms, sample, naive, exact, .. } = self;
-        // Beyond a tie, another code may be as good by the rule and have another error.
-        if exact.steps.iter().any(|step| step.lead < TIE && step.left >= LITTLE) {
+        // Beyond a tie, another code may be as good by the rule and have another error. Where little
+        // is left, scores are known to the rounding of y in double precision.
+        let is_tie = |step: &Step| {
+            step.lead < TIE && step.left >= LITTLE || step.lead * step.left < 16.0 * f64::EPSILON
+        };
+        if exact.steps.iter().any(is_tie) {
             return;
         }
         let found = error(atoms, sample, support, values);
@@ -253,8 +271,8 @@ impl<T: Scalar> Comparison<'_, T> {
         let narrowed: Vec<T> = exact.values.iter().map(|&x| T::narrow(x)).collect();
         let of_naive = error(atoms, sample, &naive.support, &naive.values);
         let expected = of_naive.max(error(atoms, sample, &exact.support, &narrowed));
-        // A unit in the last place of every coefficient is nobody's fault; coders that solve normal
-        // equations in the precision of the samples get a few.
+        // A unit in the last place of every coefficient is nobody's fault; coders that work in the
+        // precision of the samples get a few.
         let size = |values: &[T]| values.iter().map(|x| x.widen().abs()).sum::<f64>();
         let rounding = self.units * T::EPSILON * size(values).max(size(&naive.values));
         assert!(
@@ -323,10 +341,11 @@ impl<T: Scalar> Problem<T> {
             let label = format!(
                 "seed {seed}, {kind} of {dim} × {count}, k {sparsity}, {scalar} {coder}, sample {i}"
             );
-            let units = if order.is_some() { 1.1 } else { 4.0 };
+            let is_wider = order.is_some() && T::EPSILON > f64::EPSILON;
+            let units = if is_wider { 1.1 } else { 4.0 };
             let comparison = Comparison { label, atoms, sample: &samples[i], naive, exact, units };
             if let Some(sign) = order {
-                comparison.check_support(sign, codes.support(i));
+                comparison.check_support(sign, codes.support(i), codes.values(i));
             }
             comparison.check_error(codes.support(i), codes.values(i));
         }
@@ -420,10 +439,14 @@ fn check_tolerances<T: Scalar>(
             let codes = problem.codes(coder.gram_limit(limit), sign);
             for (i, (_, exact)) in expected.iter().enumerate() {
                 let clear = |step: &Step| step.lead >= TIE && step.left >= LITTLE;
+                let unit = if sign == Sign::Signed { 0.0 } else { 16.0 * T::EPSILON };
+                let of = |codes: &SparseCodes<T>| {
+                    without_rounding(codes.support(i), codes.values(i), unit)
+                };
                 if exact.steps.iter().all(clear) {
                     assert_eq!(
-                        codes.support(i),
-                        truth.support(i),
+                        of(&codes),
+                        of(&truth),
                         "seed {}, {}, {}, sample {i}: {tolerance:?} {selection:?} {sign:?} {limit}",
                         problem.seed,
                         problem.kind,
@@ -471,7 +494,10 @@ where
                 error(&problem.atoms, y, codes.support(i), codes.values(i))
             };
             let (seed, kind) = (problem.seed, problem.kind);
-            assert!(of(&codes) <= of(&start), "seed {seed}, {kind}: swaps of {i}");
+            let (before, after) = (of(&start), of(&codes));
+            // Both are sums that this test rounds.
+            let is_lower = after <= before * (1.0 + 16.0 * f64::EPSILON);
+            assert!(is_lower, "seed {seed}, {kind}: swaps of {i}: {after:e}, not {before:e}");
             if sign == Sign::Signed && !problem.is_dependent() && atoms * y.len() < 4000 {
                 problem.check_swaps(i, codes.support(i));
             }
