@@ -210,8 +210,8 @@ fn error<T: Scalar>(atoms: &[Vec<T>], y: &[T], support: &[u32], values: &[T]) ->
     r.iter().map(|r| r * r).sum::<f64>().sqrt()
 }
 
-/// The atoms of a code whose coefficients are more than `unit` of the largest: of an atom that leaves
-/// a non-negative code, rounding may leave a coefficient of either sign.
+/// The atoms of a code whose coefficients are more than `unit` of the largest: of an atom that
+/// leaves a non-negative code, rounding may leave a coefficient of either sign.
 fn without_rounding<T: Scalar>(support: &[u32], values: &[T], unit: f64) -> Vec<u32> {
     let largest = values.iter().fold(0.0, |most, x| f64::max(most, x.widen().abs()));
     let terms = support.iter().zip(values);
@@ -258,8 +258,8 @@ impl<T: Scalar> Comparison<'_, T> {
 
     fn check_error(&self, support: &[u32], values: &[T]) {
         let Self { label, atoms, sample, naive, exact, .. } = self;
-        // Beyond a tie, another code may be as good by the rule and have another error. Where little
-        // is left, scores are known to the rounding of y in double precision.
+        // Beyond a tie, another code may be as good by the rule and have another error. Where
+        // little is left, scores are known to the rounding of y in double precision.
         let is_tie = |step: &Step| {
             step.lead < TIE && step.left >= LITTLE || step.lead * step.left < 16.0 * f64::EPSILON
         };
