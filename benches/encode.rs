@@ -56,14 +56,14 @@ fn code<C: SparseCoder<Faer<f32>>>(
 ) {
     let backend = Faer::<f32>::default();
     let mut state = coder.prepare(&backend, &workload.shape).expect("memory");
-    coder.set_dictionary(&backend, &mut state, dictionary);
+    coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
     let mut codes = SparseCodes::new(workload.shape.atoms, 0, workload.shape.sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
     workload.check(dictionary, samples, &codes);
     group.bench_function(format!("{name}/{}", workload.name), |bencher| {
         bencher.iter(|| {
             let samples = black_box(samples);
-            coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+            coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
         });
     });
 }

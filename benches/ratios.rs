@@ -142,12 +142,12 @@ impl Coder {
     }
 
     fn set_dictionary(&mut self, dictionary: &Mat<f32>) {
-        self.coder.set_dictionary(&Faer::<f32>::default(), &mut self.state, dictionary);
+        self.coder.set_dictionary(&Faer::<f32>::default(), &mut self.state, dictionary).unwrap();
     }
 
     fn encode(&mut self, dictionary: &Mat<f32>, samples: &Mat<f32>) {
         let backend = Faer::<f32>::default();
-        self.coder.encode(&backend, &mut self.state, dictionary, samples, &mut self.codes);
+        self.coder.encode(&backend, &mut self.state, dictionary, samples, &mut self.codes).unwrap();
     }
 }
 
@@ -188,7 +188,7 @@ fn textbook(dictionary: &Mat<f64>, samples: &Mat<f64>, sparsity: usize) -> Spars
     let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::Signed };
     let mut state = coder.prepare(&backend, &shape).expect("memory");
     let mut codes = SparseCodes::new(atoms, 0, sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
     codes
 }
 

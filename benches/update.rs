@@ -18,7 +18,7 @@ fn update(criterion: &mut Criterion) {
         let codes = workload.encode(&dictionary, &samples);
         let energy = backend.squared_norm(&samples);
         let order: Vec<u32> = (0..workload.shape.atoms as u32).collect();
-        let step = Step { order: &order, progress: 0.5 };
+        let step = Step::new(&order, 0.5);
         group.throughput(Throughput::Elements(workload.samples as u64));
         for (name, updater) in [
             ("default", KSvd::new()),

@@ -1,4 +1,4 @@
-//! A coder of one's own: iterative hard thresholding, in 60 lines.
+//! A coder of one's own: iterative hard thresholding, in 70 lines.
 //!
 //! ```text
 //! cargo run --release --example custom_coder
@@ -17,7 +17,7 @@ use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef, Scale};
 use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::Planted;
-use dbksvd::{DbKsvd, Error, Model, ProblemShape, Sign, SparseCodes, conformance};
+use dbksvd::{DbKsvd, Error, Model, Parameters, ProblemShape, Sign, SparseCodes, conformance};
 
 /// x ← H_k(x + Dᵀ(y − Dx)/L), over and over, where H_k keeps the k largest (T. Blumensath, M. E.
 /// Davies, "Iterative hard thresholding for compressed sensing", 2009). With L ≥ ‖D‖² the error
@@ -44,15 +44,28 @@ impl<B: HostBackend<Scalar = f32>> SparseCoder<B> for HardThresholding {
         Ok(State { shape: *shape, step: 0.0 })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         let d = backend.view(dictionary);
         let gram = d.transpose() * d;
         // ‖D‖² is at most the largest sum of a row of |G|.
         let largest = gram.col_iter().map(|g| g.norm_l1()).fold(0.0, f32::max);
         state.step = 1.0 / largest;
+        Ok(())
     }
 
-    fn encode(&self, b: &B, state: &mut State, d: &B::Matrix, y: &B::Matrix, codes: &mut B::Codes) {
+    fn encode(
+        &self,
+        b: &B,
+        state: &mut State,
+        d: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) -> Result<(), BackendError> {
         let (d, y) = (b.view(d), b.view(y));
         codes.reset(y.ncols());
         for i in 0..y.ncols() {
@@ -68,10 +81,11 @@ impl<B: HostBackend<Scalar = f32>> SparseCoder<B> for HardThresholding {
             let values: Vec<f32> = support.iter().map(|&j| x[j as usize]).collect();
             codes.set(i, &support, &values);
         }
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("HardThresholding({} iterations)", self.iterations)
+    fn parameters(&self) -> Parameters {
+        Parameters::of("HardThresholding").with("iterations", self.iterations)
     }
 }
 

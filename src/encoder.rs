@@ -49,7 +49,7 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         let mut state = coder.prepare(&backend, &shape)?;
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(model.dictionary().as_mat(), &mut dictionary)?;
-        coder.set_dictionary(&backend, &mut state, &dictionary);
+        coder.set_dictionary(&backend, &mut state, &dictionary)?;
         let host = HostSamples::new(shape.dim);
         let preprocessing = model.preprocessing().clone();
         let samples = Upload::new(&backend, shape.dim, preprocessing, Outliers::Keep)?;
@@ -100,7 +100,7 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
             let Self { backend, coder, state, dictionary, host, samples, codes, .. } = self;
             host.read(source, std::iter::once(block))?;
             samples.take(backend, host)?;
-            coder.encode(backend, state, dictionary, samples.matrix(), codes);
+            coder.encode(backend, state, dictionary, samples.matrix(), codes)?;
             backend.synchronize()?;
             all.extend(&backend.download_codes(codes)?);
         }

@@ -6,6 +6,7 @@ use crate::Scalar;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
 /// Atoms in groups: the first `sizes[0]` atoms, the `sizes[1]` that follow, and so on. Each group
@@ -173,14 +174,12 @@ impl Groups {
             Some(start..*end)
         })
     }
+}
 
-    /// Sizes, and budgets where they were given, in words.
-    pub(crate) fn description(&self) -> String {
-        let Self { sizes, budgets } = self;
-        match budgets {
-            None => format!("{sizes:?}"),
-            Some(budgets) => format!("{sizes:?} with {budgets:?}"),
-        }
+impl From<&Groups> for Parameters {
+    fn from(groups: &Groups) -> Self {
+        let Groups { sizes, budgets } = groups;
+        Self::of("groups").with("sizes", sizes.as_slice()).with("budgets", budgets.as_deref())
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) use estimate::estimate;
 use crate::Scalar;
 use crate::error::Error;
 use crate::kernel;
+use crate::parameters::Parameters;
 
 /// Of norms, in ε.
 const ROUNDING: f64 = 16.0;
@@ -36,6 +37,16 @@ pub enum Outliers {
     Clip(f64),
     /// They are left out.
     Drop(f64),
+}
+
+impl From<Outliers> for Parameters {
+    fn from(outliers: Outliers) -> Self {
+        match outliers {
+            Outliers::Keep => Self::of("keep"),
+            Outliers::Clip(factor) => Self::of("clip").with("factor", factor),
+            Outliers::Drop(factor) => Self::of("drop").with("factor", factor),
+        }
+    }
 }
 
 impl Outliers {

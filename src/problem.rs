@@ -1,6 +1,7 @@
 //! What fixes a sparse coding problem: its dimensions, its budget and the sign of its codes.
 
 use crate::error::Error;
+use crate::parameters::Parameters;
 
 /// The sign that coefficients may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -10,6 +11,15 @@ pub enum Sign {
     Signed,
     /// Coefficients ≥ 0, as the activations of sparse autoencoders.
     NonNegative,
+}
+
+impl From<Sign> for Parameters {
+    fn from(sign: Sign) -> Self {
+        Self::of(match sign {
+            Sign::Signed => "signed",
+            Sign::NonNegative => "non-negative",
+        })
+    }
 }
 
 /// Dimensions and constraints that coder, updater and model share.

@@ -49,10 +49,10 @@ fn of_second_update(updater: KSvd) -> usize {
     let mut coder_state = coder.prepare(&backend, &shape).expect("memory");
     let mut state = updater.prepare(&backend, &shape).expect("memory");
     let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
-    coder.set_dictionary(&backend, &mut coder_state, &dictionary);
-    coder.encode(&backend, &mut coder_state, &dictionary, &y, &mut codes);
+    coder.set_dictionary(&backend, &mut coder_state, &dictionary).unwrap();
+    coder.encode(&backend, &mut coder_state, &dictionary, &y, &mut codes).unwrap();
     let order: Vec<u32> = (0..shape.atoms as u32).rev().collect();
-    let step = Step { order: &order, progress: 0.5 };
+    let step = Step::new(&order, 0.5);
     // On a pool of one thread, everything happens on the thread that counts.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     pool.install(|| {
@@ -91,8 +91,8 @@ fn of_second_encode_with(
         let mut counts = [0; 2];
         for count in &mut counts {
             let before = COUNT.get();
-            coder.set_dictionary(&backend, &mut state, &dictionary);
-            coder.encode(&backend, &mut state, &dictionary, &y, &mut codes);
+            coder.set_dictionary(&backend, &mut state, &dictionary).unwrap();
+            coder.encode(&backend, &mut state, &dictionary, &y, &mut codes).unwrap();
             *count = COUNT.get() - before;
         }
         assert!(counts[0] > 0, "the first call must allocate: nothing is counted");

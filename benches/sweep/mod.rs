@@ -59,8 +59,8 @@ impl Problem {
         let (backend, coder) = (Faer::<f32>::default(), BatchOmp::new());
         let mut state = coder.prepare(&backend, &shape).expect("memory");
         let mut codes = SparseCodes::new(atoms, 0, sparsity);
-        coder.set_dictionary(&backend, &mut state, &dictionary);
-        coder.encode(&backend, &mut state, &dictionary, &samples, &mut codes);
+        coder.set_dictionary(&backend, &mut state, &dictionary).unwrap();
+        coder.encode(&backend, &mut state, &dictionary, &samples, &mut codes).unwrap();
         // A step that shares no factor with m visits every atom, out of the order of memory.
         let order = (0..atoms as u32).map(|j| j * 97 % atoms as u32).collect();
         Self { shape, dictionary, samples, codes, order }
@@ -70,7 +70,7 @@ impl Problem {
     fn seconds(&self, updater: &KSvd) -> f64 {
         let backend = Faer::<f32>::default();
         let mut state = updater.prepare(&backend, &self.shape).expect("memory");
-        let step = Step { order: &self.order, progress: 0.0 };
+        let step = Step::new(&self.order, 0.0);
         let (mut best, mut runs, begun) = (f64::INFINITY, 0, Instant::now());
         while runs <= RUNS || begun.elapsed().as_secs_f64() < LEAST {
             runs += 1;

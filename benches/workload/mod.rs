@@ -62,9 +62,9 @@ impl Workload {
     pub fn encode(&self, dictionary: &Mat<f32>, samples: &Mat<f32>) -> SparseCodes<f32> {
         let (backend, coder) = (Faer::<f32>::default(), BatchOmp::new());
         let mut state = coder.prepare(&backend, &self.shape).expect("memory");
-        coder.set_dictionary(&backend, &mut state, dictionary);
+        coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
         let mut codes = SparseCodes::new(self.shape.atoms, 0, self.shape.sparsity);
-        coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+        coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
         self.check(dictionary, samples, &codes);
         codes
     }

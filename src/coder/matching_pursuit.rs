@@ -40,6 +40,7 @@ use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
 /// Most steps of a sample, in k.
@@ -62,11 +63,14 @@ const STEPS_PER_ATOM: usize = 4;
 /// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars; once a
 /// sample needs double precision, d·m doubles and, for each thread, 2·m + d.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct MatchingPursuit {
-    /// Its selection is by correlation, always.
-    rule: PursuitRule,
-    coefficients: Coefficients,
-    gram_limit: usize,
+    /// How atoms are chosen, and when a pursuit ends.
+    pub rule: PursuitRule,
+    /// Which coefficients the chosen atoms get.
+    pub coefficients: Coefficients,
+    /// Bytes that the Gram matrix may take.
+    pub gram_limit: usize,
 }
 
 impl Default for MatchingPursuit {
@@ -175,9 +179,15 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
         Ok(MatchingPursuitState { shape: *shape, gram, wide, idle })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         state.gram.compute(backend, backend.view(dictionary));
         state.wide.forget();
+        Ok(())
     }
 
     fn encode(
@@ -187,7 +197,7 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let MatchingPursuitState { shape, gram, wide, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
@@ -243,10 +253,14 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
                 },
             );
         });
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { rule, coefficients, gram_limit } = *self;
+        rule.parameters("MatchingPursuit")
+            .with("coefficients", coefficients)
+            .with("gram_limit", gram_limit)
     }
 }
 

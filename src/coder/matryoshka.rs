@@ -37,6 +37,7 @@ use crate::codes::SparseCodes;
 use crate::error::{BackendError, Error};
 use crate::groups::Groups;
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
 /// Samples that one task looks at.
@@ -82,9 +83,12 @@ const DOUBT: f64 = 2e4;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Matryoshka<C = BatchOmp> {
-    groups: Groups,
-    coder: C,
+    /// The groups of atoms.
+    pub groups: Groups,
+    /// The coder of each group.
+    pub coder: C,
 }
 
 impl Matryoshka {
@@ -162,11 +166,17 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
         })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         for group in &mut state.groups {
             group.take_atoms(backend, dictionary);
-            self.coder.set_dictionary(backend, &mut group.state, &group.dictionary);
+            self.coder.set_dictionary(backend, &mut group.state, &group.dictionary)?;
         }
+        Ok(())
     }
 
     fn encode(
@@ -176,20 +186,21 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let MatryoshkaState { groups, target } = state;
         let atoms: usize = groups.iter().map(|group| group.atoms).sum();
         assert_eq!(backend.view(dictionary).ncols(), atoms, "the dictionary's atoms");
         target.begin();
         let count = groups.len();
         for (g, Group { dictionary, codes, state, .. }) in groups.iter_mut().enumerate() {
-            self.coder.encode(backend, state, dictionary, target.matrix(y), codes);
+            self.coder.encode(backend, state, dictionary, target.matrix(y), codes)?;
             if g + 1 < count {
                 target.leave(backend, y, dictionary, codes);
             }
         }
         let parts: Vec<_> = groups.iter().map(|group| (group.first as u32, &group.codes)).collect();
         join(&parts, codes);
+        Ok(())
     }
 
     fn set_phase(&self, backend: &B, state: &mut Self::State, phase: &Phase<'_>) {
@@ -201,9 +212,9 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
         }
     }
 
-    fn description(&self) -> String {
-        let (groups, coder) = (self.groups.description(), self.coder.description());
-        format!("Matryoshka(groups: {groups}, coder: {coder})")
+    fn parameters(&self) -> Parameters {
+        let Self { groups, coder } = self;
+        Parameters::of("Matryoshka").with("groups", groups).with("coder", coder.parameters())
     }
 }
 

@@ -11,7 +11,7 @@
 //! | [`Exact`] | the optimum, for up to 64 atoms and 5 nonzeros | to know how far from it the others are |
 //!
 //! Measured side by side in `docs/coders.md` of the repository; `examples/custom_coder.rs` adds
-//! another in 60 lines.
+//! another in 70 lines.
 
 /// The constructor and setters of a coder whose only field is its [`PursuitRule`].
 macro_rules! pursuit_setters {
@@ -42,12 +42,6 @@ macro_rules! pursuit_setters {
             pub fn min_correlation(mut self, least: f64) -> Self {
                 self.rule.min_correlation = Some(least);
                 self
-            }
-
-            /// The rule in force.
-            #[must_use]
-            pub fn rule(&self) -> &PursuitRule {
-                &self.rule
             }
         }
     };
@@ -86,6 +80,7 @@ pub use top_k::{LinearEncoder, TopK, TopKState};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
 /// Default bytes that a Gram matrix may take.
@@ -103,8 +98,18 @@ pub enum Coefficients {
     Refitted,
 }
 
+impl From<Coefficients> for Parameters {
+    fn from(coefficients: Coefficients) -> Self {
+        Self::of(match coefficients {
+            Coefficients::AsChosen => "as chosen",
+            Coefficients::Refitted => "refitted",
+        })
+    }
+}
+
 /// Where in the course of learning samples are coded.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Phase<'a> {
     /// The share of the run that lies behind, in `0.0..=1.0`.
     pub progress: f64,
@@ -119,6 +124,15 @@ pub struct Phase<'a> {
     /// Root mean square, over samples and coordinates, of what the codes of the minibatch before
     /// left; at the start, of the samples themselves.
     pub noise: f64,
+}
+
+impl Phase<'_> {
+    /// A dictionary at its full size, when this share of the run lies behind and the codes of the
+    /// minibatch before left this noise.
+    #[must_use]
+    pub fn new(progress: f64, noise: f64) -> Self {
+        Self { progress, stage: progress, is_grown: true, earlier: &[], noise }
+    }
 }
 
 /// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
@@ -151,9 +165,20 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
 
     /// Takes notice of a new dictionary (d × m): called before the first `encode` and whenever
     /// the dictionary has changed.
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix);
+    ///
+    /// # Errors
+    /// [`BackendError`] if memory cannot be had, or a device fails.
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError>;
 
     /// X ← codes of Y (d × N) on the dictionary given last. `codes` takes the sample count of `y`.
+    ///
+    /// # Errors
+    /// [`BackendError`] if memory cannot be had, or a device fails.
     fn encode(
         &self,
         backend: &B,
@@ -161,7 +186,7 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    );
+    ) -> Result<(), BackendError>;
 
     /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that
     /// is part of learning, and never elsewhere. Coders that search the same way throughout, which
@@ -169,7 +194,7 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
     /// phase.
     fn set_phase(&self, _backend: &B, _state: &mut Self::State, _phase: &Phase<'_>) {}
 
-    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever
-    /// changes results must show in it.
-    fn description(&self) -> String;
+    /// The configuration as named values: what a checkpoint compares before a run resumes.
+    /// Whatever changes results must be among them.
+    fn parameters(&self) -> Parameters;
 }

@@ -8,6 +8,7 @@ use super::idle::Idle;
 use super::pursuit::{PursuitRule, Selection, Tolerance};
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
 /// Samples coded by one task.
@@ -25,8 +26,10 @@ const BLOCK: usize = 16;
 ///
 /// Complexity per sample: O(kdm). Memory: for each thread, 2m + (k + 3)·d + k² doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Omp {
-    rule: PursuitRule,
+    /// How atoms are chosen, and when a pursuit ends.
+    pub rule: PursuitRule,
 }
 
 pursuit_setters!(Omp);
@@ -50,7 +53,14 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
         Ok(OmpState::new(shape))
     }
 
-    fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
+    fn set_dictionary(
+        &self,
+        _: &B,
+        _: &mut Self::State,
+        _: &B::Matrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     fn encode(
         &self,
@@ -59,7 +69,7 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let OmpState { shape, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
@@ -77,10 +87,11 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
                 }
             });
         });
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        self.rule.parameters("Omp")
     }
 }
 

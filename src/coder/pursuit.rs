@@ -24,6 +24,7 @@ use num_traits::{Float, One};
 
 use crate::Scalar;
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::problem::Sign;
 
 /// How the next atom is chosen.
@@ -60,7 +61,34 @@ pub struct PursuitRule {
     pub min_correlation: Option<f64>,
 }
 
+impl From<Selection> for Parameters {
+    fn from(selection: Selection) -> Self {
+        Self::of(match selection {
+            Selection::Correlation => "correlation",
+            Selection::LeastSquares => "least squares",
+        })
+    }
+}
+
+impl From<Tolerance> for Parameters {
+    fn from(tolerance: Tolerance) -> Self {
+        match tolerance {
+            Tolerance::Absolute(value) => Self::of("absolute").with("value", value),
+            Tolerance::Relative(value) => Self::of("relative").with("value", value),
+        }
+    }
+}
+
 impl PursuitRule {
+    /// The rule as the parameters of a coder of that name.
+    pub(super) fn parameters(&self, coder: &str) -> Parameters {
+        let Self { selection, tolerance, min_correlation } = *self;
+        Parameters::of(coder)
+            .with("selection", selection)
+            .with("tolerance", tolerance)
+            .with("min_correlation", min_correlation)
+    }
+
     /// Checks that thresholds are finite and not negative.
     ///
     /// # Errors

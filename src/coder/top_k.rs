@@ -13,7 +13,6 @@
 //! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
 //! sparse autoencoders", arXiv 2406.04093, 2024.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use faer::{Mat, MatRef};
@@ -27,8 +26,8 @@ use super::{Coefficients, SparseCoder};
 use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
-use crate::fingerprint::Fingerprint;
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
 /// The weights E (m × d) and bias c (m) of an encoder: sample y has the activations E y + c.
@@ -72,6 +71,17 @@ impl<T: Scalar> LinearEncoder<T> {
         Ok(Self { weights, bias })
     }
 
+    /// Hashes of the arrays.
+    fn parameters(&self) -> Parameters {
+        let Self { weights, bias } = self;
+        let bias = bias.as_ref().map(|bias| {
+            Parameters::of("given").with_hash_of("hash", bias.iter().map(|b| b.widen()))
+        });
+        Parameters::of("linear")
+            .with_hash_of("weights", weights.col_iter().flat_map(|w| w.iter().map(|w| w.widen())))
+            .with("bias", bias)
+    }
+
     /// Eᵀ, d × m.
     #[must_use]
     pub fn weights(&self) -> MatRef<'_, T> {
@@ -99,9 +109,12 @@ impl<T: Scalar> LinearEncoder<T> {
 /// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread, 129·m + 128·d
 /// scalars.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TopK<T: Scalar> {
-    encoder: Option<Arc<LinearEncoder<T>>>,
-    coefficients: Coefficients,
+    /// Where activations come from; `None` for the dictionary itself.
+    pub encoder: Option<Arc<LinearEncoder<T>>>,
+    /// Which coefficients the chosen atoms get.
+    pub coefficients: Coefficients,
 }
 
 impl<T: Scalar> Default for TopK<T> {
@@ -184,7 +197,14 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
         Ok(TopKState { shape: *shape, idle: Idle::default() })
     }
 
-    fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
+    fn set_dictionary(
+        &self,
+        _: &B,
+        _: &mut Self::State,
+        _: &B::Matrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     fn encode(
         &self,
@@ -193,7 +213,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let TopKState { shape, idle } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
@@ -234,14 +254,14 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
                 },
             );
         });
+        Ok(())
     }
 
-    /// The coefficients, and a hash of the encoder's weights.
-    fn description(&self) -> String {
-        let mut hash = Fingerprint::new();
-        // Hashing text cannot fail.
-        let _ = write!(hash, "{:?}", self.encoder);
-        format!("TopK({:?}, {hash})", self.coefficients)
+    fn parameters(&self) -> Parameters {
+        let Self { encoder, coefficients } = self;
+        Parameters::of("TopK")
+            .with("coefficients", *coefficients)
+            .with("encoder", encoder.as_deref().map(LinearEncoder::parameters))
     }
 }
 

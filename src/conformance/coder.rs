@@ -117,7 +117,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
     fn encode(&self, samples: MatRef<'_, B::Scalar>) -> SparseCodes<B::Scalar> {
         let mut state = self.coder.prepare(self.backend, &self.shape).expect("memory");
         let dictionary = upload(self.backend, self.dictionary.as_ref());
-        self.coder.set_dictionary(self.backend, &mut state, &dictionary);
+        self.coder.set_dictionary(self.backend, &mut state, &dictionary).expect("a sound device");
         let mut codes = self.empty_codes();
         self.encode_with(&mut state, &dictionary, samples, &mut codes)
     }
@@ -130,7 +130,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         codes: &mut B::Codes,
     ) -> SparseCodes<B::Scalar> {
         let y = upload(self.backend, samples);
-        self.coder.encode(self.backend, state, dictionary, &y, codes);
+        self.coder.encode(self.backend, state, dictionary, &y, codes).expect("a sound device");
         self.backend.synchronize().expect("a sound device");
         self.backend.download_codes(codes).expect("memory for small codes")
     }
@@ -188,11 +188,11 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         let mut device_codes = self.empty_codes();
         let reversed = self.dictionary.as_ref().reverse_cols().to_owned();
         let other = upload(self.backend, reversed.as_ref());
-        self.coder.set_dictionary(self.backend, &mut state, &other);
+        self.coder.set_dictionary(self.backend, &mut state, &other).expect("a sound device");
         self.encode_with(&mut state, &other, y, &mut device_codes);
 
         let dictionary = upload(self.backend, self.dictionary.as_ref());
-        self.coder.set_dictionary(self.backend, &mut state, &dictionary);
+        self.coder.set_dictionary(self.backend, &mut state, &dictionary).expect("a sound device");
         for part in [y.ncols(), y.ncols().div_ceil(2), y.ncols()] {
             let samples = y.subcols(0, part);
             let found = self.encode_with(&mut state, &dictionary, samples, &mut device_codes);
@@ -211,7 +211,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         let (d, y) = (self.dictionary.as_ref(), self.samples.as_ref());
         let mut state = self.coder.prepare(backend, &self.shape).expect("memory");
         let (device_d, device_y) = (upload(backend, d), upload(backend, y));
-        self.coder.set_dictionary(backend, &mut state, &device_d);
+        self.coder.set_dictionary(backend, &mut state, &device_d).expect("a sound device");
         let mut device_codes = self.empty_codes();
         let codes = self.encode_with(&mut state, &device_d, y, &mut device_codes);
         let nan = Mat::from_fn(y.nrows(), y.ncols(), |_, _| B::Scalar::narrow(f64::NAN));

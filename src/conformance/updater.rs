@@ -117,9 +117,11 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
             order.reverse();
             let rotation = number % order.len();
             order.rotate_left(rotation);
-            let step = Step { order: &order, progress: number as f64 / STEPS as f64 };
-            coder.set_dictionary(backend, &mut coder_state, &dictionary);
-            coder.encode(backend, &mut coder_state, &dictionary, &y, &mut codes);
+            let step = Step::new(&order, number as f64 / STEPS as f64);
+            coder.set_dictionary(backend, &mut coder_state, &dictionary).expect("a sound device");
+            coder
+                .encode(backend, &mut coder_state, &dictionary, &y, &mut codes)
+                .expect("a sound device");
             let old_dictionary = download(backend, &dictionary);
             let old_codes = backend.download_codes(&codes).expect("memory for small codes");
             let report =

@@ -60,7 +60,7 @@ impl<B: Backend> Apart<B> {
         }
         let Builder { backend, coder, .. } = config;
         let mut codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
-        coder.encode(backend, state, dictionary, &self.samples, &mut codes);
+        coder.encode(backend, state, dictionary, &self.samples, &mut codes)?;
         backend.residual(&mut self.residual, &self.samples, dictionary, &codes);
         backend.synchronize()?;
         Ok(backend.squared_norm(&self.residual))

@@ -7,6 +7,7 @@ use crate::backend::Backend;
 use crate::coder::{Matryoshka, SparseCoder};
 use crate::error::Error;
 use crate::groups::Groups;
+use crate::parameters::Parameters;
 use crate::preprocessing::{Outliers, Preprocessing, Wanted};
 use crate::problem::{ProblemShape, Sign};
 use crate::source::HeldOut;
@@ -38,6 +39,15 @@ pub enum Every {
     Epoch,
     /// Each time that many steps have been taken, counted from the start of the run; at least 1.
     Steps(u64),
+}
+
+impl From<Every> for Parameters {
+    fn from(every: Every) -> Self {
+        match every {
+            Every::Epoch => Self::of("epoch"),
+            Every::Steps(steps) => Self::of("steps").with("steps", steps),
+        }
+    }
 }
 
 impl Settings {

@@ -76,12 +76,12 @@ impl<'a, B: Backend> Examiner<'a, B> {
         }
         let Self { source, host, upload, codes, residual, .. } = self;
         let mut measured = Examination { figures: Figures::new(source.dim()), nonzeros: 0 };
-        trainer.refresh_coder(config);
+        trainer.refresh_coder(config)?;
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
             host.read(*source, std::iter::once(block))?;
             upload.take(backend, host)?;
-            trainer.encode(config, upload.matrix(), codes);
+            trainer.encode(config, upload.matrix(), codes)?;
             backend.residual(residual, upload.matrix(), trainer.dictionary(), codes);
             backend.synchronize()?;
             let is_outside = upload.is_outside();

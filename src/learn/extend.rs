@@ -90,7 +90,7 @@ where
     let mut state = coder.prepare(backend, &shape)?;
     let mut matrix = backend.zeros(shape.dim, atoms)?;
     backend.upload(dictionary.as_mat(), &mut matrix)?;
-    coder.set_dictionary(backend, &mut state, &matrix);
+    coder.set_dictionary(backend, &mut state, &matrix)?;
     let mut codes = backend.codes(atoms, 0, sparsity)?;
     let mut residual = backend.zeros(shape.dim, 0)?;
     let mut host = HostSamples::new(shape.dim);
@@ -106,7 +106,7 @@ where
     for block in drawn.chunks(BLOCK) {
         host.read(source, block.iter().map(|&i| i..i + 1))?;
         upload.take(backend, &mut host)?;
-        coder.encode(backend, &mut state, &matrix, upload.matrix(), &mut codes);
+        coder.encode(backend, &mut state, &matrix, upload.matrix(), &mut codes)?;
         backend.residual(&mut residual, upload.matrix(), &matrix, &codes);
         backend.synchronize()?;
         let left: Mat<B::Scalar> = backend.download(&residual)?;

@@ -19,6 +19,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::init::fill_with_gaussians;
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::random::{Purpose, generator};
 use crate::updater::DictionaryUpdater;
 
@@ -29,6 +30,13 @@ pub struct Growth {
     pub doublings: u32,
     /// The share of the run in which it does, in equal stages; above 0 and below 1.
     pub until: f64,
+}
+
+impl From<Growth> for Parameters {
+    fn from(growth: Growth) -> Self {
+        let Growth { doublings, until } = growth;
+        Self::of("doubling").with("doublings", doublings).with("until", until)
+    }
 }
 
 impl Default for Growth {
@@ -85,9 +93,9 @@ where
     /// minibatch that was loaded. Coder and updater begin anew.
     pub(super) fn grow(&mut self, config: &Builder<B, C, U>, atoms: usize) -> Result<(), Error> {
         let (backend, settings) = (&config.backend, &config.settings);
-        self.refresh_coder(config);
+        self.refresh_coder(config)?;
         let y = self.upload.matrix();
-        config.coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
+        config.coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
         let mut residual = backend.zeros(self.shape().dim, 0)?;
         backend.residual(&mut residual, y, &self.dictionary, &self.codes);
         backend.synchronize()?;

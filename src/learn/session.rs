@@ -284,9 +284,9 @@ where
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
-    pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) {
+    pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) -> Result<(), Error> {
         let Builder { backend, coder, settings, .. } = config;
-        coder.set_dictionary(backend, &mut self.coder, &self.dictionary);
+        coder.set_dictionary(backend, &mut self.coder, &self.dictionary)?;
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
         // The stage of the dictionary at hand, which at the moment of growth is still the one
@@ -304,6 +304,7 @@ where
         if !self.noise.is_nan() {
             coder.set_phase(backend, &mut self.coder, &phase);
         }
+        Ok(())
     }
 
     /// Codes samples with the dictionary that the coder knows.
@@ -312,9 +313,9 @@ where
         config: &Builder<B, C, U>,
         samples: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), Error> {
         let Builder { backend, coder, .. } = config;
-        coder.encode(backend, &mut self.coder, &self.dictionary, samples, codes);
+        Ok(coder.encode(backend, &mut self.coder, &self.dictionary, samples, codes)?)
     }
 
     /// Codes the minibatch that was loaded and updates the dictionary on it.
@@ -342,9 +343,9 @@ where
                 self.grow(config, atoms)?;
             }
         }
-        self.refresh_coder(config);
+        self.refresh_coder(config)?;
         let y = self.upload.matrix();
-        coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes);
+        coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
         let error_apart =
             self.apart.error(config, &mut self.coder, &self.dictionary, &self.shape)?;
         backend.synchronize()?;
@@ -354,7 +355,7 @@ where
         self.order.clear();
         self.order.extend(0..self.shape.atoms as u32);
         self.order.shuffle(&mut generator(settings.seed, Purpose::Step(self.steps)));
-        let step = Step { order: &self.order, progress };
+        let step = Step::new(&self.order, progress);
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
         let update = updater.update(backend, state, y, codes, dictionary, &step)?;
         backend.synchronize()?;

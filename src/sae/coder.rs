@@ -1,6 +1,5 @@
 //! The encoder of a sparse autoencoder as a [`SparseCoder`].
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +12,7 @@ use crate::Scalar;
 use crate::backend::HostBackend;
 use crate::coder::SparseCoder;
 use crate::error::{BackendError, Error};
-use crate::fingerprint::Fingerprint;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
 /// An SAE's encoder, to be used with the models that [`Sae::model`] makes of its decoder.
@@ -103,7 +102,14 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
         Ok(SaeState { shape: *shape, activation, pool: Pool::default(), cut: 0 })
     }
 
-    fn set_dictionary(&self, _: &B, _: &mut Self::State, _: &B::Matrix) {}
+    fn set_dictionary(
+        &self,
+        _: &B,
+        _: &mut Self::State,
+        _: &B::Matrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     fn encode(
         &self,
@@ -112,7 +118,7 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
         _: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let y = backend.view(y);
         let SaeState { shape, activation, pool, cut } = state;
         assert_eq!(y.nrows(), shape.dim, "the samples' dimension");
@@ -129,13 +135,10 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
             });
         });
         *cut += cuts.into_inner();
+        Ok(())
     }
 
-    /// The architecture, and a hash of all weights.
-    fn description(&self) -> String {
-        let mut hash = Fingerprint::new();
-        // Hashing text cannot fail.
-        let _ = write!(hash, "{:?}", self.sae);
-        format!("SaeCoder({}, {hash})", self.sae.architecture().name())
+    fn parameters(&self) -> Parameters {
+        Parameters::of("SaeCoder").with("sae", &*self.sae)
     }
 }

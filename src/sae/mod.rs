@@ -48,6 +48,7 @@ mod config;
 mod decoding;
 mod encode;
 mod from_model;
+mod parameters;
 mod pursuit;
 mod saelens_keys;
 mod saelens_read;

@@ -6,6 +6,7 @@ use super::permutation::Permutation;
 use super::{SampleSource, check_read};
 use crate::Scalar;
 use crate::error::{Error, SourceError};
+use crate::parameters::Parameters;
 use crate::random::Purpose;
 
 /// Most samples that are held out together. Neighbours of a long run resemble those inside it more
@@ -21,6 +22,17 @@ pub enum HeldOut {
     /// where that would be fewer than 16 blocks), spread by the seed. The number of samples is
     /// rounded to whole blocks.
     Share(f64),
+}
+
+impl From<&HeldOut> for Parameters {
+    fn from(held_out: &HeldOut) -> Self {
+        match held_out {
+            HeldOut::Range(range) => {
+                Self::of("range").with("start", range.start).with("end", range.end)
+            }
+            HeldOut::Share(share) => Self::of("share").with("value", *share),
+        }
+    }
 }
 
 /// Some of the samples of a source, as ranges of it in ascending order.

@@ -38,6 +38,7 @@ use crate::backend::{HostBackend, column, column_mut, zeros};
 use crate::codes::SparseCodes;
 use crate::error::{BackendError, Error};
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use crate::rows;
 
@@ -89,10 +90,14 @@ const AIM: f64 = 0.99;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Incoherent<U> {
-    updater: U,
-    max_coherence: f64,
-    iterations: usize,
+    /// The updater before.
+    pub updater: U,
+    /// The largest |cos| that two atoms may have.
+    pub max_coherence: f64,
+    /// The most iterations after an update.
+    pub iterations: usize,
 }
 
 impl<U> Incoherent<U> {
@@ -188,10 +193,12 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoheren
         self.updater.restore(backend, &mut state.inner, kept)
     }
 
-    fn description(&self) -> String {
+    fn parameters(&self) -> Parameters {
         let Self { updater, max_coherence, iterations } = self;
-        let updater = updater.description();
-        format!("Incoherent({updater}, max_coherence: {max_coherence}, iterations: {iterations})")
+        Parameters::of("Incoherent")
+            .with("updater", updater.parameters())
+            .with("max_coherence", *max_coherence)
+            .with("iterations", *iterations)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::coder::{BatchOmp, SparseCoder};
 use crate::codes::SparseCodes;
 use crate::error::{BackendError, Error};
 use crate::groups::Groups;
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
 /// Samples whose codes one task takes.
@@ -44,10 +45,14 @@ const SAMPLES_A_TASK: usize = 256;
 /// and, with recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N
 /// of the minibatch, d·m, up to a copy of the codes for each group, and with recoding one more.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
-    groups: Groups,
-    updater: U,
-    recoding: Option<C>,
+    /// The groups of atoms.
+    pub groups: Groups,
+    /// The updater of each group.
+    pub updater: U,
+    /// The coder by which groups are coded anew; `None` where codes stay.
+    pub recoding: Option<C>,
 }
 
 impl MatryoshkaUpdates {
@@ -178,7 +183,7 @@ where
             order.clear();
             let of_group = step.order.iter().filter(|&&atom| atoms.contains(&(atom as usize)));
             order.extend(of_group.map(|&atom| atom - group.first as u32));
-            let step = Step { order, progress: step.progress };
+            let step = Step::new(order, step.progress);
             let Updated { updater, recoded } = &mut group.state;
             let (new, x, t) = (&mut group.dictionary, &mut group.codes, target.matrix(y));
             let done = self.updater.update(backend, updater, t, x, new, &step)?;
@@ -187,8 +192,8 @@ where
             report.replaced += done.replaced;
             report.merged += done.merged;
             if let (Some(coder), Some((state, recoded))) = (&self.recoding, recoded.as_mut()) {
-                coder.set_dictionary(backend, state, new);
-                coder.encode(backend, state, new, t, recoded);
+                coder.set_dictionary(backend, state, new)?;
+                coder.encode(backend, state, new, t, recoded)?;
             }
             let x = recoded.as_ref().map_or(&group.codes, |(_, recoded)| recoded);
             if g + 1 < count {
@@ -245,11 +250,12 @@ where
         Ok(())
     }
 
-    fn description(&self) -> String {
+    fn parameters(&self) -> Parameters {
         let Self { groups, updater, recoding } = self;
-        let (groups, updater) = (groups.description(), updater.description());
-        let recoding = recoding.as_ref().map_or("none".to_owned(), SparseCoder::description);
-        format!("Matryoshka(groups: {groups}, updater: {updater}, recoding: {recoding})")
+        Parameters::of("MatryoshkaUpdates")
+            .with("groups", groups)
+            .with("updater", updater.parameters())
+            .with("recoding", recoding.as_ref().map(SparseCoder::parameters))
     }
 }
 

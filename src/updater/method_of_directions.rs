@@ -36,6 +36,7 @@ use crate::Scalar;
 use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 use crate::rows;
 
@@ -64,9 +65,12 @@ const LEAST_RIDGE: f64 = 1e-14;
 /// thread for the factor, and d·m² in parallel for the solution. Memory: m² and d·m numbers of 8
 /// bytes, the residual (d × N of the minibatch) and d·m scalars, kept from update to update.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Mod {
-    ridge: f64,
-    renewal: Option<Renewal>,
+    /// λ, in units of the mean energy of a row of the codes.
+    pub ridge: f64,
+    /// The care for dead and duplicate atoms.
+    pub renewal: Option<Renewal>,
 }
 
 impl Default for Mod {
@@ -206,8 +210,9 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         state.census.restore(kept)
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { ridge, renewal } = *self;
+        Parameters::of("Mod").with("ridge", ridge).with("renewal", renewal)
     }
 }
 

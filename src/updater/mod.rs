@@ -39,6 +39,7 @@ use crate::Scalar;
 use crate::backend::{Backend, HostBackend};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
 /// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
@@ -97,13 +98,14 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         kept: &Kept<B::Scalar>,
     ) -> Result<(), Error>;
 
-    /// The configuration in words: what a checkpoint compares before a run resumes. Whatever
-    /// changes results must show in it.
-    fn description(&self) -> String;
+    /// The configuration as named values: what a checkpoint compares before a run resumes.
+    /// Whatever changes results must be among them.
+    fn parameters(&self) -> Parameters;
 }
 
 /// Where in the run an update happens.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Step<'a> {
     /// A permutation of `0..m`: the order in which atoms are to be updated.
     pub order: &'a [u32],
@@ -111,8 +113,18 @@ pub struct Step<'a> {
     pub progress: f64,
 }
 
+impl<'a> Step<'a> {
+    /// A step that takes atoms in this order (a permutation of `0..m`), when that share of the run
+    /// lies behind.
+    #[must_use]
+    pub fn new(order: &'a [u32], progress: f64) -> Self {
+        Self { order, progress }
+    }
+}
+
 /// What an update did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct UpdateReport {
     /// ‖Y − DX‖²_F as the coder left it.
     pub error_before: f64,

@@ -23,9 +23,9 @@ fn encode<T: Scalar>(
 ) -> SparseCodes<T> {
     let backend = Faer::<T>::default();
     let mut state = coder.prepare(&backend, shape).expect("memory");
-    coder.set_dictionary(&backend, &mut state, dictionary);
+    coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
     let mut codes = SparseCodes::new(shape.atoms, 0, shape.sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes);
+    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
     codes
 }
 

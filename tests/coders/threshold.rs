@@ -173,11 +173,11 @@ fn a_state_serves_coders_of_other_thresholds() {
     let dictionary: Mat<f64> = data.dictionary.as_mat().to_owned();
     let low = ThresholdPursuit::new(0.2);
     let mut state = low.prepare(&backend, &shape).unwrap();
-    low.set_dictionary(&backend, &mut state, &dictionary);
-    low.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes);
+    low.set_dictionary(&backend, &mut state, &dictionary).unwrap();
+    low.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
     let many = codes.nnz();
     let high = low.threshold(1.0).prefixes([50]);
-    high.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes);
+    high.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
     assert!(codes.nnz() < many);
     let samples = data.samples.as_ref();
     let fresh =

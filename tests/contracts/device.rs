@@ -142,10 +142,10 @@ fn a_step_by_hand_lowers_the_error() {
     let (y, mut d) = (upload(data.samples.as_ref()), upload(start.as_mat()));
     let mut codes = device.codes(16, 0, 2).unwrap();
     let mut state = MatchingPursuit.prepare(&device, &shape).unwrap();
-    MatchingPursuit.set_dictionary(&device, &mut state, &d);
-    MatchingPursuit.encode(&device, &mut state, &d, &y, &mut codes);
+    MatchingPursuit.set_dictionary(&device, &mut state, &d).unwrap();
+    MatchingPursuit.encode(&device, &mut state, &d, &y, &mut codes).unwrap();
     let order: Vec<u32> = (0..16).collect();
-    let step = Step { order: &order, progress: 0.0 };
+    let step = Step::new(&order, 0.0);
     let mut state = PowerStep.prepare(&device, &shape).unwrap();
     let report = PowerStep.update(&device, &mut state, &y, &mut codes, &mut d, &step).unwrap();
     assert!(report.error_after < report.error_before, "{report:?}");

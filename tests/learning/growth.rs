@@ -169,15 +169,16 @@ fn thresholds_follow_the_noise() {
     let schedule = NoiseSchedule { start: 2.0, end: 4.0, rise: 0.5 };
     let coder = ThresholdPursuit::new(9.0).nesting(Nesting::Kept).learning(Some(schedule));
     let mut state = coder.prepare(&backend, &shape).unwrap();
-    coder.set_dictionary(&backend, &mut state, &dictionary);
+    coder.set_dictionary(&backend, &mut state, &dictionary).unwrap();
     for (stage, is_grown, factor) in
         [(0.0, false, 2.0), (0.25, false, 3.0), (0.25, true, 4.0), (1.0, false, 4.0)]
     {
         let earlier = [10, 20];
-        let phase = Phase { progress: 0.1, stage, is_grown, earlier: &earlier, noise: 0.125 };
+        let mut phase = Phase::new(0.1, 0.125);
+        (phase.stage, phase.is_grown, phase.earlier) = (stage, is_grown, &earlier);
         coder.set_phase(&backend, &mut state, &phase);
         let mut codes = SparseCodes::new(40, 0, 10);
-        coder.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes);
+        coder.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
         let plain = ThresholdPursuit::new(0.125 * factor).nesting(Nesting::Kept).prefixes([10, 20]);
         let samples = data.samples.as_ref();
         let expected = crate::support::encode::<Faer<f32>, _>(

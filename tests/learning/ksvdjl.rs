@@ -71,7 +71,7 @@ where
     backend.upload(y, &mut device_y).expect("memory");
     backend.upload(dictionary.as_ref(), &mut device_d).expect("memory");
     let order: Vec<u32> = (0..atoms as u32).collect();
-    let step = Step { order: &order, progress: 0.0 };
+    let step = Step::new(&order, 0.0);
     let report = updater
         .update(&backend, &mut state, &device_y, codes, &mut device_d, &step)
         .expect("memory");

@@ -146,10 +146,10 @@ impl Hand {
         let coder = BatchOmp::new();
         let mut coding = SparseCoder::<Faer<f64>>::prepare(&coder, &backend, &SHAPE).unwrap();
         let mut codes = SparseCodes::new(SHAPE.atoms, samples.ncols(), SHAPE.sparsity);
-        coder.set_dictionary(&backend, &mut coding, &self.dictionary);
-        coder.encode(&backend, &mut coding, &self.dictionary, samples, &mut codes);
+        coder.set_dictionary(&backend, &mut coding, &self.dictionary).unwrap();
+        coder.encode(&backend, &mut coding, &self.dictionary, samples, &mut codes).unwrap();
         let order: Vec<u32> = (0..SHAPE.atoms as u32).collect();
-        let step = Step { order: &order, progress: 0.0 };
+        let step = Step::new(&order, 0.0);
         let Self { state, dictionary } = self;
         let done = updater().update(&backend, state, samples, &mut codes, dictionary, &step);
         let report = done.unwrap();

@@ -41,7 +41,7 @@ where
     backend.upload(y, &mut device_y).unwrap();
     backend.upload(dictionary.as_ref(), &mut device_d).unwrap();
     let order: Vec<u32> = (0..atoms as u32).collect();
-    let step = Step { order: &order, progress: 0.0 };
+    let step = Step::new(&order, 0.0);
     let report =
         updater.update(&backend, &mut state, &device_y, codes, &mut device_d, &step).unwrap();
     *dictionary = backend.download(&device_d).unwrap();

@@ -10,7 +10,8 @@ use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
 use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
-use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, ProblemShape, Scalar, Sign};
+use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, Parameters, ProblemShape};
+use dbksvd::{Scalar, Sign};
 use proptest::prelude::*;
 
 fn few_cases(cases: u32) -> ProptestConfig {
@@ -80,8 +81,10 @@ impl<T: Scalar> Alternation<T> {
         let backend = Faer::<T>::default();
         let coder = BatchOmp::new();
         let mut state = SparseCoder::<Faer<T>>::prepare(&coder, &backend, &self.shape).unwrap();
-        coder.set_dictionary(&backend, &mut state, &self.dictionary);
-        coder.encode(&backend, &mut state, &self.dictionary, &self.samples, &mut self.codes);
+        coder.set_dictionary(&backend, &mut state, &self.dictionary).unwrap();
+        coder
+            .encode(&backend, &mut state, &self.dictionary, &self.samples, &mut self.codes)
+            .unwrap();
     }
 
     fn update(&mut self, progress: f64) -> UpdateReport {
@@ -90,7 +93,7 @@ impl<T: Scalar> Alternation<T> {
     }
 
     fn update_in_order(&mut self, order: &[u32], progress: f64) -> UpdateReport {
-        let step = Step { order, progress };
+        let step = Step::new(order, progress);
         let Self { updater, state, samples, codes, dictionary, .. } = self;
         updater.update(&Faer::default(), state, samples, codes, dictionary, &step).unwrap()
     }
@@ -341,8 +344,8 @@ impl DictionaryUpdater<Faer<f64>> for &Recording {
         self.updater.restore(backend, state, kept)
     }
 
-    fn description(&self) -> String {
-        DictionaryUpdater::<Faer<f64>>::description(&self.updater)
+    fn parameters(&self) -> Parameters {
+        DictionaryUpdater::<Faer<f64>>::parameters(&self.updater)
     }
 }
 

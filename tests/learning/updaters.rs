@@ -57,7 +57,7 @@ impl<U: DictionaryUpdater<Double>> Run<U> {
     }
 
     fn update(&mut self) -> UpdateReport {
-        let step = Step { order: &self.order, progress: 0.0 };
+        let step = Step::new(&self.order, 0.0);
         let Self { updater, state, samples, codes, dictionary, .. } = self;
         updater.update(&Double::default(), state, samples, codes, dictionary, &step).unwrap()
     }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dbksvd::backend::Backend;
+use dbksvd::backend::{Backend, Faer};
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
-use dbksvd::{Error, ProblemShape, Sign, SparseCodes};
+use dbksvd::{Error, Parameters, ProblemShape, Sign, SparseCodes};
 
 /// A device with memory of its own. Clones are the same device.
 #[derive(Clone, Debug)]
@@ -267,7 +267,14 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
         Ok(*shape)
     }
 
-    fn set_dictionary(&self, _: &MockDevice, _: &mut ProblemShape, _: &DeviceMatrix) {}
+    fn set_dictionary(
+        &self,
+        _: &MockDevice,
+        _: &mut ProblemShape,
+        _: &DeviceMatrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     fn encode(
         &self,
@@ -276,17 +283,18 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
         dictionary: &DeviceMatrix,
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,
-    ) {
+    ) -> Result<(), BackendError> {
         let (d, mut r) = (device.get(dictionary), device.get(y));
         let mut content = SparseCodes::new(shape.atoms, r.ncols(), shape.sparsity);
         for i in 0..r.ncols() {
             Self::code(shape, &d, r.col_as_slice_mut(i), &mut content, i);
         }
         device.set_codes(codes, content);
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        Parameters::of("MatchingPursuit")
     }
 }
 
@@ -297,14 +305,21 @@ impl SparseCoder<MockDevice> for BatchOmp {
 
     fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         shape.check()?;
-        self.rule().check()
+        self.rule.check()
     }
 
     fn prepare(&self, _: &MockDevice, shape: &ProblemShape) -> Result<ProblemShape, BackendError> {
         Ok(*shape)
     }
 
-    fn set_dictionary(&self, _: &MockDevice, _: &mut ProblemShape, _: &DeviceMatrix) {}
+    fn set_dictionary(
+        &self,
+        _: &MockDevice,
+        _: &mut ProblemShape,
+        _: &DeviceMatrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     fn encode(
         &self,
@@ -313,12 +328,13 @@ impl SparseCoder<MockDevice> for BatchOmp {
         dictionary: &DeviceMatrix,
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,
-    ) {
-        MatchingPursuit.encode(device, shape, dictionary, y, codes);
+    ) -> Result<(), BackendError> {
+        MatchingPursuit.encode(device, shape, dictionary, y, codes).unwrap();
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        SparseCoder::<Faer<f32>>::parameters(self)
     }
 }
 
@@ -400,7 +416,10 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         device.set(dictionary, d);
         device.set_codes(codes, x);
         let error_after = device.squared_norm(residual);
-        Ok(UpdateReport { error_before, error_after, nonzeros, unused, ..UpdateReport::default() })
+        let mut report = UpdateReport::default();
+        (report.error_before, report.error_after) = (error_before, error_after);
+        (report.nonzeros, report.unused) = (nonzeros, unused);
+        Ok(report)
     }
 
     /// It keeps nothing.
@@ -412,7 +431,7 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        Parameters::of("PowerStep")
     }
 }

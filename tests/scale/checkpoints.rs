@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
+use dbksvd::coder::BatchOmp;
 use dbksvd::error::CheckpointError;
 use dbksvd::faer::Mat;
 use dbksvd::learn::{
@@ -200,7 +201,12 @@ fn another_configuration_or_other_data_are_named() {
         (base().epochs(3).build(), &data, "epochs"),
         (base().minibatch(90).build(), &data, "minibatch"),
         (base().center(true).build(), &data, "center"),
-        (base().updater(KSvd::new().sweeps(1)).build(), &data, "updater"),
+        (base().updater(KSvd::new().sweeps(1)).build(), &data, "updater.sweeps"),
+        (
+            base().coder(BatchOmp::new().min_correlation(0.5)).build(),
+            &data,
+            "coder.min_correlation",
+        ),
         (base().build(), &shorter, "data.samples"),
         (base().build(), &other, "data.fingerprint"),
     ];
@@ -217,6 +223,46 @@ fn another_configuration_or_other_data_are_named() {
     // What may change: when to stop, and how often to save.
     let patient = base().target_fvu(0.0).time_budget(Duration::from_secs(3600));
     assert_eq!(resume(patient.build(), &data).unwrap().report.stop, StopReason::Completed);
+}
+
+/// The file with `change` done to the text of its header.
+fn with_header(content: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
+    let length = u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
+    let mut header = change(std::str::from_utf8(&content[8..8 + length]).unwrap());
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &content[8 + length..]].concat()
+}
+
+#[test]
+fn a_parameter_that_is_missing_or_unknown_is_named() {
+    let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
+    let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    learner().run(&data).checkpoints(checkpoints.clone()).finish().unwrap();
+    let path = directory.path().join("checkpoint-000000000036.safetensors");
+    let content = fs::read(&path).unwrap();
+    let resume = |header: &dyn Fn(&str) -> String| {
+        fs::write(&path, with_header(&content, header)).unwrap();
+        let result = learner::<f32>().run(&data).checkpoints(checkpoints.clone()).finish();
+        match checkpoint_error(result) {
+            CheckpointError::Mismatch { what, found, expected, .. } => (what, found, expected),
+            error => panic!("{error}"),
+        }
+    };
+    let named = |what: &str, found: &str, expected: &str| {
+        (what.to_owned(), found.to_owned(), expected.to_owned())
+    };
+    let without = |header: &str| {
+        let pair = r#""run.updater.memory.full":"0.8","#;
+        assert!(header.contains(pair), "{header}");
+        header.replace(pair, "")
+    };
+    assert_eq!(resume(&without), named("updater.memory.full", "not stated", "0.8"));
+    let with = |header: &str| {
+        let start = r#""__metadata__":{"#;
+        header.replace(start, &format!(r#"{start}"run.updater.momentum":"0.5","#))
+    };
+    let expected = "not a parameter of this run";
+    assert_eq!(resume(&with), named("updater.momentum", "0.5", expected));
 }
 
 #[test]

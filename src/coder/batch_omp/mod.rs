@@ -65,6 +65,7 @@ use crate::backend::{HostBackend, check_room};
 use crate::codes::CodesBlock;
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use gram::QuantisedGram;
 use gram_free::GramFreeScratch;
@@ -100,9 +101,12 @@ use small::{SmallProblem, SmallScratch};
 /// matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
 /// 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BatchOmp {
-    rule: PursuitRule,
-    gram_limit: usize,
+    /// How atoms are chosen, and when a pursuit ends.
+    pub rule: PursuitRule,
+    /// Bytes that the Gram matrix may take.
+    pub gram_limit: usize,
 }
 
 impl Default for BatchOmp {
@@ -195,7 +199,12 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         Ok(BatchOmpState { shape: *shape, gram, rounded, idle: Idle::default() })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         let dictionary = backend.view(dictionary);
         match &mut state.gram {
             Gram::Full(gram) => gram.compute(backend, dictionary),
@@ -205,6 +214,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         if let Some(rounded) = &mut state.rounded {
             rounded.set(dictionary);
         }
+        Ok(())
     }
 
     fn encode(
@@ -214,7 +224,7 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         if let (Gram::Absent(textbook), Sign::NonNegative) = (&mut state.gram, state.shape.sign) {
             return Omp::from(self.rule).encode(backend, textbook, dictionary, y, codes);
         }
@@ -256,10 +266,12 @@ impl<B: HostBackend> SparseCoder<B> for BatchOmp {
                 },
             );
         });
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { rule, gram_limit } = *self;
+        rule.parameters("BatchOmp").with("gram_limit", gram_limit)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::backend::{Faer, HostBackend, column};
 use crate::dictionary::Dictionary;
 use crate::error::{BackendError, Error};
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use search::Search;
 
@@ -266,8 +267,14 @@ impl<B: HostBackend> SparseCoder<B> for Exact {
         Ok(ExactState { problem: Problem::new(shape)?, idle: Idle::default() })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         state.problem.set_dictionary(backend.view(dictionary));
+        Ok(())
     }
 
     fn encode(
@@ -277,7 +284,7 @@ impl<B: HostBackend> SparseCoder<B> for Exact {
         _: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let y = backend.view(y);
         let ExactState { problem, idle } = &*state;
         assert_eq!(y.nrows(), problem.shape.dim, "the samples' dimension");
@@ -302,9 +309,10 @@ impl<B: HostBackend> SparseCoder<B> for Exact {
                 },
             );
         });
+        Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        Parameters::of("Exact")
     }
 }

@@ -39,6 +39,7 @@ use crate::Scalar;
 use crate::backend::{HostBackend, column};
 use crate::error::{BackendError, Error};
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use double::DoubleSearch;
 pub(super) use exchange::Sample;
@@ -62,10 +63,14 @@ const ROUNDING: f64 = 32.0;
 /// (k + 131)·m + 128·d scalars. Samples of which an FVU of about 10⁴ ε is left are searched in
 /// double precision, in O(kdm) more: that takes d·m doubles and, for each thread, (k + 4)·m.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Swaps<C = BatchOmp> {
-    start: C,
-    max_swaps: Option<usize>,
-    gram_limit: usize,
+    /// The coder whose supports are improved.
+    pub start: C,
+    /// The most exchanges a sample; `None` for 4 k.
+    pub max_swaps: Option<usize>,
+    /// Bytes that the Gram matrix may take.
+    pub gram_limit: usize,
 }
 
 impl Default for Swaps {
@@ -193,10 +198,16 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
         })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
-        self.start.set_dictionary(backend, &mut state.start, dictionary);
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
+        self.start.set_dictionary(backend, &mut state.start, dictionary)?;
         state.gram.compute(backend, backend.view(dictionary));
         state.wide.forget();
+        Ok(())
     }
 
     fn encode(
@@ -206,8 +217,8 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
-        self.start.encode(backend, &mut state.start, dictionary, y, codes);
+    ) -> Result<(), BackendError> {
+        self.start.encode(backend, &mut state.start, dictionary, y, codes)?;
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let SwapsState { shape, gram, wide, idle, .. } = &*state;
         let max_swaps = self.max_swaps.unwrap_or(SWAPS_PER_ATOM * shape.sparsity);
@@ -254,12 +265,15 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                 },
             );
         });
+        Ok(())
     }
 
-    fn description(&self) -> String {
+    fn parameters(&self) -> Parameters {
         let Self { start, max_swaps, gram_limit } = self;
-        let start = start.description();
-        format!("Swaps({start}, max_swaps: {max_swaps:?}, gram_limit: {gram_limit})")
+        Parameters::of("Swaps")
+            .with("start", start.parameters())
+            .with("max_swaps", *max_swaps)
+            .with("gram_limit", *gram_limit)
     }
 }
 

@@ -42,6 +42,7 @@ use crate::Scalar;
 use crate::backend::HostBackend;
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use block::DoubleScratch;
 pub use block::ThresholdPursuits;
@@ -64,6 +65,15 @@ pub enum Nesting {
     Kept,
 }
 
+impl From<Nesting> for Parameters {
+    fn from(nesting: Nesting) -> Self {
+        Self::of(match nesting {
+            Nesting::Refitted => "refitted",
+            Nesting::Kept => "kept",
+        })
+    }
+}
+
 /// How the threshold follows the noise in the course of learning.
 ///
 /// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom
@@ -78,6 +88,13 @@ pub struct NoiseSchedule {
     pub end: f64,
     /// The share of a stage in which κ rises, above 0, at most 1. At full size half of it.
     pub rise: f64,
+}
+
+impl From<NoiseSchedule> for Parameters {
+    fn from(schedule: NoiseSchedule) -> Self {
+        let NoiseSchedule { start, end, rise } = schedule;
+        Self::of("noise schedule").with("start", start).with("end", end).with("rise", rise)
+    }
 }
 
 impl Default for NoiseSchedule {
@@ -141,13 +158,20 @@ impl NoiseSchedule {
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ThresholdPursuit {
-    threshold: f64,
-    share: f64,
-    prune: f64,
-    prefixes: Vec<usize>,
-    nesting: Nesting,
-    learning: Option<NoiseSchedule>,
+    /// τ, the least correlation that is worth an atom.
+    pub threshold: f64,
+    /// Atoms of at least this share of the largest correlation are added together.
+    pub share: f64,
+    /// The least coefficient that stays in the end.
+    pub prune: f64,
+    /// Sizes of the groups that are coded in turn.
+    pub prefixes: Vec<usize>,
+    /// What becomes of the coefficients of a prefix.
+    pub nesting: Nesting,
+    /// How threshold and prefixes follow the course of learning.
+    pub learning: Option<NoiseSchedule>,
 }
 
 impl ThresholdPursuit {
@@ -292,9 +316,15 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         Ok(ThresholdPursuitState { shape: *shape, gram, wide, idle, phase: None })
     }
 
-    fn set_dictionary(&self, backend: &B, state: &mut Self::State, dictionary: &B::Matrix) {
+    fn set_dictionary(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+    ) -> Result<(), BackendError> {
         state.gram.compute(backend, backend.view(dictionary));
         state.wide.forget();
+        Ok(())
     }
 
     fn encode(
@@ -304,7 +334,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
-    ) {
+    ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
         let ThresholdPursuitState { shape, gram, wide, idle, phase } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
@@ -346,6 +376,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
             });
             idle().push(scratch);
         });
+        Ok(())
     }
 
     fn set_phase(&self, _: &B, state: &mut Self::State, phase: &Phase<'_>) {
@@ -360,7 +391,14 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         state.phase = Some(coder);
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { threshold, share, prune, prefixes, nesting, learning } = self;
+        Parameters::of("ThresholdPursuit")
+            .with("threshold", *threshold)
+            .with("share", *share)
+            .with("prune", *prune)
+            .with("prefixes", prefixes.as_slice())
+            .with("nesting", *nesting)
+            .with("learning", *learning)
     }
 }

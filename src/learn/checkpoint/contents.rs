@@ -24,7 +24,7 @@ use crate::updater::{DictionaryUpdater, Kept, KeptArray};
 use crate::{Scalar, updater};
 
 const FORMAT: &str = "dbksvd-checkpoint";
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 const UPDATER: &str = "updater.";
 
 /// Writes the state, whole or not at all.
@@ -52,8 +52,8 @@ where
     let mut file = TensorFile::<B::Scalar>::new();
     file.text("format", FORMAT);
     file.text("version", VERSION);
-    for (name, text) in identity.iter() {
-        file.text(&format!("run.{name}"), text);
+    for (key, text) in identity.texts() {
+        file.text(&key, text);
     }
     file.tensor("dictionary", Numbers::Columns(dictionary.as_ref()));
     if let Some(best) = &course.best {
@@ -118,8 +118,7 @@ where
             return Err(invalid(format!("`{key}` is {found}, expected {expected}: {advice}")));
         }
     }
-    identity
-        .check(path, |name| texts.get(format!("run.{name}").as_str()).map(ToString::to_string))?;
+    identity.check(path, &texts)?;
     // A state that no run was in, of bits that changed on the disk, would be gone on from in
     // silence.
     if !has_seal(&header)? {

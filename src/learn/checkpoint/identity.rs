@@ -1,5 +1,6 @@
 //! What must be the same for a run to go on: its configuration and its data.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::Scalar;
@@ -8,15 +9,19 @@ use crate::coder::SparseCoder;
 use crate::error::{CheckpointError, Error};
 use crate::fingerprint::Fingerprint;
 use crate::learn::builder::Builder;
+use crate::parameters::Parameters;
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
 
 /// Samples of the data that are part of its identity.
 const PROBES: usize = 16;
 
+/// Where parameters stand in the metadata of a checkpoint.
+const PREFIX: &str = "run.";
+
 /// Names and values, in words: the configuration, then the data.
 pub(super) struct Identity {
-    texts: Vec<(&'static str, String)>,
+    parameters: Parameters,
 }
 
 impl Identity {
@@ -31,55 +36,70 @@ impl Identity {
     {
         let settings = &config.settings;
         let statistics = &settings.statistics;
-        let texts = vec![
-            ("scalar", B::Scalar::NAME.to_owned()),
-            ("atoms", settings.atoms.to_string()),
-            ("sparsity", settings.sparsity.to_string()),
-            ("sign", format!("{:?}", settings.sign)),
-            ("epochs", settings.epochs.to_string()),
-            ("minibatch", settings.minibatch_of(source.len()).to_string()),
-            ("seed", settings.seed.to_string()),
-            ("growth", format!("{:?}", settings.growth)),
-            ("start_at", settings.start_at.to_string()),
-            ("max_steps", format!("{:?}", settings.max_steps)),
-            ("evaluate_every", format!("{:?}", settings.evaluate_every)),
-            ("held_out", format!("{:?}", config.held_out)),
-            ("center", statistics.center.to_string()),
-            ("scale", statistics.scale.to_string()),
-            ("outliers", format!("{:?}", statistics.outliers)),
-            ("coder", config.coder.description()),
-            ("updater", config.updater.description()),
-            ("data.dim", source.dim().to_string()),
-            ("data.samples", source.len().to_string()),
-            ("data.run_length", source.run_length().to_string()),
-            ("data.element_type", source.element_type().to_owned()),
-            ("data.fingerprint", fingerprint(source)?),
-        ];
-        Ok(Self { texts })
+        let parameters = Parameters::of("DbKsvd")
+            .with("scalar", B::Scalar::NAME)
+            .with("atoms", settings.atoms)
+            .with("sparsity", settings.sparsity)
+            .with("sign", settings.sign)
+            .with("epochs", settings.epochs)
+            .with("minibatch", settings.minibatch_of(source.len()))
+            .with("seed", settings.seed)
+            .with("growth", settings.growth)
+            .with("start_at", settings.start_at)
+            .with("max_steps", settings.max_steps)
+            .with("evaluate_every", settings.evaluate_every)
+            .with("held_out", config.held_out.as_ref())
+            .with("center", statistics.center)
+            .with("scale", statistics.scale)
+            .with("outliers", statistics.outliers)
+            .with("coder", config.coder.parameters())
+            .with("updater", config.updater.parameters())
+            .with("data.dim", source.dim())
+            .with("data.samples", source.len())
+            .with("data.run_length", source.run_length())
+            .with("data.element_type", source.element_type())
+            .with("data.fingerprint", fingerprint(source)?);
+        Ok(Self { parameters })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.texts.iter().map(|(name, text)| (*name, text.as_str()))
+    /// The texts that a checkpoint holds, by key.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (String, &str)> {
+        self.named().map(|(name, value)| (format!("{PREFIX}{name}"), value))
     }
 
-    /// Refuses a checkpoint that says otherwise.
+    /// All but the first, which says what has these parameters.
+    fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().filter(|(name, _)| !name.is_empty())
+    }
+
+    /// Refuses a checkpoint whose texts say otherwise, or of something that this run has not.
     pub(super) fn check(
         &self,
         path: &Path,
-        found: impl Fn(&str) -> Option<String>,
+        found: &HashMap<&str, &str>,
     ) -> Result<(), CheckpointError> {
-        for (name, expected) in self.iter() {
-            let found = found(name).unwrap_or_else(|| "not stated".to_owned());
-            if found != expected {
-                return Err(CheckpointError::Mismatch {
-                    path: path.to_owned(),
-                    what: name.to_owned(),
-                    found,
-                    expected: expected.to_owned(),
-                });
+        let mismatch = |what: &str, found: &str, expected: &str| {
+            let (path, what) = (path.to_owned(), what.to_owned());
+            let (found, expected) = (found.to_owned(), expected.to_owned());
+            Err(CheckpointError::Mismatch { path, what, found, expected })
+        };
+        let own: HashMap<String, &str> = self.texts().collect();
+        for (name, expected) in self.named() {
+            let found = found.get(format!("{PREFIX}{name}").as_str()).copied();
+            if found != Some(expected) {
+                return mismatch(name, found.unwrap_or("not stated"), expected);
             }
         }
-        Ok(())
+        let mut unknown: Vec<_> = found
+            .iter()
+            .filter_map(|(key, found)| Some((key.strip_prefix(PREFIX)?, found, key)))
+            .filter(|(_, _, key)| !own.contains_key(**key))
+            .collect();
+        unknown.sort_unstable();
+        match unknown.first() {
+            Some((name, found, _)) => mismatch(name, found, "not a parameter of this run"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Decorrelation;
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::updater::Renewal;
 
 /// How the leading singular pair of E_Ω is found.
@@ -18,6 +19,15 @@ pub enum LeadingPair {
     },
 }
 
+impl From<LeadingPair> for Parameters {
+    fn from(pair: LeadingPair) -> Self {
+        match pair {
+            LeadingPair::Exact => Self::of("exact"),
+            LeadingPair::Power { iterations } => Self::of("power").with("iterations", iterations),
+        }
+    }
+}
+
 /// From which residual the atoms of a batch take their new coefficients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AtomRule {
@@ -28,6 +38,15 @@ pub enum AtomRule {
     /// From the residual at the start of the batch, as KSVD.jl does: for comparison. The error may
     /// rise, and on coherent data diverge, for batches that are not small.
     Shared,
+}
+
+impl From<AtomRule> for Parameters {
+    fn from(rule: AtomRule) -> Self {
+        Self::of(match rule {
+            AtomRule::Refitted => "refitted",
+            AtomRule::Shared => "shared",
+        })
+    }
 }
 
 /// How much the statistics of earlier minibatches weigh, as a function of the run's progress.
@@ -43,6 +62,13 @@ pub struct Memory {
     pub full: f64,
     /// The final ρ, in `0.0..1.0`.
     pub retention: f64,
+}
+
+impl From<Memory> for Parameters {
+    fn from(memory: Memory) -> Self {
+        let Memory { start, full, retention } = memory;
+        Self::of("ramp").with("start", start).with("full", full).with("retention", retention)
+    }
 }
 
 impl Default for Memory {
@@ -83,21 +109,28 @@ impl Memory {
 /// [`LeadingPair::Exact`] takes about four times d × uses of the atom, each thread, for each atom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KSvd {
-    pub(super) atom_batch: usize,
-    pub(super) pair: LeadingPair,
-    pub(super) rule: AtomRule,
-    pub(super) sweeps: usize,
-    pub(super) memory: Option<Memory>,
-    pub(super) decorrelation: Option<Decorrelation>,
-    pub(super) renewal: Option<Renewal>,
+    /// The most atoms updated in parallel from one residual.
+    pub atom_batch: usize,
+    /// How the leading pair is found.
+    pub leading_pair: LeadingPair,
+    /// From which residual a batch takes its coefficients.
+    pub atom_rule: AtomRule,
+    /// Passes over all atoms per minibatch.
+    pub sweeps: usize,
+    /// The weight of earlier minibatches.
+    pub memory: Option<Memory>,
+    /// How far atoms may overlap after an update.
+    pub decorrelation: Option<Decorrelation>,
+    /// The care for dead and duplicate atoms.
+    pub renewal: Option<Renewal>,
 }
 
 impl Default for KSvd {
     fn default() -> Self {
         Self {
             atom_batch: 32,
-            pair: LeadingPair::Power { iterations: 1 },
-            rule: AtomRule::Refitted,
+            leading_pair: LeadingPair::Power { iterations: 1 },
+            atom_rule: AtomRule::Refitted,
             sweeps: 2,
             memory: Some(Memory::default()),
             decorrelation: None,
@@ -118,8 +151,8 @@ impl KSvd {
     pub fn textbook() -> Self {
         Self {
             atom_batch: 1,
-            pair: LeadingPair::Exact,
-            rule: AtomRule::Refitted,
+            leading_pair: LeadingPair::Exact,
+            atom_rule: AtomRule::Refitted,
             sweeps: 1,
             memory: None,
             decorrelation: None,
@@ -139,14 +172,14 @@ impl KSvd {
     /// How the leading pair is found.
     #[must_use]
     pub fn leading_pair(mut self, pair: LeadingPair) -> Self {
-        self.pair = pair;
+        self.leading_pair = pair;
         self
     }
 
     /// From which residual a batch takes its coefficients.
     #[must_use]
     pub fn atom_rule(mut self, rule: AtomRule) -> Self {
-        self.rule = rule;
+        self.atom_rule = rule;
         self
     }
 
@@ -186,7 +219,7 @@ impl KSvd {
                 return Err(Error::argument(argument, value, "at least 1"));
             }
         }
-        if self.pair == (LeadingPair::Power { iterations: 0 }) {
+        if self.leading_pair == (LeadingPair::Power { iterations: 0 }) {
             return Err(Error::argument("iterations", 0, "at least 1 power step"));
         }
         if let Some(Memory { start, full, retention }) = self.memory {

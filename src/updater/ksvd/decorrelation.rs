@@ -19,6 +19,7 @@ use crate::Scalar;
 use crate::backend::column_mut;
 use crate::codes::AtomIndex;
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::rows;
 
 /// Atoms whose cosines are computed by one product.
@@ -32,6 +33,12 @@ const NOTHING: f64 = 1e-6;
 pub struct Decorrelation {
     /// Cosines up to this, in units of 1/√d, stay; at least 0.
     pub tolerance: f64,
+}
+
+impl From<Decorrelation> for Parameters {
+    fn from(decorrelation: Decorrelation) -> Self {
+        Self::of("decorrelation").with("tolerance", decorrelation.tolerance)
+    }
 }
 
 impl Default for Decorrelation {

@@ -49,6 +49,7 @@ use crate::backend::{HostBackend, column_mut, zeros};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::compiled::Compiled;
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use direction::{Directions, Found};
 use exchange::{Exchange, Products, Samples};
@@ -225,8 +226,17 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         Ok(())
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { atom_batch, leading_pair, atom_rule, sweeps, memory, decorrelation, renewal } =
+            *self;
+        Parameters::of("KSvd")
+            .with("atom_batch", atom_batch)
+            .with("leading_pair", leading_pair)
+            .with("atom_rule", atom_rule)
+            .with("sweeps", sweeps)
+            .with("memory", memory)
+            .with("decorrelation", decorrelation)
+            .with("renewal", renewal)
     }
 }
 
@@ -297,7 +307,7 @@ impl<T: Scalar> Sweep<'_, T> {
             index: self.index,
             weights: self.weights,
             claims: self.claims,
-            pair: self.config.pair,
+            pair: self.config.leading_pair,
             sign: self.sign,
         };
         let Scratch { fresh, spare, products, .. } = &mut *self.scratch;
@@ -326,7 +336,7 @@ impl<T: Scalar> Sweep<'_, T> {
             batch,
             products: &products[..batch.len()],
             index: self.index,
-            rule: self.config.rule,
+            rule: self.config.atom_rule,
             sign: self.sign,
         };
         let change = exchange.run(

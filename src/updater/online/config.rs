@@ -1,6 +1,7 @@
 //! What can be set: the updater itself is its configuration.
 
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::updater::Renewal;
 
 /// How much of the statistics of earlier minibatches is kept when a new one comes.
@@ -17,6 +18,17 @@ pub enum Forgetting {
         /// β, in `0.0..=1.0`.
         retention: f64,
     },
+}
+
+impl From<Forgetting> for Parameters {
+    fn from(forgetting: Forgetting) -> Self {
+        match forgetting {
+            Forgetting::Power { exponent } => Self::of("power").with("exponent", exponent),
+            Forgetting::Retention { retention } => {
+                Self::of("retention").with("retention", retention)
+            }
+        }
+    }
 }
 
 impl Default for Forgetting {
@@ -60,10 +72,14 @@ impl Forgetting {
 /// them in parallel products; the number of samples matters little. Memory: m² + d·m scalars of
 /// statistics, 64·(d + m) of scratch, the residual (d × N of the minibatch) and its index.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Online {
-    pub(super) forgetting: Forgetting,
-    pub(super) sweeps: usize,
-    pub(super) renewal: Option<Renewal>,
+    /// The weight of earlier minibatches.
+    pub forgetting: Forgetting,
+    /// Passes over all atoms per minibatch.
+    pub sweeps: usize,
+    /// The care for dead and duplicate atoms.
+    pub renewal: Option<Renewal>,
 }
 
 impl Default for Online {

@@ -44,6 +44,7 @@ use crate::Scalar;
 use crate::backend::{HostBackend, zeros};
 use crate::codes::AtomIndex;
 use crate::error::{BackendError, Error};
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 use crate::rows;
 use descent::Descent;
@@ -160,8 +161,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         past.census.restore(kept)
     }
 
-    fn description(&self) -> String {
-        format!("{self:?}")
+    fn parameters(&self) -> Parameters {
+        let Self { forgetting, sweeps, renewal } = *self;
+        Parameters::of("Online")
+            .with("forgetting", forgetting)
+            .with("sweeps", sweeps)
+            .with("renewal", renewal)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::backend::{HostBackend, column, column_mut};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::Error;
 use crate::kernel;
+use crate::parameters::Parameters;
 use crate::{Scalar, Sign};
 use duplicates::{coherent_pairs, likeness};
 
@@ -57,6 +58,17 @@ pub struct Renewal {
     /// Progress from which atoms are no longer renewed, so that the last newcomers get their time;
     /// in `0.0..=1.0`.
     pub until: f64,
+}
+
+impl From<Renewal> for Parameters {
+    fn from(renewal: Renewal) -> Self {
+        let Renewal { min_usage, max_coherence, window, until } = renewal;
+        Self::of("renewal")
+            .with("min_usage", min_usage)
+            .with("max_coherence", max_coherence)
+            .with("window", window)
+            .with("until", until)
+    }
 }
 
 impl Default for Renewal {
