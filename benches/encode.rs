@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::Faer;
+use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;

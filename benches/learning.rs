@@ -27,7 +27,7 @@ const SEEDS: u64 = 3;
 /// Shares of the true atoms whose time of recovery is told.
 const MILESTONES: [f64; 2] = [0.94, 0.995];
 
-type Setup = Builder<dbksvd::backend::Faer<f32>, BatchOmp, KSvd>;
+type Setup = Builder<dbksvd::Faer<f32>, BatchOmp, KSvd>;
 
 /// What is learned from, what the result is measured on, and the truth where there is one.
 struct Problem {

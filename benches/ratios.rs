@@ -13,12 +13,12 @@ mod workload;
 
 use std::time::Instant;
 
-use dbksvd::backend::{Faer, HostBackend};
+use dbksvd::backend::HostBackend;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::Kind;
-use dbksvd::{ProblemShape, Sign};
+use dbksvd::{Faer, ProblemShape, Sign};
 use workload::{Workload, workload};
 
 /// Rounds of which the fastest counts.

@@ -6,7 +6,8 @@ mod sweep;
 mod workload;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::Faer;
+use dbksvd::backend::Backend;
 use dbksvd::updater::{DictionaryUpdater, KSvd, Step};
 use workload::WORKLOADS;
 

@@ -16,13 +16,12 @@ mod program;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{
     BatchOmp, Coefficients, Exact, MatchingPursuit, Selection, SparseCoder, Swaps, TopK,
 };
 use dbksvd::faer::{Mat, MatRef, Side};
 use dbksvd::metrics::reconstruction;
-use dbksvd::{DbKsvd, Model, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Faer, Model, Sign, SparseCodes};
 use embeddings::{HELD_OUT, embeddings};
 use options::Options;
 use program::Outcome;

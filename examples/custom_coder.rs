@@ -11,13 +11,15 @@ mod program;
 
 use std::process::ExitCode;
 
-use dbksvd::backend::{Faer, HostBackend};
+use dbksvd::backend::HostBackend;
 use dbksvd::coder::{BatchOmp, SparseCoder, Swaps};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef, Scale};
 use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::Planted;
-use dbksvd::{DbKsvd, Error, Model, Parameters, ProblemShape, Sign, SparseCodes, conformance};
+use dbksvd::{
+    DbKsvd, Error, Faer, Model, Parameters, ProblemShape, Sign, SparseCodes, conformance,
+};
 
 /// x ← H_k(x + Dᵀ(y − Dx)/L), over and over, where H_k keeps the k largest (T. Blumensath, M. E.
 /// Davies, "Iterative hard thresholding for compressed sensing", 2009). With L ≥ ‖D‖² the error

@@ -34,7 +34,7 @@ minutes.
 Usage: cargo run --release --example defaults
 ";
 
-type Setup = Builder<dbksvd::backend::Faer<f32>, BatchOmp, KSvd>;
+type Setup = Builder<dbksvd::Faer<f32>, BatchOmp, KSvd>;
 
 /// A setting: what it is called, and what it changes in the defaults.
 type Variant = (&'static str, fn(Setup) -> Setup);

@@ -23,13 +23,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dbksvd::backend::{Faer, HostBackend};
+use dbksvd::backend::HostBackend;
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_atoms_npy, write_codes_npz};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::{Reconstruction, reconstruction};
 use dbksvd::source::{self, SampleSource};
-use dbksvd::{Model, ProblemShape, Sign};
+use dbksvd::{Faer, Model, ProblemShape, Sign};
 use options::Options;
 use outputs::keep_apart;
 use program::Outcome;

@@ -19,13 +19,12 @@ mod program;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Matryoshka, SparseCoder};
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Builder;
 use dbksvd::metrics::reconstruction;
 use dbksvd::updater::{DictionaryUpdater, MatryoshkaUpdates};
-use dbksvd::{DbKsvd, Groups, Model};
+use dbksvd::{DbKsvd, Faer, Groups, Model};
 use embeddings::{HELD_OUT, embeddings};
 use options::Options;
 use program::Outcome;

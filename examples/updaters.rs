@@ -21,13 +21,12 @@ mod program;
 
 use std::process::ExitCode;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Builder;
 use dbksvd::metrics::{Coherence, reconstruction};
 use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Mod, Online};
-use dbksvd::{DbKsvd, Model};
+use dbksvd::{DbKsvd, Faer, Model};
 use embeddings::{HELD_OUT, embeddings};
 use options::Options;
 use program::Outcome;

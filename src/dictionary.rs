@@ -3,8 +3,8 @@
 use faer::{Mat, MatRef};
 
 use crate::Scalar;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
 
 /// A dictionary D (d × m): m atoms of dimension d, each of Euclidean norm 1.
 ///
@@ -39,7 +39,7 @@ impl<T: Scalar> Dictionary<T> {
     pub fn normalized(mut atoms: Mat<T>) -> Result<Self, Error> {
         checked_norms(atoms.as_ref())?;
         for atom in 0..atoms.ncols() {
-            if kernel::normalize(atoms.col_as_slice_mut(atom)) == 0.0 {
+            if loops::normalize(atoms.col_as_slice_mut(atom)) == 0.0 {
                 return Err(Error::ZeroAtom { atom });
             }
         }
@@ -93,8 +93,8 @@ fn checked_norms<T: Scalar>(atoms: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
         .map(|j| {
             let column = atoms.col(j).try_as_col_major().expect("columns of a Mat are contiguous");
             let column = column.as_slice();
-            match kernel::first_not_finite(column) {
-                None => Ok(kernel::squared_norm(column).sqrt()),
+            match loops::first_not_finite(column) {
+                None => Ok(loops::squared_norm(column).sqrt()),
                 Some(i) => {
                     Err(Error::NotFiniteAtom { atom: j, coordinate: i, value: column[i].widen() })
                 }

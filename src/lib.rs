@@ -127,60 +127,48 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod aligned;
-#[cfg(any(feature = "npy", feature = "safetensors"))]
-mod atomic;
 pub mod backend;
 pub mod coder;
 pub mod codes;
-mod compiled;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod cpu;
 pub mod dictionary;
-mod encoder;
 pub mod error;
-#[cfg(feature = "npy")]
-pub mod export;
+mod files;
 mod fingerprint;
 mod groups;
-mod init;
-mod kernel;
 pub mod learn;
+mod matrix;
 pub mod metrics;
 mod model;
-mod moments;
 pub mod notation;
 pub mod observe;
 mod parameters;
-mod prefetch;
-mod preprocessing;
 mod printable;
 mod problem;
 mod random;
-mod rows;
 #[cfg(feature = "sae")]
 pub mod sae;
 mod samples;
 mod scalar;
-mod simd;
 pub mod source;
-mod spectrum;
 pub mod synthetic;
-#[cfg(feature = "safetensors")]
-mod tensors;
 pub mod updater;
 
 pub use codes::SparseCodes;
+pub use cpu::Faer;
 pub use dictionary::Dictionary;
-pub use encoder::Encoder;
 pub use error::Error;
 pub use faer;
+#[cfg(feature = "npy")]
+pub use files::export;
 pub use groups::Groups;
 pub use learn::{DbKsvd, Initialisation};
-pub use model::Model;
+pub use model::{Encoder, Model};
 pub use parameters::Parameters;
-pub use preprocessing::{Outliers, Preprocessing};
 pub use problem::{ProblemShape, Sign};
+pub use samples::preprocessing::{Outliers, Preprocessing};
 pub use scalar::Scalar;
 
 /// The README's example is compiled and run as a documentation test.

@@ -1,5 +1,8 @@
 //! What fixes a sparse coding problem: its dimensions, its budget and the sign of its codes.
 
+use num_traits::Float;
+
+use crate::Scalar;
 use crate::error::Error;
 use crate::parameters::Parameters;
 
@@ -11,6 +14,17 @@ pub enum Sign {
     Signed,
     /// Coefficients ≥ 0, as the activations of sparse autoencoders.
     NonNegative,
+}
+
+impl Sign {
+    /// max(c, 0) for non-negative codes.
+    #[inline(always)]
+    pub(crate) fn project<T: Scalar>(self, coefficient: T) -> T {
+        match self {
+            Self::Signed => coefficient,
+            Self::NonNegative => Float::max(coefficient, T::zero()),
+        }
+    }
 }
 
 impl From<Sign> for Parameters {

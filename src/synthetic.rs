@@ -12,11 +12,12 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::{Backend, Faer};
+use crate::backend::Backend;
 use crate::codes::SparseCodes;
+use crate::cpu::Faer;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::kernel;
 use crate::problem::{ProblemShape, Sign};
 use crate::random::{Purpose, generator};
 
@@ -178,11 +179,11 @@ impl Planted {
                             });
                             let (support, values) = codes.code(i);
                             for (&atom, &value) in support.iter().zip(values) {
-                                kernel::axpy(sample, value, dictionary.atom(atom as usize));
+                                loops::axpy(sample, value, dictionary.atom(atom as usize));
                             }
                         }
                     }
-                    energy += kernel::squared_norm(sample);
+                    energy += loops::squared_norm(sample);
                 }
                 energy
             })
@@ -265,7 +266,7 @@ fn stream(seed: u64, block: usize) -> ChaCha8Rng {
 /// A vector of the given length in a uniformly random direction.
 fn direction(dim: usize, length: f64, random: &mut ChaCha8Rng) -> Vec<f64> {
     let mut direction: Vec<f64> = (0..dim).map(|_| gaussian(random)).collect();
-    kernel::normalize(&mut direction);
+    loops::normalize(&mut direction);
     direction.iter_mut().for_each(|x| *x *= length);
     direction
 }

@@ -6,13 +6,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::backend::Backend;
 use dbksvd::coder::{
     BatchOmp, Coefficients, Exact, MatchingPursuit, Omp, Selection, SparseCoder, Swaps, TopK,
 };
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, LeadingPair, Renewal, Step};
-use dbksvd::{ProblemShape, Sign};
+use dbksvd::{Faer, ProblemShape, Sign};
 
 thread_local! {
     /// Allocations of this thread: tests run beside each other.

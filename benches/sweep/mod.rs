@@ -8,13 +8,12 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{DictionaryUpdater, KSvd, Step};
-use dbksvd::{ProblemShape, Sign};
+use dbksvd::{Faer, ProblemShape, Sign};
 
 /// d, m, k and N. W1, patches of images of 8 × 8 pixels; W2, sentence embeddings; W3, embeddings of
 /// a larger model. The residual lies beyond the last cache (77 and 61 MB), but for W1.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{ProblemShape, Sign};
+use dbksvd::{Faer, ProblemShape, Sign};
 
 /// A problem of a size that occurs.
 pub struct Workload {

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Seconds;
 use dbksvd::metrics::Reconstruction;
 use dbksvd::source::{SampleSource, Subset, check_rounding};
-use dbksvd::{Encoder, Error, Model, Scalar, SparseCodes};
+use dbksvd::{Encoder, Error, Faer, Model, Scalar, SparseCodes};
 
 use crate::dataset::{Rows, failure};
 use crate::failure::Failure;

@@ -1,10 +1,9 @@
 //! The run itself.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Error, Initialisation, Model, Scalar};
+use dbksvd::{DbKsvd, Error, Faer, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Often};
 use crate::dataset::Dataset;

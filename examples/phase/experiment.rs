@@ -1,11 +1,10 @@
 //! One cell of the grid: a planted problem, learned by every method.
 
-use dbksvd::backend::Faer;
 use dbksvd::faer::Mat;
 use dbksvd::metrics::{Guarantees, RECOVERED, Recovery};
 use dbksvd::synthetic::{Planted, PlantedData};
 use dbksvd::updater::{DictionaryUpdater, KSvd, LeadingPair, Mod, Online};
-use dbksvd::{DbKsvd, Model};
+use dbksvd::{DbKsvd, Faer, Model};
 
 use crate::arguments::Arguments;
 use crate::program::Outcome;

@@ -1,10 +1,9 @@
 //! The methods compared: each gives a dictionary, and a coder for it.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, SparseCoder, ThresholdPursuit, TopK};
 use dbksvd::faer::MatRef;
 use dbksvd::sae::{Sae, SaeCoder};
-use dbksvd::{DbKsvd, Initialisation, Model, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Faer, Initialisation, Model, Sign, SparseCodes};
 
 use crate::arguments::Arguments;
 use crate::clock;

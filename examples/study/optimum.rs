@@ -3,12 +3,11 @@
 //! Each dictionary is used by several coders; the optimum is that of the same dictionary, number of
 //! atoms and sign of codes, found by branch and bound with a proof ([`Exact`]).
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Coefficients, Exact, LinearEncoder, SparseCoder, Swaps, TopK};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::reconstruction;
 use dbksvd::sae::{Sae, SaeCoder};
-use dbksvd::{DbKsvd, Model, Sign};
+use dbksvd::{DbKsvd, Faer, Model, Sign};
 
 use crate::arguments::Arguments;
 use crate::data::Data;

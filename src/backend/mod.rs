@@ -8,15 +8,17 @@
 //! [`DictionaryUpdater`](crate::updater::DictionaryUpdater) for that backend; the learning loop
 //! and the builder then work unchanged.
 //!
-//! [`Faer`] is the implementation to use, [`Reference`] the one to read.
+//! [`Faer`](crate::Faer) is the implementation to use, [`Reference`] the one to read.
 
-pub(crate) use faer_backend::{check_room, zeros};
-
-mod faer_backend;
+mod kernels;
 mod reference;
+mod rule;
+mod sweep_rule;
 
-pub use faer_backend::Faer;
-pub use reference::Reference;
+pub use kernels::PursuitKernels;
+pub use reference::{Reference, ReferencePursuits};
+pub use rule::{PursuitRule, Selection, Tolerance};
+pub use sweep_rule::{AtomRule, LeadingPair};
 
 use faer::{Mat, MatMut, MatRef};
 
@@ -131,20 +133,4 @@ pub trait HostBackend: Backend<Codes = SparseCodes<<Self as Backend>::Scalar>> {
         a: MatRef<'_, Self::Scalar>,
         b: MatRef<'_, Self::Scalar>,
     );
-}
-
-/// Column `j` of a host matrix as a slice.
-#[inline(always)]
-pub(crate) fn column<T>(matrix: MatRef<'_, T>, j: usize) -> &[T] {
-    matrix.col(j).try_as_col_major().expect("host matrices have row stride 1").as_slice()
-}
-
-/// Column `j` of a host matrix as a slice, for writing.
-#[inline(always)]
-pub(crate) fn column_mut<T>(matrix: MatMut<'_, T>, j: usize) -> &mut [T] {
-    matrix
-        .col_mut(j)
-        .try_as_col_major_mut()
-        .expect("host matrices have row stride 1")
-        .as_slice_mut()
 }

@@ -27,19 +27,21 @@ use faer::MatRef;
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::argmax::select;
-use super::correlations::{BLOCK, Correlations};
-use super::double::Doubt;
-use super::full_gram::{CHUNK, GramRows};
-use super::idle::Idle;
-use super::least_squares::LeastSquares;
-use super::pursuit::{PursuitRule, Selection, Tolerance, write};
-use super::wide::{Wide, Widened, widen};
 use super::{Coefficients, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
-use crate::backend::{HostBackend, column};
+use crate::backend::HostBackend;
+use crate::backend::{PursuitRule, Selection, Tolerance};
+use crate::cpu::pursuit::argmax::select;
+use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
+use crate::cpu::pursuit::double::Doubt;
+use crate::cpu::pursuit::full_gram::{CHUNK, GramRows};
+use crate::cpu::pursuit::greedy::write;
+use crate::cpu::pursuit::least_squares::LeastSquares;
+use crate::cpu::pursuit::wide::{Wide, Widened, widen};
+use crate::cpu::scratch_pool::ScratchPool;
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
-use crate::kernel;
+use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
@@ -126,7 +128,7 @@ pub struct MatchingPursuitState<T> {
     shape: ProblemShape,
     gram: GramRows<T>,
     wide: Widened,
-    idle: Idle<Scratch<T>>,
+    idle: ScratchPool<Scratch<T>>,
 }
 
 #[derive(Debug)]
@@ -175,7 +177,7 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = GramRows::new(shape.atoms, self.gram_limit)?;
-        let (wide, idle) = (Widened::default(), Idle::default());
+        let (wide, idle) = (Widened::default(), ScratchPool::default());
         Ok(MatchingPursuitState { shape: *shape, gram, wide, idle })
     }
 
@@ -213,7 +215,7 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
                     let initial = correlations.compute(backend, dictionary, samples);
                     for i in 0..block.len() {
                         let sample = column(samples, i);
-                        let energy = kernel::energy(sample);
+                        let energy = loops::energy(sample);
                         alpha[..shape.atoms].copy_from_slice(column(initial, i));
                         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
                         let doubt = Doubt::new::<B::Scalar>(&self.rule, energy);
@@ -347,7 +349,7 @@ impl DoubleScratch {
         wide.correlate(exact, &mut alpha[..shape.atoms]);
         let (gram, dictionary) = (&wide.gram, wide.dictionary());
         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
-        pursuit.run(rule, shape, kernel::energy(exact), Doubt::none());
+        pursuit.run(rule, shape, loops::energy(exact), Doubt::none());
     }
 }
 
@@ -383,9 +385,9 @@ fn drop_one<T: Scalar>(
     values.remove(smallest);
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// α ← α − x g.
     fn subtract<'a, T>(alpha: &'a mut [T], value: T, row: &'a [T]) {
-        kernel::axpy(alpha, -value, row);
+        loops::axpy(alpha, -value, row);
     }
 }

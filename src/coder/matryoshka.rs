@@ -29,14 +29,15 @@
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use super::wide::{is_rounding, leave, terms};
 use super::{BatchOmp, Phase, SparseCoder};
 use crate::Scalar;
-use crate::backend::{HostBackend, column, column_mut};
+use crate::backend::HostBackend;
 use crate::codes::SparseCodes;
+use crate::cpu::pursuit::wide::{is_rounding, leave, terms};
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::groups::Groups;
-use crate::kernel;
+use crate::matrix::{column, column_mut};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
@@ -285,9 +286,9 @@ impl<M> Target<M> {
             let (mut residual, mut sums) = (Vec::new(), Vec::new());
             for within in 0..next.ncols() {
                 let i = block * BLOCK + within;
-                let energy = kernel::energy(column(y, i));
+                let energy = loops::energy(column(y, i));
                 let r = column_mut(next.as_mut(), within);
-                if kernel::energy(r) > doubt * energy {
+                if loops::energy(r) > doubt * energy {
                     continue;
                 }
                 let (sample, code) =

@@ -47,36 +47,25 @@ macro_rules! pursuit_setters {
     };
 }
 
-mod argmax;
 mod batch_omp;
-mod correlations;
-mod double;
 mod exact;
-mod factor;
-mod full_gram;
-mod gram_schmidt;
-mod idle;
-mod least_squares;
 mod matching_pursuit;
 pub(crate) mod matryoshka;
 mod omp;
-mod pursuit;
 mod swaps;
 mod threshold;
 mod top_k;
-mod wide;
 
-pub(crate) use batch_omp::Pursuits;
-pub use batch_omp::{BatchOmp, BatchOmpState};
+pub use batch_omp::BatchOmp;
 pub use exact::{Certificate, Exact, ExactState};
 pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
 pub use matryoshka::{Matryoshka, MatryoshkaState};
 pub use omp::{Omp, OmpState};
-pub use pursuit::{PursuitRule, Selection, Tolerance};
 pub use swaps::{Swaps, SwapsState};
-pub(crate) use threshold::ThresholdPursuits;
 pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit, ThresholdPursuitState};
 pub use top_k::{LinearEncoder, TopK, TopKState};
+
+pub use crate::backend::{PursuitRule, Selection, Tolerance};
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

@@ -1,18 +1,12 @@
 //! OMP and OLS by the book, in double precision: see [`double`](super::double).
 
-use rayon::prelude::*;
-
 use super::SparseCoder;
-use super::double::{DoublePursuit, Task};
-use super::idle::Idle;
-use super::pursuit::{PursuitRule, Selection, Tolerance};
-use crate::backend::{HostBackend, column};
+use crate::backend::HostBackend;
+use crate::backend::{PursuitRule, Selection, Tolerance};
+use crate::cpu::pursuit::double::DoublePursuits;
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
-
-/// Samples coded by one task.
-const BLOCK: usize = 16;
 
 /// OMP or OLS without a Gram matrix: the textbook algorithm.
 ///
@@ -38,7 +32,7 @@ pursuit_setters!(Omp);
 #[derive(Debug)]
 pub struct OmpState {
     shape: ProblemShape,
-    idle: Idle<DoublePursuit>,
+    pursuits: DoublePursuits,
 }
 
 impl<B: HostBackend> SparseCoder<B> for Omp {
@@ -50,7 +44,7 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        Ok(OmpState::new(shape))
+        Ok(OmpState { shape: *shape, pursuits: DoublePursuits::default() })
     }
 
     fn set_dictionary(
@@ -71,22 +65,8 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let OmpState { shape, idle } = &*state;
-        assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
-        assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
-        codes.reset(y.ncols());
-        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
-            let new = || DoublePursuit::new(shape, self.rule.selection);
-            idle.with(new, |pursuit| {
-                for i in 0..block.len() {
-                    let sample = column(y, block.first() + i);
-                    block.write(i, |support, values| {
-                        let mut task = Task { dictionary, sample, support, values };
-                        pursuit.code(&mut task, &self.rule, &[])
-                    });
-                }
-            });
-        });
+        let OmpState { shape, pursuits } = &*state;
+        pursuits.run(&self.rule, shape, dictionary, y, codes);
         Ok(())
     }
 
@@ -98,11 +78,5 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
 impl From<PursuitRule> for Omp {
     fn from(rule: PursuitRule) -> Self {
         Self { rule }
-    }
-}
-
-impl OmpState {
-    pub(super) fn new(shape: &ProblemShape) -> Self {
-        Self { shape: *shape, idle: Idle::default() }
     }
 }

@@ -19,14 +19,15 @@ use faer::{Mat, MatRef};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::correlations::{BLOCK, Correlations};
-use super::idle::Idle;
-use super::least_squares::LeastSquares;
 use super::{Coefficients, SparseCoder};
 use crate::Scalar;
-use crate::backend::{HostBackend, column};
+use crate::backend::HostBackend;
+use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
+use crate::cpu::pursuit::least_squares::LeastSquares;
+use crate::cpu::scratch_pool::ScratchPool;
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
-use crate::kernel;
+use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
@@ -53,7 +54,7 @@ impl<T: Scalar> LinearEncoder<T> {
             return Err(Error::argument("weights", found, "at least one row and one column"));
         }
         for j in 0..atoms {
-            if let Some(i) = kernel::first_not_finite(weights.col_as_slice(j)) {
+            if let Some(i) = loops::first_not_finite(weights.col_as_slice(j)) {
                 let found = format!("{} at ({i}, {j})", weights[(i, j)]);
                 return Err(Error::argument("weights", found, "finite values"));
             }
@@ -63,7 +64,7 @@ impl<T: Scalar> LinearEncoder<T> {
                 let expected = format!("{atoms} values, one per atom");
                 return Err(Error::argument("bias", bias.len(), expected));
             }
-            if let Some(j) = kernel::first_not_finite(bias) {
+            if let Some(j) = loops::first_not_finite(bias) {
                 let found = format!("{} of atom {j}", bias[j]);
                 return Err(Error::argument("bias", found, "finite values"));
             }
@@ -148,7 +149,7 @@ impl<T: Scalar> TopK<T> {
 #[derive(Debug)]
 pub struct TopKState<T> {
     shape: ProblemShape,
-    idle: Idle<Scratch<T>>,
+    idle: ScratchPool<Scratch<T>>,
 }
 
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        Ok(TopKState { shape: *shape, idle: Idle::default() })
+        Ok(TopKState { shape: *shape, idle: ScratchPool::default() })
     }
 
     fn set_dictionary(
@@ -269,7 +270,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
 fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [T]) {
     h.copy_from_slice(products);
     if let Some(bias) = bias {
-        kernel::axpy(h, T::narrow(1.0), bias);
+        loops::axpy(h, T::narrow(1.0), bias);
     }
     if sign == Sign::NonNegative {
         h.iter_mut().for_each(|h| *h = Float::max(*h, T::zero()));

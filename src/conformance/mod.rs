@@ -7,7 +7,7 @@
 //! live on a device.
 //!
 //! ```
-//! use dbksvd::backend::Faer;
+//! use dbksvd::Faer;
 //! use dbksvd::coder::Omp;
 //! use dbksvd::conformance;
 //! use dbksvd::updater::KSvd;
@@ -22,10 +22,12 @@
 
 mod backend;
 mod coder;
+mod kernels;
 mod updater;
 
 pub use backend::backend;
 pub use coder::{coder, unfitted_coder};
+pub use kernels::pursuit_kernels;
 pub use updater::updater;
 
 use faer::{Mat, MatRef};

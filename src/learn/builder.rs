@@ -8,8 +8,8 @@ use crate::coder::{Matryoshka, SparseCoder};
 use crate::error::Error;
 use crate::groups::Groups;
 use crate::parameters::Parameters;
-use crate::preprocessing::{Outliers, Preprocessing, Wanted};
 use crate::problem::{ProblemShape, Sign};
+use crate::samples::preprocessing::{Outliers, Preprocessing, Wanted};
 use crate::source::HeldOut;
 use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 
@@ -122,7 +122,7 @@ impl Settings {
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
-/// | backend | [`Faer<f32>`](crate::backend::Faer) | | where matrices live, and their scalar |
+/// | backend | [`Faer<f32>`](crate::Faer) | | where matrices live, and their scalar |
 /// | atoms m | | ≥ 1 | size of the dictionary |
 /// | sparsity k | | 1 ..= min(m, d) | most nonzeros a sample |
 /// | [`sign`](Self::sign) | signed | | sign of coefficients |

@@ -6,9 +6,9 @@ use super::report::{EpochReport, Evaluation};
 use super::session::Outcome;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::moments::Figures;
 use crate::samples::Tamed;
-use crate::spectrum::Spectrum;
+use crate::samples::moments::Figures;
+use crate::samples::spectrum::Spectrum;
 use crate::{Model, Scalar};
 
 /// A place in the plan of a run: what is to be done next.

@@ -4,12 +4,13 @@ use super::builder::Builder;
 use super::session::Trainer;
 use faer::MatRef;
 
-use crate::backend::{Backend, column};
+use crate::backend::Backend;
 use crate::coder::SparseCoder;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
-use crate::moments::Figures;
-use crate::preprocessing::Outliers;
+use crate::matrix::column;
+use crate::samples::moments::Figures;
+use crate::samples::preprocessing::Outliers;
 use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
@@ -102,5 +103,5 @@ impl<'a, B: Backend> Examiner<'a, B> {
 /// ‖r‖² of the residuals of the samples within the norm limit.
 fn error_within<B: Backend>(residual: MatRef<'_, B::Scalar>, is_outside: &[bool]) -> f64 {
     let within = (0..residual.ncols()).filter(|&i| !is_outside[i]);
-    within.map(|i| kernel::energy(column(residual, i))).sum()
+    within.map(|i| loops::energy(column(residual, i))).sum()
 }

@@ -3,14 +3,15 @@
 use faer::Mat;
 
 use super::builder::Builder;
-use crate::backend::{Backend, zeros};
+use crate::backend::Backend;
 use crate::coder::SparseCoder;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::kernel;
-use crate::preprocessing::Preprocessing;
+use crate::matrix::zeros;
 use crate::problem::{ProblemShape, Sign};
 use crate::random::Purpose;
+use crate::samples::preprocessing::Preprocessing;
 use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
@@ -53,11 +54,11 @@ where
         }
         source.read(index..index + 1, &mut host)?;
         preprocessing.apply(&mut host);
-        if kernel::normalize(&mut host) == 0.0 {
+        if loops::normalize(&mut host) == 0.0 {
             continue;
         }
         let alike = |j: usize| {
-            let cosine = crate::Scalar::widen(kernel::product(atoms.col_as_slice(j), &host));
+            let cosine = crate::Scalar::widen(loops::product(atoms.col_as_slice(j), &host));
             (if settings.sign == Sign::Signed { cosine.abs() } else { cosine }) > MOST_ALIKE
         };
         if !(old..filled).any(alike) {
@@ -65,7 +66,7 @@ where
             filled += 1;
         }
     }
-    crate::init::fill_with_gaussians(&mut atoms, filled, settings.seed);
+    crate::learn::initialisation::fill_with_gaussians(&mut atoms, filled, settings.seed);
     Ok(Dictionary::trusted(atoms))
 }
 
@@ -111,7 +112,7 @@ where
         backend.synchronize()?;
         let left: Mat<B::Scalar> = backend.download(&residual)?;
         for (column, &index) in block.iter().enumerate() {
-            let error = kernel::energy(left.col_as_slice(column));
+            let error = loops::energy(left.col_as_slice(column));
             let is_outside = upload.is_outside().get(column).is_some_and(|&outside| outside);
             if error > 0.0 && !(outliers.are_limited() && is_outside) {
                 errors.push((error, index));

@@ -13,12 +13,13 @@ use rand::seq::index;
 
 use super::builder::Builder;
 use super::session::Trainer;
-use crate::backend::{Backend, zeros};
+use crate::backend::Backend;
 use crate::coder::SparseCoder;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::init::fill_with_gaussians;
-use crate::kernel;
+use crate::learn::initialisation::fill_with_gaussians;
+use crate::matrix::zeros;
 use crate::parameters::Parameters;
 use crate::random::{Purpose, generator};
 use crate::updater::DictionaryUpdater;
@@ -111,7 +112,7 @@ where
             let atom = grown.col_as_slice_mut(filled);
             atom.copy_from_slice(left.col_as_slice(i));
             // What is explained to rounding has no direction of its own.
-            let norm = kernel::normalize(atom);
+            let norm = loops::normalize(atom);
             filled += usize::from(norm > 0.0 && norm.is_finite());
         }
         grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());

@@ -9,6 +9,7 @@ mod driver;
 mod evaluation;
 mod extend;
 mod growth;
+pub(crate) mod initialisation;
 mod observer;
 mod preset;
 mod reader;
@@ -18,13 +19,13 @@ mod run;
 mod session;
 mod stop;
 
-pub use crate::init::Initialisation;
-pub use crate::spectrum::Massive;
+pub use crate::samples::spectrum::Massive;
 pub use builder::{Builder, Every};
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
 pub use course::Best;
 pub use growth::Growth;
+pub use initialisation::Initialisation;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use restarts::{BestOf, Restart};
@@ -32,8 +33,9 @@ pub use run::{Fit, Run};
 pub use session::{Session, StepReport};
 pub use stop::{Plateau, StopReason, StopToken};
 
-use crate::backend::{Backend, Faer};
+use crate::backend::Backend;
 use crate::coder::{BatchOmp, SparseCoder};
+use crate::cpu::Faer;
 use crate::error::Error;
 use crate::model::Model;
 use crate::source::SampleSource;

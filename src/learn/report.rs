@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::StopReason;
-use crate::spectrum::Massive;
+use crate::samples::spectrum::Massive;
 
 /// The course of a run.
 #[derive(Clone, Debug, Default, PartialEq)]

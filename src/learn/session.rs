@@ -14,13 +14,14 @@ use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
-use crate::moments::{Figures, non_negative};
-use crate::preprocessing::{Preprocessing, estimate};
 use crate::problem::ProblemShape;
 use crate::random::{Purpose, generator};
+use crate::samples::moments::{Figures, non_negative};
+use crate::samples::preprocessing::Preprocessing;
+use crate::samples::spectrum::Spectrum;
+use crate::samples::statistics::estimate;
 use crate::samples::{HostSamples, Tamed, Upload};
 use crate::source::SampleSource;
-use crate::spectrum::Spectrum;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
 /// A run that is fed one minibatch at a time (what others call `partial_fit`).

@@ -4,8 +4,8 @@ use faer::MatRef;
 
 use crate::Scalar;
 use crate::codes::SparseCodes;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
 use crate::model::Model;
 use crate::source::SampleSource;
 
@@ -45,7 +45,7 @@ impl<'a, T: Scalar> Batch<'a, T> {
     /// Sample i, checked to be finite.
     pub(super) fn read(&self, i: usize, sample: &mut [T]) -> Result<(), Error> {
         self.samples.read(i..i + 1, sample)?;
-        match kernel::first_not_finite(sample) {
+        match loops::first_not_finite(sample) {
             None => Ok(()),
             Some(coordinate) => {
                 let value = sample[coordinate].widen();
@@ -68,7 +68,7 @@ impl<'a, T: Scalar> Batch<'a, T> {
                 return Err(Error::argument("codes", atom, expected));
             }
             let atom = dictionary.atom(atom as usize);
-            kernel::add_wide(decoded, value.widen(), atom);
+            loops::add_wide(decoded, value.widen(), atom);
         }
         self.model.preprocessing().undo_wide(decoded);
         Ok(())

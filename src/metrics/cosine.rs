@@ -5,8 +5,8 @@ use faer::{Accum, MatMut, Par};
 use rayon::prelude::*;
 
 use crate::Scalar;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
-use crate::kernel;
 
 /// Atoms multiplied by one task; fixed, so that results do not depend on the number of threads.
 pub(super) const BLOCK: usize = 128;
@@ -21,7 +21,7 @@ impl<'a, T: Scalar> Directions<'a, T> {
     pub(super) fn new(dictionary: &'a Dictionary<T>) -> Self {
         let norms = (0..dictionary.atoms())
             .into_par_iter()
-            .map(|j| kernel::energy(dictionary.atom(j)).sqrt())
+            .map(|j| loops::energy(dictionary.atom(j)).sqrt())
             .collect();
         Self { dictionary, norms }
     }

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::batch::{BLOCK, Batch};
 use crate::Scalar;
 use crate::codes::SparseCodes;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
 use crate::model::Model;
 
 /// Means over samples y of how their reconstructions ŷ compare, and the ratios that SAE tools
@@ -192,7 +192,7 @@ fn compare<T: Scalar>(batch: &Batch<'_, T>, mean: &[f64], first: usize) -> Resul
     Ok(sums)
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// ‖y‖², ‖ŷ‖², yᵀŷ, ‖y − ŷ‖², ‖y − ȳ‖².
     fn products<'a, T>(y: &'a [T], decoded: &'a [f64], mean: &'a [f64]) -> [f64; 5] {
         let mut sums = [0.0; 5];

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use super::Coherence;
 use crate::Scalar;
 use crate::codes::SparseCodes;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::kernel;
 
 /// Samples measured by one task.
 const SAMPLES_A_TASK: usize = 16;
@@ -271,7 +271,7 @@ impl<T: Scalar> Scratch<T> {
                 factor.push(value);
             }
             let pivot =
-                kernel::energy(chosen.col_as_slice(i)) - kernel::squared_norm(&factor[start..]);
+                loops::energy(chosen.col_as_slice(i)) - loops::squared_norm(&factor[start..]);
             if pivot <= least {
                 return false;
             }

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use super::pursuit::{Pursuit, pursue};
 use super::types::{Affine, Architecture, Sae};
 use crate::Scalar;
-use crate::backend::column;
+use crate::matrix::column;
 
 /// What samples have been through before they reach the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

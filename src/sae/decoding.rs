@@ -7,11 +7,11 @@
 
 use super::types::{Architecture, Sae};
 use crate::Scalar;
-use crate::backend::column;
 use crate::codes::SparseCodes;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::kernel;
+use crate::matrix::column;
 use crate::model::Model;
 
 impl<T: Scalar> Sae<T> {
@@ -95,7 +95,7 @@ impl<T: Scalar> Sae<T> {
         let mut row = vec![T::zero(); self.dim()];
         let norm = |j| {
             row.copy_from_slice(self.row(j));
-            kernel::normalize(&mut row)
+            loops::normalize(&mut row)
         };
         (0..self.atoms()).map(norm).collect()
     }

@@ -9,10 +9,12 @@ use super::activation::{Activation, Input, Output};
 use super::pursuit::Pursuit;
 use super::types::Sae;
 use crate::Scalar;
-use crate::backend::{Faer, HostBackend, column};
+use crate::backend::HostBackend;
 use crate::codes::SparseCodes;
+use crate::cpu::Faer;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
+use crate::matrix::column;
 use crate::samples::check_finite;
 
 /// Samples multiplied at a time; the last block is padded to it, since the bits of a product
@@ -63,7 +65,7 @@ impl<T: Scalar> Scratch<T> {
             if i < count {
                 into.copy_from_slice(column(samples, i));
                 if let Some(minus) = minus {
-                    kernel::axpy(into, -<T as num_traits::One>::one(), minus);
+                    loops::axpy(into, -<T as num_traits::One>::one(), minus);
                 }
             } else {
                 into.fill(T::zero());

@@ -16,8 +16,8 @@
 use faer::MatRef;
 
 use crate::Scalar;
-use crate::backend::column;
-use crate::kernel;
+use crate::cpu::vector::loops;
+use crate::matrix::column;
 
 /// Parameters and scratch.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(super) fn pursue<T: Scalar>(
         if value <= T::zero() {
             return;
         }
-        kernel::axpy(residual, -value, column(rows, j));
+        loops::axpy(residual, -value, column(rows, j));
         let known = latents.iter_mut().find(|(atom, _)| *atom as usize == j);
         let duplicate = known.is_some();
         match known {
@@ -73,18 +73,18 @@ pub(super) fn pursue<T: Scalar>(
             None => latents.push((j as u32, value)),
         }
         let small = pursuit.residual_threshold > 0.0
-            && kernel::energy(residual).sqrt() < pursuit.residual_threshold;
+            && loops::energy(residual).sqrt() < pursuit.residual_threshold;
         if small || (duplicate && pursuit.stop_on_duplicate_support) {
             return;
         }
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// α ← Wr.
     fn correlate<'a, T>(rows: MatRef<'a, T>, residual: &'a [T], correlations: &'a mut [T]) {
         for (j, correlation) in correlations.iter_mut().enumerate() {
-            *correlation = kernel::dot(column(rows, j), residual);
+            *correlation = loops::dot(column(rows, j), residual);
         }
     }
 }

@@ -8,8 +8,8 @@ use super::saelens_read::{CONFIG, WEIGHTS};
 use super::tensors::{Tensor, write_tensors};
 use super::types::{Architecture, Sae};
 use crate::Scalar;
-use crate::atomic::write_atomically;
 use crate::error::{Error, FileError};
+use crate::files::atomic::write_atomically;
 
 /// The version of SAELens whose format this is.
 const SAELENS: &str = "6.54.12";

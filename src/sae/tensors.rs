@@ -7,10 +7,10 @@ use faer::{Mat, MatRef};
 use serde_json::{Map, json};
 
 use crate::Scalar;
-use crate::atomic::write_atomically;
-use crate::backend::column;
+use crate::cpu::vector::loops;
 use crate::error::FileError;
-use crate::kernel;
+use crate::files::atomic::write_atomically;
+use crate::matrix::column;
 use crate::source::element::{Element, write_values};
 use crate::source::rows::RowFile;
 use crate::source::safetensors_header::Header;
@@ -133,7 +133,7 @@ impl Tensors {
         for (into, value) in into.iter_mut().zip(&*row) {
             *into = T::narrow(self.dtype.map_or(*value, |dtype| round(*value, dtype)));
         }
-        let Some(at) = kernel::first_not_finite(into) else { return Ok(()) };
+        let Some(at) = loops::first_not_finite(into) else { return Ok(()) };
         let place = if rows.len() > 1 { format!("[{i}, {at}]") } else { format!("[{at}]") };
         let problem = match (row[at], self.dtype) {
             (value, _) if !value.is_finite() => format!("{value}, expected a finite number"),

@@ -3,9 +3,9 @@
 use faer::{Mat, MatRef};
 
 use crate::Scalar;
-use crate::backend::column;
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
+use crate::matrix::column;
 use crate::problem::Sign;
 
 /// An affine map from samples to one number for each latent: p_j = w_jᵀ x + b_j.
@@ -266,7 +266,7 @@ impl<T: Scalar> Sae<T> {
 
 fn check_matrix<T: Scalar>(argument: &'static str, matrix: MatRef<'_, T>) -> Result<(), Error> {
     for j in 0..matrix.ncols() {
-        if let Some(at) = kernel::first_not_finite(column(matrix, j)) {
+        if let Some(at) = loops::first_not_finite(column(matrix, j)) {
             let found = format!("{} for latent {j}, coordinate {at}", matrix[(at, j)]);
             return Err(Error::argument(argument, found, "finite values"));
         }
@@ -282,7 +282,7 @@ fn check_vector<T: Scalar>(
     if values.len() != expected {
         return Err(Error::Dimension { argument, found: values.len(), expected });
     }
-    match kernel::first_not_finite(values) {
+    match loops::first_not_finite(values) {
         None => Ok(()),
         Some(at) => {
             let found = format!("{} at index {at}", values[at]);

@@ -45,11 +45,13 @@ use rayon::prelude::*;
 
 use super::{direction, gaussian};
 use crate::Scalar;
-use crate::backend::{Backend, Faer, column_mut};
+use crate::backend::Backend;
 use crate::codes::CsrParts;
+use crate::cpu::Faer;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::kernel;
+use crate::matrix::column_mut;
 use crate::random::{Purpose, generator};
 use forest::Forest;
 use sampler::{BLOCK, Laws, Sampler};
@@ -89,7 +91,7 @@ impl<T: Scalar> FeatureModel<T> {
         for j in 0..features {
             let column = directions.col_as_slice_mut(j);
             column.iter_mut().for_each(|x| *x = T::narrow(gaussian(&mut random)));
-            kernel::normalize(column);
+            loops::normalize(column);
         }
         orthogonal::spread(&mut directions, recipe.orthogonal_steps);
         let features = Dictionary::normalized(directions)?;
@@ -178,7 +180,7 @@ impl<T: Scalar> FeatureModel<T> {
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// x ← x + Σ a_i d_i.
     fn add_features<'a, T>(
         x: &'a mut [T],
@@ -187,7 +189,7 @@ kernel::vectorized! {
         values: &'a [T],
     ) {
         for (&feature, &value) in indices.iter().zip(values) {
-            kernel::axpy(x, value, features.atom(feature as usize));
+            loops::axpy(x, value, features.atom(feature as usize));
         }
     }
 }

@@ -32,15 +32,16 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_traits::{Float, One, Zero};
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, Kept, Step, UpdateReport, project};
+use super::{DictionaryUpdater, Kept, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::{HostBackend, column, column_mut, zeros};
+use crate::backend::HostBackend;
 use crate::codes::SparseCodes;
+use crate::cpu::vector::loops;
+use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
-use crate::kernel;
+use crate::matrix::{column, column_mut, zeros};
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-use crate::rows;
 
 /// Atoms whose excess is computed by one task; fixed, so that results do not depend on the number
 /// of threads.
@@ -282,7 +283,7 @@ struct Clipped {
     count: usize,
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values.
     fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
         let (mut largest, mut total, mut count) = (T::zero(), 0.0_f64, 0);
@@ -317,7 +318,7 @@ fn refit<T: Scalar>(
     );
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     fn refit_one<'a, T>(
         dictionary: MatRef<'a, T>,
         r: &'a mut [T],
@@ -328,8 +329,8 @@ kernel::vectorized! {
         for _ in 0..PASSES {
             for (x, &j) in values.iter_mut().zip(support) {
                 let atom = column(dictionary, j as usize);
-                let c = project(kernel::dot(r, atom) + *x, sign);
-                kernel::axpy(r, *x - c, atom);
+                let c = sign.project(loops::dot(r, atom) + *x);
+                loops::axpy(r, *x - c, atom);
                 *x = c;
             }
         }

@@ -30,15 +30,16 @@ use faer::{Mat, MatMut, Par};
 use rayon::prelude::*;
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::sums::{add_code_products, add_sample_products};
 use super::{DictionaryUpdater, Kept, Step, UpdateReport, begin};
 use crate::Scalar;
-use crate::backend::{HostBackend, column_mut, zeros};
+use crate::backend::HostBackend;
 use crate::codes::{AtomIndex, SparseCodes};
+use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
+use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
+use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
-use crate::rows;
 
 /// Rows of D' that are solved for by one task; fixed, so that results do not depend on the number
 /// of threads.

@@ -22,25 +22,21 @@ mod matryoshka;
 mod method_of_directions;
 mod online;
 mod renewal;
-mod sums;
 
+pub use crate::backend::{AtomRule, LeadingPair};
 pub use incoherent::{Incoherent, IncoherentState};
 pub use kept::{Kept, KeptArray};
-pub(crate) use ksvd::Sweep;
-pub use ksvd::{AtomRule, Decorrelation, KSvd, KSvdState, LeadingPair, Memory};
+pub use ksvd::{Decorrelation, KSvd, KSvdState, Memory};
 pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;
 
-use num_traits::Float;
-
-use crate::Scalar;
 use crate::backend::{Backend, HostBackend};
 use crate::codes::{AtomIndex, SparseCodes};
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
-use crate::problem::{ProblemShape, Sign};
+use crate::problem::ProblemShape;
 
 /// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
 ///
@@ -161,14 +157,5 @@ fn begin<B: HostBackend>(
         nonzeros: index.len(),
         unused: (0..codes.atoms()).filter(|&j| index.uses(j).is_empty()).count(),
         ..UpdateReport::default()
-    }
-}
-
-/// max(c, 0) for non-negative codes.
-#[inline(always)]
-fn project<T: Scalar>(coefficient: T, sign: Sign) -> T {
-    match sign {
-        Sign::Signed => coefficient,
-        Sign::NonNegative => Float::max(coefficient, T::zero()),
     }
 }

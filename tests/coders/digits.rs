@@ -1,10 +1,9 @@
 //! Samples whose small parts were once lost to rounding, with the codes they must have.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, MatchingPursuit, Matryoshka, Omp, Selection, Swaps};
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::Planted;
-use dbksvd::{Groups, Sign, SparseCodes};
+use dbksvd::{Faer, Groups, Sign, SparseCodes};
 
 use crate::support::{encode, sorted};
 

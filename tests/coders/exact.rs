@@ -1,11 +1,10 @@
 //! The exact coder against all supports there are, each solved by QR.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Exact, Omp, Selection, SparseCoder, Swaps};
 use dbksvd::faer::linalg::solvers::{Qr, SolveLstsq};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{Dictionary, Error, ProblemShape, Scalar, Sign};
+use dbksvd::{Dictionary, Error, Faer, ProblemShape, Scalar, Sign};
 use proptest::prelude::*;
 
 /// d, m, k, N.

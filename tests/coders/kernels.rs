@@ -1,12 +1,11 @@
 //! `BatchOmp` picks its kernel by the size of the problem and the memory it may use. Each of them
 //! finds the codes of the textbook in double precision.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{ProblemShape, Scalar, Sign, conformance};
+use dbksvd::{Faer, ProblemShape, Scalar, Sign, conformance};
 
 /// Limits of the Gram matrix's memory for m atoms, in `f32`: all of it, 16-bit numbers only, none.
 fn limits(atoms: usize) -> [usize; 3] {

@@ -1,7 +1,7 @@
 //! Matching pursuit against the rule by the book, with residuals instead of a Gram matrix.
 
+use dbksvd::Faer;
 use dbksvd::Sign;
-use dbksvd::backend::Faer;
 use dbksvd::coder::{Coefficients, MatchingPursuit, Omp, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;

@@ -1,8 +1,8 @@
 //! Properties of the pursuits on random small problems, against an oracle that solves every least
 //! squares problem anew by Gaussian elimination.
 
+use dbksvd::Faer;
 use dbksvd::Sign;
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};

@@ -2,10 +2,9 @@
 //! on the values in `fixtures/sklearn`; `make.py` there says what they are.
 
 use crate::support::{narrow, sorted};
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::faer::Mat;
-use dbksvd::{Scalar, Sign};
+use dbksvd::{Faer, Scalar, Sign};
 
 /// A problem, the codes expected, and how well each is determined.
 struct Fixture {

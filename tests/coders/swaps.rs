@@ -1,13 +1,12 @@
 //! Swaps: never worse than the start, and where they end no swap of one atom helps, by least
 //! squares solved anew for every swap there is.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Coefficients, MatchingPursuit, Omp, Selection, Swaps, TopK};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::linalg::solvers::{Qr, SolveLstsq};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{Scalar, Sign};
+use dbksvd::{Faer, Scalar, Sign};
 use proptest::prelude::*;
 
 /// A dictionary and samples of dimension `dim`; correlated atoms have cosines up to 0.9 and more.

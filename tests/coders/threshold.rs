@@ -1,10 +1,9 @@
 //! The pursuit to a threshold against its definition, in plain loops.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{Nesting, SparseCoder, ThresholdPursuit};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted, PlantedData};
-use dbksvd::{Error, ProblemShape, Sign};
+use dbksvd::{Error, Faer, ProblemShape, Sign};
 
 /// Gaussian elimination of the normal equations: c with D_SᵀD_S c = D_Sᵀy.
 fn least_squares(d: MatRef<'_, f64>, y: &[f64], support: &[usize]) -> Vec<f64> {

@@ -1,11 +1,10 @@
 //! One-shot coding against a sort of all activations.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{Coefficients, LinearEncoder, SparseCoder, TopK};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{Dictionary, Error, Model, ProblemShape, Sign};
+use dbksvd::{Dictionary, Error, Faer, Model, ProblemShape, Sign};
 
 const DIM: usize = 17;
 const ATOMS: usize = 90;

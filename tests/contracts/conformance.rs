@@ -1,7 +1,8 @@
 //! The public suites, run on everything in this crate that they are for.
 
+use dbksvd::Faer;
 use dbksvd::Scalar;
-use dbksvd::backend::{Faer, Reference};
+use dbksvd::backend::Reference;
 use dbksvd::coder::{
     BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Nesting, Omp, Selection, Swaps,
     ThresholdPursuit, Tolerance, TopK,
@@ -35,6 +36,12 @@ fn backend_faer() {
 fn backend_reference() {
     conformance::backend(&Reference::<f32>::default());
     conformance::backend(&reference());
+}
+
+#[test]
+fn pursuit_kernels_are_those_of_the_reference() {
+    conformance::pursuit_kernels(&single());
+    conformance::pursuit_kernels(&double());
 }
 
 #[test]

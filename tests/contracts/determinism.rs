@@ -1,7 +1,6 @@
 //! Results do not depend on the number of threads, and a sample's code on nothing but the sample:
 //! bit by bit.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
@@ -9,7 +8,7 @@ use dbksvd::learn::Report;
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::Renewal;
 use dbksvd::updater::{DictionaryUpdater, Incoherent, KSvd, LeadingPair, Memory, Mod, Online};
-use dbksvd::{DbKsvd, Model, Sign};
+use dbksvd::{DbKsvd, Faer, Model, Sign};
 
 use crate::support::on_threads;
 

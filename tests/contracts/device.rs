@@ -18,6 +18,7 @@ fn samples() -> Mat<f32> {
 #[test]
 fn the_device_conforms() {
     conformance::backend(&MockDevice::default());
+    conformance::pursuit_kernels(&MockDevice::default());
 }
 
 #[test]
@@ -45,7 +46,7 @@ fn learning_runs_on_the_device() {
 }
 
 #[test]
-fn a_foreign_coder_of_this_crate_can_be_given_to_the_device() {
+fn the_coder_of_this_crate_runs_on_the_device() {
     let device = MockDevice::default();
     let builder = DbKsvd::builder_on(device, 16, 2).updater(PowerStep);
     let learner = builder.coder(BatchOmp::new()).epochs(3).build().unwrap();

@@ -2,13 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{EpochReport, Observer, Progress, Report, Snapshot, StopReason};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::KSvd;
-use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, Scalar, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Dictionary, Error, Faer, Initialisation, Model, Scalar, Sign, SparseCodes};
 
 /// What one way to learn makes of a problem.
 struct Learned {

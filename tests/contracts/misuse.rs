@@ -11,7 +11,7 @@ use dbksvd::updater::{
 };
 use dbksvd::updater::{Online, Renewal};
 use dbksvd::{DbKsvd, Dictionary, Encoder, Error, Initialisation, Model, Sign};
-use dbksvd::{backend::Faer, synthetic::Planted};
+use dbksvd::{Faer, synthetic::Planted};
 
 const DIM: usize = 6;
 const ATOMS: usize = 8;

@@ -4,13 +4,13 @@
 //!
 //! `DBKSVD_DRAWS` asks for more draws than the tests make by themselves; a failure says its seed.
 
-use dbksvd::backend::{Faer, HostBackend};
+use dbksvd::backend::HostBackend;
 use dbksvd::coder::{
     BatchOmp, MatchingPursuit, Matryoshka, Omp, Selection, SparseCoder, Swaps, ThresholdPursuit,
     Tolerance,
 };
 use dbksvd::faer::Mat;
-use dbksvd::{Groups, Scalar, Sign, SparseCodes};
+use dbksvd::{Faer, Groups, Scalar, Sign, SparseCodes};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;

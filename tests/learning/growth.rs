@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{Nesting, NoiseSchedule, Phase, SparseCoder, ThresholdPursuit};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Checkpoints, Growth, Progress, Resume};
@@ -10,7 +9,7 @@ use dbksvd::metrics::{Detection, Recovery};
 use dbksvd::source::HeldOut;
 use dbksvd::synthetic::sae_bench::Recipe;
 use dbksvd::synthetic::{Planted, PlantedData};
-use dbksvd::{DbKsvd, Error, Initialisation, ProblemShape, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Error, Faer, Initialisation, ProblemShape, Sign, SparseCodes};
 
 fn planted() -> PlantedData<f32> {
     Planted::new(24, 40, 3, 1_000).sign(Sign::NonNegative).noise(0.1).generate().unwrap()

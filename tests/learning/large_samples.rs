@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, Omp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
@@ -12,7 +12,7 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::{DictionaryUpdater, KSvd, LeadingPair, Mod, Online, Renewal};
 use dbksvd::updater::{Step, UpdateReport};
-use dbksvd::{DbKsvd, Groups, Model, ProblemShape, Scalar, Sign};
+use dbksvd::{DbKsvd, Faer, Groups, Model, ProblemShape, Scalar, Sign};
 use tempfile::TempDir;
 
 const DIM: usize = 32;

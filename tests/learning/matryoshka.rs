@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::support::{assert_close, dense, flip_columns, flip_rows, on_threads, signs, sparse};
-use dbksvd::backend::{Faer, HostBackend, Reference};
+use dbksvd::backend::{HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Matryoshka, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};
@@ -15,7 +15,9 @@ use dbksvd::updater::{
     DictionaryUpdater, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online, Renewal, Step,
     UpdateReport,
 };
-use dbksvd::{DbKsvd, Dictionary, Error, Groups, Model, ProblemShape, Scalar, Sign, conformance};
+use dbksvd::{
+    DbKsvd, Dictionary, Error, Faer, Groups, Model, ProblemShape, Scalar, Sign, conformance,
+};
 use tempfile::TempDir;
 
 /// As in `tests/learning/ksvdjl.rs`.

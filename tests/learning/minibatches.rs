@@ -22,7 +22,7 @@ const SMALL: usize = 10 * ATOMS / SPARSITY;
 /// Of data and learner; no bound was chosen on it.
 const SEED: u64 = 11;
 
-type Setup = Builder<dbksvd::backend::Faer<f32>, BatchOmp, KSvd>;
+type Setup = Builder<dbksvd::Faer<f32>, BatchOmp, KSvd>;
 
 static CORRELATED: LazyLock<PlantedData<f32>> = LazyLock::new(|| {
     let planted = Planted::new(128, ATOMS, SPARSITY, 8192).kind(Kind::Correlated);

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::error::BackendError;
@@ -10,7 +10,7 @@ use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
 use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
-use dbksvd::{DbKsvd, Dictionary, Error, Initialisation, Model, Parameters, ProblemShape};
+use dbksvd::{DbKsvd, Dictionary, Error, Faer, Initialisation, Model, Parameters, ProblemShape};
 use dbksvd::{Scalar, Sign};
 use proptest::prelude::*;
 

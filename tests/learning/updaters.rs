@@ -1,6 +1,6 @@
 //! Updaters beside K-SVD: what each promises, against its formula.
 
-use dbksvd::backend::{Backend, Faer};
+use dbksvd::backend::Backend;
 use dbksvd::coder::BatchOmp;
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
@@ -8,7 +8,7 @@ use dbksvd::metrics::{Coherence, RECOVERED, Recovery};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair, Mod, Online};
 use dbksvd::updater::{Renewal, Step, UpdateReport};
-use dbksvd::{DbKsvd, Dictionary, ProblemShape, Sign};
+use dbksvd::{DbKsvd, Dictionary, Faer, ProblemShape, Sign};
 use proptest::prelude::*;
 
 type Double = Faer<f64>;

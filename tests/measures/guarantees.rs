@@ -1,12 +1,11 @@
 //! Guarantees of recovery on dictionaries whose answer is known in closed form.
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::Omp;
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, mat};
 use dbksvd::metrics::{Guarantees, SampleGuarantee};
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{Dictionary, Error, Scalar, Sign};
+use dbksvd::{Dictionary, Error, Faer, Scalar, Sign};
 
 /// Codes of the given supports, with coefficients 1, 2, 3, …
 fn codes<T: Scalar>(atoms: usize, supports: &[&[u32]]) -> SparseCodes<T> {

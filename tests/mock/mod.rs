@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dbksvd::backend::{Backend, Faer};
-use dbksvd::coder::{BatchOmp, SparseCoder};
+use dbksvd::backend::{Backend, PursuitKernels, PursuitRule, Reference, ReferencePursuits};
+use dbksvd::coder::SparseCoder;
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
@@ -298,43 +298,38 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
     }
 }
 
-/// This crate's coder on a backend of another crate: the implementations for host backends and
-/// this one stand side by side.
-impl SparseCoder<MockDevice> for BatchOmp {
-    type State = ProblemShape;
+/// What `BatchOmp` runs on, by the reference: the device's own memory is behind its lock.
+impl PursuitKernels for MockDevice {
+    type Pursuits = ReferencePursuits;
 
-    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
-        shape.check()?;
-        self.rule.check()
-    }
-
-    fn prepare(&self, _: &MockDevice, shape: &ProblemShape) -> Result<ProblemShape, BackendError> {
-        Ok(*shape)
-    }
-
-    fn set_dictionary(
+    fn prepare_pursuits(
         &self,
-        _: &MockDevice,
-        _: &mut ProblemShape,
+        rule: &PursuitRule,
+        shape: &ProblemShape,
+        memory: usize,
+    ) -> Result<ReferencePursuits, BackendError> {
+        Reference::<f32>::default().prepare_pursuits(rule, shape, memory)
+    }
+
+    fn set_pursuit_dictionary(
+        &self,
+        _: &mut ReferencePursuits,
         _: &DeviceMatrix,
     ) -> Result<(), BackendError> {
         Ok(())
     }
 
-    fn encode(
+    fn pursue(
         &self,
-        device: &MockDevice,
-        shape: &mut ProblemShape,
+        pursuits: &mut ReferencePursuits,
         dictionary: &DeviceMatrix,
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,
     ) -> Result<(), BackendError> {
-        MatchingPursuit.encode(device, shape, dictionary, y, codes).unwrap();
+        let (d, y, mut content) = (self.get(dictionary), self.get(y), self.get_codes(codes));
+        Reference::default().pursue(pursuits, &d, &y, &mut content)?;
+        self.set_codes(codes, content);
         Ok(())
-    }
-
-    fn parameters(&self) -> Parameters {
-        SparseCoder::<Faer<f32>>::parameters(self)
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::error::FileError;
 use dbksvd::faer::{Mat, mat};
@@ -11,7 +10,7 @@ use dbksvd::metrics::reconstruction;
 use dbksvd::sae::{Affine, Architecture, Sae, SaeCoder, Tied, split_signs};
 use dbksvd::source::{self, SampleSource};
 use dbksvd::synthetic::Planted;
-use dbksvd::{Dictionary, Error, Model, ProblemShape, Scalar, Sign, SparseCodes};
+use dbksvd::{Dictionary, Error, Faer, Model, ProblemShape, Scalar, Sign, SparseCodes};
 use tempfile::TempDir;
 
 mod arguments;

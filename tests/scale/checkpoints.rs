@@ -22,11 +22,11 @@ fn data<T: Scalar>() -> Mat<T> {
     Planted::new(16, 24, 3, 900).noise(0.05).seed(3).generate::<T>().unwrap().samples
 }
 
-type Learner<T> = DbKsvd<dbksvd::backend::Faer<T>>;
+type Learner<T> = DbKsvd<dbksvd::Faer<T>>;
 
 /// Everything that a checkpoint must hold is in use: statistics, held-out samples, memory, renewal.
 fn learner<T: Scalar>() -> Learner<T> {
-    DbKsvd::builder_on(dbksvd::backend::Faer::<T>::default(), 24, 3)
+    DbKsvd::builder_on(dbksvd::Faer::<T>::default(), 24, 3)
         .epochs(4)
         .minibatch(100)
         .seed(9)

@@ -285,7 +285,7 @@ fn a_norm_that_overflows_cannot_be_clipped() {
     let mut samples = Mat::from_fn(4, 40, |r, c| ((r * 7 + c * 3) % 5) as f64 - 1.5);
     samples[(2, 30)] = 1e200;
     let of = |outliers| {
-        let builder = DbKsvd::builder_on(dbksvd::backend::Faer::<f64>::default(), 8, 2);
+        let builder = DbKsvd::builder_on(dbksvd::Faer::<f64>::default(), 8, 2);
         builder.outliers(outliers).epochs(2).build().unwrap().fit(&samples)
     };
     match of(Outliers::Clip(3.0)).unwrap_err() {

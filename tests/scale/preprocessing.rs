@@ -82,7 +82,7 @@ fn the_mean_is_that_of_the_others() {
 fn scale_makes_the_mean_norm_one_and_decoding_undoes_it() {
     let data = Planted::new(16, 24, 16, 500).generate::<f64>().unwrap();
     let samples = Mat::from_fn(16, 500, |r, c| 40.0 * data.samples[(r, c)] + 7.0);
-    let faer = dbksvd::backend::Faer::<f64>::default();
+    let faer = dbksvd::Faer::<f64>::default();
     let learner = DbKsvd::builder_on(faer, 24, 16).epochs(1).center(true).scale(true);
     let (model, _) = learner.build().unwrap().fit(&samples).unwrap();
     let mean = model.mean().unwrap();

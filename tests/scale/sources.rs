@@ -3,7 +3,6 @@
 use std::fs;
 use std::ops::Range;
 
-use dbksvd::backend::Faer;
 use dbksvd::coder::BatchOmp;
 use dbksvd::error::{FileError, SourceError};
 use dbksvd::faer::Mat;
@@ -12,7 +11,7 @@ use dbksvd::source::{
     split,
 };
 use dbksvd::synthetic::Planted;
-use dbksvd::{DbKsvd, Error, Model, Scalar, Sign};
+use dbksvd::{DbKsvd, Error, Faer, Model, Scalar, Sign};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

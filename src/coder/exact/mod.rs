@@ -13,15 +13,17 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::SparseCoder;
-use super::full_gram::GramRows;
-use super::full_gram::correlate;
-use super::idle::Idle;
 use super::swaps::{LocalSearch, SWAPS_PER_ATOM, Sample};
 use crate::Scalar;
-use crate::backend::{Faer, HostBackend, column};
+use crate::backend::HostBackend;
+use crate::cpu::Faer;
+use crate::cpu::pursuit::full_gram::GramRows;
+use crate::cpu::pursuit::full_gram::correlate;
+use crate::cpu::scratch_pool::ScratchPool;
+use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::{BackendError, Error};
-use crate::kernel;
+use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use search::Search;
@@ -107,11 +109,11 @@ impl Exact {
             let found = sample.len();
             return Err(Error::Dimension { argument: "sample", found, expected: dim });
         }
-        if let Some(coordinate) = kernel::first_not_finite(sample) {
+        if let Some(coordinate) = loops::first_not_finite(sample) {
             let value = sample[coordinate].widen();
             return Err(Error::NotFinite { sample: 0, coordinate, value });
         }
-        let norm = kernel::squared_norm(sample).sqrt();
+        let norm = loops::squared_norm(sample).sqrt();
         let zero = sample.iter().all(|y| y.is_zero());
         if !zero && !(T::LARGEST_NORM.recip()..=T::LARGEST_NORM).contains(&norm) {
             let expected = format!("a norm from 1/{0:e} to {0:e}, or 0", T::LARGEST_NORM);
@@ -134,7 +136,7 @@ impl Exact {
 #[derive(Debug)]
 pub struct ExactState {
     problem: Problem,
-    idle: Idle<Scratch>,
+    idle: ScratchPool<Scratch>,
 }
 
 #[derive(Debug)]
@@ -146,7 +148,7 @@ struct Problem {
 
 impl Problem {
     fn new(shape: &ProblemShape) -> Result<Self, BackendError> {
-        let dictionary = crate::backend::zeros(shape.dim, shape.atoms)?;
+        let dictionary = crate::matrix::zeros(shape.dim, shape.atoms)?;
         let gram = GramRows::new(shape.atoms, usize::MAX)?;
         Ok(Self { shape: *shape, dictionary, gram })
     }
@@ -198,7 +200,7 @@ impl Scratch {
     fn solve(&mut self, problem: &Problem) -> (f64, u64) {
         let Self { sample, initial, local, search, support, values } = self;
         let ProblemShape { atoms, sparsity, sign, .. } = problem.shape;
-        let energy = kernel::energy(sample);
+        let energy = loops::energy(sample);
         support.clear();
         values.clear();
         if energy == 0.0 {
@@ -241,9 +243,9 @@ impl Scratch {
     fn error(&mut self, problem: &Problem) -> f64 {
         for (&atom, &value) in self.support.iter().zip(&self.values) {
             let atom = problem.dictionary.col_as_slice(atom as usize);
-            kernel::axpy(&mut self.sample, -value, atom);
+            loops::axpy(&mut self.sample, -value, atom);
         }
-        kernel::squared_norm(&self.sample)
+        loops::squared_norm(&self.sample)
     }
 }
 
@@ -264,7 +266,7 @@ impl<B: HostBackend> SparseCoder<B> for Exact {
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
-        Ok(ExactState { problem: Problem::new(shape)?, idle: Idle::default() })
+        Ok(ExactState { problem: Problem::new(shape)?, idle: ScratchPool::default() })
     }
 
     fn set_dictionary(

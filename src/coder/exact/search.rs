@@ -28,8 +28,8 @@
 //! G. M. Furnival, R. W. Wilson, "Regressions by leaps and bounds", Technometrics 16(4), 1974 (the
 //! bound by what remains).
 
-use crate::coder::factor::DEPENDENCE;
-use crate::coder::least_squares::LeastSquares;
+use crate::cpu::pursuit::factor::DEPENDENCE;
+use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::problem::Sign;
 
 /// Candidates of a level are padded to this: the most atoms there are.

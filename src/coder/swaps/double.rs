@@ -4,8 +4,8 @@
 use super::exchange::Sample;
 use super::{Found, LocalSearch};
 use crate::Scalar;
-use crate::coder::wide::{Wide, widen};
-use crate::kernel;
+use crate::cpu::pursuit::wide::{Wide, widen};
+use crate::cpu::vector::loops;
 use crate::problem::ProblemShape;
 
 /// Searches one sample after the other.
@@ -45,7 +45,7 @@ impl DoubleSearch {
             gram: &wide.gram,
             dictionary: wide.dictionary(),
             initial: &self.initial,
-            energy: kernel::energy(&self.sample),
+            energy: loops::energy(&self.sample),
         };
         let improved = self.search.improve(sample, support, start, max_swaps);
         if improved {

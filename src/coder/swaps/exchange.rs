@@ -22,10 +22,10 @@ use faer::MatRef;
 
 use super::passes::{Weights, best_without, duals, pass};
 use crate::Scalar;
-use crate::coder::argmax::select;
-use crate::coder::factor::{DEPENDENCE, dependence};
-use crate::coder::full_gram::{CHUNK, GramRows};
-use crate::coder::pursuit::Selection;
+use crate::backend::Selection;
+use crate::cpu::pursuit::argmax::select;
+use crate::cpu::pursuit::factor::{DEPENDENCE, dependence};
+use crate::cpu::pursuit::full_gram::{CHUNK, GramRows};
 use crate::problem::Sign;
 
 /// A growing or changing support, orthogonalised.
@@ -360,9 +360,10 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::backend::{Faer, column};
-    use crate::coder::least_squares::LeastSquares;
-    use crate::kernel;
+    use crate::cpu::Faer;
+    use crate::cpu::pursuit::least_squares::LeastSquares;
+    use crate::cpu::vector::loops;
+    use crate::matrix::column;
 
     /// α, h, γ and the gains of exchanges after a walk are those of supports built anew.
     #[test]
@@ -372,18 +373,18 @@ mod tests {
         let mut draw = |cols| Mat::from_fn(dim, cols, |_, _| rng.random_range(-1.0..1.0_f64));
         let (mut dictionary, samples) = (draw(atoms), draw(1));
         for j in 0..atoms {
-            kernel::normalize(dictionary.col_as_slice_mut(j));
+            loops::normalize(dictionary.col_as_slice_mut(j));
         }
         let mut gram = GramRows::new(atoms, usize::MAX).expect("memory");
         gram.compute(&Faer::<f64>::default(), dictionary.as_ref());
         let y = samples.col_as_slice(0);
         let initial: Vec<f64> =
-            (0..atoms).map(|j| kernel::dot(column(dictionary.as_ref(), j), y)).collect();
+            (0..atoms).map(|j| loops::dot(column(dictionary.as_ref(), j), y)).collect();
         let sample = Sample {
             gram: &gram,
             dictionary: dictionary.as_ref(),
             initial: &initial,
-            energy: kernel::squared_norm(y),
+            energy: loops::squared_norm(y),
         };
         let mut walked = Exchange::new(atoms, sparsity);
         walked.begin(sample, &[3, 69, 20]);

@@ -28,17 +28,18 @@ mod passes;
 use faer::MatRef;
 use rayon::prelude::*;
 
-use super::correlations::{BLOCK, Correlations};
-use super::full_gram::GramRows;
-use super::idle::Idle;
-use super::least_squares::LeastSquares;
-use super::pursuit::write;
-use super::wide::{Widened, leave, terms};
 use super::{BatchOmp, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
-use crate::backend::{HostBackend, column};
+use crate::backend::HostBackend;
+use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
+use crate::cpu::pursuit::full_gram::GramRows;
+use crate::cpu::pursuit::greedy::write;
+use crate::cpu::pursuit::least_squares::LeastSquares;
+use crate::cpu::pursuit::wide::{Widened, leave, terms};
+use crate::cpu::scratch_pool::ScratchPool;
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
-use crate::kernel;
+use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use double::DoubleSearch;
@@ -119,7 +120,7 @@ pub struct SwapsState<S, T> {
     shape: ProblemShape,
     gram: GramRows<T>,
     wide: Widened,
-    idle: Idle<Scratch<T>>,
+    idle: ScratchPool<Scratch<T>>,
 }
 
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
             shape: *shape,
             gram: GramRows::new(shape.atoms, self.gram_limit)?,
             wide: Widened::default(),
-            idle: Idle::default(),
+            idle: ScratchPool::default(),
         })
     }
 
@@ -231,7 +232,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                     let initial = correlations.compute(backend, dictionary, samples);
                     for i in 0..block.len() {
                         let y = column(samples, i);
-                        let energy = kernel::energy(y);
+                        let energy = loops::energy(y);
                         let initial = column(initial, i);
                         let sample = Sample { gram, dictionary, initial, energy };
                         let (support, values) = block.code(i);

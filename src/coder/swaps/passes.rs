@@ -1,10 +1,10 @@
 //! The passes over B, α and h that [`exchange`](super::exchange) makes.
 
 use crate::Scalar;
-use crate::coder::factor::dependence;
-use crate::coder::full_gram::CHUNK;
-use crate::simd::lanes;
-use crate::{kernel, rows};
+use crate::cpu::pursuit::factor::dependence;
+use crate::cpu::pursuit::full_gram::CHUNK;
+use crate::cpu::vector::{loops, rows};
+use crate::scalar::registers::lanes;
 
 /// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of as many.
 const STEPS: usize = 4;
@@ -113,7 +113,7 @@ rows::with_simd! {
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is
     /// above `floor`: α + step · b and h + η b² are then the correlations and heights.
     pub(super) fn best_without<'a, T>(

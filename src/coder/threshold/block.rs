@@ -6,13 +6,15 @@ use super::Nesting;
 use super::gram::SymmetricGram;
 use super::pursuit::{Limits, Pursuit};
 use crate::Scalar;
-use crate::backend::column;
-use crate::coder::double::{DoublePursuit, Doubt, Task};
-use crate::coder::pursuit::{PursuitRule, Selection, write};
-use crate::coder::wide::{Widened, leave, terms, widen};
+use crate::backend::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
-use crate::kernel;
+use crate::cpu::pursuit::double::{DoublePursuit, Doubt, Task};
+use crate::cpu::pursuit::greedy::write;
+use crate::cpu::pursuit::wide::{Widened, leave, terms, widen};
+use crate::cpu::vector::loops;
+use crate::matrix::column;
 use crate::problem::ProblemShape;
+use crate::scalar::pick;
 
 /// What a sample works with that is coded in double precision.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct DoubleScratch {
 }
 
 /// The pursuits of a block of samples whose correlations are known.
-pub struct ThresholdPursuits<'a, T: Scalar> {
+pub(super) struct ThresholdPursuits<'a, T: Scalar> {
     pub(super) shape: &'a ProblemShape,
     pub(super) gram: &'a SymmetricGram<T>,
     pub(super) wide: &'a Widened,
@@ -37,17 +39,28 @@ pub struct ThresholdPursuits<'a, T: Scalar> {
     pub(super) double: &'a mut Option<Box<DoubleScratch>>,
 }
 
+type Run<T> = fn(ThresholdPursuits<'_, T>);
+static RUN: (Run<f32>, Run<f64>) = (|pursuits| pursuits.run(), |pursuits| pursuits.run());
+
+impl<T: Scalar> ThresholdPursuits<'_, T> {
+    /// [`run`](Self::run) as it is compiled in this crate.
+    pub(super) fn run_compiled(self) {
+        let run: &Run<T> = pick(&RUN.0, &RUN.1);
+        run(self);
+    }
+}
+
 impl<T: Scalar> ThresholdPursuits<'_, T> {
     /// Writes the codes of the block. Where the threshold is near to the rounding of correlations,
     /// which grows with ‖y‖, or what is left is near to that of coefficients, a sample is coded in
     /// double precision.
-    pub(crate) fn run(self) {
+    fn run(self) {
         let Self { gram, limits, samples, correlations, mut block, pursuit, .. } = self;
         let limits_of_double = limits.widen();
         let mut residual = Vec::new();
         for i in 0..block.len() {
             let sample = column(samples, i);
-            let energy = kernel::energy(sample);
+            let energy = loops::energy(sample);
             let doubt = Doubt::new::<T>(&PursuitRule::default(), energy);
             let mut certain = limits.threshold.widen() >= doubt.correlation;
             if certain {

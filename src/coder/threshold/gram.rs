@@ -4,8 +4,9 @@ use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::{HostBackend, column_mut, zeros};
+use crate::backend::HostBackend;
 use crate::error::BackendError;
+use crate::matrix::{column_mut, zeros};
 
 /// Columns that one product makes.
 const BLOCK: usize = 128;
@@ -72,7 +73,7 @@ fn mirror<T: Scalar>(columns: MatMut<'_, T>, first: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Faer;
+    use crate::cpu::Faer;
     use crate::synthetic::Planted;
 
     #[test]

@@ -34,18 +34,16 @@ use faer::Mat;
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::double::Doubt;
-use super::factor::dependence;
-use super::wide::Widened;
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::backend::HostBackend;
-use crate::compiled::Compiled;
+use crate::cpu::pursuit::double::Doubt;
+use crate::cpu::pursuit::factor::dependence;
+use crate::cpu::pursuit::wide::Widened;
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-use block::DoubleScratch;
-pub use block::ThresholdPursuits;
+use block::{DoubleScratch, ThresholdPursuits};
 use gram::SymmetricGram;
 use pursuit::{Limits, Pursuit};
 
@@ -362,7 +360,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
             };
             backend.product_tn(correlations.as_mut(), dictionary, full);
             let correlations = correlations.as_ref();
-            B::Scalar::pursue_to_threshold(ThresholdPursuits {
+            let pursuits = ThresholdPursuits {
                 shape,
                 gram,
                 wide,
@@ -373,7 +371,8 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
                 block,
                 pursuit,
                 double,
-            });
+            };
+            pursuits.run_compiled();
             idle().push(scratch);
         });
         Ok(())

@@ -5,12 +5,12 @@ use num_traits::Float;
 use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
-use crate::backend::column;
-use crate::coder::factor::Factor;
-use crate::coder::wide::Wide;
-use crate::kernel::{self, LANES};
+use crate::cpu::pursuit::factor::Factor;
+use crate::cpu::pursuit::wide::Wide;
+use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::rows;
+use crate::matrix::column;
 use crate::problem::ProblemShape;
-use crate::rows;
 
 /// Correlations that are brought up to date at a time, from all rows: they stay in the first cache.
 const STRETCH: usize = 1024;
@@ -44,10 +44,10 @@ impl Products<f64> for Wide {
     fn subtract(&self, alpha: &mut [f64], start: usize, support: &[u32], gamma: &[f64]) {
         let mut sum = vec![0.0; self.dictionary().nrows()];
         for (&atom, &gamma) in support.iter().zip(gamma) {
-            kernel::axpy(&mut sum, gamma, column(self.dictionary(), atom as usize));
+            loops::axpy(&mut sum, gamma, column(self.dictionary(), atom as usize));
         }
         for (j, alpha) in (start..).zip(alpha) {
-            *alpha -= kernel::product(column(self.dictionary(), j), &sum);
+            *alpha -= loops::product(column(self.dictionary(), j), &sum);
         }
     }
 }
@@ -332,7 +332,7 @@ rows::with_simd! {
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// The largest value; minus infinity if there is none.
     fn largest<'a, T>(alpha: &'a [T]) -> T {
         let (chunks, rest) = alpha.as_chunks::<LANES>();
@@ -350,7 +350,7 @@ kernel::vectorized! {
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// The places of the values that are at least `bar`, in order.
     fn collect<'a, T>(alpha: &'a [T], bar: T, found: &'a mut Vec<u32>) {
         found.clear();

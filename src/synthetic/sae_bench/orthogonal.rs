@@ -12,8 +12,9 @@ use faer::{Accum, Mat, MatMut, Par};
 use num_traits::{Float, One};
 use rayon::prelude::*;
 
-use crate::backend::column_mut;
-use crate::{Scalar, kernel};
+use crate::Scalar;
+use crate::cpu::vector::loops;
+use crate::matrix::column_mut;
 
 const RATE: f64 = 3e-4;
 const BETA_1: f64 = 0.9;
@@ -68,7 +69,7 @@ struct Scale<T> {
     features: T,
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// One step of one feature, from S e.
     fn descend<'a, T>(
         e: &'a mut [T],
@@ -77,7 +78,7 @@ kernel::vectorized! {
         second: &'a mut [T],
         scale: Scale<T>,
     ) {
-        let squares = T::narrow(kernel::squared_norm(e));
+        let squares = T::narrow(loops::squared_norm(e));
         let four = T::narrow(4.0);
         // 4 S e + (4 N (‖e‖² − 1) − 4 ‖e‖²) e
         let along = four * (scale.features * (squares - <T as One>::one()) - squares);
@@ -128,7 +129,7 @@ mod tests {
         let mut random = generator(5, Purpose::Synthetic);
         let mut e = Mat::from_fn(9, 150, |_, _| gaussian(&mut random));
         for j in 0..150 {
-            kernel::normalize(e.col_as_slice_mut(j));
+            loops::normalize(e.col_as_slice_mut(j));
         }
         let mut expected = e.clone();
         naive(&mut expected, 5);

@@ -9,9 +9,10 @@ use rand_distr::{Exp1, StandardNormal};
 use super::forest::Forest;
 use super::normal::{beyond, quantile, tail};
 use crate::Scalar;
-use crate::backend::{Faer, HostBackend};
+use crate::backend::HostBackend;
 use crate::codes::CsrParts;
-use crate::kernel;
+use crate::cpu::Faer;
+use crate::cpu::vector::loops;
 use crate::random::{Purpose, generator};
 use crate::synthetic::gaussian;
 
@@ -207,7 +208,7 @@ impl Draw<'_> {
             let Branches { first, end } = sampler.branches[parent];
             let (mut chosen, mut firing) = (None, 0);
             for child in first as usize..end as usize {
-                let push = kernel::dot(sampler.loadings.col_as_slice(child), self.shared);
+                let push = loops::dot(sampler.loadings.col_as_slice(child), self.shared);
                 let threshold = f64::from(sampler.thresholds[child] - push);
                 if self.random.sample::<f64, _>(StandardNormal) <= threshold {
                     continue;
@@ -228,7 +229,7 @@ impl Draw<'_> {
     }
 }
 
-kernel::vectorized! {
+loops::vectorized! {
     /// The least t − p; p ← t − p.
     fn least_of_differences<'a, T>(thresholds: &'a [T; CHUNK], pushes: &'a mut [T; CHUNK]) -> T {
         let mut least = T::narrow(f64::INFINITY);

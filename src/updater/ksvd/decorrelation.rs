@@ -16,11 +16,11 @@ use num_traits::{Float, One};
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::column_mut;
 use crate::codes::AtomIndex;
+use crate::cpu::vector::rows;
 use crate::error::Error;
+use crate::matrix::column_mut;
 use crate::parameters::Parameters;
-use crate::rows;
 
 /// Atoms whose cosines are computed by one product.
 const BLOCK: usize = 128;
@@ -101,7 +101,7 @@ impl Decorrelation {
 mod tests {
     use super::*;
     use crate::codes::SparseCodes;
-    use crate::kernel;
+    use crate::cpu::vector::loops;
     use crate::synthetic::{Kind, Planted};
 
     /// Coherent atoms with codes that use them at different rates.
@@ -129,7 +129,7 @@ mod tests {
                     out[(r, j)] -= excess * dictionary[(r, i)];
                 }
             }
-            kernel::normalize(out.col_as_slice_mut(j));
+            loops::normalize(out.col_as_slice_mut(j));
         }
         out
     }

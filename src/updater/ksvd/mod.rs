@@ -33,26 +33,25 @@
 
 mod config;
 mod decorrelation;
-mod direction;
-mod exchange;
 
-pub use config::{AtomRule, KSvd, LeadingPair, Memory};
+pub use config::{KSvd, Memory};
 pub use decorrelation::Decorrelation;
 
 use faer::{Mat, MatMut};
 use rayon::prelude::*;
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin, project};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
 use crate::Scalar;
-use crate::backend::{HostBackend, column_mut, zeros};
+use crate::backend::HostBackend;
 use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::compiled::Compiled;
+use crate::cpu::sweep::direction::{Directions, Found};
+use crate::cpu::sweep::exchange::{Exchange, Products, Samples};
 use crate::error::{BackendError, Error};
+use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-use direction::{Directions, Found};
-use exchange::{Exchange, Products, Samples};
+use crate::scalar::pick;
 
 /// Uses of a batch's atoms that are worth a task of their own.
 const GRAIN: usize = 192;
@@ -164,6 +163,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
             weights: &mut state.weights,
             claims: state.census.claims(),
         };
+        let update_batch: &UpdateBatch<B::Scalar> = pick(&UPDATE_BATCH.0, &UPDATE_BATCH.1);
         // Batches that were too large a minibatch ago may no longer be.
         let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
         rayon::scope(|_| {
@@ -175,7 +175,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
                 let (mut done, mut limit) = (0, size);
                 while done < step.order.len() {
                     let batch = &step.order[done..(done + limit).min(step.order.len())];
-                    if B::Scalar::update_batch(&mut sweep, batch, done) {
+                    if update_batch(&mut sweep, batch, done) {
                         done += batch.len();
                     } else {
                         limit = batch.len().div_ceil(2);
@@ -259,7 +259,7 @@ impl KSvd {
 }
 
 /// The matrices that the sweeps work on.
-pub struct Sweep<'a, T: Scalar> {
+struct Sweep<'a, T: Scalar> {
     config: &'a KSvd,
     /// ‖R‖², as far as it is followed: what rounding is measured by.
     error: f64,
@@ -276,10 +276,16 @@ pub struct Sweep<'a, T: Scalar> {
     claims: &'a [f64],
 }
 
+type UpdateBatch<T> = fn(&mut Sweep<'_, T>, &[u32], usize) -> bool;
+static UPDATE_BATCH: (UpdateBatch<f32>, UpdateBatch<f64>) = (
+    |sweep, batch, place| sweep.update_batch(batch, place),
+    |sweep, batch, place| sweep.update_batch(batch, place),
+);
+
 impl<T: Scalar> Sweep<'_, T> {
     /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
     /// raise the error: everything is then as it was.
-    pub(crate) fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
+    fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
         self.find_directions(batch, place);
         self.exchange_atoms(batch, place)
     }

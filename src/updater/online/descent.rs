@@ -17,9 +17,9 @@ use num_traits::One;
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::{column, column_mut, zeros};
+use crate::cpu::vector::rows;
 use crate::error::BackendError;
-use crate::rows;
+use crate::matrix::{column, column_mut, zeros};
 
 /// Atoms of a batch.
 const BATCH: usize = 64;

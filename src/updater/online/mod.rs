@@ -38,15 +38,16 @@ pub use config::{Forgetting, Online};
 use faer::Mat;
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::sums::{add_code_products, add_sample_products};
 use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
 use crate::Scalar;
-use crate::backend::{HostBackend, zeros};
+use crate::backend::HostBackend;
 use crate::codes::AtomIndex;
+use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
+use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
+use crate::matrix::zeros;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
-use crate::rows;
 use descent::Descent;
 
 /// What [`Online`] keeps from minibatch to minibatch, and its scratch memory.

@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 use super::census::{Census, square};
 use super::{Outcome, Renewal, Renewed, Vacancy, likeness};
-use crate::backend::{column, column_mut};
-use crate::updater::project;
-use crate::{Scalar, kernel};
+use crate::Scalar;
+use crate::cpu::vector::loops;
+use crate::matrix::{column, column_mut};
 
 /// How many times what k typical atoms explain in a window is large. Less, and samples of a
 /// heavy-tailed distribution would be given atoms that are better learned from many of them.
@@ -44,8 +44,8 @@ impl<T: Scalar> Renewed<'_, T> {
         // one, too, where an earlier group of atoms took all. Such a sample is none that is large.
         let samples = self.samples;
         let large_error = |i: usize| {
-            let error = kernel::energy(column(residual, i));
-            (error >= least && kernel::energy(column(samples, i)) >= least).then_some((error, i))
+            let error = loops::energy(column(residual, i));
+            (error >= least && loops::energy(column(samples, i)) >= least).then_some((error, i))
         };
         let all = 0..samples.ncols();
         // Mostly there is none, and nothing is allocated.
@@ -57,10 +57,10 @@ impl<T: Scalar> Renewed<'_, T> {
         let mut is_given = vec![false; self.dictionary.ncols()];
         for (error, i) in large {
             let mut fresh = column(self.samples, i).to_vec();
-            kernel::normalize(&mut fresh);
+            loops::normalize(&mut fresh);
             let alike = |&&atom: &&u32| {
                 let other = column(self.dictionary.as_ref(), atom as usize);
-                likeness(kernel::product(other, &fresh), self.sign) > renewal.max_coherence
+                likeness(loops::product(other, &fresh), self.sign) > renewal.max_coherence
             };
             // One that was given an atom a moment ago may serve this one as well.
             if let Some(&atom) = outcome.atoms.iter().find(alike) {
@@ -93,10 +93,10 @@ impl<T: Scalar> Renewed<'_, T> {
     fn code_by_one(&mut self, i: usize, atom: u32) {
         let sample = column(self.samples, i);
         let direction = column(self.dictionary.as_ref(), atom as usize);
-        let c = project(kernel::product(sample, direction), self.sign);
+        let c = self.sign.project(loops::product(sample, direction));
         let r = column_mut(self.residual.as_mut(), i);
         r.copy_from_slice(sample);
-        kernel::axpy(r, -c, direction);
+        loops::axpy(r, -c, direction);
         self.codes.set(i, &[atom], &[c]);
     }
 
@@ -129,25 +129,25 @@ impl<T: Scalar> Renewed<'_, T> {
         let dictionary = self.dictionary.as_ref();
         let own = column(dictionary, at.atom);
         let alike = |j: usize| {
-            let cosine = kernel::product(own, column(dictionary, j));
+            let cosine = loops::product(own, column(dictionary, j));
             j == at.atom || likeness(cosine, self.sign) > renewal.max_coherence
         };
-        let now = kernel::energy(column(self.residual.as_ref(), at.sample));
+        let now = loops::energy(column(self.residual.as_ref(), at.sample));
         let mut r = column(self.samples, at.sample).to_vec();
-        let mut lost = kernel::energy(&r) - now;
+        let mut lost = loops::energy(&r) - now;
         for _ in 0..self.codes.sparsity() {
             if lost < typical {
                 break;
             }
             let mut best = (T::zero(), 0);
             for j in 0..dictionary.ncols() {
-                let c = project(kernel::product(&r, column(dictionary, j)), self.sign);
+                let c = self.sign.project(loops::product(&r, column(dictionary, j)));
                 if num_traits::Float::abs(c) > num_traits::Float::abs(best.0) && !alike(j) {
                     best = (c, j);
                 }
             }
-            kernel::axpy(&mut r, -best.0, column(dictionary, best.1));
-            lost = kernel::energy(&r) - now;
+            loops::axpy(&mut r, -best.0, column(dictionary, best.1));
+            lost = loops::energy(&r) - now;
         }
         lost.max(0.0)
     }

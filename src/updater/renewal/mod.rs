@@ -2,7 +2,6 @@
 //! badly represented.
 
 mod census;
-mod duplicates;
 mod large;
 
 pub(super) use census::Census;
@@ -10,14 +9,14 @@ pub(super) use census::Census;
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::project;
-use crate::backend::{HostBackend, column, column_mut};
+use crate::backend::HostBackend;
 use crate::codes::{AtomIndex, SparseCodes};
+use crate::cpu::sweep::duplicates::{coherent_pairs, likeness};
+use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::kernel;
+use crate::matrix::{column, column_mut};
 use crate::parameters::Parameters;
 use crate::{Scalar, Sign};
-use duplicates::{coherent_pairs, likeness};
 
 /// When an atom counts as dead or duplicate, and how long atoms are renewed.
 ///
@@ -178,9 +177,9 @@ impl<T: Scalar> Renewed<'_, T> {
         for vacancy in vacancies {
             let fresh = candidates.find_map(|i| {
                 let mut sample = column(self.samples, i).to_vec();
-                kernel::normalize(&mut sample);
+                loops::normalize(&mut sample);
                 let alike = |other: &Vec<T>| {
-                    let cosine = kernel::product(other, &sample);
+                    let cosine = loops::product(other, &sample);
                     likeness(cosine, self.sign) > renewal.max_coherence
                 };
                 (!taken.iter().any(alike)).then_some(sample)
@@ -241,8 +240,8 @@ impl<T: Scalar> Renewed<'_, T> {
         let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
             .into_par_iter()
             .filter_map(|i| {
-                let error = kernel::energy(column(residual, i));
-                let energy = kernel::energy(column(samples, i));
+                let error = loops::energy(column(residual, i));
+                let energy = loops::energy(column(samples, i));
                 (energy > 0.0 && error > 16.0 * T::EPSILON * energy).then_some((error, i))
             })
             .collect();
@@ -259,12 +258,12 @@ impl<T: Scalar> Renewed<'_, T> {
             let i = at.sample as usize;
             let Some(x) = self.codes.remove(i, vacancy.atom) else { continue };
             let r = column_mut(self.residual.as_mut(), i);
-            kernel::axpy(r, x, old);
+            loops::axpy(r, x, old);
             if let Some(heir) = vacancy.heir {
                 let heir_atom = column(dictionary, heir as usize);
-                let c = project(kernel::dot(r, heir_atom), self.sign);
+                let c = self.sign.project(loops::dot(r, heir_atom));
                 if c != T::zero() {
-                    kernel::axpy(r, -c, heir_atom);
+                    loops::axpy(r, -c, heir_atom);
                     self.codes.add(i, heir, c);
                 }
             }

@@ -1,0 +1,155 @@
+//! The backend to read: every kernel as the loop its formula is. Slow; the oracle of the tests.
+
+use std::marker::PhantomData;
+
+mod pursuit;
+
+pub use pursuit::ReferencePursuits;
+
+use faer::{ColRef, Mat, MatMut, MatRef};
+
+use super::{Backend, HostBackend, PursuitKernels, PursuitRule};
+use crate::Scalar;
+use crate::codes::SparseCodes;
+use crate::error::BackendError;
+use crate::problem::ProblemShape;
+
+/// Naive loops over host matrices, each sum in f64.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference<T> {
+    scalar: PhantomData<T>,
+}
+
+impl<T: Scalar> Backend for Reference<T> {
+    type Scalar = T;
+    type Matrix = Mat<T>;
+    type Codes = SparseCodes<T>;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+        crate::matrix::zeros(rows, cols)
+    }
+
+    fn upload(&self, host: MatRef<'_, T>, dst: &mut Mat<T>) -> Result<(), BackendError> {
+        *dst = host.to_owned();
+        Ok(())
+    }
+
+    fn download(&self, matrix: &Mat<T>) -> Result<Mat<T>, BackendError> {
+        Ok(matrix.clone())
+    }
+
+    fn codes(
+        &self,
+        atoms: usize,
+        samples: usize,
+        sparsity: usize,
+    ) -> Result<SparseCodes<T>, BackendError> {
+        Ok(SparseCodes::new(atoms, samples, sparsity))
+    }
+
+    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
+        Ok(codes.clone())
+    }
+
+    fn matmul_tn(&self, c: &mut Mat<T>, a: &Mat<T>, b: &Mat<T>) {
+        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
+        *c = Mat::zeros(a.ncols(), b.ncols());
+        self.product_tn(c.as_mut(), a.as_ref(), b.as_ref());
+    }
+
+    fn residual(&self, r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
+        assert!(
+            y.nrows() == d.nrows() && y.ncols() == x.samples() && d.ncols() == x.atoms(),
+            "Y − DX of Y {:?}, D {:?}, X ({}, {})",
+            y.shape(),
+            d.shape(),
+            x.atoms(),
+            x.samples()
+        );
+        *r = Mat::from_fn(y.nrows(), y.ncols(), |row, i| {
+            let coded = x.support(i).iter().zip(x.values(i));
+            let sum: f64 =
+                coded.map(|(&j, value)| d[(row, j as usize)].widen() * value.widen()).sum();
+            T::narrow(y[(row, i)].widen() - sum)
+        });
+    }
+
+    fn squared_norm(&self, a: &Mat<T>) -> f64 {
+        let mut sum = 0.0;
+        for j in 0..a.ncols() {
+            for i in 0..a.nrows() {
+                sum += a[(i, j)].widen() * a[(i, j)].widen();
+            }
+        }
+        sum
+    }
+
+    fn normalize_columns(&self, d: &mut Mat<T>) {
+        for j in 0..d.ncols() {
+            let squares: f64 = (0..d.nrows()).map(|i| d[(i, j)].widen() * d[(i, j)].widen()).sum();
+            if squares > 0.0 {
+                for i in 0..d.nrows() {
+                    d[(i, j)] = T::narrow(d[(i, j)].widen() / squares.sqrt());
+                }
+            }
+        }
+    }
+}
+
+impl<T: Scalar> PursuitKernels for Reference<T> {
+    type Pursuits = ReferencePursuits;
+
+    fn prepare_pursuits(
+        &self,
+        rule: &PursuitRule,
+        shape: &ProblemShape,
+        _: usize,
+    ) -> Result<ReferencePursuits, BackendError> {
+        Ok(ReferencePursuits { rule: *rule, shape: *shape })
+    }
+
+    fn set_pursuit_dictionary(
+        &self,
+        _: &mut ReferencePursuits,
+        _: &Mat<T>,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn pursue(
+        &self,
+        pursuits: &mut ReferencePursuits,
+        dictionary: &Mat<T>,
+        y: &Mat<T>,
+        codes: &mut SparseCodes<T>,
+    ) -> Result<(), BackendError> {
+        let widened = |column: ColRef<'_, T>| column.iter().map(|x| x.widen()).collect();
+        let d: Vec<Vec<f64>> = dictionary.col_iter().map(widened).collect();
+        codes.reset(y.ncols());
+        for (i, sample) in y.col_iter().enumerate() {
+            let sample: Vec<f64> = widened(sample);
+            let (support, values) = pursuits.code(&d, &sample);
+            codes.set(i, &support, &values);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Scalar> HostBackend for Reference<T> {
+    fn view<'a>(&self, matrix: &'a Mat<T>) -> MatRef<'a, T> {
+        matrix.as_ref()
+    }
+
+    fn view_mut<'a>(&self, matrix: &'a mut Mat<T>) -> MatMut<'a, T> {
+        matrix.as_mut()
+    }
+
+    fn product_tn(&self, mut c: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+        for j in 0..b.ncols() {
+            for i in 0..a.ncols() {
+                let terms = (0..a.nrows()).map(|row| a[(row, i)].widen() * b[(row, j)].widen());
+                c[(i, j)] = T::narrow(terms.sum());
+            }
+        }
+    }
+}

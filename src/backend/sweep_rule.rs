@@ -1,0 +1,47 @@
+//! What a sweep over the atoms is told: how it finds directions and coefficients.
+
+use crate::parameters::Parameters;
+
+/// How the leading singular pair of E_Ω is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeadingPair {
+    /// The singular value decomposition of E_Ω; for non-negative codes, projected power steps
+    /// until they settle.
+    Exact,
+    /// This many power steps, started from the coefficients at hand. Atoms change little from one
+    /// step of learning to the next, so one step nearly always suffices.
+    Power {
+        /// Number of steps, at least 1.
+        iterations: usize,
+    },
+}
+
+impl From<LeadingPair> for Parameters {
+    fn from(pair: LeadingPair) -> Self {
+        match pair {
+            LeadingPair::Exact => Self::of("exact"),
+            LeadingPair::Power { iterations } => Self::of("power").with("iterations", iterations),
+        }
+    }
+}
+
+/// From which residual the atoms of a batch take their new coefficients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AtomRule {
+    /// From the live residual, one atom after the other; a batch that raises the error is undone
+    /// and taken in two. Safe for any batch.
+    #[default]
+    Refitted,
+    /// From the residual at the start of the batch, as KSVD.jl does: for comparison. The error may
+    /// rise, and on coherent data diverge, for batches that are not small.
+    Shared,
+}
+
+impl From<AtomRule> for Parameters {
+    fn from(rule: AtomRule) -> Self {
+        Self::of(match rule {
+            AtomRule::Refitted => "refitted",
+            AtomRule::Shared => "shared",
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! The backend to use: faer's products, rayon across blocks of columns.
+
+use std::marker::PhantomData;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::pursuit::batch::Pursuits;
+use crate::Scalar;
+use crate::backend::{Backend, HostBackend, PursuitKernels, PursuitRule};
+use crate::codes::SparseCodes;
+use crate::cpu::vector::{loops, rows};
+use crate::error::BackendError;
+use crate::matrix::{column, column_mut, zeros};
+use crate::problem::ProblemShape;
+use crate::scalar::pick;
+
+/// Columns of a product computed by one task. faer's products reach their speed from about 128
+/// columns on; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 256;
+
+/// Host matrices and faer's products, in parallel on the current rayon pool.
+///
+/// Inside a task faer runs sequentially: the pool is the caller's, and results are the same on any
+/// number of threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faer<T> {
+    scalar: PhantomData<T>,
+}
+
+impl<T: Scalar> Backend for Faer<T> {
+    type Scalar = T;
+    type Matrix = Mat<T>;
+    type Codes = SparseCodes<T>;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Result<Mat<T>, BackendError> {
+        zeros(rows, cols)
+    }
+
+    fn upload(&self, host: MatRef<'_, T>, dst: &mut Mat<T>) -> Result<(), BackendError> {
+        dst.resize_with(host.nrows(), host.ncols(), |_, _| T::zero());
+        dst.as_mut().par_col_chunks_mut(BLOCK).zip(host.par_col_chunks(BLOCK)).for_each(
+            |(mut dst, host)| {
+                dst.copy_from(host);
+            },
+        );
+        Ok(())
+    }
+
+    fn download(&self, matrix: &Mat<T>) -> Result<Mat<T>, BackendError> {
+        Ok(matrix.clone())
+    }
+
+    fn codes(
+        &self,
+        atoms: usize,
+        samples: usize,
+        sparsity: usize,
+    ) -> Result<SparseCodes<T>, BackendError> {
+        Ok(SparseCodes::new(atoms, samples, sparsity))
+    }
+
+    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
+        Ok(codes.clone())
+    }
+
+    fn matmul_tn(&self, c: &mut Mat<T>, a: &Mat<T>, b: &Mat<T>) {
+        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
+        c.resize_with(a.ncols(), b.ncols(), |_, _| T::zero());
+        c.as_mut()
+            .par_col_chunks_mut(BLOCK)
+            .zip(b.par_col_chunks(BLOCK))
+            .for_each(|(c, b)| self.product_tn(c, a.as_ref(), b));
+    }
+
+    fn residual(&self, r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
+        assert!(
+            y.nrows() == d.nrows() && y.ncols() == x.samples() && d.ncols() == x.atoms(),
+            "Y − DX of Y {:?}, D {:?}, X ({}, {})",
+            y.shape(),
+            d.shape(),
+            x.atoms(),
+            x.samples()
+        );
+        r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
+        r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
+            for within in 0..r.ncols() {
+                let (i, r) = (block * BLOCK + within, column_mut(r.as_mut(), within));
+                r.copy_from_slice(y.col_as_slice(i));
+                subtract_atoms(r, d.as_ref(), x.support(i), x.values(i));
+            }
+        });
+    }
+
+    fn squared_norm(&self, a: &Mat<T>) -> f64 {
+        squared_norm(a.as_ref())
+    }
+
+    fn normalize_columns(&self, d: &mut Mat<T>) {
+        d.as_mut().par_col_chunks_mut(1).for_each(|atom| {
+            loops::normalize(column_mut(atom, 0));
+        });
+    }
+}
+
+type SetDictionary<T> = fn(&mut Pursuits<T>, &Mat<T>);
+static SET_DICTIONARY: (SetDictionary<f32>, SetDictionary<f64>) =
+    (Pursuits::set_dictionary, Pursuits::set_dictionary);
+
+type RunPursuits<T> = fn(&Pursuits<T>, &Mat<T>, &Mat<T>, &mut SparseCodes<T>);
+static RUN_PURSUITS: (RunPursuits<f32>, RunPursuits<f64>) = (Pursuits::run, Pursuits::run);
+
+impl<T: Scalar> PursuitKernels for Faer<T> {
+    type Pursuits = Pursuits<T>;
+
+    fn prepare_pursuits(
+        &self,
+        rule: &PursuitRule,
+        shape: &ProblemShape,
+        memory: usize,
+    ) -> Result<Pursuits<T>, BackendError> {
+        Pursuits::new(rule, shape, memory)
+    }
+
+    fn set_pursuit_dictionary(
+        &self,
+        pursuits: &mut Pursuits<T>,
+        dictionary: &Mat<T>,
+    ) -> Result<(), BackendError> {
+        let set: &SetDictionary<T> = pick(&SET_DICTIONARY.0, &SET_DICTIONARY.1);
+        set(pursuits, dictionary);
+        Ok(())
+    }
+
+    fn pursue(
+        &self,
+        pursuits: &mut Pursuits<T>,
+        dictionary: &Mat<T>,
+        y: &Mat<T>,
+        codes: &mut SparseCodes<T>,
+    ) -> Result<(), BackendError> {
+        let run: &RunPursuits<T> = pick(&RUN_PURSUITS.0, &RUN_PURSUITS.1);
+        run(pursuits, dictionary, y, codes);
+        Ok(())
+    }
+}
+
+impl<T: Scalar> HostBackend for Faer<T> {
+    fn view<'a>(&self, matrix: &'a Mat<T>) -> MatRef<'a, T> {
+        matrix.as_ref()
+    }
+
+    fn view_mut<'a>(&self, matrix: &'a mut Mat<T>) -> MatMut<'a, T> {
+        matrix.as_mut()
+    }
+
+    fn product_tn(&self, c: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+        matmul(c, Accum::Replace, a.transpose(), b, <T as num_traits::One>::one(), Par::Seq);
+    }
+}
+
+rows::with_simd! {
+    /// r ← r − Σ x_j d_j over the atoms j of one sample's code.
+    fn subtract_atoms<'a, T>(
+        simd;
+        r: &'a mut [T],
+        dictionary: MatRef<'a, T>,
+        support: &'a [u32],
+        values: &'a [T],
+    ) -> () {
+        let (eights, rest) = support.as_chunks::<8>();
+        let (value_eights, value_rest) = values.as_chunks::<8>();
+        for (support, values) in eights.iter().zip(value_eights) {
+            let (mut atoms, mut x): ([&[T]; 8], _) = ([&[]; 8], [T::zero(); 8]);
+            for q in 0..8 {
+                atoms[q] = column(dictionary, support[q] as usize);
+                x[q] = -values[q];
+            }
+            rows::gather(simd, r, x, atoms);
+        }
+        for (&j, &x) in rest.iter().zip(value_rest) {
+            rows::gather(simd, r, [-x], [column(dictionary, j as usize)]);
+        }
+    }
+}
+
+/// ‖A‖²_F: halves of the columns are added in the same order on any number of threads.
+fn squared_norm<T: Scalar>(a: MatRef<'_, T>) -> f64 {
+    if a.ncols() <= BLOCK {
+        return (0..a.ncols()).map(|i| rows::energy(column(a, i))).sum();
+    }
+    let (left, right) = a.split_at_col(a.ncols() / 2);
+    let (left, right) = rayon::join(|| squared_norm(left), || squared_norm(right));
+    left + right
+}

@@ -1,0 +1,9 @@
+//! The machine room: everything that is written for the processor at hand.
+
+mod backend;
+pub(crate) mod pursuit;
+pub(crate) mod scratch_pool;
+pub(crate) mod sweep;
+pub(crate) mod vector;
+
+pub use backend::Faer;

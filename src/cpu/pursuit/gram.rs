@@ -1,0 +1,168 @@
+//! The Gram matrix of a dictionary in 16-bit numbers.
+
+use std::sync::{Mutex, PoisonError};
+
+use faer::{Mat, MatRef};
+use num_traits::Float;
+use rayon::prelude::*;
+
+use super::pass::CHUNK;
+use crate::Scalar;
+use crate::backend::HostBackend;
+use crate::cpu::vector::aligned::Aligned;
+use crate::cpu::vector::dots16::{Pairs, WithPairs, with_fastest};
+use crate::cpu::vector::loops::{self, LANES};
+use crate::error::BackendError;
+use crate::matrix::column;
+use crate::scalar::registers;
+
+/// The number that stands for the largest entry of a row. A little under 2¹⁵, so that the sums of
+/// [`LARGEST_WEIGHTS`] weighted rows stay below 2³¹.
+pub(crate) const UNIT: f64 = 32_512.0;
+
+/// Σ|q| of the weights that a sum of rows may have.
+pub(crate) const LARGEST_WEIGHTS: f64 = 64_000.0;
+
+/// Columns of G that one task computes at a time.
+const BLOCK: usize = 64;
+
+/// G = DᵀD, row by row: G_sj ≈ σ_s · value_sj / [`UNIT`] for j ≠ s, within half a unit.
+#[derive(Debug)]
+pub(crate) struct QuantisedGram<T> {
+    /// Rows, `stride` apart, in the order [`Pairs::stored`].
+    values: Aligned<i16>,
+    stride: usize,
+    /// σ_s, the largest |G_sj| with j ≠ s.
+    pub(crate) scales: Vec<T>,
+    /// G_ss = ‖d_s‖².
+    pub(crate) norms: Vec<T>,
+    /// Blocks of G in full precision, from tasks that have ended.
+    idle: Mutex<Vec<Block<T>>>,
+}
+
+#[derive(Debug)]
+struct Block<T> {
+    atoms: Mat<T>,
+    products: Mat<T>,
+}
+
+impl<T: Scalar> QuantisedGram<T> {
+    /// Room for the Gram matrix of `atoms` atoms.
+    pub(crate) fn new(atoms: usize) -> Result<Self, BackendError> {
+        let stride = Self::stride(atoms);
+        Ok(Self {
+            values: Aligned::matrix(0, stride, atoms)?,
+            stride,
+            scales: vec![T::zero(); atoms],
+            norms: vec![T::zero(); atoms],
+            idle: Mutex::default(),
+        })
+    }
+
+    fn stride(atoms: usize) -> usize {
+        // Rows a power of two apart would fall on the same cache sets.
+        atoms.next_multiple_of(CHUNK) + 32
+    }
+
+    /// Bytes that the matrix takes.
+    pub(crate) fn bytes(atoms: usize) -> usize {
+        atoms.saturating_mul(Self::stride(atoms)).saturating_mul(size_of::<i16>())
+    }
+
+    /// Takes a new dictionary. O(dm²).
+    pub(crate) fn compute<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+    ) {
+        let (dim, m) = dictionary.shape();
+        let Self { values, stride, scales, norms, idle } = self;
+        let idle = &*idle;
+        let rows = values.par_chunks_mut(*stride * BLOCK);
+        let scales = scales.par_chunks_mut(BLOCK);
+        let norms = norms.par_chunks_mut(BLOCK);
+        rows.zip(scales).zip(norms).enumerate().for_each(|(b, ((rows, scales), norms))| {
+            // A panic elsewhere leaves scratch in no state that matters.
+            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let block = idle().pop();
+            let mut block = block.unwrap_or_else(|| Block {
+                atoms: Mat::zeros(dim, BLOCK),
+                products: Mat::zeros(m, BLOCK),
+            });
+            // The bits of a product may depend on its width: the last block is padded.
+            let atoms = dictionary.subcols(b * BLOCK, scales.len());
+            block.atoms.as_mut().subcols_mut(0, scales.len()).copy_from(atoms);
+            backend.product_tn(block.products.as_mut(), dictionary, block.atoms.as_ref());
+            for (i, row) in rows.chunks_mut(*stride).enumerate() {
+                let products = block.products.col_as_slice_mut(i);
+                norms[i] = std::mem::replace(&mut products[b * BLOCK + i], T::zero());
+                let scale = &mut scales[i];
+                with_fastest(Quantise { products, row, scale });
+            }
+            idle().push(block);
+        });
+    }
+
+    /// All rows; row s begins at [`start`](Self::start)(s).
+    #[inline(always)]
+    pub(crate) fn rows(&self) -> &[i16] {
+        &self.values
+    }
+
+    #[inline(always)]
+    pub(crate) fn start(&self, s: u32) -> usize {
+        s as usize * self.stride
+    }
+}
+
+/// `row` ← [`UNIT`] · products / σ, where σ = max |products|.
+struct Quantise<'a, T> {
+    products: &'a [T],
+    row: &'a mut [i16],
+    scale: &'a mut T,
+}
+
+impl<T: Scalar> WithPairs for Quantise<'_, T> {
+    #[inline(always)]
+    fn run<P: Pairs>(self, _: P) {
+        let largest = loops::largest_magnitude(self.products);
+        *self.scale = largest;
+        let factor = if largest > T::zero() { T::narrow(UNIT) / largest } else { T::zero() };
+        let half = T::narrow(0.5);
+        let number = |product: T| {
+            let p = product * factor;
+            (p + Float::copysign(half, p)).truncate() as i16
+        };
+        let (chunks, rest) = self.products.as_chunks::<LANES>();
+        let mut step = [0; LANES];
+        for (chunk, row) in chunks.iter().zip(self.row.chunks_exact_mut(LANES)) {
+            for l in 0..LANES {
+                step[l] = number(chunk[l]);
+            }
+            P::store(&step, row);
+        }
+        let first = chunks.len() * LANES;
+        for (i, &product) in rest.iter().enumerate() {
+            self.row[P::stored(first + i)] = number(product);
+        }
+    }
+}
+
+/// d_jᵀ d_s for the atoms s of `with`, in full precision. `into` is padded to a multiple of four;
+/// what follows the last atom's product means nothing.
+#[inline(always)]
+pub(crate) fn products<T: Scalar, S: pulp::Simd>(
+    simd: S,
+    dictionary: MatRef<'_, T>,
+    atom: u32,
+    with: &[u32],
+    into: &mut [T],
+) {
+    let d = column(dictionary, atom as usize);
+    let last = with.len().saturating_sub(1);
+    for at in (0..with.len()).step_by(4) {
+        let other = |i: usize| column(dictionary, with[(at + i).min(last)] as usize);
+        let four = registers::dot4(simd, d, [other(0), other(1), other(2), other(3)]);
+        into[at..at + 4].copy_from_slice(&four);
+    }
+}

@@ -1,0 +1,273 @@
+//! The one gate through which samples enter: read, checked, preprocessed, uploaded.
+
+use std::ops::Range;
+
+use faer::MatRef;
+use rayon::prelude::*;
+
+pub(crate) mod moments;
+pub(crate) mod preprocessing;
+pub(crate) mod spectrum;
+pub(crate) mod statistics;
+
+use crate::Scalar;
+use crate::backend::Backend;
+use crate::cpu::vector::loops;
+use crate::error::{BackendError, Error};
+use crate::samples::moments::Figures;
+use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
+use crate::samples::spectrum::Spectrum;
+use crate::source::SampleSource;
+
+/// Samples that one task preprocesses.
+const SAMPLES_A_TASK: usize = 64;
+
+/// Samples in host memory, as a source gave them.
+#[derive(Debug)]
+pub(crate) struct HostSamples<T> {
+    values: Vec<T>,
+    dim: usize,
+}
+
+impl<T: Scalar> HostSamples<T> {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { values: Vec::new(), dim }
+    }
+
+    /// Reads the samples of `ranges`, in order, in place of those here.
+    pub(crate) fn read(
+        &mut self,
+        source: &dyn SampleSource<T>,
+        ranges: impl Iterator<Item = Range<usize>> + Clone,
+    ) -> Result<(), Error> {
+        let count: usize = ranges.clone().map(|range| range.len()).sum();
+        self.reserve(count)?;
+        self.values.resize(count * self.dim, T::default());
+        let mut rest = self.values.as_mut_slice();
+        for range in ranges {
+            let (into, after) = rest.split_at_mut(range.len() * self.dim);
+            rest = after;
+            let first = range.start;
+            source.read(range, into)?;
+            check_finite(into, source, first)?;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<(), BackendError> {
+        let missing = (count * self.dim).saturating_sub(self.values.len());
+        self.values.try_reserve_exact(missing).map_err(|error| BackendError::Allocation {
+            rows: self.dim,
+            cols: count,
+            reason: error.to_string(),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    /// Sums over the samples, of which `is_outside` says which are not within the norm limit.
+    pub(crate) fn figures(&self, is_outside: &[bool]) -> Figures {
+        Figures::of(&self.values, self.dim, is_outside)
+    }
+
+    /// How the energy of the samples around `mean` is spread over them.
+    pub(crate) fn spectrum(&self, mean: &[f64]) -> Spectrum {
+        Spectrum::of(&self.values, mean)
+    }
+
+    /// Those samples, one after the other, of which `is_outside` says so.
+    pub(crate) fn select(&self, is_outside: &[bool]) -> Vec<T> {
+        let samples = self.values.chunks_exact(self.dim).zip(is_outside);
+        samples.filter(|&(_, &outside)| outside).flat_map(|(sample, _)| sample).copied().collect()
+    }
+
+    /// Keeps the samples for which `is_kept` is true.
+    fn retain(&mut self, is_kept: &[bool]) {
+        let mut kept = 0;
+        for i in (0..is_kept.len()).filter(|&i| is_kept[i]) {
+            self.values.copy_within(i * self.dim..(i + 1) * self.dim, kept * self.dim);
+            kept += 1;
+        }
+        self.values.truncate(kept * self.dim);
+    }
+}
+
+/// Samples that learning did not take as they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tamed {
+    /// Read.
+    pub(crate) read: usize,
+    /// Zero throughout; left out where there is to be a norm limit.
+    pub(crate) zeros: usize,
+    /// Scaled down to the norm limit.
+    pub(crate) clipped: usize,
+    /// Left out for their norm.
+    pub(crate) dropped: usize,
+}
+
+/// What a sample is to learning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Within,
+    /// Beyond the norm limit.
+    Beyond,
+    /// Beyond the norm limit, which it cannot be scaled to: the norm overflows.
+    Infinite,
+    /// Zero throughout.
+    Zero,
+}
+
+/// A backend matrix that samples are uploaded to, reused from batch to batch.
+pub(crate) struct Upload<B: Backend> {
+    preprocessing: Preprocessing<B::Scalar>,
+    /// What to do with samples above the norm limit.
+    outliers: Outliers,
+    matrix: B::Matrix,
+    samples: usize,
+    /// Of each sample in the matrix, or empty.
+    is_outside: Vec<bool>,
+}
+
+impl<B: Backend> Upload<B> {
+    pub(crate) fn new(
+        backend: &B,
+        dim: usize,
+        preprocessing: Preprocessing<B::Scalar>,
+        outliers: Outliers,
+    ) -> Result<Self, Error> {
+        let matrix = backend.zeros(dim, 0)?;
+        Ok(Self { preprocessing, outliers, matrix, samples: 0, is_outside: Vec::new() })
+    }
+
+    /// What is done to every sample.
+    pub(crate) fn preprocessing(&self) -> &Preprocessing<B::Scalar> {
+        &self.preprocessing
+    }
+
+    /// The uploaded matrix.
+    pub(crate) fn matrix(&self) -> &B::Matrix {
+        &self.matrix
+    }
+
+    /// Samples in it.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Which of the uploaded samples are not within the norm limit, those that were clipped
+    /// included; empty where all are.
+    pub(crate) fn is_outside(&self) -> &[bool] {
+        &self.is_outside
+    }
+
+    /// Preprocesses `host` in place and uploads what is left of it.
+    pub(crate) fn take(
+        &mut self,
+        backend: &B,
+        host: &mut HostSamples<B::Scalar>,
+    ) -> Result<Tamed, Error> {
+        let dim = host.dim;
+        let tamed = self.preprocess(host)?;
+        let count = host.len();
+        check_size(&host.values, count)?;
+        let samples = MatRef::from_column_major_slice(&host.values, dim, count);
+        backend.upload(samples, &mut self.matrix)?;
+        self.samples = count;
+        Ok(tamed)
+    }
+
+    /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding
+    /// where there is to be a limit.
+    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<Tamed, Error> {
+        let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
+        let prepare = |sample: &mut [B::Scalar]| {
+            let is_zero = is_zero(sample);
+            preprocessing.apply(sample);
+            if is_zero {
+                return Kind::Zero;
+            }
+            let Some((norm, limit)) = preprocessing.excess(sample) else { return Kind::Within };
+            if let Outliers::Clip(_) = outliers {
+                if !norm.is_finite() {
+                    return Kind::Infinite;
+                }
+                let factor = B::Scalar::narrow(limit / norm);
+                sample.iter_mut().for_each(|x| *x *= factor);
+            }
+            Kind::Beyond
+        };
+        let kinds: Vec<Kind> = host
+            .values
+            .par_chunks_exact_mut(dim)
+            .with_min_len(SAMPLES_A_TASK)
+            .map(prepare)
+            .collect();
+        if kinds.contains(&Kind::Infinite) {
+            return Err(out_of_range::<B::Scalar>("norm of a sample", f64::INFINITY));
+        }
+        let count = |kind| kinds.iter().filter(|&&other| other == kind).count();
+        let (read, zeros, beyond) = (kinds.len(), count(Kind::Zero), count(Kind::Beyond));
+        let (clipped, dropped) = match outliers {
+            Outliers::Keep => (0, 0),
+            Outliers::Clip(_) => (beyond, 0),
+            Outliers::Drop(_) => (0, beyond),
+        };
+        let is_left_out = |kind| match kind {
+            Kind::Within => false,
+            Kind::Beyond | Kind::Infinite => matches!(outliers, Outliers::Drop(_)),
+            Kind::Zero => outliers.are_limited(),
+        };
+        let is_kept: Vec<bool> = kinds.iter().map(|&kind| !is_left_out(kind)).collect();
+        if is_kept.contains(&false) {
+            host.retain(&is_kept);
+        }
+        // Without a limit, zeros are samples like others.
+        let has_outside = preprocessing.norm_limit().is_some() && beyond + zeros > 0;
+        self.is_outside.clear();
+        if has_outside {
+            let kept = kinds.iter().zip(&is_kept).filter(|&(_, &is_kept)| is_kept);
+            self.is_outside.extend(kept.map(|(&kind, _)| kind != Kind::Within));
+        }
+        if !self.is_outside.contains(&true) {
+            self.is_outside.clear();
+        }
+        Ok(Tamed { read, zeros, clipped, dropped })
+    }
+}
+
+/// Refuses samples whose squares, or products with coefficients, would over- or underflow.
+fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
+    let norm = (loops::energy(samples) / count.max(1) as f64).sqrt();
+    let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
+    // The norm itself may have underflowed.
+    let is_zero = norm == 0.0 && samples.iter().all(|x| x.widen() == 0.0);
+    if is_zero || (least..=most).contains(&norm) {
+        return Ok(());
+    }
+    Err(out_of_range::<T>("root mean square norm of the samples", norm))
+}
+
+fn out_of_range<T: Scalar>(argument: &'static str, norm: f64) -> Error {
+    let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
+    let expected = format!("0 or {least:e} to {most:e} in {}: scale the data", T::NAME);
+    Error::argument(argument, format!("{norm:e}"), expected)
+}
+
+/// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN
+/// or an infinity.
+pub(crate) fn check_finite<T: Scalar>(
+    samples: &[T],
+    source: &dyn SampleSource<T>,
+    first: usize,
+) -> Result<(), Error> {
+    match loops::first_not_finite(samples) {
+        None => Ok(()),
+        Some(at) => Err(Error::NotFinite {
+            sample: source.origin(first + at / source.dim()),
+            coordinate: at % source.dim(),
+            value: samples[at].widen(),
+        }),
+    }
+}

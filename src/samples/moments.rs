@@ -1,0 +1,225 @@
+//! Sums over samples and their errors, from which every share of variance follows.
+
+use rayon::prelude::*;
+
+use crate::Scalar;
+use crate::cpu::vector::loops;
+
+/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 256;
+
+/// Sums over samples that can be merged, in f64.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) samples: usize,
+    /// ȳ; zero without samples.
+    pub(crate) mean: Vec<f64>,
+    /// Σ‖y − ȳ‖².
+    pub(crate) scatter: f64,
+    /// Σ‖y‖².
+    pub(crate) energy: f64,
+    /// Σ‖y − ŷ‖².
+    pub(crate) error: f64,
+}
+
+impl Moments {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { samples: 0, mean: vec![0.0; dim], scatter: 0.0, energy: 0.0, error: 0.0 }
+    }
+
+    /// Chan, Golub & LeVeque: with δ the difference of the means,
+    /// scatter ← scatter_a + scatter_b + ‖δ‖² n_a n_b / n and mean ← mean_a + δ n_b / n.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.samples == 0 {
+            return;
+        }
+        let (ours, theirs) = (self.samples as f64, other.samples as f64);
+        let weight = theirs / (ours + theirs);
+        let mut distance = 0.0;
+        for (mean, &other) in self.mean.iter_mut().zip(&other.mean) {
+            let delta = other - *mean;
+            distance += delta * delta;
+            *mean += delta * weight;
+        }
+        self.scatter += other.scatter + distance * ours * weight;
+        self.samples += other.samples;
+        self.energy += other.energy;
+        self.error += other.error;
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: a share of no variance is not a number, even without an error, since
+    /// samples that are all equal say nothing of the atoms.
+    pub(crate) fn fvu(&self) -> f64 {
+        self.error / self.scatter
+    }
+
+    /// Σ‖y − ŷ‖² / Σ‖y‖²: NaN without samples, and 0 for zeros that are reproduced.
+    pub(crate) fn relative_error(&self) -> f64 {
+        if self.samples > 0 && self.error == 0.0 { 0.0 } else { self.error / self.energy }
+    }
+}
+
+/// Moments of all samples, and of those within the norm limit: the same where there is no limit, or
+/// nothing beyond it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figures {
+    pub(crate) all: Moments,
+    pub(crate) within: Moments,
+}
+
+impl Figures {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { all: Moments::new(dim), within: Moments::new(dim) }
+    }
+
+    /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is
+    /// not within the limit; it may be empty where all are.
+    pub(crate) fn of<T: Scalar>(values: &[T], dim: usize, is_outside: &[bool]) -> Self {
+        let blocks: Vec<Self> = values
+            .par_chunks(BLOCK * dim)
+            .enumerate()
+            .map(|(block, values)| {
+                let first = block * BLOCK;
+                let samples = values.chunks_exact(dim).enumerate();
+                let mut sums = PairOfSums::new(dim);
+                samples.for_each(|(i, sample)| {
+                    sums.add(sample, is_outside.get(first + i).copied().unwrap_or(false));
+                });
+                sums.finish(0.0, 0.0)
+            })
+            .collect();
+        let mut figures = Self::new(dim);
+        blocks.iter().for_each(|block| figures.merge(block));
+        figures
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.all.merge(&other.all);
+        self.within.merge(&other.within);
+    }
+
+    /// The FVU of the samples within the limit; of all, if none is.
+    pub(crate) fn fvu_within(&self) -> f64 {
+        if self.within.samples == 0 { self.all.fvu() } else { self.within.fvu() }
+    }
+}
+
+/// A sum of squares that rounding, in a difference of two, may have made negative; what is not a
+/// number stays so.
+pub(crate) fn non_negative(sum: f64) -> f64 {
+    if sum < 0.0 { 0.0 } else { sum }
+}
+
+/// Gathers the figures of a few hundred samples.
+pub(crate) struct PairOfSums<T> {
+    /// Of the samples within the limit; of all, as long as all are.
+    within: Sums<T>,
+    /// Of all samples, once one is outside.
+    all: Option<Sums<T>>,
+}
+
+impl<T: Scalar> PairOfSums<T> {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { within: Sums::new(dim), all: None }
+    }
+
+    pub(crate) fn add(&mut self, sample: &[T], is_outside: bool) {
+        if is_outside && self.all.is_none() {
+            self.all = Some(self.within.clone());
+        }
+        if let Some(all) = &mut self.all {
+            all.add(sample);
+        }
+        if !is_outside {
+            self.within.add(sample);
+        }
+    }
+
+    /// With these sums of squared errors, of all samples and of those within.
+    pub(crate) fn finish(self, error: f64, error_within: f64) -> Figures {
+        let within = Moments { error: error_within, ..self.within.finish() };
+        let all = match self.all {
+            None => Moments { error, ..within.clone() },
+            Some(all) => Moments { error, ..all.finish() },
+        };
+        Figures { all, within }
+    }
+}
+
+/// Gathers the moments of a few hundred samples.
+///
+/// Squares are taken around the first sample s: Σ‖y − ȳ‖² = Σ‖y − s‖² − n‖ȳ − s‖² loses at most a
+/// factor n to cancellation, whatever the mean is.
+#[derive(Clone)]
+struct Sums<T> {
+    first: Vec<T>,
+    differences: Vec<f64>,
+    squares: Vec<f64>,
+    samples: usize,
+    energy: f64,
+}
+
+impl<T: Scalar> Sums<T> {
+    fn new(dim: usize) -> Self {
+        let zeros = vec![0.0; dim];
+        Self {
+            first: Vec::with_capacity(dim),
+            differences: zeros.clone(),
+            squares: zeros,
+            samples: 0,
+            energy: 0.0,
+        }
+    }
+
+    fn add(&mut self, sample: &[T]) {
+        if self.samples == 0 {
+            self.first.extend_from_slice(sample);
+        }
+        self.samples += 1;
+        self.energy += loops::energy(sample);
+        add_differences(&mut self.differences, &mut self.squares, sample, &self.first);
+    }
+
+    fn finish(self) -> Moments {
+        let Self { first, differences: mut mean, squares, samples, energy } = self;
+        if samples == 0 {
+            return Moments::new(mean.len());
+        }
+        let count = samples as f64;
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let scatter = squares.iter().sum::<f64>() - count * loops::squared_norm(&mean);
+        mean.iter_mut().zip(&first).for_each(|(mean, first)| *mean += first.widen());
+        Moments { samples, mean, scatter: non_negative(scatter), energy, error: 0.0 }
+    }
+}
+
+loops::vectorized! {
+    /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
+    fn add_differences<'a, T>(
+        sums: &'a mut [f64],
+        squares: &'a mut [f64],
+        a: &'a [T],
+        b: &'a [T],
+    ) {
+        for (((sum, square), a), b) in sums.iter_mut().zip(squares).zip(a).zip(b) {
+            let difference = a.widen() - b.widen();
+            *sum += difference;
+            *square += difference * difference;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_number_is_not_taken_for_nothing() {
+        assert_eq!([-1e-9, 0.0, 2.0].map(non_negative), [0.0, 0.0, 2.0]);
+        assert!(non_negative(f64::NAN).is_nan());
+        // The squares of these overflow, and their difference is not a number.
+        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &[]).all;
+        assert!(!moments.fvu().is_finite(), "{moments:?}");
+        assert!(moments.scatter != 0.0, "{moments:?}");
+    }
+}
