@@ -8,10 +8,10 @@ use std::hint::black_box;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dbksvd::Faer;
-use dbksvd::backend::Backend;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
-use dbksvd::faer::Mat;
+use dbksvd::faer::linalg::matmul::matmul;
+use dbksvd::faer::{Accum, Mat, Par};
 use workload::{WORKLOADS, Workload};
 
 fn encode(criterion: &mut Criterion) {
@@ -38,10 +38,12 @@ fn product(
     dictionary: &Mat<f32>,
     samples: &Mat<f32>,
 ) {
-    let (backend, mut correlations) = (Faer::<f32>::default(), Mat::zeros(0, 0));
+    let mut correlations = Mat::<f32>::zeros(dictionary.ncols(), samples.ncols());
     group.bench_function(format!("product/{}", workload.name), |bencher| {
         bencher.iter(|| {
-            backend.matmul_tn(&mut correlations, black_box(dictionary), black_box(samples));
+            let (d, y) = (black_box(dictionary), black_box(samples));
+            let into = correlations.as_mut();
+            matmul(into, Accum::Replace, d.transpose(), y, 1.0, Par::rayon(0));
         });
     });
 }

@@ -13,7 +13,7 @@ mod workload;
 
 use std::time::Instant;
 
-use dbksvd::backend::HostBackend;
+use dbksvd::HostBackend;
 use dbksvd::coder::{BatchOmp, Omp, Selection, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;

@@ -11,7 +11,7 @@ mod program;
 
 use std::process::ExitCode;
 
-use dbksvd::backend::HostBackend;
+use dbksvd::HostBackend;
 use dbksvd::coder::{BatchOmp, SparseCoder, Swaps};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef, Scale};

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dbksvd::backend::HostBackend;
+use dbksvd::HostBackend;
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_atoms_npy, write_codes_npz};
 use dbksvd::faer::{Mat, MatRef};

@@ -148,6 +148,7 @@ mod parameters;
 mod printable;
 mod problem;
 mod random;
+mod reference;
 #[cfg(feature = "sae")]
 pub mod sae;
 mod samples;
@@ -157,7 +158,7 @@ pub mod synthetic;
 pub mod updater;
 
 pub use codes::SparseCodes;
-pub use cpu::Faer;
+pub use cpu::{Faer, HostBackend, HostSweep};
 pub use dictionary::Dictionary;
 pub use error::Error;
 pub use faer;
@@ -168,6 +169,7 @@ pub use learn::{DbKsvd, Initialisation};
 pub use model::{Encoder, Model};
 pub use parameters::Parameters;
 pub use problem::{ProblemShape, Sign};
+pub use reference::{Reference, ReferencePursuits};
 pub use samples::preprocessing::{Outliers, Preprocessing};
 pub use scalar::Scalar;
 

@@ -25,6 +25,15 @@ impl Sign {
             Self::NonNegative => Float::max(coefficient, T::zero()),
         }
     }
+
+    /// How far two atoms of this cosine can stand in for each other: opposite ones cannot where
+    /// codes are non-negative.
+    pub(crate) fn likeness<T: Scalar>(self, cosine: T) -> f64 {
+        match self {
+            Self::Signed => cosine.widen().abs(),
+            Self::NonNegative => cosine.widen(),
+        }
+    }
 }
 
 impl From<Sign> for Parameters {

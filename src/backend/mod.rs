@@ -1,26 +1,31 @@
-//! Matrix kernels behind one trait, so that the algorithms do not know where matrices live.
+//! What the algorithms run on, so that they do not know where matrices live.
 //!
-//! [`Backend`] holds what every driver calls: allocation, transfers, and the batch-level products.
-//! Nothing in it gives access to an element or a slice, so a matrix may live on a device.
-//! [`HostBackend`] adds borrowed views for matrices in this process's memory; the coders and
-//! updaters of this crate bind to it. A device crate implements [`Backend`] for its own type, and
-//! [`SparseCoder`](crate::coder::SparseCoder) and
-//! [`DictionaryUpdater`](crate::updater::DictionaryUpdater) for that backend; the learning loop
-//! and the builder then work unchanged.
+//! | trait | what it holds | who calls it |
+//! |---|---|---|
+//! | [`Backend`] | memory, transfers, residuals, norms | the learning loop, encoders |
+//! | [`PursuitKernels`] | pursuits of a batch of samples | [`BatchOmp`](crate::coder::BatchOmp) |
+//! | [`SweepKernels`] | the steps of K-SVD on a batch of atoms | [`KSvd`](crate::updater::KSvd) |
 //!
-//! [`Faer`](crate::Faer) is the implementation to use, [`Reference`] the one to read.
+//! Nothing in them gives access to an element or a slice, so a matrix may live on a device. A crate
+//! for a device implements the three for a type of its own, and has the crate's own coder, updater,
+//! sessions, checkpoints and measures: rules stand above these traits, and are written once. The
+//! other coders and updaters of this crate are the processor's alone, and bind to
+//! [`HostBackend`](crate::HostBackend), which adds borrowed views.
+//!
+//! [`Faer`](crate::Faer) is the implementation to use, [`Reference`](crate::Reference) the one to
+//! read. `conformance` (a feature) holds others to it.
 
-mod kernels;
-mod reference;
-mod rule;
+mod pursuit_kernels;
+mod pursuit_rule;
+mod sweep_kernels;
 mod sweep_rule;
 
-pub use kernels::PursuitKernels;
-pub use reference::{Reference, ReferencePursuits};
-pub use rule::{PursuitRule, Selection, Tolerance};
-pub use sweep_rule::{AtomRule, LeadingPair};
+pub use pursuit_kernels::PursuitKernels;
+pub use pursuit_rule::{PursuitRule, Selection, Tolerance};
+pub use sweep_kernels::{Candidate, Change, LargeUse, SweepKernels, SweepStart};
+pub use sweep_rule::{AtomRule, LeadingPair, SweepRule};
 
-use faer::{Mat, MatMut, MatRef};
+use faer::{Mat, MatRef};
 
 use crate::Scalar;
 use crate::codes::SparseCodes;
@@ -37,7 +42,8 @@ use crate::error::BackendError;
 /// - Kernels may be asynchronous: a device fault may surface at the next
 ///   [`synchronize`](Self::synchronize) or [`download`](Self::download).
 ///
-/// `conformance::backend` (feature `conformance`) checks an implementation against [`Reference`].
+/// `conformance::backend` (feature `conformance`) checks an implementation against
+/// [`Reference`](crate::Reference).
 pub trait Backend: Send + Sync {
     /// The scalar of every matrix.
     type Scalar: Scalar;
@@ -62,6 +68,27 @@ pub trait Backend: Send + Sync {
         dst: &mut Self::Matrix,
     ) -> Result<(), BackendError>;
 
+    /// Columns of a matrix in host memory, in the order in which they are named.
+    ///
+    /// # Errors
+    /// [`BackendError`] if memory cannot be had or the transfer fails.
+    fn download_columns(
+        &self,
+        matrix: &Self::Matrix,
+        columns: &[usize],
+    ) -> Result<Mat<Self::Scalar>, BackendError>;
+
+    /// Column `column` of a matrix ← `values`.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the transfer fails.
+    fn upload_column(
+        &self,
+        values: &[Self::Scalar],
+        matrix: &mut Self::Matrix,
+        column: usize,
+    ) -> Result<(), BackendError>;
+
     /// A copy of `matrix` in host memory.
     ///
     /// # Errors
@@ -79,6 +106,22 @@ pub trait Backend: Send + Sync {
         sparsity: usize,
     ) -> Result<Self::Codes, BackendError>;
 
+    /// `dst` ← `host`, taking its number of samples.
+    ///
+    /// # Errors
+    /// [`BackendError`] if memory cannot be had or the transfer fails.
+    fn upload_codes(
+        &self,
+        host: &SparseCodes<Self::Scalar>,
+        dst: &mut Self::Codes,
+    ) -> Result<(), BackendError>;
+
+    /// How many coefficients `codes` hold.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the transfer fails.
+    fn nonzeros(&self, codes: &Self::Codes) -> Result<usize, BackendError>;
+
     /// A copy of `codes` in host memory.
     ///
     /// # Errors
@@ -87,14 +130,6 @@ pub trait Backend: Send + Sync {
         &self,
         codes: &Self::Codes,
     ) -> Result<SparseCodes<Self::Scalar>, BackendError>;
-
-    /// C ← AᵀB, for A (p × q) and B (p × r): C is q × r.
-    fn matmul_tn(&self, c: &mut Self::Matrix, a: &Self::Matrix, b: &Self::Matrix);
-
-    /// G ← DᵀD, the Gram matrix (m × m) of the dictionary D (d × m).
-    fn gram(&self, g: &mut Self::Matrix, d: &Self::Matrix) {
-        self.matmul_tn(g, d, d);
-    }
 
     /// R ← Y − DX, for samples Y (d × N), dictionary D (d × m) and codes X (m × N).
     fn residual(&self, r: &mut Self::Matrix, y: &Self::Matrix, d: &Self::Matrix, x: &Self::Codes);
@@ -112,25 +147,4 @@ pub trait Backend: Send + Sync {
     fn synchronize(&self) -> Result<(), BackendError> {
         Ok(())
     }
-}
-
-/// A backend whose matrices lie in this process's memory, as column-major arrays.
-pub trait HostBackend: Backend<Codes = SparseCodes<<Self as Backend>::Scalar>> {
-    /// The matrix, borrowed. Its row stride is 1.
-    fn view<'a>(&self, matrix: &'a Self::Matrix) -> MatRef<'a, Self::Scalar>;
-
-    /// The matrix, borrowed for writing. Its row stride is 1.
-    fn view_mut<'a>(&self, matrix: &'a mut Self::Matrix) -> MatMut<'a, Self::Scalar>;
-
-    /// C ← AᵀB on the calling thread alone, for use inside parallel tasks.
-    ///
-    /// For blocks of one width, a column of the result depends on its own column of B alone: not
-    /// on its position in the block, nor on the other columns. (Another width may give other
-    /// bits: callers that need reproducible columns use one width and pad.)
-    fn product_tn(
-        &self,
-        c: MatMut<'_, Self::Scalar>,
-        a: MatRef<'_, Self::Scalar>,
-        b: MatRef<'_, Self::Scalar>,
-    );
 }

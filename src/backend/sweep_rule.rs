@@ -45,3 +45,24 @@ impl From<AtomRule> for Parameters {
         })
     }
 }
+
+/// What a sweep is told besides the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepRule {
+    /// How the leading pair is found.
+    pub leading_pair: LeadingPair,
+    /// From which residual a batch takes its coefficients.
+    pub atom_rule: AtomRule,
+    /// The most atoms of a batch.
+    pub atom_batch: usize,
+}
+
+impl SweepRule {
+    /// Batches of at most so many atoms, by one power step, refitted.
+    #[must_use]
+    pub fn new(atom_batch: usize) -> Self {
+        let leading_pair = LeadingPair::Power { iterations: 1 };
+        Self { leading_pair, atom_rule: AtomRule::Refitted, atom_batch }
+    }
+}

@@ -29,8 +29,8 @@ use rayon::prelude::*;
 
 use super::{Coefficients, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
 use crate::backend::{PursuitRule, Selection, Tolerance};
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::argmax::select;
 use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
 use crate::cpu::pursuit::double::Doubt;

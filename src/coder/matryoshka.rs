@@ -31,8 +31,8 @@ use rayon::prelude::*;
 
 use super::{BatchOmp, Phase, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
 use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::wide::{is_rounding, leave, terms};
 use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};

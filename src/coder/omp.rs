@@ -1,8 +1,8 @@
 //! OMP and OLS by the book, in double precision: see [`double`](super::double).
 
 use super::SparseCoder;
-use crate::backend::HostBackend;
 use crate::backend::{PursuitRule, Selection, Tolerance};
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::double::DoublePursuits;
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use super::{Coefficients, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
 use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::cpu::scratch_pool::ScratchPool;

@@ -6,8 +6,9 @@ use faer::{Mat, MatRef};
 
 use super::{assert_same_bits, download, on_threads, squared, upload};
 use crate::Scalar;
-use crate::backend::{Backend, Reference};
+use crate::backend::Backend;
 use crate::codes::SparseCodes;
+use crate::reference::Reference;
 use crate::synthetic::{Kind, Planted};
 
 /// d, m and N: the least there is, sizes that no vector width divides, and more samples than a
@@ -19,9 +20,6 @@ const SHAPES: [(usize, usize, usize); 5] =
 /// what the destination held, zero and empty matrices, bits on one and on several threads,
 /// refusals. Matrices go in by `upload` and out by `download` alone.
 ///
-/// Codes cannot be uploaded, so [`Backend::residual`] is checked here on empty codes, and on those
-/// of a coder by [`coder`](super::coder()).
-///
 /// # Panics
 /// Where `backend` breaks the contract of [`Backend`].
 #[track_caller]
@@ -31,11 +29,11 @@ pub fn backend<B: Backend>(backend: &B) {
         let data = planted.generate::<B::Scalar>().expect("a legal problem");
         let (d, y) = (data.dictionary.as_mat(), data.samples.as_ref());
         transfers(backend, y);
-        products(backend, d, y);
-        residual_of_empty_codes(backend, d, y);
+        columns(backend, y);
+        codes_and_residual(backend, d, y);
         norms(backend, y);
         unit_columns(backend, y);
-        threads(backend, d, y);
+        threads(backend, y);
     }
     empty_matrices(backend);
     refusals(backend);
@@ -66,38 +64,6 @@ fn transfers<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     }
 }
 
-fn products<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatRef<'_, B::Scalar>) {
-    let (device_d, device_y) = (upload(backend, d), upload(backend, y));
-    for mut c in stale(backend, d.ncols(), y.ncols()) {
-        backend.matmul_tn(&mut c, &device_d, &device_y);
-        assert_product(&download(backend, &c), d, y, "matmul_tn");
-    }
-    for mut g in stale(backend, d.ncols(), d.ncols()) {
-        backend.gram(&mut g, &device_d);
-        assert_product(&download(backend, &g), d, d, "gram");
-    }
-    assert_same_bits(download(backend, &device_d).as_ref(), d, "an input of matmul_tn");
-    assert_same_bits(download(backend, &device_y).as_ref(), y, "an input of matmul_tn");
-}
-
-/// Each entry is off by at most ε times its number of terms, times ‖a_i‖ ‖b_j‖.
-#[track_caller]
-fn assert_product<T: Scalar>(found: &Mat<T>, a: MatRef<'_, T>, b: MatRef<'_, T>, what: &str) {
-    let mut expected = Mat::zeros(0, 0);
-    Reference::default().matmul_tn(&mut expected, &a.to_owned(), &b.to_owned());
-    assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
-    let (a_norms, b_norms) = (column_norms(a), column_norms(b));
-    let rounding = (a.nrows() + 2) as f64 * T::EPSILON;
-    for j in 0..expected.ncols() {
-        for i in 0..expected.nrows() {
-            let bound = rounding * a_norms[i] * b_norms[j];
-            assert_near(found[(i, j)].widen(), expected[(i, j)].widen(), bound, || {
-                format!("{what} at ({i}, {j})")
-            });
-        }
-    }
-}
-
 /// Fails unless the two are within `bound`; NaN never is.
 #[track_caller]
 fn assert_near(found: f64, expected: f64, bound: f64, what: impl Fn() -> String) {
@@ -105,23 +71,63 @@ fn assert_near(found: f64, expected: f64, bound: f64, what: impl Fn() -> String)
     assert!(near, "{} is {found:e}, expected {expected:e} to {bound:e}", what());
 }
 
-fn column_norms<T: Scalar>(a: MatRef<'_, T>) -> Vec<f64> {
-    a.col_iter().map(|column| squared(column.iter().map(|x| x.widen())).sqrt()).collect()
+/// Columns by index come down as they are, and one goes up alone.
+fn columns<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
+    let named = [y.ncols() - 1, 0, y.ncols() / 2];
+    let expected = Mat::from_fn(y.nrows(), named.len(), |i, j| y[(i, named[j])]);
+    let mut matrix = upload(backend, y);
+    let found = backend.download_columns(&matrix, &named).expect("memory for a small matrix");
+    assert_same_bits(found.as_ref(), expected.as_ref(), "download_columns");
+    let ones = vec![B::Scalar::narrow(1.0); y.nrows()];
+    backend.upload_column(&ones, &mut matrix, y.ncols() / 2).expect("a sound device");
+    let mut expected = y.to_owned();
+    expected.col_as_slice_mut(y.ncols() / 2).copy_from_slice(&ones);
+    let found = download(backend, &matrix);
+    assert_same_bits(found.as_ref(), expected.as_ref(), "upload_column");
 }
 
-/// Y − D·0 = Y, bit by bit; and codes come down as they were made.
-fn residual_of_empty_codes<B: Backend>(
-    backend: &B,
-    d: MatRef<'_, B::Scalar>,
-    y: MatRef<'_, B::Scalar>,
-) {
-    let codes = backend.codes(d.ncols(), y.ncols(), 1).expect("memory for small codes");
+/// Codes of up to two of m atoms.
+fn some_codes<T: Scalar>(atoms: usize, samples: usize) -> SparseCodes<T> {
+    let mut codes = SparseCodes::new(atoms, samples, 2);
+    for i in 0..samples {
+        let pair = [i % atoms, (3 * i + 1) % atoms].map(|j| j as u32);
+        let values = [1.5, -0.25].map(|x| T::narrow(x * (1.0 + i as f64)));
+        let count = if pair[0] == pair[1] { 1 } else { i % 3 };
+        codes.set(i, &pair[..count.min(2)], &values[..count.min(2)]);
+    }
+    codes
+}
+
+/// Codes come down as they went up, with as many nonzeros, and Y − DX is the reference's; Y − D·0
+/// is Y, bit by bit.
+fn codes_and_residual<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatRef<'_, B::Scalar>) {
+    let (atoms, samples) = (d.ncols(), y.ncols());
+    let mut codes = backend.codes(atoms, samples, 2).expect("memory for small codes");
     let found = backend.download_codes(&codes).expect("memory for small codes");
-    assert_eq!(found, SparseCodes::new(d.ncols(), y.ncols(), 1), "codes just made");
+    assert_eq!(found, SparseCodes::new(atoms, samples, 2), "codes just made");
     let (device_d, device_y) = (upload(backend, d), upload(backend, y));
-    for mut r in stale(backend, y.nrows(), y.ncols()) {
+    for mut r in stale(backend, y.nrows(), samples) {
         backend.residual(&mut r, &device_y, &device_d, &codes);
         assert_same_bits(download(backend, &r).as_ref(), y, "the residual of empty codes");
+    }
+    let host = some_codes::<B::Scalar>(atoms, samples);
+    backend.upload_codes(&host, &mut codes).expect("memory for small codes");
+    let found = backend.download_codes(&codes).expect("memory for small codes");
+    assert_eq!(found, host, "codes that were uploaded");
+    assert_eq!(backend.nonzeros(&codes).expect("a sound device"), host.nnz(), "nonzeros");
+    let mut r = upload(backend, y);
+    backend.residual(&mut r, &device_y, &device_d, &codes);
+    let found = download(backend, &r);
+    let mut expected = Mat::zeros(0, 0);
+    Reference::default().residual(&mut expected, &y.to_owned(), &d.to_owned(), &host);
+    for i in 0..samples {
+        let sizes = host.values(i).iter().map(|x| x.widen().abs()).sum::<f64>();
+        let bound =
+            8.0 * B::Scalar::EPSILON * (sizes + squared(y.col(i).iter().map(|y| y.widen())).sqrt());
+        for row in 0..y.nrows() {
+            let what = || format!("the residual at ({row}, {i})");
+            assert_near(found[(row, i)].widen(), expected[(row, i)].widen(), bound, what);
+        }
     }
 }
 
@@ -160,21 +166,15 @@ fn unit_columns<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
 }
 
 /// Every kernel gives the same bits on one thread and on three.
-fn threads<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatRef<'_, B::Scalar>) {
+fn threads<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let run = || {
-        let (d, y) = (upload(backend, d), upload(backend, y));
-        let [mut c, mut g, mut unit] = [(); 3].map(|()| upload(backend, Mat::new().as_ref()));
-        backend.matmul_tn(&mut c, &d, &y);
-        backend.gram(&mut g, &d);
-        backend.upload(download(backend, &y).as_ref(), &mut unit).expect("memory");
+        let (y, mut unit) = (upload(backend, y), upload(backend, y));
         backend.normalize_columns(&mut unit);
-        ([c, g, unit].map(|matrix| download(backend, &matrix)), backend.squared_norm(&y))
+        (download(backend, &unit), backend.squared_norm(&y))
     };
     let (alone, norm_alone) = on_threads(1, run);
     let (together, norm_together) = on_threads(3, run);
-    for (alone, together) in alone.iter().zip(&together) {
-        assert_same_bits(together.as_ref(), alone.as_ref(), "on three threads");
-    }
+    assert_same_bits(together.as_ref(), alone.as_ref(), "on three threads");
     assert_eq!(norm_together.to_bits(), norm_alone.to_bits(), "squared_norm on three threads");
 }
 
@@ -183,8 +183,6 @@ fn empty_matrices<B: Backend>(backend: &B) {
     let ones = Mat::from_fn(3, 2, |_, _| B::Scalar::narrow(1.0));
     let (d, y) = (upload(backend, ones.as_ref()), upload(backend, ones.as_ref().subcols(0, 0)));
     let mut c = upload(backend, ones.as_ref());
-    backend.matmul_tn(&mut c, &d, &y);
-    assert_eq!(download(backend, &c).shape(), (2, 0), "the product with no columns");
     let codes = backend.codes(2, 0, 1).expect("memory for small codes");
     backend.residual(&mut c, &y, &d, &codes);
     assert_eq!(download(backend, &c).shape(), (3, 0), "the residual of no samples");
@@ -199,9 +197,6 @@ fn refusals<B: Backend>(backend: &B) {
     assert!(beyond.is_err(), "zeros of more bytes than there are addresses is not an error");
 
     let matrix = |rows, cols| backend.zeros(rows, cols).expect("memory for a small matrix");
-    assert_refused("matmul_tn of 7 × 2 and 11 × 3", ["7", "11"], || {
-        backend.matmul_tn(&mut matrix(0, 0), &matrix(7, 2), &matrix(11, 3));
-    });
     let codes = backend.codes(13, 3, 1).expect("memory for small codes");
     assert_refused("the residual with 11 atoms and codes over 13", ["11", "13"], || {
         backend.residual(&mut matrix(0, 0), &matrix(7, 3), &matrix(7, 11), &codes);

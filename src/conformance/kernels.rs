@@ -1,8 +1,14 @@
 //! What the kernels of a backend must give, beside those of [`Reference`].
 
-use super::{residual, squared, upload};
-use crate::backend::{PursuitKernels, PursuitRule, Reference, Selection, Tolerance};
+use faer::Mat;
+
+use super::{download, residual, squared, upload};
+use crate::backend::{
+    AtomRule, Change, LargeUse, LeadingPair, PursuitKernels, PursuitRule, Selection, SweepKernels,
+    SweepRule, Tolerance,
+};
 use crate::codes::SparseCodes;
+use crate::reference::Reference;
 use crate::synthetic::Planted;
 use crate::{ProblemShape, Scalar, Sign};
 
@@ -62,4 +68,201 @@ fn pursue<B: PursuitKernels>(
     backend.pursue(&mut pursuits, d, y, &mut codes).expect("a sound device");
     backend.synchronize().expect("a sound device");
     backend.download_codes(&codes).expect("memory for small codes")
+}
+
+/// Checks the steps of K-SVD of a backend: each gives what that of [`Reference`] does, to rounding,
+/// for both signs, by power steps and by the exact pair, refitted and shared.
+///
+/// # Panics
+/// If one does not, naming the step, the rule and the shape.
+pub fn sweep_kernels<B: SweepKernels>(backend: &B) {
+    for (dim, atoms, sparsity) in [(1, 2, 1), (9, 20, 3), (24, 40, 5)] {
+        for sign in [Sign::Signed, Sign::NonNegative] {
+            let shape = ProblemShape { dim, atoms, sparsity, sign };
+            for leading_pair in [
+                LeadingPair::Power { iterations: 1 },
+                LeadingPair::Power { iterations: 3 },
+                LeadingPair::Exact,
+            ] {
+                for atom_rule in [AtomRule::Refitted, AtomRule::Shared] {
+                    let rule = SweepRule { leading_pair, atom_rule, ..SweepRule::new(7) };
+                    check_sweep(backend, &rule, &shape);
+                }
+            }
+            check_renewal(backend, &shape);
+        }
+    }
+}
+
+/// A minibatch on a backend, with a dictionary that is not the one it was made of.
+struct Minibatch<B: SweepKernels> {
+    y: B::Matrix,
+    dictionary: B::Matrix,
+    codes: B::Codes,
+    sweep: B::Sweep,
+}
+
+impl<B: SweepKernels> Minibatch<B> {
+    fn new(backend: &B, rule: &SweepRule, shape: &ProblemShape) -> Self {
+        let planted = Planted::new(shape.dim, shape.atoms, shape.sparsity, 300).noise(0.1);
+        let data =
+            planted.sign(shape.sign).seed(5).generate::<B::Scalar>().expect("a legal problem");
+        let codes_of = data.codes;
+        let mut dictionary = data.dictionary.as_mat().to_owned();
+        for j in 0..dictionary.ncols() {
+            let atom = dictionary.col_as_slice_mut(j);
+            let turned = B::Scalar::narrow(atom[j % shape.dim].widen() + 0.2);
+            atom[j % shape.dim] = turned;
+            crate::cpu::vector::loops::normalize(atom);
+        }
+        let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
+        backend.upload_codes(&codes_of, &mut codes).expect("memory");
+        Self {
+            y: upload(backend, data.samples.as_ref()),
+            dictionary: upload(backend, dictionary.as_ref()),
+            codes,
+            sweep: backend.prepare_sweep(rule, shape).expect("memory"),
+        }
+    }
+
+    fn begin(&mut self, backend: &B) -> f64 {
+        let Self { y, dictionary, codes, sweep } = self;
+        backend.begin(sweep, y, dictionary, codes).expect("a sound device").error
+    }
+}
+
+/// Two sweeps of three batches, the second batch undone; and what each step left.
+struct Trace<T: Scalar> {
+    numbers: Vec<(&'static str, f64)>,
+    counts: Vec<u64>,
+    energies: Vec<f64>,
+    dictionary: Mat<T>,
+    codes: SparseCodes<T>,
+}
+
+fn trace<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemShape) -> Trace<B::Scalar> {
+    let sound = "a sound device";
+    let mut at = Minibatch::new(backend, rule, shape);
+    let mut numbers = vec![("begin", at.begin(backend))];
+    let mut counts = vec![0; shape.atoms];
+    let mut energies = vec![0.0; shape.atoms];
+    backend.uses(&at.sweep, &mut counts).expect(sound);
+    let weights: Vec<f64> = (0..shape.atoms).map(|j| (j % 3) as f64).collect();
+    let order: Vec<u32> = (0..shape.atoms as u32).rev().collect();
+    let Minibatch { y, dictionary, codes, sweep } = &mut at;
+    for _ in 0..2 {
+        for (number, batch) in order.chunks(7).enumerate() {
+            let place = number * 7;
+            backend.directions(sweep, dictionary, codes, &weights, batch, place).expect(sound);
+            let Change { error, energy, uses } =
+                backend.exchange(sweep, dictionary, codes, batch, place).expect(sound);
+            numbers.push(("uses", uses as f64));
+            if rule.atom_rule == AtomRule::Refitted && batch.len() > 1 {
+                numbers.extend([("energy", energy), ("change", error)]);
+            }
+            if number == 1 {
+                backend.undo(sweep, dictionary, codes, batch, place).expect(sound);
+                numbers.push(("undone", backend.error(sweep).expect(sound)));
+                backend.exchange(sweep, dictionary, codes, batch, place).expect(sound);
+            }
+        }
+        backend.take_atoms(sweep, dictionary, &order).expect(sound);
+        numbers.push(("sweep", backend.error(sweep).expect(sound)));
+    }
+    backend.energies(sweep, codes, &mut energies).expect(sound);
+    backend.refresh(sweep, y, dictionary, codes).expect(sound);
+    numbers.push(("refreshed", backend.error(sweep).expect(sound)));
+    let codes = backend.download_codes(codes).expect(sound);
+    Trace { numbers, counts, energies, dictionary: download(backend, dictionary), codes }
+}
+
+fn check_sweep<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemShape) {
+    let found = trace(backend, rule, shape);
+    let expected = trace(&Reference::<B::Scalar>::default(), rule, shape);
+    let what = format!("{rule:?}, {shape:?}");
+    assert_eq!(found.counts, expected.counts, "uses: {what}");
+    // Every batch starts from what the one before left, so that rounding grows; exact pairs stop
+    // when they have settled to a few ε.
+    let rounding = 2e4 * B::Scalar::EPSILON;
+    let start = expected.numbers[0].1.max(expected.energies.iter().sum());
+    for (found, expected) in found.numbers.iter().zip(&expected.numbers) {
+        let (name, size) = (expected.0, expected.1.abs().max(start));
+        let near = (found.1 - expected.1).abs() <= rounding * size;
+        assert!(near, "{name} is {:e}, by the formula {:e}: {what}", found.1, expected.1);
+    }
+    for (j, (found, expected)) in found.energies.iter().zip(&expected.energies).enumerate() {
+        let near = (found - expected).abs() <= rounding * start;
+        assert!(near, "‖x‖² of atom {j} is {found:e}, by the formula {expected:e}: {what}");
+    }
+    for j in 0..shape.atoms {
+        let apart = found.dictionary.col(j) - expected.dictionary.col(j);
+        let apart = squared(apart.iter().map(|x| x.widen())).sqrt();
+        assert!(apart <= rounding, "atom {j} is off by {apart:e}: {what}");
+    }
+    for i in 0..found.codes.samples() {
+        assert_eq!(found.codes.support(i), expected.codes.support(i), "support {i}: {what}");
+    }
+}
+
+/// What renewal asks for, and does.
+fn check_renewal<B: SweepKernels>(backend: &B, shape: &ProblemShape) {
+    let found = renewed(backend, shape);
+    let expected = renewed(&Reference::<B::Scalar>::default(), shape);
+    assert_eq!(found.pairs, expected.pairs, "coherent_pairs: {shape:?}");
+    assert_eq!(found.worst, expected.worst, "worst: {shape:?}");
+    assert_eq!(found.large, expected.large, "large_uses: {shape:?}");
+    let rounding = 1e3 * B::Scalar::EPSILON;
+    for (found, expected) in found.numbers.iter().zip(&expected.numbers) {
+        let near = (found.1 - expected.1).abs() <= rounding * (1.0 + expected.1.abs());
+        assert!(
+            near,
+            "{} is {:e}, by the formula {:e}: {shape:?}",
+            expected.0, found.1, expected.1
+        );
+    }
+    for j in 0..shape.atoms {
+        let apart = found.dictionary.col(j) - expected.dictionary.col(j);
+        let apart = squared(apart.iter().map(|x| x.widen())).sqrt();
+        assert!(apart <= rounding, "decorrelate: atom {j} is off by {apart:e}: {shape:?}");
+    }
+    for i in 0..found.codes.samples() {
+        assert_eq!(found.codes.support(i), expected.codes.support(i), "support {i}: {shape:?}");
+    }
+}
+
+struct Renewed<T: Scalar> {
+    pairs: Vec<(u32, u32)>,
+    worst: Vec<usize>,
+    large: Vec<LargeUse>,
+    numbers: Vec<(&'static str, f64)>,
+    dictionary: Mat<T>,
+    codes: SparseCodes<T>,
+}
+
+fn renewed<B: SweepKernels>(backend: &B, shape: &ProblemShape) -> Renewed<B::Scalar> {
+    let sound = "a sound device";
+    let mut at = Minibatch::new(backend, &SweepRule::new(4), shape);
+    at.begin(backend);
+    let Minibatch { y, dictionary, codes, sweep } = &mut at;
+    let pairs = backend.coherent_pairs(dictionary, 0.3, shape.sign).expect(sound);
+    let worst = backend.worst(sweep, y, 0.0, 1e-3).expect(sound);
+    assert!(worst.is_sorted_by(|a, b| a.error >= b.error), "worst is not by falling error");
+    let rare: Vec<u32> = (0..shape.atoms as u32).step_by(2).collect();
+    let large = backend.large_uses(sweep, codes, &rare, 0.5).expect(sound);
+    let few = &large[..large.len().min(20)];
+    let lost = backend.lost_without(sweep, y, dictionary, few, 0.9, 0.1).expect(sound);
+    let mut numbers: Vec<_> = lost.into_iter().map(|lost| ("lost_without", lost)).collect();
+    let last = shape.atoms as u32 - 1;
+    backend.vacate(sweep, dictionary, codes, 0, Some(last)).expect(sound);
+    numbers.push(("vacate for an heir", backend.error(sweep).expect(sound)));
+    backend.recount(sweep, codes).expect(sound);
+    backend.vacate(sweep, dictionary, codes, last, None).expect(sound);
+    numbers.push(("vacate", backend.error(sweep).expect(sound)));
+    backend.code_by_one(sweep, y, dictionary, codes, 5, 0).expect(sound);
+    numbers.push(("code_by_one", backend.error(sweep).expect(sound)));
+    backend.recount(sweep, codes).expect(sound);
+    backend.decorrelate(sweep, dictionary, 0.1).expect(sound);
+    let worst = worst.into_iter().map(|candidate| candidate.sample).collect();
+    let codes = backend.download_codes(codes).expect(sound);
+    Renewed { pairs, worst, large, numbers, dictionary: download(backend, dictionary), codes }
 }

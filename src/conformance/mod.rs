@@ -27,7 +27,7 @@ mod updater;
 
 pub use backend::backend;
 pub use coder::{coder, unfitted_coder};
-pub use kernels::pursuit_kernels;
+pub use kernels::{pursuit_kernels, sweep_kernels};
 pub use updater::updater;
 
 use faer::{Mat, MatRef};

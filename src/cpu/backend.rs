@@ -2,14 +2,15 @@
 
 use std::marker::PhantomData;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::pursuit::batch::Pursuits;
 use crate::Scalar;
-use crate::backend::{Backend, HostBackend, PursuitKernels, PursuitRule};
+use crate::backend::{Backend, PursuitKernels, PursuitRule};
 use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::{loops, rows};
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
@@ -48,6 +49,20 @@ impl<T: Scalar> Backend for Faer<T> {
         Ok(())
     }
 
+    fn download_columns(&self, matrix: &Mat<T>, columns: &[usize]) -> Result<Mat<T>, BackendError> {
+        Ok(Mat::from_fn(matrix.nrows(), columns.len(), |i, j| matrix[(i, columns[j])]))
+    }
+
+    fn upload_column(
+        &self,
+        values: &[T],
+        matrix: &mut Mat<T>,
+        column: usize,
+    ) -> Result<(), BackendError> {
+        matrix.col_as_slice_mut(column).copy_from_slice(values);
+        Ok(())
+    }
+
     fn download(&self, matrix: &Mat<T>) -> Result<Mat<T>, BackendError> {
         Ok(matrix.clone())
     }
@@ -61,17 +76,21 @@ impl<T: Scalar> Backend for Faer<T> {
         Ok(SparseCodes::new(atoms, samples, sparsity))
     }
 
-    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
-        Ok(codes.clone())
+    fn upload_codes(
+        &self,
+        host: &SparseCodes<T>,
+        dst: &mut SparseCodes<T>,
+    ) -> Result<(), BackendError> {
+        dst.clone_from(host);
+        Ok(())
     }
 
-    fn matmul_tn(&self, c: &mut Mat<T>, a: &Mat<T>, b: &Mat<T>) {
-        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
-        c.resize_with(a.ncols(), b.ncols(), |_, _| T::zero());
-        c.as_mut()
-            .par_col_chunks_mut(BLOCK)
-            .zip(b.par_col_chunks(BLOCK))
-            .for_each(|(c, b)| self.product_tn(c, a.as_ref(), b));
+    fn nonzeros(&self, codes: &SparseCodes<T>) -> Result<usize, BackendError> {
+        Ok(codes.nnz())
+    }
+
+    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
+        Ok(codes.clone())
     }
 
     fn residual(&self, r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
@@ -156,7 +175,7 @@ impl<T: Scalar> HostBackend for Faer<T> {
     }
 
     fn product_tn(&self, c: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>) {
-        matmul(c, Accum::Replace, a.transpose(), b, <T as num_traits::One>::one(), Par::Seq);
+        multiply(c, a.transpose(), b);
     }
 }
 

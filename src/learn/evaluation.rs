@@ -94,7 +94,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
                 error_within::<B>(backend.download(residual)?.as_ref(), is_outside)
             };
             measured.figures.merge(&figures);
-            measured.nonzeros += backend.download_codes(codes)?.nnz();
+            measured.nonzeros += backend.nonzeros(codes)?;
         }
         Ok(measured)
     }

@@ -71,7 +71,7 @@ impl DbKsvd {
 impl<B: Backend> DbKsvd<B> {
     /// Sets up learning on another backend, and so in its scalar:
     /// `DbKsvd::builder_on(Faer::<f64>::default(), …)`. Backends that are not
-    /// [`HostBackend`](crate::backend::HostBackend)s bring a coder and an updater of their own.
+    /// [`HostBackend`](crate::HostBackend)s bring a coder and an updater of their own.
     pub fn builder_on(backend: B, atoms: usize, sparsity: usize) -> Builder<B, BatchOmp, KSvd> {
         Builder::new(backend, BatchOmp::default(), KSvd::default(), atoms, sparsity)
     }

@@ -2,9 +2,9 @@
 
 use super::{Builder, DbKsvd, Growth};
 use crate::Sign;
-use crate::backend::HostBackend;
 use crate::coder::{Nesting, NoiseSchedule, ThresholdPursuit};
 use crate::cpu::Faer;
+use crate::cpu::HostBackend;
 use crate::updater::{Decorrelation, KSvd, Memory, Renewal};
 
 impl DbKsvd {

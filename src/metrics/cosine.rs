@@ -1,10 +1,10 @@
 //! Cosines between atoms, a block of them at a time.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, Par};
+use faer::MatMut;
 use rayon::prelude::*;
 
 use crate::Scalar;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 
@@ -43,13 +43,10 @@ impl<'a, T: Scalar> Directions<'a, T> {
     pub(super) fn signed_cosines(&self, other: &Self, first: usize, out: &mut [T]) {
         let width = out.len() / self.len();
         let (ours, theirs) = (self.dictionary.as_mat(), other.dictionary.as_mat());
-        matmul(
+        multiply(
             MatMut::from_column_major_slice_mut(out, self.len(), width),
-            Accum::Replace,
             ours.transpose(),
             theirs.subcols(first, width),
-            <T as num_traits::One>::one(),
-            Par::Seq,
         );
         for (row, norm) in out.chunks_exact_mut(self.len()).zip(&other.norms[first..]) {
             for (cosine, own) in row.iter_mut().zip(&self.norms) {

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use faer::Mat;
 use rayon::prelude::*;
 
 use super::Coherence;
 use crate::Scalar;
 use crate::codes::SparseCodes;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
@@ -238,14 +238,7 @@ impl<T: Scalar> Scratch<T> {
         if !self.factorise(size) {
             return f64::INFINITY;
         }
-        matmul(
-            self.products.as_mut(),
-            Accum::Replace,
-            self.chosen.transpose(),
-            dictionary.as_mat(),
-            <T as num_traits::One>::one(),
-            Par::Seq,
-        );
+        multiply(self.products.as_mut(), self.chosen.transpose(), dictionary.as_mat());
         let mut most = 0.0;
         for j in (0..atoms).filter(|&j| !support.contains(&(j as u32))) {
             self.column.clear();

@@ -108,9 +108,9 @@ impl Scalar for f64 {
 /// Of one thing for each scalar, that of the scalar at hand.
 ///
 /// Generic functions are compiled in the crate that says what their types are: every program that
-/// codes or learns would compile the heavy loops again, for each instruction set. So they are called
-/// through pointers, `fn` items of `f32` and of `f64` that are compiled in this crate, whoever calls
-/// them; this picks the pointer that fits.
+/// codes or learns would compile the heavy loops again, for each instruction set. So they are
+/// called through pointers, `fn` items of `f32` and of `f64` that are compiled in this crate,
+/// whoever calls them; this picks the pointer that fits.
 ///
 /// # Panics
 /// If `Of` is the type of neither.

@@ -27,15 +27,15 @@
 //! sparse representations*, ICASSP 2012 (pairs moved apart within an otherwise unchanged
 //! dictionary).
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
-use num_traits::{Float, One, Zero};
+use faer::{Mat, MatMut, MatRef};
+use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
 use super::{DictionaryUpdater, Kept, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::HostBackend;
 use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
@@ -232,7 +232,7 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
                     beyond |= clipped.beyond;
                     pairs += clipped.count;
                 }
-                multiply(change, dictionary, excess.as_ref(), pairs);
+                multiply_sparse(change, dictionary, excess.as_ref(), pairs);
                 beyond
             })
             .reduce(|| false, |a, b| a | b)
@@ -254,14 +254,14 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
 }
 
 /// D E, for E with `count` nonzeros: where these are few, column by column.
-fn multiply<T: Scalar>(
+fn multiply_sparse<T: Scalar>(
     mut change: MatMut<'_, T>,
     dictionary: MatRef<'_, T>,
     excess: MatRef<'_, T>,
     count: usize,
 ) {
     if RARE * count > excess.nrows() * excess.ncols() {
-        matmul(change, Accum::Replace, dictionary, excess, <T as One>::one(), Par::Seq);
+        multiply(change, dictionary, excess);
         return;
     }
     for j in 0..excess.ncols() {

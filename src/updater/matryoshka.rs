@@ -16,10 +16,11 @@ use rayon::prelude::*;
 
 use super::{DictionaryUpdater, KSvd, Kept, Step, UpdateReport};
 use crate::Scalar;
-use crate::backend::{Backend, HostBackend};
+use crate::backend::Backend;
 use crate::coder::matryoshka::{Group, Target, join, shapes_of};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
 use crate::error::{BackendError, Error};
 use crate::groups::Groups;
 use crate::parameters::Parameters;

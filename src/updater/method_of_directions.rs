@@ -30,10 +30,11 @@ use faer::{Mat, MatMut, Par};
 use rayon::prelude::*;
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, Step, UpdateReport, begin};
+use super::{DictionaryUpdater, Kept, Step, UpdateReport, start_of};
 use crate::Scalar;
-use crate::backend::HostBackend;
-use crate::codes::{AtomIndex, SparseCodes};
+use crate::backend::SweepRule;
+use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
 use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
 use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
@@ -115,8 +116,8 @@ pub struct ModState<B: HostBackend> {
     shape: ProblemShape,
     /// All that one minibatch leaves for the next.
     census: Census,
-    residual: B::Matrix,
-    index: AtomIndex,
+    sweep: B::Sweep,
+    counts: Vec<u64>,
     /// R Xᵀ, d × m; then D'.
     directions: Mat<B::Scalar>,
     system: System,
@@ -149,8 +150,8 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         Ok(ModState {
             shape: *shape,
             census: Census::new(atoms),
-            residual: backend.zeros(dim, 0)?,
-            index: AtomIndex::default(),
+            sweep: backend.prepare_sweep(&SweepRule::new(1), shape)?,
+            counts: vec![0; atoms],
             directions: zeros(dim, atoms)?,
             system: System {
                 matrix: zeros(atoms, atoms)?,
@@ -169,22 +170,20 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let ModState { shape, census, residual, index, directions, system } = state;
-        let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
+        let ModState { shape, census, sweep, counts, directions, system } = state;
+        let start = backend.begin(sweep, y, dictionary, codes)?;
+        let mut report = start_of(backend, sweep, start, counts)?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let matrices = (y, &mut *residual, &mut *dictionary);
-        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
-        let seated = census.begin(renewal, renewed);
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let seated = census.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
-            index.rebuild(codes);
+            backend.recount(sweep, codes)?;
         }
 
+        let (index, residual) = (&sweep.index, sweep.residual.as_ref());
         rayon::join(
             || add_code_products(system.matrix.as_mut(), 0.0, codes, index),
-            || {
-                let r = backend.view(residual);
-                add_sample_products(directions.as_mut(), 0.0, r, codes, index);
-            },
+            || add_sample_products(directions.as_mut(), 0.0, residual, codes, index),
         );
         if system.factorise(self.ridge, census.claims()) {
             system.solve(directions);
@@ -192,12 +191,11 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             scale_coefficients(codes, &norms);
         }
 
-        backend.residual(residual, y, dictionary, codes);
-        let matrices = (y, &mut *residual, &mut *dictionary);
-        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
-        let outcome = census.care(renewal, renewed);
+        backend.refresh(sweep, y, dictionary, codes)?;
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let outcome = census.care(renewal, renewed)?;
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.squared_norm(residual);
+        report.error_after = backend.error(sweep)?;
         Ok(report)
     }
 

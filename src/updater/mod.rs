@@ -32,8 +32,7 @@ pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;
 
-use crate::backend::{Backend, HostBackend};
-use crate::codes::{AtomIndex, SparseCodes};
+use crate::backend::{Backend, SweepKernels, SweepStart};
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
@@ -138,24 +137,18 @@ pub struct UpdateReport {
     pub merged: usize,
 }
 
-/// R ← Y − DX and `index` ← which samples use each atom, at the start of an update; what there is
-/// to report so far. The index counts in so many `parts`.
-fn begin<B: HostBackend>(
+/// What there is to report at the start of an update. `counts` is scratch memory.
+fn start_of<B: SweepKernels>(
     backend: &B,
-    (residual, index): (&mut B::Matrix, &mut AtomIndex),
-    y: &B::Matrix,
-    dictionary: &B::Matrix,
-    codes: &SparseCodes<B::Scalar>,
-    parts: usize,
-) -> UpdateReport {
-    rayon::join(
-        || backend.residual(residual, y, dictionary, codes),
-        || index.rebuild_in_parts(codes, parts),
-    );
-    UpdateReport {
-        error_before: backend.squared_norm(residual),
-        nonzeros: index.len(),
-        unused: (0..codes.atoms()).filter(|&j| index.uses(j).is_empty()).count(),
+    sweep: &B::Sweep,
+    start: SweepStart,
+    counts: &mut [u64],
+) -> Result<UpdateReport, BackendError> {
+    backend.uses(sweep, counts)?;
+    Ok(UpdateReport {
+        error_before: start.error,
+        nonzeros: start.nonzeros,
+        unused: counts.iter().filter(|&&count| count == 0).count(),
         ..UpdateReport::default()
-    }
+    })
 }

@@ -1,8 +1,8 @@
 //! The public suites, run on everything in this crate that they are for.
 
 use dbksvd::Faer;
+use dbksvd::Reference;
 use dbksvd::Scalar;
-use dbksvd::backend::Reference;
 use dbksvd::coder::{
     BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Nesting, Omp, Selection, Swaps,
     ThresholdPursuit, Tolerance, TopK,
@@ -42,6 +42,12 @@ fn backend_reference() {
 fn pursuit_kernels_are_those_of_the_reference() {
     conformance::pursuit_kernels(&single());
     conformance::pursuit_kernels(&double());
+}
+
+#[test]
+fn sweep_kernels_are_those_of_the_reference() {
+    conformance::sweep_kernels(&single());
+    conformance::sweep_kernels(&double());
 }
 
 #[test]

@@ -4,11 +4,16 @@
 //! transfers touch. It stands for a GPU: what compiles and works here needs no views of memory.
 
 use crate::mock::{MatchingPursuit, MockDevice, PowerStep};
+use dbksvd::backend::{PursuitKernels, SweepKernels};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
+use dbksvd::learn::Report;
+use dbksvd::source::HeldOut;
 use dbksvd::synthetic::Planted;
-use dbksvd::updater::{DictionaryUpdater, Step};
-use dbksvd::{DbKsvd, Encoder, Error, Initialisation, ProblemShape, Sign, conformance};
+use dbksvd::updater::{DictionaryUpdater, KSvd, Renewal, Step};
+use dbksvd::{
+    DbKsvd, Encoder, Error, Initialisation, Model, ProblemShape, Reference, Sign, conformance,
+};
 use dbksvd::{backend::Backend, coder::BatchOmp, coder::SparseCoder};
 
 fn samples() -> Mat<f32> {
@@ -19,6 +24,7 @@ fn samples() -> Mat<f32> {
 fn the_device_conforms() {
     conformance::backend(&MockDevice::default());
     conformance::pursuit_kernels(&MockDevice::default());
+    conformance::sweep_kernels(&MockDevice::default());
 }
 
 #[test]
@@ -28,8 +34,10 @@ fn its_coders_conform() {
 }
 
 #[test]
-fn its_updater_conforms() {
+fn its_updaters_conform() {
     conformance::updater(&MockDevice::default(), &MatchingPursuit, &PowerStep);
+    conformance::updater(&MockDevice::default(), &BatchOmp::new(), &KSvd::new());
+    conformance::updater(&MockDevice::default(), &BatchOmp::new(), &KSvd::textbook());
 }
 
 #[test]
@@ -45,13 +53,49 @@ fn learning_runs_on_the_device() {
     assert_eq!((device.uploads(), device.downloads()), (17, 1));
 }
 
+/// The default coder and updater, with growth, checks on held-out samples and renewal, give the
+/// dictionary of the reference, whose kernels the device has: bit by bit, nothing passes it by.
 #[test]
-fn the_coder_of_this_crate_runs_on_the_device() {
+fn the_algorithms_of_this_crate_run_on_the_device() {
+    fn fit<B: PursuitKernels<Scalar = f32> + SweepKernels>(backend: B) -> (Model<f32>, Report) {
+        let builder = DbKsvd::builder_on(backend, 32, 2).minibatch(100).epochs(6).seed(3);
+        let renewal = Renewal { window: 2.0, ..Renewal::default() };
+        let updater = KSvd::new().atom_batch(5).renewal(Some(renewal));
+        let learner = builder.updater(updater).held_out(HeldOut::Share(0.2)).build().unwrap();
+        learner
+            .fit(&Planted::new(8, 16, 2, 400).noise(0.1).seed(1).generate().unwrap().samples)
+            .unwrap()
+    }
     let device = MockDevice::default();
-    let builder = DbKsvd::builder_on(device, 16, 2).updater(PowerStep);
-    let learner = builder.coder(BatchOmp::new()).epochs(3).build().unwrap();
-    let (_, report) = learner.fit(&samples()).unwrap();
-    assert!(report.epochs[2].fvu < report.epochs[0].fvu, "{report:?}");
+    let (model, report) = fit(device.clone());
+    let (expected, expected_report) = fit(Reference::<f32>::default());
+    assert_eq!(model, expected);
+    assert_eq!(report.evaluations.len(), expected_report.evaluations.len());
+    assert!(report.epochs[5].fvu < 0.5 * report.epochs[0].fvu, "{report:?}");
+    assert!(report.epochs.iter().any(|epoch| epoch.replaced > 0), "{report:?}");
+    // Whole matrices come down for the last dictionary and for each that was the best so far.
+    assert!(device.downloads() <= 1 + report.evaluations.len(), "{}", device.downloads());
+}
+
+/// A pursuit a minibatch and one a block of held-out samples; two sweeps, each of as many batches
+/// as it takes. Small and large problems alike: no product is made elsewhere.
+#[test]
+fn every_pursuit_and_every_sweep_of_a_run_is_the_devices() {
+    for (dim, atoms, samples) in [(4, 6, 60), (24, 700, 300)] {
+        let device = MockDevice::default();
+        let data = Planted::new(dim, atoms, 2, samples).seed(1).generate().unwrap();
+        let builder = DbKsvd::builder_on(device.clone(), atoms, 2).minibatch(samples).epochs(2);
+        let atom_batch = atoms.div_ceil(4);
+        let updater = KSvd::new().atom_batch(atom_batch);
+        let learner = builder.updater(updater).build().unwrap();
+        let mut report =
+            learner.run(&data.samples).held_out(&data.samples).finish().unwrap().report;
+        let undone: usize = report.epochs.drain(..).map(|epoch| epoch.undone).sum();
+        let [pursuits, directions, exchanges] = device.calls();
+        assert_eq!(pursuits, 2 + report.evaluations.len());
+        assert_eq!(directions, exchanges);
+        assert!(directions >= 2 * 2 * atoms.div_ceil(atom_batch) + undone, "{directions}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //!
 //! `DBKSVD_DRAWS` asks for more draws than the tests make by themselves; a failure says its seed.
 
-use dbksvd::backend::HostBackend;
+use dbksvd::HostBackend;
 use dbksvd::coder::{
     BatchOmp, MatchingPursuit, Matryoshka, Omp, Selection, SparseCoder, Swaps, ThresholdPursuit,
     Tolerance,

@@ -1,12 +1,12 @@
 //! Equality with KSVD.jl on the values in `reference/ksvdjl`; its README says what each file is.
 
 use crate::support::{assert_close, dense, flip_columns, flip_rows, signs, sparse};
-use dbksvd::backend::{HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Coefficients, MatchingPursuit, Omp, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, Step, UpdateReport};
 use dbksvd::{Faer, ProblemShape, Sign};
+use dbksvd::{HostBackend, Reference};
 
 /// The budget of every file.
 const SPARSITY: usize = 4;

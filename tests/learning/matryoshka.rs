@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 
 use crate::support::{assert_close, dense, flip_columns, flip_rows, on_threads, signs, sparse};
-use dbksvd::backend::{HostBackend, Reference};
 use dbksvd::coder::{BatchOmp, Matryoshka, Omp, Selection, SparseCoder, Tolerance};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::{Mat, MatRef};
@@ -18,6 +17,7 @@ use dbksvd::updater::{
 use dbksvd::{
     DbKsvd, Dictionary, Error, Faer, Groups, Model, ProblemShape, Scalar, Sign, conformance,
 };
+use dbksvd::{HostBackend, Reference};
 use tempfile::TempDir;
 
 /// As in `tests/learning/ksvdjl.rs`.

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dbksvd::backend::{Backend, PursuitKernels, PursuitRule, Reference, ReferencePursuits};
+use dbksvd::backend::{
+    Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, SweepKernels, SweepRule,
+    SweepStart,
+};
 use dbksvd::coder::SparseCoder;
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
 use dbksvd::{Error, Parameters, ProblemShape, Sign, SparseCodes};
+use dbksvd::{HostSweep, Reference, ReferencePursuits};
 
 /// A device with memory of its own. Clones are the same device.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ struct Inside {
     memory: usize,
     uploads: usize,
     downloads: usize,
+    /// Calls of `pursue`, `directions` and `exchange`.
+    calls: [usize; 3],
     /// Calls of `synchronize` until the device is lost.
     faultless: Option<usize>,
 }
@@ -71,6 +77,7 @@ impl MockDevice {
             memory,
             uploads: 0,
             downloads: 0,
+            calls: [0; 3],
             faultless: None,
         };
         Self { inside: Arc::new(Mutex::new(inside)) }
@@ -84,6 +91,11 @@ impl MockDevice {
     /// Dense matrices downloaded so far.
     pub fn downloads(&self) -> usize {
         self.lock().downloads
+    }
+
+    /// Calls of `pursue`, `directions` and `exchange` so far.
+    pub fn calls(&self) -> [usize; 3] {
+        self.lock().calls
     }
 
     /// Matrices and codes alive.
@@ -123,6 +135,28 @@ impl MockDevice {
     }
 }
 
+impl MockDevice {
+    /// Runs a kernel that changes codes.
+    fn change_codes<R>(
+        &self,
+        codes: &mut DeviceCodes,
+        kernel: impl FnOnce(&mut SparseCodes<f32>) -> R,
+    ) -> R {
+        let mut content = self.get_codes(codes);
+        let result = kernel(&mut content);
+        self.set_codes(codes, content);
+        result
+    }
+
+    /// Runs a kernel that changes a matrix.
+    fn change<R>(&self, matrix: &mut DeviceMatrix, kernel: impl FnOnce(&mut Mat<f32>) -> R) -> R {
+        let mut content = self.get(matrix);
+        let result = kernel(&mut content);
+        self.set(matrix, content);
+        result
+    }
+}
+
 impl Inside {
     fn fresh_id(&mut self) -> u64 {
         self.last_id += 1;
@@ -153,6 +187,27 @@ impl Backend for MockDevice {
         Ok(())
     }
 
+    fn download_columns(
+        &self,
+        matrix: &DeviceMatrix,
+        columns: &[usize],
+    ) -> Result<Mat<f32>, BackendError> {
+        let content = self.get(matrix);
+        Ok(Mat::from_fn(content.nrows(), columns.len(), |i, j| content[(i, columns[j])]))
+    }
+
+    fn upload_column(
+        &self,
+        values: &[f32],
+        matrix: &mut DeviceMatrix,
+        column: usize,
+    ) -> Result<(), BackendError> {
+        let mut content = self.get(matrix);
+        content.col_as_slice_mut(column).copy_from_slice(values);
+        self.set(matrix, content);
+        Ok(())
+    }
+
     fn download(&self, matrix: &DeviceMatrix) -> Result<Mat<f32>, BackendError> {
         self.lock().downloads += 1;
         Ok(self.get(matrix))
@@ -165,15 +220,21 @@ impl Backend for MockDevice {
         Ok(DeviceCodes { id, device: self.clone() })
     }
 
-    fn download_codes(&self, codes: &DeviceCodes) -> Result<SparseCodes<f32>, BackendError> {
-        Ok(self.get_codes(codes))
+    fn upload_codes(
+        &self,
+        host: &SparseCodes<f32>,
+        dst: &mut DeviceCodes,
+    ) -> Result<(), BackendError> {
+        self.set_codes(dst, host.clone());
+        Ok(())
     }
 
-    fn matmul_tn(&self, c: &mut DeviceMatrix, a: &DeviceMatrix, b: &DeviceMatrix) {
-        let (a, b) = (self.get(a), self.get(b));
-        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
-        let entry = |i, j| dot(a.col_as_slice(i), b.col_as_slice(j)) as f32;
-        self.set(c, Mat::from_fn(a.ncols(), b.ncols(), entry));
+    fn nonzeros(&self, codes: &DeviceCodes) -> Result<usize, BackendError> {
+        Ok(self.get_codes(codes).nnz())
+    }
+
+    fn download_codes(&self, codes: &DeviceCodes) -> Result<SparseCodes<f32>, BackendError> {
+        Ok(self.get_codes(codes))
     }
 
     fn residual(&self, r: &mut DeviceMatrix, y: &DeviceMatrix, d: &DeviceMatrix, x: &DeviceCodes) {
@@ -298,6 +359,11 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
     }
 }
 
+/// What the device computes by.
+fn reference() -> Reference<f32> {
+    Reference::default()
+}
+
 /// What `BatchOmp` runs on, by the reference: the device's own memory is behind its lock.
 impl PursuitKernels for MockDevice {
     type Pursuits = ReferencePursuits;
@@ -308,7 +374,7 @@ impl PursuitKernels for MockDevice {
         shape: &ProblemShape,
         memory: usize,
     ) -> Result<ReferencePursuits, BackendError> {
-        Reference::<f32>::default().prepare_pursuits(rule, shape, memory)
+        reference().prepare_pursuits(rule, shape, memory)
     }
 
     fn set_pursuit_dictionary(
@@ -326,10 +392,184 @@ impl PursuitKernels for MockDevice {
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,
     ) -> Result<(), BackendError> {
+        self.lock().calls[0] += 1;
         let (d, y, mut content) = (self.get(dictionary), self.get(y), self.get_codes(codes));
-        Reference::default().pursue(pursuits, &d, &y, &mut content)?;
+        reference().pursue(pursuits, &d, &y, &mut content)?;
         self.set_codes(codes, content);
         Ok(())
+    }
+}
+
+/// What `KSvd` runs on, likewise: R and all else that a sweep keeps belong to the device.
+impl SweepKernels for MockDevice {
+    type Sweep = HostSweep<f32>;
+
+    fn prepare_sweep(
+        &self,
+        rule: &SweepRule,
+        shape: &ProblemShape,
+    ) -> Result<HostSweep<f32>, BackendError> {
+        reference().prepare_sweep(rule, shape)
+    }
+
+    fn begin(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        y: &DeviceMatrix,
+        d: &DeviceMatrix,
+        x: &DeviceCodes,
+    ) -> Result<SweepStart, BackendError> {
+        reference().begin(sweep, &self.get(y), &self.get(d), &self.get_codes(x))
+    }
+
+    fn uses(&self, sweep: &HostSweep<f32>, counts: &mut [u64]) -> Result<(), BackendError> {
+        reference().uses(sweep, counts)
+    }
+
+    fn energies(
+        &self,
+        sweep: &HostSweep<f32>,
+        x: &DeviceCodes,
+        energies: &mut [f64],
+    ) -> Result<(), BackendError> {
+        reference().energies(sweep, &self.get_codes(x), energies)
+    }
+
+    fn directions(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        d: &DeviceMatrix,
+        x: &DeviceCodes,
+        weights: &[f64],
+        batch: &[u32],
+        place: usize,
+    ) -> Result<(), BackendError> {
+        self.lock().calls[1] += 1;
+        reference().directions(sweep, &self.get(d), &self.get_codes(x), weights, batch, place)
+    }
+
+    fn exchange(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        d: &DeviceMatrix,
+        x: &mut DeviceCodes,
+        batch: &[u32],
+        place: usize,
+    ) -> Result<Change, BackendError> {
+        self.lock().calls[2] += 1;
+        self.change_codes(x, |x| reference().exchange(sweep, &self.get(d), x, batch, place))
+    }
+
+    fn undo(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        d: &DeviceMatrix,
+        x: &mut DeviceCodes,
+        batch: &[u32],
+        place: usize,
+    ) -> Result<(), BackendError> {
+        self.change_codes(x, |x| reference().undo(sweep, &self.get(d), x, batch, place))
+    }
+
+    fn take_atoms(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        d: &mut DeviceMatrix,
+        order: &[u32],
+    ) -> Result<(), BackendError> {
+        self.change(d, |d| reference().take_atoms(sweep, d, order))
+    }
+
+    fn error(&self, sweep: &HostSweep<f32>) -> Result<f64, BackendError> {
+        reference().error(sweep)
+    }
+
+    fn refresh(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        y: &DeviceMatrix,
+        d: &DeviceMatrix,
+        x: &DeviceCodes,
+    ) -> Result<(), BackendError> {
+        reference().refresh(sweep, &self.get(y), &self.get(d), &self.get_codes(x))
+    }
+
+    fn recount(&self, sweep: &mut HostSweep<f32>, x: &DeviceCodes) -> Result<(), BackendError> {
+        reference().recount(sweep, &self.get_codes(x))
+    }
+
+    fn worst(
+        &self,
+        sweep: &HostSweep<f32>,
+        y: &DeviceMatrix,
+        least: f64,
+        relative: f64,
+    ) -> Result<Vec<Candidate>, BackendError> {
+        reference().worst(sweep, &self.get(y), least, relative)
+    }
+
+    fn vacate(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        d: &DeviceMatrix,
+        x: &mut DeviceCodes,
+        atom: u32,
+        heir: Option<u32>,
+    ) -> Result<(), BackendError> {
+        self.change_codes(x, |x| reference().vacate(sweep, &self.get(d), x, atom, heir))
+    }
+
+    fn code_by_one(
+        &self,
+        sweep: &mut HostSweep<f32>,
+        y: &DeviceMatrix,
+        d: &DeviceMatrix,
+        x: &mut DeviceCodes,
+        sample: usize,
+        atom: u32,
+    ) -> Result<(), BackendError> {
+        let (y, d) = (self.get(y), self.get(d));
+        self.change_codes(x, |x| reference().code_by_one(sweep, &y, &d, x, sample, atom))
+    }
+
+    fn coherent_pairs(
+        &self,
+        d: &DeviceMatrix,
+        threshold: f64,
+        sign: Sign,
+    ) -> Result<Vec<(u32, u32)>, BackendError> {
+        reference().coherent_pairs(&self.get(d), threshold, sign)
+    }
+
+    fn large_uses(
+        &self,
+        sweep: &HostSweep<f32>,
+        x: &DeviceCodes,
+        rare: &[u32],
+        least: f64,
+    ) -> Result<Vec<LargeUse>, BackendError> {
+        reference().large_uses(sweep, &self.get_codes(x), rare, least)
+    }
+
+    fn lost_without(
+        &self,
+        sweep: &HostSweep<f32>,
+        y: &DeviceMatrix,
+        d: &DeviceMatrix,
+        uses: &[LargeUse],
+        coherence: f64,
+        typical: f64,
+    ) -> Result<Vec<f64>, BackendError> {
+        reference().lost_without(sweep, &self.get(y), &self.get(d), uses, coherence, typical)
+    }
+
+    fn decorrelate(
+        &self,
+        sweep: &HostSweep<f32>,
+        d: &mut DeviceMatrix,
+        tolerance: f64,
+    ) -> Result<(), BackendError> {
+        self.change(d, |d| reference().decorrelate(sweep, d, tolerance))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use dbksvd::backend::HostBackend;
+use dbksvd::HostBackend;
 use dbksvd::coder::SparseCoder;
 use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::faer::{Mat, MatRef};

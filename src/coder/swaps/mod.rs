@@ -30,7 +30,7 @@ use rayon::prelude::*;
 
 use super::{BatchOmp, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
 use crate::cpu::pursuit::full_gram::GramRows;
 use crate::cpu::pursuit::greedy::write;

@@ -4,7 +4,7 @@ use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::error::BackendError;
 use crate::matrix::{column_mut, zeros};
 

@@ -36,7 +36,7 @@ use rayon::prelude::*;
 
 use super::{Phase, SparseCoder};
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::cpu::pursuit::double::Doubt;
 use crate::cpu::pursuit::factor::dependence;
 use crate::cpu::pursuit::wide::Widened;

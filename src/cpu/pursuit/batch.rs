@@ -27,8 +27,8 @@
 //! 4. G in full precision is not kept: inner products of the atoms in question cost less than
 //!    fetching them from so large a matrix.
 //! 5. L⁻¹ instead of L: every small product is then a sum of vectors, not a chain of divisions.
-//! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`](super::product)), with a bound to
-//!    begin with: the exact value is computed for atoms that are looked at.
+//! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`](super::product)),
+//!    with a bound to begin with: the exact value is computed for atoms that are looked at.
 //! 7. Rounding never decides: see [`Doubt`](super::double::Doubt).
 //! 8. Other products are computed for [`BLOCK`] samples at a time, always: the last block is
 //!    padded. The bits of a product's column depend on the width of the block, and so do not depend

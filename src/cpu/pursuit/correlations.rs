@@ -3,7 +3,7 @@
 use faer::{Mat, MatRef};
 
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 
 /// Samples whose correlations are computed by one product. The bits of a product's column depend on
 /// the width of the block: the last block is padded, so that they do not depend on anything else.

@@ -4,7 +4,7 @@ use faer::MatRef;
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::loops;
 use crate::error::BackendError;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::pass::CHUNK;
 use crate::Scalar;
-use crate::backend::HostBackend;
+use crate::cpu::HostBackend;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::dots16::{Pairs, WithPairs, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};

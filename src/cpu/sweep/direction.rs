@@ -28,7 +28,6 @@ pub(crate) struct Directions<'a, T: Scalar> {
     pub(crate) codes: &'a SparseCodes<T>,
     pub(crate) index: &'a AtomIndex,
     pub(crate) weights: &'a [f64],
-    pub(crate) claims: &'a [f64],
     pub(crate) pair: LeadingPair,
     pub(crate) sign: Sign,
 }
@@ -53,8 +52,7 @@ impl<T: Scalar> Directions<'_, T> {
                 codes: self.codes,
                 uses: self.index.uses(j),
                 direction: column(self.dictionary, j),
-                // An atom that large samples need waits for them where it is.
-                weight: T::narrow(self.weights[j].max(self.claims[j])),
+                weight: T::narrow(self.weights[j]),
                 sign: self.sign,
             };
             atom.improve(self.pair, fresh, spare);

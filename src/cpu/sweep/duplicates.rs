@@ -1,10 +1,10 @@
 //! Pairs of atoms that can stand in for each other, mostly without the whole Gram matrix.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
-use num_traits::{Float, One};
+use faer::{Mat, MatRef};
+use num_traits::Float;
 use rayon::prelude::*;
 
+use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::matrix::column;
 use crate::{Scalar, Sign};
@@ -24,14 +24,6 @@ const RARE: usize = 64;
 
 /// Atoms by which the loudness of coordinates is judged.
 const HEARD: usize = 128;
-
-/// How far two atoms can stand in for each other. With non-negative codes opposite atoms cannot.
-pub(crate) fn likeness<T: Scalar>(cosine: T, sign: Sign) -> f64 {
-    match sign {
-        Sign::Signed => cosine.widen().abs(),
-        Sign::NonNegative => cosine.widen(),
-    }
-}
 
 /// All pairs i < j of likeness above `threshold`, in order.
 ///
@@ -58,7 +50,7 @@ pub(crate) fn coherent_pairs<T: Scalar>(
                 .unwrap_or_default();
             pairs.retain(|&(i, j)| {
                 let (i, j) = (column(dictionary, i as usize), column(dictionary, j as usize));
-                likeness(loops::product(i, j), sign) > threshold
+                sign.likeness(loops::product(i, j)) > threshold
             });
             pairs
         })
@@ -105,13 +97,10 @@ fn likely_pairs<T: Scalar>(
 ) -> Option<Vec<(u32, u32)>> {
     // Rows 0..end of the Gram matrix suffice for the columns of the block.
     let mut gram = Mat::<T>::zeros(block.end, block.len());
-    matmul(
+    multiply(
         gram.as_mut(),
-        Accum::Replace,
         heads.subcols(0, block.end).transpose(),
         heads.subcols(block.start, block.len()),
-        <T as One>::one(),
-        Par::Seq,
     );
     let mut pairs = Vec::new();
     for j in block.clone() {
@@ -169,7 +158,7 @@ mod tests {
         for i in 0..atoms.ncols() {
             for j in i + 1..atoms.ncols() {
                 let cosine: f64 = cosine(i, j).map(|(a, b)| a * b).sum();
-                if likeness(cosine, sign) > threshold {
+                if sign.likeness(cosine) > threshold {
                     pairs.push((i as u32, j as u32));
                 }
             }

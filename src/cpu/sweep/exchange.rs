@@ -3,7 +3,7 @@
 use faer::{MatMut, MatRef};
 use pulp::Simd;
 
-use crate::backend::AtomRule;
+use crate::backend::{AtomRule, Change};
 use crate::codes::{AtomIndex, CodesBlock, Use};
 use crate::cpu::vector::prefetch;
 use crate::cpu::vector::rows::{self, Rows};
@@ -26,15 +26,6 @@ impl Products {
         let [old, overlap, new] = rows::wide_products(old, new);
         Self { old, new, overlap }
     }
-}
-
-/// By how much the errors ‖r‖² of a batch's samples changed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Change {
-    /// The sum of the changes.
-    pub(crate) error: f64,
-    /// ‖x‖² of the coefficients exchanged, which bounds the rounding of that sum.
-    pub(crate) energy: f64,
 }
 
 /// The old and the new atoms of a batch.
@@ -69,7 +60,11 @@ impl<T: Scalar> Exchange<'_, T> {
         let (left, right) = self.split(first, middle, samples);
         let (left, right) =
             rayon::join(|| self.run(first, middle, left), || self.run(middle, end, right));
-        Change { error: left.error + right.error, energy: left.energy + right.energy }
+        Change {
+            error: left.error + right.error,
+            energy: left.energy + right.energy,
+            uses: left.uses + right.uses,
+        }
     }
 
     /// Takes [`run`](Self::run) back: coefficients as they were, residuals up to rounding.

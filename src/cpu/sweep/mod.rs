@@ -1,6 +1,10 @@
 //! Sweeps of dictionary updates on the processor.
 
-pub(crate) mod direction;
+mod decorrelation;
+mod direction;
 pub(crate) mod duplicates;
-pub(crate) mod exchange;
+mod exchange;
+pub(crate) mod host;
+mod kernels;
+mod renewal;
 pub(crate) mod sums;

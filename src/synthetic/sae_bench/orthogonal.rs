@@ -7,12 +7,12 @@
 //! ```
 //! D. P. Kingma, J. Ba, *Adam*, 2015, arXiv:1412.6980.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, Par};
+use faer::{Mat, MatMut};
 use num_traits::{Float, One};
 use rayon::prelude::*;
 
 use crate::Scalar;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::matrix::column_mut;
 
@@ -35,7 +35,7 @@ pub(super) fn spread<T: Scalar>(e: &mut Mat<T>, steps: usize) {
     for step in 1..=steps {
         s.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, s)| {
             let rows = e.as_ref().subrows(block * BLOCK, s.ncols());
-            matmul(s, Accum::Replace, e.as_ref(), rows.transpose(), T::one(), Par::Seq);
+            multiply(s, e.as_ref(), rows.transpose());
         });
         let correction = |beta: f64| 1.0 - beta.powi(step as i32);
         let scale = Scale {
@@ -50,7 +50,7 @@ pub(super) fn spread<T: Scalar>(e: &mut Mat<T>, steps: usize) {
             .for_each(|((mut e, mut first), mut second)| {
                 let mut gradient = Mat::<T>::zeros(dim, e.ncols());
                 let product: MatMut<'_, T> = gradient.as_mut();
-                matmul(product, Accum::Replace, s.as_ref(), e.as_ref(), T::one(), Par::Seq);
+                multiply(product, s.as_ref(), e.as_ref());
                 for i in 0..e.ncols() {
                     let e = column_mut(e.as_mut(), i);
                     let (first, second) =

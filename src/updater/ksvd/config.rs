@@ -1,6 +1,5 @@
 //! What can be set: the updater itself is its configuration.
 
-use super::Decorrelation;
 use crate::backend::{AtomRule, LeadingPair};
 use crate::error::Error;
 use crate::parameters::Parameters;
@@ -44,6 +43,35 @@ impl Memory {
         } else {
             self.retention * (progress - self.start) / (self.full - self.start)
         }
+    }
+}
+
+/// How far atoms may overlap after an update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decorrelation {
+    /// Cosines up to this, in units of 1/√d, stay; at least 0.
+    pub tolerance: f64,
+}
+
+impl From<Decorrelation> for Parameters {
+    fn from(decorrelation: Decorrelation) -> Self {
+        Self::of("decorrelation").with("tolerance", decorrelation.tolerance)
+    }
+}
+
+impl Default for Decorrelation {
+    /// 2.8/√d: less takes apart what is no overlap.
+    fn default() -> Self {
+        Self { tolerance: 2.8 }
+    }
+}
+
+impl Decorrelation {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.tolerance >= 0.0 && self.tolerance.is_finite() {
+            return Ok(());
+        }
+        Err(Error::argument("decorrelation", self.tolerance, "finite and at least 0"))
     }
 }
 

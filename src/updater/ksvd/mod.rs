@@ -32,46 +32,28 @@
 //!    precision, are what stops K-SVD.
 
 mod config;
-mod decorrelation;
 
-pub use config::{KSvd, Memory};
-pub use decorrelation::Decorrelation;
-
-use faer::{Mat, MatMut};
-use rayon::prelude::*;
+pub use config::{Decorrelation, KSvd, Memory};
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, start_of};
 use crate::Scalar;
-use crate::backend::HostBackend;
-use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::cpu::sweep::direction::{Directions, Found};
-use crate::cpu::sweep::exchange::{Exchange, Products, Samples};
+use crate::backend::{AtomRule, Change, SweepKernels, SweepRule};
 use crate::error::{BackendError, Error};
-use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
-use crate::problem::{ProblemShape, Sign};
-use crate::scalar::pick;
-
-/// Uses of a batch's atoms that are worth a task of their own.
-const GRAIN: usize = 192;
-
-/// Most parts into which samples are cut. More would serve more threads, but the uses of an atom in
-/// a part, which are taken by fours, would be few.
-const MOST_PARTS: usize = 32;
-
-/// Atoms that one task copies, or sums the uses of.
-const ATOMS_A_TASK: usize = 64;
+use crate::problem::ProblemShape;
 
 /// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
-pub struct KSvdState<B: HostBackend> {
+pub struct KSvdState<S> {
     shape: ProblemShape,
-    residual: B::Matrix,
-    index: AtomIndex,
-    scratch: Scratch<B::Scalar>,
+    sweep: S,
     /// w_j, the weight of earlier minibatches.
     weights: Vec<f64>,
+    /// What holds an atom back: w_j, or what large samples of other minibatches would lose.
+    held: Vec<f64>,
+    energies: Vec<f64>,
+    counts: Vec<u64>,
     /// The size of batch that did not raise the error when last tried.
     batch: usize,
     census: Census,
@@ -79,23 +61,8 @@ pub struct KSvdState<B: HostBackend> {
     is_fresh: bool,
 }
 
-/// Memory that the update of a batch works in. It grows to what the largest batch needs.
-#[derive(Debug)]
-struct Scratch<T> {
-    /// New directions, in the order of the sweep. The dictionary gets them at its end, when that
-    /// can be done in parallel: no atom looks at another.
-    fresh: Mat<T>,
-    /// The place of each atom in the order.
-    places: Vec<u32>,
-    /// Partial sums that make them.
-    spare: Mat<T>,
-    products: Vec<Products>,
-    /// The coefficients before a batch.
-    previous: Vec<T>,
-}
-
-impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
-    type State = KSvdState<B>;
+impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
+    type State = KSvdState<B::Sweep>;
 
     fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         shape.check()?;
@@ -103,19 +70,17 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     }
 
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let atom_batch = self.atom_batch.min(shape.atoms);
+        let Self { leading_pair, atom_rule, .. } = *self;
+        let rule = SweepRule { leading_pair, atom_rule, atom_batch };
         Ok(KSvdState {
             shape: *shape,
-            residual: backend.zeros(shape.dim, 0)?,
-            index: AtomIndex::default(),
-            scratch: Scratch {
-                fresh: zeros(shape.dim, shape.atoms)?,
-                places: vec![0; shape.atoms],
-                spare: Mat::zeros(shape.dim, 0),
-                products: vec![Products::default(); self.atom_batch.min(shape.atoms)],
-                previous: Vec::new(),
-            },
+            sweep: backend.prepare_sweep(&rule, shape)?,
             weights: vec![0.0; shape.atoms],
-            batch: self.atom_batch.min(shape.atoms),
+            held: vec![0.0; shape.atoms],
+            energies: vec![0.0; shape.atoms],
+            counts: vec![0; shape.atoms],
+            batch: atom_batch,
             census: Census::new(shape.atoms),
             is_fresh: true,
         })
@@ -130,80 +95,54 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let parts = self.parts(codes);
-        let work = (&mut state.residual, &mut state.index);
-        let mut report = begin(backend, work, y, dictionary, codes, parts);
+        let start = backend.begin(&mut state.sweep, y, dictionary, codes)?;
+        let mut report = start_of(backend, &state.sweep, start, &mut state.counts)?;
         let mut error = report.error_before;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let matrices = (y, &mut state.residual, &mut *dictionary);
-        let renewed =
-            Renewed::new(backend, matrices, (&mut *codes, &state.index), state.shape.sign);
-        let seated = state.census.begin(renewal, renewed);
+        let (sweep, shape) = (&mut state.sweep, &state.shape);
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let seated = state.census.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
-            state.index.rebuild_in_parts(codes, parts);
-            error = backend.squared_norm(&state.residual);
+            backend.recount(&mut state.sweep, codes)?;
+            error = backend.error(&state.sweep)?;
         }
         for &atom in &seated.atoms {
             state.weights[atom as usize] = 0.0;
         }
 
-        // One entry into the pool for all the short parallel loops of the sweeps.
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
+        if state.is_fresh {
+            self.remember_the_start(backend, state, codes, retention)?;
+        }
         let rounding = 64.0 * B::Scalar::EPSILON;
-        let mut sweep = Sweep {
+        let mut sweeps = Sweeps {
+            backend,
             config: self,
             error,
             floor: rounding * rounding * backend.squared_norm(y),
-            sign: state.shape.sign,
-            residual: backend.view_mut(&mut state.residual),
-            dictionary: backend.view_mut(dictionary),
+            samples: start.samples.max(1) as f64,
+            dictionary,
             codes,
-            index: &state.index,
-            scratch: &mut state.scratch,
-            weights: &mut state.weights,
-            claims: state.census.claims(),
+            state,
         };
-        let update_batch: &UpdateBatch<B::Scalar> = pick(&UPDATE_BATCH.0, &UPDATE_BATCH.1);
-        // Batches that were too large a minibatch ago may no longer be.
-        let mut size = (2 * state.batch).min(self.atom_batch).min(state.shape.atoms);
-        rayon::scope(|_| {
-            sweep.scratch.note_places(step.order);
-            if state.is_fresh {
-                sweep.remember_the_start(retention);
-            }
-            for _ in 0..self.sweeps {
-                let (mut done, mut limit) = (0, size);
-                while done < step.order.len() {
-                    let batch = &step.order[done..(done + limit).min(step.order.len())];
-                    if update_batch(&mut sweep, batch, done) {
-                        done += batch.len();
-                    } else {
-                        limit = batch.len().div_ceil(2);
-                        // A last batch that is shorter says nothing about the others.
-                        size = if batch.len() == size { limit } else { size };
-                        report.undone += 1;
-                    }
-                }
-                sweep.take_new_atoms();
-            }
-            sweep.remember(retention);
-        });
-        state.batch = size;
+        // One entry into the pool for all the short parallel loops of the sweeps on the host.
+        report.undone = rayon::scope(|_| sweeps.run(step.order))?;
+        self.remember(backend, state, codes, retention)?;
         state.is_fresh = false;
         if let Some(decorrelation) = &self.decorrelation {
-            decorrelation.apply(backend.view_mut(dictionary), &state.index);
-            backend.residual(&mut state.residual, y, dictionary, codes);
+            let tolerance = decorrelation.tolerance / (state.shape.dim as f64).sqrt();
+            backend.decorrelate(&state.sweep, dictionary, tolerance)?;
+            backend.refresh(&mut state.sweep, y, dictionary, codes)?;
         }
 
-        let matrices = (y, &mut state.residual, &mut *dictionary);
-        let renewed =
-            Renewed::new(backend, matrices, (&mut *codes, &state.index), state.shape.sign);
-        let outcome = state.census.care(renewal, renewed);
+        let (sweep, shape) = (&mut state.sweep, &state.shape);
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let outcome = state.census.care(renewal, renewed)?;
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
         }
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.squared_norm(&state.residual);
+        report.error_after = backend.error(&state.sweep)?;
         Ok(report)
     }
 
@@ -240,175 +179,120 @@ impl<B: HostBackend> DictionaryUpdater<B> for KSvd {
     }
 }
 
-impl<T> Scratch<T> {
-    fn note_places(&mut self, order: &[u32]) {
-        for (place, &atom) in (0..).zip(order) {
-            self.places[atom as usize] = place;
-        }
-    }
-}
-
 impl KSvd {
-    /// Into how many parts samples are cut for phase (b): enough for several threads, unless a
-    /// batch has so few uses that tasks would be shorter than it takes to hand them out. A function
-    /// of the problem alone, since errors are summed by parts.
-    fn parts<T: Scalar>(&self, codes: &SparseCodes<T>) -> usize {
-        let uses_of_batch = codes.nnz() / codes.atoms() * self.atom_batch.min(codes.atoms());
-        (uses_of_batch / GRAIN).clamp(1, MOST_PARTS)
-    }
-}
-
-/// The matrices that the sweeps work on.
-struct Sweep<'a, T: Scalar> {
-    config: &'a KSvd,
-    /// ‖R‖², as far as it is followed: what rounding is measured by.
-    error: f64,
-    /// Errors below this are rounding of the samples themselves.
-    floor: f64,
-    sign: Sign,
-    residual: MatMut<'a, T>,
-    dictionary: MatMut<'a, T>,
-    codes: &'a mut SparseCodes<T>,
-    index: &'a AtomIndex,
-    scratch: &'a mut Scratch<T>,
-    weights: &'a mut [f64],
-    /// What large samples of other minibatches would lose without each atom.
-    claims: &'a [f64],
-}
-
-type UpdateBatch<T> = fn(&mut Sweep<'_, T>, &[u32], usize) -> bool;
-static UPDATE_BATCH: (UpdateBatch<f32>, UpdateBatch<f64>) = (
-    |sweep, batch, place| sweep.update_batch(batch, place),
-    |sweep, batch, place| sweep.update_batch(batch, place),
-);
-
-impl<T: Scalar> Sweep<'_, T> {
-    /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
-    /// raise the error: everything is then as it was.
-    fn update_batch(&mut self, batch: &[u32], place: usize) -> bool {
-        self.find_directions(batch, place);
-        self.exchange_atoms(batch, place)
-    }
-
-    /// D ← D'
-    fn take_new_atoms(&mut self) {
-        let Scratch { fresh, places, .. } = &*self.scratch;
-        self.dictionary.as_mut().par_col_chunks_mut(ATOMS_A_TASK).enumerate().for_each(
-            |(chunk, mut atoms)| {
-                let places = &places[chunk * ATOMS_A_TASK..];
-                for (j, &place) in (0..atoms.ncols()).zip(places) {
-                    column_mut(atoms.as_mut(), j)
-                        .copy_from_slice(fresh.col_as_slice(place as usize));
-                }
-            },
-        );
-    }
-
-    /// (a) d'_j ← leading left singular vector of E_j, for j ∈ J in parallel.
-    fn find_directions(&mut self, batch: &[u32], place: usize) {
-        let directions = Directions {
-            residual: self.residual.as_ref(),
-            dictionary: self.dictionary.as_ref(),
-            codes: self.codes,
-            index: self.index,
-            weights: self.weights,
-            claims: self.claims,
-            pair: self.config.leading_pair,
-            sign: self.sign,
-        };
-        let Scratch { fresh, spare, products, .. } = &mut *self.scratch;
-        let columns = directions.spare_columns(batch);
-        if spare.ncols() < columns {
-            spare.resize_with(spare.nrows(), columns, |_, _| T::zero());
-        }
-        let into = Found {
-            fresh: fresh.as_mut().subcols_mut(place, batch.len()),
-            products: &mut products[..batch.len()],
-            spare: spare.as_mut(),
-        };
-        directions.find(batch, into);
-    }
-
-    /// (b) X_J ← E_Jᵀ D'_J and R, over samples in parallel. `false`, and undone, if the error rose.
-    fn exchange_atoms(&mut self, batch: &[u32], place: usize) -> bool {
-        let uses: usize = batch.iter().map(|&j| self.index.uses(j as usize).len()).sum();
-        let Scratch { fresh, products, previous, .. } = &mut *self.scratch;
-        if previous.len() < uses {
-            previous.resize(uses, T::zero());
-        }
-        let exchange = Exchange {
-            dictionary: self.dictionary.as_ref(),
-            fresh: fresh.as_ref().subcols(place, batch.len()),
-            batch,
-            products: &products[..batch.len()],
-            index: self.index,
-            rule: self.config.atom_rule,
-            sign: self.sign,
-        };
-        let change = exchange.run(
-            0,
-            self.index.parts(),
-            Samples {
-                residual: self.residual.as_mut(),
-                codes: self.codes.as_block_mut(),
-                previous: &mut previous[..uses],
-            },
-        );
-        if !exchange.can_raise_the_error() {
-            return true;
-        }
-        // The share of the error that falls to the samples of this batch, to rounding; and what
-        // rounding of inner products x (r·d) may add up to, their signs being random.
-        let samples = self.codes.samples().max(1) as f64;
-        let share = self.error * (uses as f64 / samples).min(1.0);
-        let noise = T::EPSILON * (change.energy * share / uses.max(1) as f64).sqrt();
-        let accepted = change.error <= 64.0 * T::EPSILON * share + 16.0 * noise + self.floor;
-        if accepted {
-            self.error = (self.error + change.error).max(0.0);
-        } else {
-            exchange.undo(
-                0,
-                self.index.parts(),
-                Samples {
-                    residual: self.residual.as_mut(),
-                    codes: self.codes.as_block_mut(),
-                    previous: &mut previous[..uses],
-                },
-            );
-        }
-        accepted
-    }
-
     /// w_j ← ρ (w_j + ‖x_j‖²).
-    fn remember(&mut self, retention: f64) {
-        self.change_weights(|weight, energy| retention * (weight + energy));
+    fn remember<B: SweepKernels>(
+        &self,
+        backend: &B,
+        state: &mut KSvdState<B::Sweep>,
+        codes: &B::Codes,
+        retention: f64,
+    ) -> Result<(), BackendError> {
+        if self.memory.is_none() {
+            return Ok(());
+        }
+        backend.energies(&state.sweep, codes, &mut state.energies)?;
+        for (weight, energy) in state.weights.iter_mut().zip(&state.energies) {
+            *weight = retention * (*weight + energy);
+        }
+        Ok(())
     }
 
     /// w_j ← ρ ‖x_j‖² / (1 − ρ), where w_j settles if every minibatch is as this one: a run that
     /// begins where memory is in force has a learned dictionary, and would forget it by its first
     /// minibatch.
-    fn remember_the_start(&mut self, retention: f64) {
-        if retention > 0.0 {
-            self.change_weights(|_, energy| retention / (1.0 - retention) * energy);
+    fn remember_the_start<B: SweepKernels>(
+        &self,
+        backend: &B,
+        state: &mut KSvdState<B::Sweep>,
+        codes: &B::Codes,
+        retention: f64,
+    ) -> Result<(), BackendError> {
+        if self.memory.is_none() || retention <= 0.0 {
+            return Ok(());
         }
+        backend.energies(&state.sweep, codes, &mut state.energies)?;
+        for (weight, energy) in state.weights.iter_mut().zip(&state.energies) {
+            *weight = retention / (1.0 - retention) * energy;
+        }
+        Ok(())
+    }
+}
+
+/// The sweeps of one update.
+struct Sweeps<'a, B: SweepKernels> {
+    backend: &'a B,
+    config: &'a KSvd,
+    /// ‖R‖², as far as it is followed: what rounding is measured by.
+    error: f64,
+    /// Errors below this are rounding of the samples themselves.
+    floor: f64,
+    samples: f64,
+    dictionary: &'a mut B::Matrix,
+    codes: &'a mut B::Codes,
+    state: &'a mut KSvdState<B::Sweep>,
+}
+
+impl<B: SweepKernels> Sweeps<'_, B> {
+    /// Takes all atoms as often as is asked for, in this order; returns how many batches were
+    /// undone.
+    fn run(&mut self, order: &[u32]) -> Result<usize, BackendError> {
+        // An atom that large samples need waits for them where it is.
+        let KSvdState { held, weights, census, .. } = &mut *self.state;
+        for ((held, &weight), &claim) in held.iter_mut().zip(&*weights).zip(census.claims()) {
+            *held = weight.max(claim);
+        }
+        // Batches that were too large a minibatch ago may no longer be.
+        let most = self.config.atom_batch.min(self.state.shape.atoms);
+        let mut size = (2 * self.state.batch).min(most);
+        let mut undone = 0;
+        for _ in 0..self.config.sweeps {
+            let (mut done, mut limit) = (0, size);
+            while done < order.len() {
+                let batch = &order[done..(done + limit).min(order.len())];
+                if self.update_batch(batch, done)? {
+                    done += batch.len();
+                } else {
+                    limit = batch.len().div_ceil(2);
+                    // A last batch that is shorter says nothing about the others.
+                    size = if batch.len() == size { limit } else { size };
+                    undone += 1;
+                }
+            }
+            self.backend.take_atoms(&mut self.state.sweep, self.dictionary, order)?;
+        }
+        self.state.batch = size;
+        Ok(undone)
     }
 
-    /// w_j ← `change`(w_j, ‖x_j‖²) for every atom, in parallel.
-    fn change_weights(&mut self, change: impl Fn(f64, f64) -> f64 + Sync) {
-        if self.config.memory.is_none() {
-            return;
+    /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
+    /// raise the error: everything is then as it was.
+    fn update_batch(&mut self, batch: &[u32], place: usize) -> Result<bool, BackendError> {
+        let Self { backend, dictionary, codes, state, .. } = self;
+        let (sweep, held) = (&mut state.sweep, &state.held);
+        backend.directions(sweep, dictionary, codes, held, batch, place)?;
+        let change = backend.exchange(sweep, dictionary, codes, batch, place)?;
+        // One atom alone cannot raise the error: its direction lies between the old one and the
+        // best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
+        if self.config.atom_rule == AtomRule::Shared || batch.len() == 1 {
+            return Ok(true);
         }
-        let (index, codes) = (self.index, &*self.codes);
-        let chunks = self.weights.par_chunks_mut(ATOMS_A_TASK).enumerate();
-        chunks.for_each(|(chunk, weights)| {
-            for (j, weight) in (chunk * ATOMS_A_TASK..).zip(weights) {
-                let squared = |at: &Use| {
-                    let x = codes.values(at.sample as usize)[at.slot as usize].widen();
-                    x * x
-                };
-                let energy: f64 = index.uses(j).iter().map(squared).sum();
-                *weight = change(*weight, energy);
-            }
-        });
+        if self.accepts(&change) {
+            self.error = (self.error + change.error).max(0.0);
+            return Ok(true);
+        }
+        let Self { backend, dictionary, codes, state, .. } = self;
+        backend.undo(&mut state.sweep, dictionary, codes, batch, place)?;
+        Ok(false)
+    }
+
+    /// Whether a batch raised the error by no more than rounding.
+    fn accepts(&self, change: &Change) -> bool {
+        // The share of the error that falls to the samples of this batch, to rounding; and what
+        // rounding of inner products x (r·d) may add up to, their signs being random.
+        let uses = change.uses as f64;
+        let share = self.error * (uses / self.samples).min(1.0);
+        let noise = B::Scalar::EPSILON * (change.energy * share / uses.max(1.0)).sqrt();
+        change.error <= 64.0 * B::Scalar::EPSILON * share + 16.0 * noise + self.floor
     }
 }

@@ -11,12 +11,12 @@
 //! So p is D a_j for the dictionary as it is when the turn comes to j, as if atoms were taken one
 //! by one; but of the d·m² multiplications all but d·m·|J|/2 are done by a product.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, MatRef};
 use num_traits::One;
 use rayon::prelude::*;
 
 use crate::Scalar;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::rows;
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
@@ -85,8 +85,7 @@ impl<T: Scalar> Descent<T> {
                 for (within, &j) in atoms.iter().enumerate() {
                     column_mut(codes.as_mut(), within).copy_from_slice(column(a, j as usize));
                 }
-                let one = <T as One>::one();
-                matmul(products, Accum::Replace, dictionary, codes.as_ref(), one, Par::Seq);
+                multiply(products, dictionary, codes.as_ref());
             });
     }
 

@@ -38,10 +38,10 @@ pub use config::{Forgetting, Online};
 use faer::Mat;
 
 use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, begin};
+use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, start_of};
 use crate::Scalar;
-use crate::backend::HostBackend;
-use crate::codes::AtomIndex;
+use crate::backend::SweepRule;
+use crate::cpu::HostBackend;
 use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
 use crate::cpu::vector::rows;
 use crate::error::{BackendError, Error};
@@ -55,8 +55,8 @@ use descent::Descent;
 pub struct OnlineState<B: HostBackend> {
     shape: ProblemShape,
     past: Past<B::Scalar>,
-    residual: B::Matrix,
-    index: AtomIndex,
+    sweep: B::Sweep,
+    counts: Vec<u64>,
     descent: Descent<B::Scalar>,
 }
 
@@ -90,8 +90,8 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
                 samples: zeros(dim, atoms)?,
                 census: Census::new(atoms),
             },
-            residual: backend.zeros(dim, 0)?,
-            index: AtomIndex::default(),
+            sweep: backend.prepare_sweep(&SweepRule::new(1), shape)?,
+            counts: vec![0; atoms],
             descent: Descent::new(dim, atoms)?,
         })
     }
@@ -105,19 +105,20 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let OnlineState { shape, past, residual, index, descent } = state;
-        let mut report = begin(backend, (residual, index), y, dictionary, codes, 1);
+        let OnlineState { shape, past, sweep, counts, descent } = state;
+        let start = backend.begin(sweep, y, dictionary, codes)?;
+        let mut report = start_of(backend, sweep, start, counts)?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let matrices = (y, &mut *residual, &mut *dictionary);
-        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
-        let seated = past.census.begin(renewal, renewed);
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let seated = past.census.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
-            index.rebuild(codes);
+            backend.recount(sweep, codes)?;
         }
         for (&atom, former) in seated.atoms.iter().zip(&seated.former) {
             past.forget(atom as usize, former);
         }
 
+        let index = &sweep.index;
         past.minibatches += 1;
         let retention = self.forgetting.retention_at(past.minibatches);
         rayon::join(
@@ -132,15 +133,14 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
             descent.sweep(backend.view_mut(dictionary), a, b, step.order);
         }
 
-        backend.residual(residual, y, dictionary, codes);
-        let matrices = (y, &mut *residual, &mut *dictionary);
-        let renewed = Renewed::new(backend, matrices, (&mut *codes, &*index), shape.sign);
-        let outcome = past.census.care(renewal, renewed);
+        backend.refresh(sweep, y, dictionary, codes)?;
+        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let outcome = past.census.care(renewal, renewed)?;
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
         }
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.squared_norm(residual);
+        report.error_after = backend.error(sweep)?;
         Ok(report)
     }
 

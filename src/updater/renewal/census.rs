@@ -1,15 +1,10 @@
 //! How often each atom is used, and what large samples would lose without it.
 
-use rayon::prelude::*;
-
 use super::{Outcome, Renewal, Renewed};
 use crate::Scalar;
-use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::error::Error;
+use crate::backend::SweepKernels;
+use crate::error::{BackendError, Error};
 use crate::updater::{Kept, KeptArray};
-
-/// Atoms that one task sums the uses of.
-const ATOMS_A_TASK: usize = 64;
 
 /// The account of every atom: over the window, and, of large samples, beyond it.
 #[derive(Debug)]
@@ -23,6 +18,8 @@ pub(in crate::updater) struct Census {
     seen: Vec<f64>,
     /// What they would by all that is known: it outlasts windows without such a sample.
     pub(super) claims: Vec<f64>,
+    counted: Vec<u64>,
+    rare: Vec<u32>,
     scratch: Vec<f64>,
 }
 
@@ -34,6 +31,8 @@ impl Census {
             total: 0,
             seen: vec![0.0; atoms],
             claims: vec![0.0; atoms],
+            counted: Vec::with_capacity(atoms),
+            rare: Vec::with_capacity(atoms),
             scratch: Vec::with_capacity(atoms),
         }
     }
@@ -65,46 +64,46 @@ impl Census {
 
     /// Counts the uses of a minibatch as the coder left it, and gives large samples that it could
     /// not represent atoms of their own.
-    pub(in crate::updater) fn begin<T: Scalar>(
+    pub(in crate::updater) fn begin<B: SweepKernels>(
         &mut self,
         renewal: Option<&Renewal>,
-        mut renewed: Renewed<'_, T>,
-    ) -> Outcome<T> {
-        let Some(renewal) = renewal else { return Outcome::default() };
-        self.count(renewed.codes, renewed.index);
+        mut renewed: Renewed<'_, B>,
+    ) -> Result<Outcome<B::Scalar>, BackendError> {
+        let Some(renewal) = renewal else { return Ok(Outcome::default()) };
+        self.count(&renewed)?;
         renewed.seat_large_samples(renewal, self)
     }
 
     /// Takes notice of what atoms explain of large samples, and renews if that is due.
-    pub(in crate::updater) fn care<T: Scalar>(
+    pub(in crate::updater) fn care<B: SweepKernels>(
         &mut self,
         renewal: Option<&Renewal>,
-        mut renewed: Renewed<'_, T>,
-    ) -> Outcome<T> {
-        let Some(renewal) = renewal else { return Outcome::default() };
-        renewed.assess_large_uses(renewal, self);
+        mut renewed: Renewed<'_, B>,
+    ) -> Result<Outcome<B::Scalar>, BackendError> {
+        let Some(renewal) = renewal else { return Ok(Outcome::default()) };
+        renewed.assess_large_uses(renewal, self)?;
         if self.mean() < renewal.window {
-            return Outcome::default();
+            return Ok(Outcome::default());
         }
         let typical = self.typical(renewal);
-        let outcome = renewed.renew(renewal, self, typical);
+        let outcome = renewed.renew(renewal, self, typical)?;
         self.restart(typical);
-        outcome
+        Ok(outcome)
     }
 
-    /// In parallel over atoms; sums are over samples in their order.
-    fn count<T: Scalar>(&mut self, codes: &SparseCodes<T>, index: &AtomIndex) {
-        let uses = self.uses.par_chunks_mut(ATOMS_A_TASK);
-        let energy = self.energy.par_chunks_mut(ATOMS_A_TASK);
-        uses.zip(energy).enumerate().for_each(|(chunk, (uses, energy))| {
-            let counts = uses.iter_mut().zip(energy);
-            for (j, (count, energy)) in (chunk * ATOMS_A_TASK..).zip(counts) {
-                let uses = index.uses(j);
-                *count += uses.len() as u64;
-                *energy += uses.iter().map(|at| square(codes, at)).sum::<f64>();
-            }
-        });
-        self.total += index.len() as u64;
+    fn count<B: SweepKernels>(&mut self, renewed: &Renewed<'_, B>) -> Result<(), BackendError> {
+        let Renewed { backend, sweep, codes, .. } = renewed;
+        let atoms = self.uses.len();
+        self.counted.resize(atoms, 0);
+        self.scratch.resize(atoms, 0.0);
+        backend.uses(sweep, &mut self.counted)?;
+        backend.energies(sweep, codes, &mut self.scratch)?;
+        for j in 0..atoms {
+            self.uses[j] += self.counted[j];
+            self.energy[j] += self.scratch[j];
+            self.total += self.counted[j];
+        }
+        Ok(())
     }
 
     /// A window ends: what an atom is known to explain of large samples is spread over the windows
@@ -123,6 +122,14 @@ impl Census {
 
     fn mean(&self) -> f64 {
         self.total as f64 / self.uses.len() as f64
+    }
+
+    /// The atoms that were used less often since the last renewal.
+    pub(super) fn used_less_than(&mut self, uses: f64) -> &[u32] {
+        let rare = (0..).zip(&self.uses).filter(|(_, count)| (**count as f64) < uses);
+        self.rare.clear();
+        self.rare.extend(rare.map(|(atom, _)| atom));
+        &self.rare
     }
 
     /// Uses of an atom in a whole window.
@@ -189,10 +196,4 @@ impl Census {
         self.seen[atom] = 0.0;
         self.claims[atom] = 0.0;
     }
-}
-
-/// x² of a use.
-pub(super) fn square<T: Scalar>(codes: &SparseCodes<T>, at: &Use) -> f64 {
-    let x = codes.values(at.sample as usize)[at.slot as usize].widen();
-    x * x
 }

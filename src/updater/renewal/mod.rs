@@ -6,17 +6,19 @@ mod large;
 
 pub(super) use census::Census;
 
-use faer::{MatMut, MatRef};
-use rayon::prelude::*;
+use std::collections::VecDeque;
 
-use crate::backend::HostBackend;
-use crate::codes::{AtomIndex, SparseCodes};
-use crate::cpu::sweep::duplicates::{coherent_pairs, likeness};
+use faer::ColRef;
+
+use crate::Scalar;
+use crate::backend::{Candidate, SweepKernels};
 use crate::cpu::vector::loops;
-use crate::error::Error;
-use crate::matrix::{column, column_mut};
+use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
-use crate::{Scalar, Sign};
+use crate::problem::ProblemShape;
+
+/// Candidates that are fetched at a time.
+const CANDIDATES: usize = 64;
 
 /// When an atom counts as dead or duplicate, and how long atoms are renewed.
 ///
@@ -132,77 +134,109 @@ struct Vacancy {
     heir: Option<u32>,
 }
 
-/// The matrices that a renewal works on.
-pub(super) struct Renewed<'a, T: Scalar> {
-    samples: MatRef<'a, T>,
-    residual: MatMut<'a, T>,
-    dictionary: MatMut<'a, T>,
-    codes: &'a mut SparseCodes<T>,
-    index: &'a AtomIndex,
-    sign: Sign,
+/// A minibatch with its codes and the dictionary, whose atoms a renewal may replace.
+pub(super) struct Renewed<'a, B: SweepKernels> {
+    pub(super) backend: &'a B,
+    pub(super) samples: &'a B::Matrix,
+    pub(super) dictionary: &'a mut B::Matrix,
+    pub(super) codes: &'a mut B::Codes,
+    /// R = Y − DX, and which samples use each atom.
+    pub(super) sweep: &'a mut B::Sweep,
+    pub(super) shape: &'a ProblemShape,
 }
 
-impl<'a, T: Scalar> Renewed<'a, T> {
-    /// The matrices of a backend whose `residual` is Y − DX for the `codes` X that `index` lists.
-    pub(super) fn new<B: HostBackend<Scalar = T>>(
-        backend: &B,
-        (y, residual, dictionary): (&'a B::Matrix, &'a mut B::Matrix, &'a mut B::Matrix),
-        (codes, index): (&'a mut SparseCodes<T>, &'a AtomIndex),
-        sign: Sign,
-    ) -> Self {
-        Self {
-            samples: backend.view(y),
-            residual: backend.view_mut(residual),
-            dictionary: backend.view_mut(dictionary),
-            codes,
-            index,
-            sign,
-        }
-    }
-}
-
-impl<T: Scalar> Renewed<'_, T> {
+impl<B: SweepKernels> Renewed<'_, B> {
     /// Gives each dead or duplicate atom the direction of a sample, the worst represented first.
     /// Atoms for which no sample is left that is badly represented, and unlike those already
     /// taken, stay.
-    fn renew(&mut self, renewal: &Renewal, census: &mut Census, typical: f64) -> Outcome<T> {
-        let vacancies = self.vacancies(renewal, census, typical);
+    fn renew(
+        &mut self,
+        renewal: &Renewal,
+        census: &mut Census,
+        typical: f64,
+    ) -> Result<Outcome<B::Scalar>, BackendError> {
+        let vacancies = self.vacancies(renewal, census, typical)?;
         let mut outcome = Outcome::default();
         if vacancies.is_empty() {
-            return outcome;
+            return Ok(outcome);
         }
-        let candidates = self.worst_represented();
-        let mut candidates = candidates.into_iter();
-        let mut taken: Vec<Vec<T>> = Vec::new();
+        // Without samples that are represented to rounding, and without zero ones: they may still
+        // have a code, where an earlier group of atoms took all that there was.
+        let rounding = 16.0 * B::Scalar::EPSILON;
+        let candidates = self.backend.worst(self.sweep, self.samples, 0.0, rounding)?;
+        let mut candidates = candidates.chunks(CANDIDATES);
+        let mut fetched: VecDeque<Vec<B::Scalar>> = VecDeque::new();
+        let mut taken: Vec<Vec<B::Scalar>> = Vec::new();
         for vacancy in vacancies {
-            let fresh = candidates.find_map(|i| {
-                let mut sample = column(self.samples, i).to_vec();
-                loops::normalize(&mut sample);
-                let alike = |other: &Vec<T>| {
-                    let cosine = loops::product(other, &sample);
-                    likeness(cosine, self.sign) > renewal.max_coherence
-                };
-                (!taken.iter().any(alike)).then_some(sample)
-            });
+            let alike = |sample: &Vec<B::Scalar>| {
+                taken.iter().any(|other| {
+                    let cosine = loops::product(other, sample);
+                    self.shape.sign.likeness(cosine) > renewal.max_coherence
+                })
+            };
+            let fresh = loop {
+                match fetched.pop_front() {
+                    Some(sample) if alike(&sample) => {}
+                    Some(sample) => break Some(sample),
+                    None => match candidates.next() {
+                        Some(more) => fetched.extend(self.directions_of(more)?),
+                        None => break None,
+                    },
+                }
+            };
             let Some(fresh) = fresh else { break };
-            self.vacate(vacancy);
-            let atom = column_mut(self.dictionary.as_mut(), vacancy.atom as usize);
-            outcome.former.push(atom.to_vec());
-            atom.copy_from_slice(&fresh);
+            self.replace_atom(vacancy, &fresh, &mut outcome)?;
             taken.push(fresh);
-            outcome.atoms.push(vacancy.atom);
             census.replace(vacancy.atom as usize, vacancy.heir.map(|heir| heir as usize));
             match vacancy.heir {
                 None => outcome.replaced += 1,
                 Some(_) => outcome.merged += 1,
             }
         }
-        outcome
+        Ok(outcome)
+    }
+
+    /// Samples, scaled to norm 1.
+    fn directions_of(&self, candidates: &[Candidate]) -> Result<Vec<Vec<B::Scalar>>, BackendError> {
+        let columns: Vec<usize> = candidates.iter().map(|candidate| candidate.sample).collect();
+        let samples = self.backend.download_columns(self.samples, &columns)?;
+        let direction = |sample: ColRef<'_, B::Scalar>| {
+            let mut direction: Vec<B::Scalar> = sample.iter().copied().collect();
+            loops::normalize(&mut direction);
+            direction
+        };
+        Ok(samples.col_iter().map(direction).collect())
+    }
+
+    /// Takes an atom out of all codes, and gives it a direction.
+    fn replace_atom(
+        &mut self,
+        vacancy: Vacancy,
+        fresh: &[B::Scalar],
+        outcome: &mut Outcome<B::Scalar>,
+    ) -> Result<(), BackendError> {
+        let Self { backend, sweep, dictionary, codes, .. } = self;
+        backend.vacate(sweep, dictionary, codes, vacancy.atom, vacancy.heir)?;
+        let former = backend.download_columns(dictionary, &[vacancy.atom as usize])?;
+        outcome.former.push(former.col(0).iter().copied().collect());
+        outcome.atoms.push(vacancy.atom);
+        backend.upload_column(fresh, dictionary, vacancy.atom as usize)
+    }
+
+    /// Codes a sample by one atom alone.
+    fn code_by_one(&mut self, sample: usize, atom: u32) -> Result<(), BackendError> {
+        let Self { backend, samples, dictionary, codes, sweep, .. } = self;
+        backend.code_by_one(sweep, samples, dictionary, codes, sample, atom)
     }
 
     /// Dead atoms, then of each pair of duplicates the one that is needed less.
-    fn vacancies(&self, renewal: &Renewal, census: &Census, typical: f64) -> Vec<Vacancy> {
-        let atoms = self.dictionary.ncols();
+    fn vacancies(
+        &self,
+        renewal: &Renewal,
+        census: &Census,
+        typical: f64,
+    ) -> Result<Vec<Vacancy>, BackendError> {
+        let atoms = self.shape.atoms;
         let mut vacant = vec![false; atoms];
         let mut vacancies = Vec::new();
         for (j, vacant) in vacant.iter_mut().enumerate() {
@@ -211,7 +245,8 @@ impl<T: Scalar> Renewed<'_, T> {
                 vacancies.push(Vacancy { atom: j as u32, heir: None });
             }
         }
-        for (i, j) in coherent_pairs(self.dictionary.as_ref(), renewal.max_coherence, self.sign) {
+        let (threshold, sign) = (renewal.max_coherence, self.shape.sign);
+        for (i, j) in self.backend.coherent_pairs(self.dictionary, threshold, sign)? {
             if vacant[i as usize] || vacant[j as usize] {
                 continue;
             }
@@ -230,43 +265,6 @@ impl<T: Scalar> Renewed<'_, T> {
                 vacancy.heir = Some(next);
             }
         }
-        vacancies
-    }
-
-    /// Samples by falling error, without those that are represented to rounding, and without zero
-    /// ones: they may still have a code, where an earlier group of atoms took all that there was.
-    fn worst_represented(&self) -> Vec<usize> {
-        let (residual, samples) = (self.residual.as_ref(), self.samples);
-        let mut candidates: Vec<(f64, usize)> = (0..samples.ncols())
-            .into_par_iter()
-            .filter_map(|i| {
-                let error = loops::energy(column(residual, i));
-                let energy = loops::energy(column(samples, i));
-                (energy > 0.0 && error > 16.0 * T::EPSILON * energy).then_some((error, i))
-            })
-            .collect();
-        candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        candidates.into_iter().map(|(_, i)| i).collect()
-    }
-
-    /// Takes an atom out of every code that uses it, and brings the residuals up to date. A
-    /// duplicate's heir takes its place: c ← r·d_heir.
-    fn vacate(&mut self, vacancy: Vacancy) {
-        let dictionary = self.dictionary.as_ref();
-        let old = column(dictionary, vacancy.atom as usize);
-        for at in self.index.uses(vacancy.atom as usize) {
-            let i = at.sample as usize;
-            let Some(x) = self.codes.remove(i, vacancy.atom) else { continue };
-            let r = column_mut(self.residual.as_mut(), i);
-            loops::axpy(r, x, old);
-            if let Some(heir) = vacancy.heir {
-                let heir_atom = column(dictionary, heir as usize);
-                let c = self.sign.project(loops::dot(r, heir_atom));
-                if c != T::zero() {
-                    loops::axpy(r, -c, heir_atom);
-                    self.codes.add(i, heir, c);
-                }
-            }
-        }
+        Ok(vacancies)
     }
 }

@@ -1,9 +1,9 @@
 //! Pursuits in double precision, by the book: no Gram matrix, the residual at hand.
 //!
-//! [`Omp`](crate::coder::Omp) codes every sample so. The other pursuits keep correlations by recurrences
-//! in the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as soon as those
-//! errors might decide (see [`Doubt`]): when little of the sample is left, as on a baseline that
-//! its first atom explains, or when atoms are nearly combinations of the chosen ones.
+//! [`Omp`](crate::coder::Omp) codes every sample so. The other pursuits keep correlations by
+//! recurrences in the scalar, whose errors are relative to ‖y‖, and leave a sample to this one as
+//! soon as those errors might decide (see [`Doubt`]): when little of the sample is left, as on a
+//! baseline that its first atom explains, or when atoms are nearly combinations of the chosen ones.
 //!
 //! The chosen atoms are orthogonalised by modified Gram–Schmidt, twice each ("twice is enough",
 //! Giraud, Langou & Rozložník 2005), which keeps the residual orthogonal to them to rounding:

@@ -3,14 +3,16 @@
 use std::marker::PhantomData;
 
 mod pursuit;
+mod sweep;
 
 pub use pursuit::ReferencePursuits;
 
 use faer::{ColRef, Mat, MatMut, MatRef};
 
-use super::{Backend, HostBackend, PursuitKernels, PursuitRule};
 use crate::Scalar;
+use crate::backend::{Backend, PursuitKernels, PursuitRule};
 use crate::codes::SparseCodes;
+use crate::cpu::HostBackend;
 use crate::error::BackendError;
 use crate::problem::ProblemShape;
 
@@ -34,6 +36,20 @@ impl<T: Scalar> Backend for Reference<T> {
         Ok(())
     }
 
+    fn download_columns(&self, matrix: &Mat<T>, columns: &[usize]) -> Result<Mat<T>, BackendError> {
+        Ok(Mat::from_fn(matrix.nrows(), columns.len(), |i, j| matrix[(i, columns[j])]))
+    }
+
+    fn upload_column(
+        &self,
+        values: &[T],
+        matrix: &mut Mat<T>,
+        column: usize,
+    ) -> Result<(), BackendError> {
+        matrix.col_as_slice_mut(column).copy_from_slice(values);
+        Ok(())
+    }
+
     fn download(&self, matrix: &Mat<T>) -> Result<Mat<T>, BackendError> {
         Ok(matrix.clone())
     }
@@ -47,14 +63,21 @@ impl<T: Scalar> Backend for Reference<T> {
         Ok(SparseCodes::new(atoms, samples, sparsity))
     }
 
-    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
-        Ok(codes.clone())
+    fn upload_codes(
+        &self,
+        host: &SparseCodes<T>,
+        dst: &mut SparseCodes<T>,
+    ) -> Result<(), BackendError> {
+        dst.clone_from(host);
+        Ok(())
     }
 
-    fn matmul_tn(&self, c: &mut Mat<T>, a: &Mat<T>, b: &Mat<T>) {
-        assert_eq!(a.nrows(), b.nrows(), "AᵀB of {:?} and {:?}", a.shape(), b.shape());
-        *c = Mat::zeros(a.ncols(), b.ncols());
-        self.product_tn(c.as_mut(), a.as_ref(), b.as_ref());
+    fn nonzeros(&self, codes: &SparseCodes<T>) -> Result<usize, BackendError> {
+        Ok(codes.nnz())
+    }
+
+    fn download_codes(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, BackendError> {
+        Ok(codes.clone())
     }
 
     fn residual(&self, r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {

@@ -10,8 +10,8 @@ use crate::problem::ProblemShape;
 /// textbook loop of `Reference`, which is its oracle.
 ///
 /// # Contract
-/// That of [`SparseCoder`](crate::coder::SparseCoder#contract): at most k atoms a sample, each once;
-/// finite coefficients of the sign that the shape allows, those of least squares on the atoms
+/// That of [`SparseCoder`](crate::coder::SparseCoder#contract): at most k atoms a sample, each
+/// once; finite coefficients of the sign that the shape allows, those of least squares on the atoms
 /// chosen; a sample's code depends on the sample, the dictionary and the rule alone, bit by bit.
 /// Where scores tie to rounding, the atom with the lower index is chosen.
 pub trait PursuitKernels: Backend {

@@ -10,17 +10,15 @@
 //! more frequent one. Cosines up to t are those of chance: those of random directions have a
 //! standard deviation of 1/√d.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, Par};
-use num_traits::{Float, One};
+use faer::{Mat, MatMut};
+use num_traits::Float;
 use rayon::prelude::*;
 
+use super::host::HostSweep;
 use crate::Scalar;
-use crate::codes::AtomIndex;
+use crate::cpu::product::multiply;
 use crate::cpu::vector::rows;
-use crate::error::Error;
 use crate::matrix::column_mut;
-use crate::parameters::Parameters;
 
 /// Atoms whose cosines are computed by one product.
 const BLOCK: usize = 128;
@@ -28,53 +26,26 @@ const BLOCK: usize = 128;
 /// The norm up to which what is left of an atom is rounding.
 const NOTHING: f64 = 1e-6;
 
-/// How far atoms may overlap after an update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Decorrelation {
-    /// Cosines up to this, in units of 1/√d, stay; at least 0.
-    pub tolerance: f64,
-}
-
-impl From<Decorrelation> for Parameters {
-    fn from(decorrelation: Decorrelation) -> Self {
-        Self::of("decorrelation").with("tolerance", decorrelation.tolerance)
-    }
-}
-
-impl Default for Decorrelation {
-    /// 2.8/√d: less takes apart what is no overlap.
-    fn default() -> Self {
-        Self { tolerance: 2.8 }
-    }
-}
-
-impl Decorrelation {
-    pub(super) fn check(&self) -> Result<(), Error> {
-        if self.tolerance >= 0.0 && self.tolerance.is_finite() {
-            return Ok(());
-        }
-        Err(Error::argument("decorrelation", self.tolerance, "finite and at least 0"))
-    }
-
-    /// Decorrelates the atoms of `dictionary`, of which `index` tells how often they are used.
+impl<T: Scalar> HostSweep<T> {
+    /// Decorrelates the atoms of a dictionary by how often they are used.
     /// O(dm²/2), in parallel; 2·d·m scalars of memory.
-    pub(super) fn apply<T: Scalar>(&self, mut dictionary: MatMut<'_, T>, index: &AtomIndex) {
+    pub(crate) fn decorrelate(&self, mut dictionary: MatMut<'_, T>, tolerance: f64) {
         let (dim, atoms) = (dictionary.nrows(), dictionary.ncols());
         let mut order: Vec<u32> = (0..atoms as u32).collect();
-        order.sort_by_key(|&j| (std::cmp::Reverse(index.uses(j as usize).len()), j));
+        order.sort_by_key(|&j| (std::cmp::Reverse(self.index.uses(j as usize).len()), j));
         let mut sorted = Mat::<T>::zeros(dim, atoms);
         for (place, &j) in order.iter().enumerate() {
             sorted.col_mut(place).copy_from(dictionary.as_ref().col(j as usize));
         }
         let mut fresh = sorted.clone();
-        let tolerance = T::narrow(self.tolerance / (dim as f64).sqrt());
+        let tolerance = T::narrow(tolerance);
         fresh.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut fresh)| {
             let (start, width) = (block * BLOCK, fresh.ncols());
             let earlier = sorted.as_ref().subcols(0, start + width);
             let mut cosines = Mat::<T>::zeros(start + width, width);
             let own = sorted.as_ref().subcols(start, width);
             let product = cosines.as_mut();
-            matmul(product, Accum::Replace, earlier.transpose(), own, <T as One>::one(), Par::Seq);
+            multiply(product, earlier.transpose(), own);
             for j in 0..width {
                 let atom = column_mut(fresh.as_mut(), j);
                 let mut changed = false;
@@ -100,12 +71,14 @@ impl Decorrelation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::SparseCodes;
+    use crate::backend::SweepRule;
+    use crate::codes::{AtomIndex, SparseCodes};
     use crate::cpu::vector::loops;
+    use crate::problem::{ProblemShape, Sign};
     use crate::synthetic::{Kind, Planted};
 
     /// Coherent atoms with codes that use them at different rates.
-    fn problem(dim: usize, atoms: usize) -> (Mat<f64>, AtomIndex) {
+    fn problem(dim: usize, atoms: usize) -> (Mat<f64>, HostSweep<f64>) {
         let planted = Planted::new(dim, atoms, 1, 1).kind(Kind::Correlated);
         let dictionary = planted.generate().expect("a legal problem").dictionary.into_mat();
         let mut codes = SparseCodes::new(atoms, 4 * atoms, 3);
@@ -113,7 +86,10 @@ mod tests {
             let used = [(i * i) % atoms, (i * i + 1) % atoms];
             codes.set(i, &used.map(|j| j as u32), &[1.0, 1.0]);
         }
-        (dictionary, AtomIndex::new(&codes))
+        let shape = ProblemShape { dim, atoms, sparsity: 3, sign: Sign::Signed };
+        let mut sweep = HostSweep::new(&SweepRule::new(1), &shape).expect("memory");
+        sweep.recount(&codes);
+        (dictionary, sweep)
     }
 
     /// The formula at the head of this file.
@@ -137,29 +113,30 @@ mod tests {
     #[test]
     fn atoms_are_those_of_the_formula() {
         for (dim, atoms) in [(16, 40), (30, 300)] {
-            let (mut dictionary, index) = problem(dim, atoms);
+            let (mut dictionary, sweep) = problem(dim, atoms);
             let tolerance = 1.5;
-            let expected = naive(&dictionary, &index, tolerance / (dim as f64).sqrt());
-            Decorrelation { tolerance }.apply(dictionary.as_mut(), &index);
+            let tolerance = tolerance / (dim as f64).sqrt();
+            let expected = naive(&dictionary, &sweep.index, tolerance);
+            sweep.decorrelate(dictionary.as_mut(), tolerance);
             assert!((&dictionary - &expected).norm_max() < 1e-12, "d {dim}, m {atoms}");
         }
     }
 
     #[test]
     fn atoms_that_share_no_more_than_is_allowed_stay_as_they_are() {
-        let (mut dictionary, index) = problem(16, 40);
+        let (mut dictionary, sweep) = problem(16, 40);
         let before = dictionary.clone();
-        Decorrelation { tolerance: 4.0 }.apply(dictionary.as_mut(), &index);
+        sweep.decorrelate(dictionary.as_mut(), 1.0);
         assert_eq!(dictionary, before);
     }
 
     #[test]
     fn of_two_equal_atoms_both_stay_finite_and_of_norm_one() {
-        let (mut dictionary, index) = problem(16, 40);
+        let (mut dictionary, sweep) = problem(16, 40);
         let first = dictionary.col(0).to_owned();
         dictionary.col_mut(1).copy_from(&first);
         dictionary.col_mut(2).copy_from(-&first);
-        Decorrelation { tolerance: 0.0 }.apply(dictionary.as_mut(), &index);
+        sweep.decorrelate(dictionary.as_mut(), 0.0);
         for atom in dictionary.col_iter() {
             assert!((atom.norm_l2() - 1.0).abs() < 1e-12);
         }
