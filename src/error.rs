@@ -38,9 +38,9 @@ pub enum Error {
         /// The dimension of the first shard.
         expected: usize,
     },
-    /// What an updater kept, as it comes from a checkpoint, is not what it restores.
+    /// What an updater saved, as it comes from a checkpoint, is not what it restores.
     #[error("kept array `{name}` is {found}, expected {expected}")]
-    Kept {
+    SavedState {
         /// The array's name.
         name: String,
         /// Its type and length.

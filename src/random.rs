@@ -3,10 +3,10 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are drawn for. Purposes have streams of their own, so that drawing more for
-/// one does not shift another.
+/// What random numbers are drawn for. Each has a stream of its own, so that drawing more numbers for
+/// one purpose does not shift those of another.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
+pub(crate) enum RandomStream {
     /// The initial dictionary.
     Initialisation,
     /// Planted problems.
@@ -34,22 +34,22 @@ pub(crate) enum Purpose {
 }
 
 /// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
-pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+pub(crate) fn generator(seed: u64, purpose: RandomStream) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     // The low bits tell the counted purposes apart; a count never reaches 2⁶¹.
     generator.set_stream(match purpose {
-        Purpose::Initialisation => 0,
-        Purpose::Synthetic => 4,
-        Purpose::HeldOut => 8,
-        Purpose::Statistics => 12,
-        Purpose::Extension => 16,
-        Purpose::Split => 20,
-        Purpose::Balance => 24,
-        Purpose::Rounding => 28,
-        Purpose::Epoch(epoch) => epoch << 2 | 1,
-        Purpose::Step(step) => step << 2 | 2,
-        Purpose::Draw(block) => block << 3 | 3,
-        Purpose::Growth(step) => step << 3 | 7,
+        RandomStream::Initialisation => 0,
+        RandomStream::Synthetic => 4,
+        RandomStream::HeldOut => 8,
+        RandomStream::Statistics => 12,
+        RandomStream::Extension => 16,
+        RandomStream::Split => 20,
+        RandomStream::Balance => 24,
+        RandomStream::Rounding => 28,
+        RandomStream::Epoch(epoch) => epoch << 2 | 1,
+        RandomStream::Step(step) => step << 2 | 2,
+        RandomStream::Draw(block) => block << 3 | 3,
+        RandomStream::Growth(step) => step << 3 | 7,
     });
     generator
 }

@@ -19,7 +19,7 @@ use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::problem::{ProblemShape, Sign};
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 
 /// Samples drawn from one stream of random numbers.
 const BLOCK: usize = 256;
@@ -123,7 +123,7 @@ impl Planted {
     pub fn generate<T: Scalar>(&self) -> Result<PlantedData<T>, Error> {
         self.check()?;
         let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
-        let mut random = generator(self.seed, Purpose::Synthetic);
+        let mut random = generator(self.seed, RandomStream::Synthetic);
         let law = Law::draw(self.kind, dim, &mut random);
         let mut dictionary = Faer::<T>::default().zeros(dim, atoms)?;
         let mut samples = Faer::<T>::default().zeros(dim, self.samples)?;
@@ -258,7 +258,7 @@ fn add_noise<T: Scalar>(samples: &mut Mat<T>, deviation: f64, seed: u64) {
 
 /// The random numbers of one block of samples.
 fn stream(seed: u64, block: usize) -> ChaCha8Rng {
-    let mut random = generator(seed, Purpose::Synthetic);
+    let mut random = generator(seed, RandomStream::Synthetic);
     random.set_stream(block as u64);
     random
 }

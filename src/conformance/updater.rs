@@ -109,9 +109,9 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         let steps = 0..STEPS;
         let run = steps.map(|number| {
             if is_restored {
-                let kept = updater.keep(backend, &state).expect("memory for small states");
+                let saved = updater.save(backend, &state).expect("memory for small states");
                 state = updater.prepare(backend, &shape).expect("memory");
-                let restored = updater.restore(backend, &mut state, &kept);
+                let restored = updater.restore(backend, &mut state, &saved);
                 restored.expect("`restore` takes what `keep` gave");
             }
             order.reverse();

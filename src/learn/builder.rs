@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::groups::Groups;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-use crate::samples::preprocessing::{Outliers, Preprocessing, Wanted};
+use crate::samples::preprocessing::{Outliers, Preprocessing, StatisticsChoice};
 use crate::source::HeldOut;
 use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 
@@ -22,7 +22,7 @@ pub(super) struct Settings {
     pub(super) epochs: usize,
     pub(super) minibatch: Option<usize>,
     pub(super) seed: u64,
-    pub(super) statistics: Wanted,
+    pub(super) statistics: StatisticsChoice,
     pub(super) start_at: f64,
     pub(super) evaluate_every: Every,
     pub(super) max_steps: Option<u64>,
@@ -167,7 +167,7 @@ impl<B: Backend, C, U> Builder<B, C, U> {
             epochs: 20,
             minibatch: None,
             seed: 0,
-            statistics: Wanted {
+            statistics: StatisticsChoice {
                 center: false,
                 scale: false,
                 outliers: Outliers::Keep,

@@ -5,12 +5,12 @@ use std::thread;
 
 #[cfg(feature = "safetensors")]
 use super::checkpoint::{OnFailure, Store};
-use super::course::{Best, Course, Leader, Measured};
-use super::evaluation::Examiner;
-use super::observer::{Guarded, Progress, Renewed, Snapshot};
+use super::evaluation::HeldOutEvaluator;
+use super::observer::{PanicCatching, Progress, Renewed, Snapshot};
 use super::reader::{Reader, Schedule};
 use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run::Fit;
+use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
 use super::{Builder, DbKsvd, Every, StopReason, StopToken};
 use crate::Dictionary;
@@ -25,9 +25,9 @@ pub(super) struct Driver<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater
     pub(super) learner: &'a DbKsvd<B, C, U>,
     pub(super) schedule: Schedule<'a, B::Scalar>,
     pub(super) trainer: Trainer<B, C, U>,
-    pub(super) course: Course<B::Scalar>,
-    pub(super) examiner: Option<Examiner<'a, B>>,
-    pub(super) observer: Guarded<'a, B::Scalar>,
+    pub(super) course: RunState<B::Scalar>,
+    pub(super) examiner: Option<HeldOutEvaluator<'a, B>>,
+    pub(super) observer: PanicCatching<'a, B::Scalar>,
     pub(super) token: Option<StopToken>,
     /// Whether the trainer's state is that after a step: not within one, when a backend may fail.
     pub(super) is_whole: bool,

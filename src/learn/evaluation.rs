@@ -19,7 +19,7 @@ use crate::updater::DictionaryUpdater;
 const BLOCK: usize = 4096;
 
 /// Held-out samples, and the memory in which blocks of them are coded.
-pub(super) struct Examiner<'a, B: Backend> {
+pub(super) struct HeldOutEvaluator<'a, B: Backend> {
     source: &'a dyn SampleSource<B::Scalar>,
     host: HostSamples<B::Scalar>,
     upload: Upload<B>,
@@ -30,12 +30,12 @@ pub(super) struct Examiner<'a, B: Backend> {
 }
 
 /// What was measured.
-pub(super) struct Examination {
+pub(super) struct HeldOutFigures {
     pub(super) figures: Figures,
     pub(super) nonzeros: usize,
 }
 
-impl<'a, B: Backend> Examiner<'a, B> {
+impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
     pub(super) fn new<C, U>(
         config: &Builder<B, C, U>,
         source: &'a dyn SampleSource<B::Scalar>,
@@ -64,7 +64,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
         &mut self,
         config: &Builder<B, C, U>,
         trainer: &mut Trainer<B, C, U>,
-    ) -> Result<Examination, Error>
+    ) -> Result<HeldOutFigures, Error>
     where
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
@@ -76,7 +76,7 @@ impl<'a, B: Backend> Examiner<'a, B> {
             self.atoms = shape.atoms;
         }
         let Self { source, host, upload, codes, residual, .. } = self;
-        let mut measured = Examination { figures: Figures::new(source.dim()), nonzeros: 0 };
+        let mut measured = HeldOutFigures { figures: Figures::new(source.dim()), nonzeros: 0 };
         trainer.refresh_coder(config)?;
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());

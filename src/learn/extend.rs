@@ -10,7 +10,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::zeros;
 use crate::problem::{ProblemShape, Sign};
-use crate::random::Purpose;
+use crate::random::RandomStream;
 use crate::samples::preprocessing::Preprocessing;
 use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
@@ -101,7 +101,7 @@ where
     let keep = crate::Outliers::Keep;
     let mut upload = Upload::new(backend, shape.dim, preprocessing.clone(), keep)?;
 
-    let order = Permutation::new(source.len(), settings.seed, Purpose::Extension);
+    let order = Permutation::new(source.len(), settings.seed, RandomStream::Extension);
     let drawn: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
     let mut errors = Vec::with_capacity(count);
     for block in drawn.chunks(BLOCK) {

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::learn::initialisation::fill_with_gaussians;
 use crate::matrix::zeros;
 use crate::parameters::Parameters;
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use crate::updater::DictionaryUpdater;
 
 /// In which steps a dictionary grows to its full size.
@@ -106,7 +106,7 @@ where
         let mut grown = zeros::<B::Scalar>(self.shape().dim, atoms)?;
         grown.as_mut().subcols_mut(0, old.ncols()).copy_from(&old);
         let missing = (atoms - old.ncols()).min(left.ncols());
-        let mut random = generator(settings.seed, Purpose::Growth(self.steps));
+        let mut random = generator(settings.seed, RandomStream::Growth(self.steps));
         let mut filled = old.ncols();
         for i in index::sample(&mut random, left.ncols(), missing) {
             let atom = grown.col_as_slice_mut(filled);

@@ -11,7 +11,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::zeros;
 use crate::problem::{ProblemShape, Sign};
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use crate::samples::check_finite;
 use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::source::SampleSource;
@@ -49,7 +49,7 @@ impl<T: Scalar> Initialisation<T> {
             Self::Given(dictionary) => return Ok(dictionary.clone()),
             Self::Gaussian => 0,
             Self::Samples => {
-                let mut drawn = Drawn::new(source, preprocessing, outliers, seed);
+                let mut drawn = ShuffledSamples::new(source, preprocessing, outliers, seed);
                 let mut filled = 0;
                 let mut seen = HashSet::with_capacity(atoms.min(source.len()));
                 while filled < atoms
@@ -70,7 +70,7 @@ impl<T: Scalar> Initialisation<T> {
 
 /// Directions uniform on the sphere, in the columns from `first` on.
 pub(crate) fn fill_with_gaussians<T: Scalar>(matrix: &mut Mat<T>, first: usize, seed: u64) {
-    let mut random = generator(seed, Purpose::Initialisation);
+    let mut random = generator(seed, RandomStream::Initialisation);
     for j in first..matrix.ncols() {
         let atom = matrix.col_as_slice_mut(j);
         while loops::normalize(atom) == 0.0 {
@@ -81,7 +81,7 @@ pub(crate) fn fill_with_gaussians<T: Scalar>(matrix: &mut Mat<T>, first: usize, 
 
 /// Samples of a source in random order, each once, preprocessed and scaled to norm 1. Those without
 /// a direction are passed over, and those that learning drops.
-struct Drawn<'a, T: Scalar> {
+struct ShuffledSamples<'a, T: Scalar> {
     source: &'a dyn SampleSource<T>,
     preprocessing: &'a Preprocessing<T>,
     outliers: Outliers,
@@ -90,14 +90,14 @@ struct Drawn<'a, T: Scalar> {
     sample: Vec<T>,
 }
 
-impl<'a, T: Scalar> Drawn<'a, T> {
+impl<'a, T: Scalar> ShuffledSamples<'a, T> {
     fn new(
         source: &'a dyn SampleSource<T>,
         preprocessing: &'a Preprocessing<T>,
         outliers: Outliers,
         seed: u64,
     ) -> Self {
-        let order = Permutation::new(source.len(), seed, Purpose::Initialisation);
+        let order = Permutation::new(source.len(), seed, RandomStream::Initialisation);
         let sample = vec![T::zero(); source.dim()];
         Self { source, preprocessing, outliers, order, next: 0, sample }
     }

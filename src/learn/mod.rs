@@ -4,7 +4,6 @@ mod apart;
 mod builder;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
-mod course;
 mod driver;
 mod evaluation;
 mod extend;
@@ -16,6 +15,7 @@ mod reader;
 mod report;
 mod restarts;
 mod run;
+mod run_state;
 mod session;
 mod stop;
 
@@ -23,13 +23,13 @@ pub use crate::samples::spectrum::Massive;
 pub use builder::{Builder, Every};
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
-pub use course::Best;
 pub use growth::Growth;
 pub use initialisation::Initialisation;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use restarts::{BestOf, Restart};
 pub use run::{Fit, Run};
+pub use run_state::Best;
 pub use session::{Session, StepReport};
 pub use stop::{Plateau, StopReason, StopToken};
 

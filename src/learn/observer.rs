@@ -169,14 +169,14 @@ fn either(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
 }
 
 /// An observer whose panics stay here.
-pub(super) struct Guarded<'a, T: Scalar> {
+pub(super) struct PanicCatching<'a, T: Scalar> {
     observer: Option<&'a mut dyn Observer<T>>,
     pub(super) panic: Option<String>,
     /// Whether it has asked for the end.
     pub(super) has_asked_to_stop: bool,
 }
 
-impl<'a, T: Scalar> Guarded<'a, T> {
+impl<'a, T: Scalar> PanicCatching<'a, T> {
     pub(super) fn new(observer: Option<&'a mut dyn Observer<T>>) -> Self {
         Self { observer, panic: None, has_asked_to_stop: false }
     }

@@ -7,7 +7,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use super::course::Position;
+use super::run_state::Position;
 use crate::Scalar;
 use crate::error::{Error, SourceError};
 use crate::samples::HostSamples;

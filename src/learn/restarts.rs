@@ -84,7 +84,7 @@ where
     pub fn best_of(self, runs: usize) -> Result<BestOf<B::Scalar>, Error> {
         let sources = self.sources()?;
         let Self { learner, mut observer, token, .. } = self;
-        let mut race = Race { best: None, runs: Vec::new() };
+        let mut race = BestOfRuns { best: None, runs: Vec::new() };
         for number in 0..runs {
             let mut own = learner.clone();
             let seed = learner.config.settings.seed.wrapping_add(number as u64);
@@ -123,12 +123,12 @@ where
 }
 
 /// The runs so far.
-struct Race<T: Scalar> {
+struct BestOfRuns<T: Scalar> {
     best: Option<(usize, Fit<T>)>,
     runs: Vec<Restart>,
 }
 
-impl<T: Scalar> Race<T> {
+impl<T: Scalar> BestOfRuns<T> {
     /// A run of which nothing is left.
     fn lost(&mut self, seed: u64, error: Error) {
         self.runs.push(Restart { seed, fvu: None, report: None, failure: Some(error) });

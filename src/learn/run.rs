@@ -4,12 +4,12 @@ use std::time::Instant;
 
 #[cfg(feature = "safetensors")]
 use super::checkpoint::{Checkpoints, Store};
-use super::course::{Best, Course};
 use super::driver::Driver;
-use super::evaluation::Examiner;
-use super::observer::{Guarded, Observer};
+use super::evaluation::HeldOutEvaluator;
+use super::observer::{Observer, PanicCatching};
 use super::reader::Schedule;
 use super::report::Report;
+use super::run_state::{Best, RunState};
 use super::session::Trainer;
 use super::{DbKsvd, StopToken};
 use crate::Scalar;
@@ -194,7 +194,7 @@ where
         let settings = &learner.config.settings;
         let minibatch = settings.minibatch_of(source.len());
         let schedule = Schedule { source, minibatch, seed: settings.seed, epochs: settings.epochs };
-        let course = Course::new(source.dim(), start);
+        let course = RunState::new(source.dim(), start);
         #[cfg(not(feature = "safetensors"))]
         let resumed = None;
         #[cfg(feature = "safetensors")]
@@ -212,7 +212,7 @@ where
         };
         let examiner = match held_out {
             None => None,
-            Some(samples) => Some(Examiner::new(&learner.config, samples, &trainer)?),
+            Some(samples) => Some(HeldOutEvaluator::new(&learner.config, samples, &trainer)?),
         };
         let driver = Driver {
             learner,
@@ -220,7 +220,7 @@ where
             trainer,
             course,
             examiner,
-            observer: Guarded::new(self.observer),
+            observer: PanicCatching::new(self.observer),
             token: self.token,
             is_whole: true,
             #[cfg(feature = "safetensors")]

@@ -15,12 +15,12 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
 use crate::problem::ProblemShape;
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use crate::samples::moments::{Figures, non_negative};
 use crate::samples::preprocessing::Preprocessing;
 use crate::samples::spectrum::Spectrum;
 use crate::samples::statistics::estimate;
-use crate::samples::{HostSamples, Tamed, Upload};
+use crate::samples::{HostSamples, OutlierCounts, Upload};
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
@@ -112,7 +112,7 @@ where
         let Outcome { update, figures, tamed, .. } = outcome?;
         let (samples, fvu) = (figures.all.samples, figures.all.fvu());
         let fvu_within = figures.fvu_within();
-        let Tamed { zeros, clipped, dropped, .. } = tamed;
+        let OutlierCounts { zeros, clipped, dropped, .. } = tamed;
         Ok(StepReport { step, samples, clipped, dropped, zeros, fvu, fvu_within, update })
     }
 
@@ -130,14 +130,14 @@ pub(super) struct Outcome {
     pub(super) update: UpdateReport,
     pub(super) figures: Figures,
     pub(super) spectrum: Spectrum,
-    pub(super) tamed: Tamed,
+    pub(super) tamed: OutlierCounts,
 }
 
 /// A minibatch on the backend, not yet learned from.
 pub(super) struct Loaded {
     figures: Figures,
     spectrum: Spectrum,
-    tamed: Tamed,
+    tamed: OutlierCounts,
 }
 
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
@@ -355,7 +355,7 @@ where
         let start = Instant::now();
         self.order.clear();
         self.order.extend(0..self.shape.atoms as u32);
-        self.order.shuffle(&mut generator(settings.seed, Purpose::Step(self.steps)));
+        self.order.shuffle(&mut generator(settings.seed, RandomStream::Step(self.steps)));
         let step = Step::new(&self.order, progress);
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
         let update = updater.update(backend, state, y, codes, dictionary, &step)?;

@@ -19,7 +19,7 @@ use super::logistic::Logistic;
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::Error;
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 
 /// What is probed. Features are not standardised.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +145,7 @@ impl Probing {
             return Err(Error::argument("test_share", self.test_share, "more than 0, less than 1"));
         }
         let members = members(labels)?;
-        let mut random = generator(self.seed, Purpose::Split);
+        let mut random = generator(self.seed, RandomStream::Split);
         let mut split = Split { train: Vec::new(), test: Vec::new() };
         for mut members in members {
             members.shuffle(&mut random);
@@ -193,7 +193,7 @@ impl Probing {
         }
 
         // Drawn one class after the other; fitted in parallel.
-        let mut random = generator(self.seed, Purpose::Balance);
+        let mut random = generator(self.seed, RandomStream::Balance);
         let parts: Vec<Split> = (0..classes as u32)
             .map(|class| {
                 let mut draw = |part: &[usize]| {

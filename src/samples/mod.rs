@@ -96,7 +96,7 @@ impl<T: Scalar> HostSamples<T> {
 
 /// Samples that learning did not take as they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tamed {
+pub(crate) struct OutlierCounts {
     /// Read.
     pub(crate) read: usize,
     /// Zero throughout; left out where there is to be a norm limit.
@@ -167,7 +167,7 @@ impl<B: Backend> Upload<B> {
         &mut self,
         backend: &B,
         host: &mut HostSamples<B::Scalar>,
-    ) -> Result<Tamed, Error> {
+    ) -> Result<OutlierCounts, Error> {
         let dim = host.dim;
         let tamed = self.preprocess(host)?;
         let count = host.len();
@@ -180,7 +180,7 @@ impl<B: Backend> Upload<B> {
 
     /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding
     /// where there is to be a limit.
-    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<Tamed, Error> {
+    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<OutlierCounts, Error> {
         let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
         let prepare = |sample: &mut [B::Scalar]| {
             let is_zero = is_zero(sample);
@@ -233,7 +233,7 @@ impl<B: Backend> Upload<B> {
         if !self.is_outside.contains(&true) {
             self.is_outside.clear();
         }
-        Ok(Tamed { read, zeros, clipped, dropped })
+        Ok(OutlierCounts { read, zeros, clipped, dropped })
     }
 }
 

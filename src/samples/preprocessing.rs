@@ -80,7 +80,7 @@ impl Outliers {
 
 /// Which statistics of the data are taken before learning, and from how many samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct StatisticsChoice {
     pub(crate) center: bool,
     pub(crate) scale: bool,
     pub(crate) outliers: Outliers,

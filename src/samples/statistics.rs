@@ -16,11 +16,11 @@
 
 use std::ops::Range;
 
-use super::preprocessing::{Outliers, Preprocessing, Wanted, is_zero};
+use super::preprocessing::{Outliers, Preprocessing, StatisticsChoice, is_zero};
 use crate::Scalar;
 use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::random::Purpose;
+use crate::random::RandomStream;
 use crate::samples::check_finite;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
@@ -37,11 +37,11 @@ const BATCH: usize = 1024;
 /// [`Error::NormLimit`] if more than half of those that are not zero lie beyond the limit.
 pub(crate) fn estimate<T: Scalar>(
     source: &dyn SampleSource<T>,
-    wanted: &Wanted,
+    wanted: &StatisticsChoice,
     given: Preprocessing<T>,
     seed: u64,
 ) -> Result<Preprocessing<T>, Error> {
-    let Wanted { outliers, samples, .. } = *wanted;
+    let StatisticsChoice { outliers, samples, .. } = *wanted;
     let center = wanted.center && given.mean().is_none();
     let scale = wanted.scale && given.scale() == 1.0;
     if !center && !scale && !outliers.are_limited() {
@@ -114,7 +114,7 @@ impl<'a, T: Scalar> Sample<'a, T> {
             return Self { source, ranges, skips_zeros };
         }
         let run = source.run_length().clamp(1, BATCH);
-        let runs = Permutation::new(samples.div_ceil(run), seed, Purpose::Statistics);
+        let runs = Permutation::new(samples.div_ceil(run), seed, RandomStream::Statistics);
         let mut starts: Vec<usize> = (0..most.div_ceil(run)).map(|i| runs.at(i) * run).collect();
         starts.sort_unstable();
         let ranges = starts.into_iter().map(|start| start..(start + run).min(samples)).collect();

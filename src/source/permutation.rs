@@ -7,7 +7,7 @@
 
 use rand::Rng;
 
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 
 /// Luby & Rackoff need four rounds for a random function f; ours is only well mixed.
 const ROUNDS: usize = 8;
@@ -23,7 +23,7 @@ pub(crate) struct Permutation {
 
 impl Permutation {
     /// The permutation of `0..len` that belongs to `seed` and `purpose`.
-    pub(crate) fn new(len: usize, seed: u64, purpose: Purpose) -> Self {
+    pub(crate) fn new(len: usize, seed: u64, purpose: RandomStream) -> Self {
         let len = len as u64;
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
         let mut random = generator(seed, purpose);
@@ -85,7 +85,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_number_once_and_back(len in 1_usize..600, seed: u64) {
-            let permutation = Permutation::new(len, seed, Purpose::Epoch(3));
+            let permutation = Permutation::new(len, seed, RandomStream::Epoch(3));
             let mut seen = vec![false; len];
             for i in 0..len {
                 let place = permutation.at(i);
@@ -102,7 +102,7 @@ mod tests {
         let (len, seeds) = (23, 46_000);
         let (mut places, mut differences) = (vec![0.0; len], vec![0.0; len]);
         for seed in 0..seeds {
-            let permutation = Permutation::new(len, seed, Purpose::Epoch(1));
+            let permutation = Permutation::new(len, seed, RandomStream::Epoch(1));
             let (first, second) = (permutation.at(7), permutation.at(8));
             places[first] += 1.0;
             differences[(second + len - first) % len] += 1.0;
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn the_largest_sizes_work() {
         for len in [1 << 31, usize::MAX >> 8] {
-            let permutation = Permutation::new(len, 5, Purpose::Epoch(0));
+            let permutation = Permutation::new(len, 5, RandomStream::Epoch(0));
             assert_eq!(permutation.origin(permutation.at(len - 1)), len - 1);
         }
     }

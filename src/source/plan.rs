@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::permutation::Permutation;
-use crate::random::Purpose;
+use crate::random::RandomStream;
 
 /// One epoch: every sample once, in minibatches of runs of consecutive samples.
 ///
@@ -38,7 +38,7 @@ impl EpochPlan {
     pub fn new(samples: usize, minibatch: usize, run: usize, seed: u64, epoch: u64) -> Self {
         assert!(minibatch > 0 && run > 0, "minibatch {minibatch}, run {run}");
         let count = samples.div_ceil(run);
-        let runs = Permutation::new(count, seed, Purpose::Epoch(epoch));
+        let runs = Permutation::new(count, seed, RandomStream::Epoch(epoch));
         let missing = count * run - samples;
         // The last run is the short one.
         let short = count.checked_sub(1).map(|last| runs.origin(last));

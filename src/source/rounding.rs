@@ -4,7 +4,7 @@ use super::SampleSource;
 use super::permutation::Permutation;
 use crate::Scalar;
 use crate::error::Error;
-use crate::random::Purpose;
+use crate::random::RandomStream;
 
 /// Pairs of samples that are compared.
 const PAIRS: usize = 256;
@@ -38,7 +38,7 @@ pub fn check_rounding<T: Scalar>(source: &dyn SampleSource<T>) -> Result<(), Err
     if T::EPSILON == f64::EPSILON || source.element_type() == T::NAME {
         return Ok(());
     }
-    let order = Permutation::new(samples, 0, Purpose::Rounding);
+    let order = Permutation::new(samples, 0, RandomStream::Rounding);
     let (mut shares, mut first, mut compared) = (Vec::new(), None::<Rounded>, 0);
     for sample in (0..samples.min(MOST_READ)).map(|i| order.at(i)) {
         if compared == PAIRS {

@@ -7,7 +7,7 @@ use super::{SampleSource, check_read};
 use crate::Scalar;
 use crate::error::{Error, SourceError};
 use crate::parameters::Parameters;
-use crate::random::Purpose;
+use crate::random::RandomStream;
 
 /// Most samples that are held out together. Neighbours of a long run resemble those inside it more
 /// than those learned from.
@@ -183,7 +183,7 @@ fn blocks(samples: usize, share: f64, seed: u64) -> Result<Vec<Range<usize>>, Er
     if count == 0 || count >= blocks {
         return refuse("a share that leaves samples in both parts");
     }
-    let order = Permutation::new(blocks, seed, Purpose::HeldOut);
+    let order = Permutation::new(blocks, seed, RandomStream::HeldOut);
     let mut chosen: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
     chosen.sort_unstable();
     Ok(chosen.into_iter().map(|b| b * length..((b + 1) * length).min(samples)).collect())

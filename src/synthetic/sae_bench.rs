@@ -52,7 +52,7 @@ use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::column_mut;
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use forest::Forest;
 use sampler::{BLOCK, Laws, Sampler};
 
@@ -82,11 +82,11 @@ impl<T: Scalar> FeatureModel<T> {
         let (dim, features) = (recipe.dim, recipe.features);
         let forest = Forest::new(recipe.roots, recipe.branching, recipe.depth);
         // Each part has random numbers of its own, so that none depends on the size of another.
-        let mut seeds = generator(recipe.seed, Purpose::Synthetic);
+        let mut seeds = generator(recipe.seed, RandomStream::Synthetic);
         let [of_features, of_bias, of_deviations, of_loadings]: [u64; 4] =
             std::array::from_fn(|_| seeds.random());
 
-        let mut random = generator(of_features, Purpose::Synthetic);
+        let mut random = generator(of_features, RandomStream::Synthetic);
         let mut directions = Faer::<T>::default().zeros(dim, features)?;
         for j in 0..features {
             let column = directions.col_as_slice_mut(j);
@@ -96,14 +96,14 @@ impl<T: Scalar> FeatureModel<T> {
         orthogonal::spread(&mut directions, recipe.orthogonal_steps);
         let features = Dictionary::normalized(directions)?;
 
-        let mut random = generator(of_bias, Purpose::Synthetic);
+        let mut random = generator(of_bias, RandomStream::Synthetic);
         let bias = direction(dim, recipe.bias, &mut random).into_iter().map(T::narrow).collect();
         let probabilities = recipe.probabilities();
         let laws = Laws {
             sampled: forest.sampled(&probabilities),
             means: recipe.means(),
-            deviations: recipe.deviations(&mut generator(of_deviations, Purpose::Synthetic)),
-            loadings: recipe.loadings(&mut generator(of_loadings, Purpose::Synthetic)),
+            deviations: recipe.deviations(&mut generator(of_deviations, RandomStream::Synthetic)),
+            loadings: recipe.loadings(&mut generator(of_loadings, RandomStream::Synthetic)),
         };
         let sampler = Sampler::new(&forest, laws);
         Ok(Self { features, bias, probabilities, forest, sampler })

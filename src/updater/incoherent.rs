@@ -31,7 +31,7 @@ use faer::{Mat, MatMut, MatRef};
 use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, Kept, Step, UpdateReport};
+use super::{DictionaryUpdater, SavedState, Step, UpdateReport};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
@@ -181,17 +181,21 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoheren
         Ok(report)
     }
 
-    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
-        self.updater.keep(backend, &state.inner)
+    fn save(
+        &self,
+        backend: &B,
+        state: &Self::State,
+    ) -> Result<SavedState<B::Scalar>, BackendError> {
+        self.updater.save(backend, &state.inner)
     }
 
     fn restore(
         &self,
         backend: &B,
         state: &mut Self::State,
-        kept: &Kept<B::Scalar>,
+        saved: &SavedState<B::Scalar>,
     ) -> Result<(), Error> {
-        self.updater.restore(backend, &mut state.inner, kept)
+        self.updater.restore(backend, &mut state.inner, saved)
     }
 
     fn parameters(&self) -> Parameters {

@@ -14,7 +14,7 @@
 
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, KSvd, Kept, Step, UpdateReport};
+use super::{DictionaryUpdater, KSvd, SavedState, Step, UpdateReport};
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::matryoshka::{Group, Target, join, shapes_of};
@@ -215,35 +215,39 @@ where
         Ok(report)
     }
 
-    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
-        let mut kept = Kept::new();
+    fn save(
+        &self,
+        backend: &B,
+        state: &Self::State,
+    ) -> Result<SavedState<B::Scalar>, BackendError> {
+        let mut saved = SavedState::new();
         for (g, group) in state.groups.iter().enumerate() {
-            let of_group = self.updater.keep(backend, &group.state.updater)?;
+            let of_group = self.updater.save(backend, &group.state.updater)?;
             for (name, array) in of_group.iter() {
-                kept.insert(format!("{}{name}", prefix(g)), array.clone());
+                saved.insert(format!("{}{name}", prefix(g)), array.clone());
             }
         }
-        Ok(kept)
+        Ok(saved)
     }
 
     fn restore(
         &self,
         backend: &B,
         state: &mut Self::State,
-        kept: &Kept<B::Scalar>,
+        saved: &SavedState<B::Scalar>,
     ) -> Result<(), Error> {
         for (g, group) in state.groups.iter_mut().enumerate() {
             let prefix = prefix(g);
-            let mut of_group = Kept::new();
-            for (name, array) in kept.iter() {
+            let mut of_group = SavedState::new();
+            for (name, array) in saved.iter() {
                 if let Some(name) = name.strip_prefix(&prefix) {
                     of_group.insert(name, array.clone());
                 }
             }
             let restored = self.updater.restore(backend, &mut group.state.updater, &of_group);
             restored.map_err(|error| match error {
-                Error::Kept { name, found, expected } => {
-                    Error::Kept { name: format!("{prefix}{name}"), found, expected }
+                Error::SavedState { name, found, expected } => {
+                    Error::SavedState { name: format!("{prefix}{name}"), found, expected }
                 }
                 other => other,
             })?;

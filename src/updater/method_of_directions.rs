@@ -29,8 +29,8 @@ use faer::linalg::cholesky::llt;
 use faer::{Mat, MatMut, Par};
 use rayon::prelude::*;
 
-use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, Step, UpdateReport, start_of};
+use super::renewal::{Renewal, Renewed, UseCounts};
+use super::{DictionaryUpdater, SavedState, Step, UpdateReport, start_of};
 use crate::Scalar;
 use crate::backend::SweepRule;
 use crate::codes::SparseCodes;
@@ -115,7 +115,7 @@ impl Mod {
 pub struct ModState<B: HostBackend> {
     shape: ProblemShape,
     /// All that one minibatch leaves for the next.
-    census: Census,
+    use_counts: UseCounts,
     sweep: B::Sweep,
     counts: Vec<u64>,
     /// R Xᵀ, d × m; then D'.
@@ -149,7 +149,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         let ProblemShape { dim, atoms, .. } = *shape;
         Ok(ModState {
             shape: *shape,
-            census: Census::new(atoms),
+            use_counts: UseCounts::new(atoms),
             sweep: backend.prepare_sweep(&SweepRule::new(1), shape)?,
             counts: vec![0; atoms],
             directions: zeros(dim, atoms)?,
@@ -170,12 +170,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let ModState { shape, census, sweep, counts, directions, system } = state;
+        let ModState { shape, use_counts, sweep, counts, directions, system } = state;
         let start = backend.begin(sweep, y, dictionary, codes)?;
         let mut report = start_of(backend, sweep, start, counts)?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let seated = census.begin(renewal, renewed)?;
+        let seated = use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
         }
@@ -185,7 +185,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             || add_code_products(system.matrix.as_mut(), 0.0, codes, index),
             || add_sample_products(directions.as_mut(), 0.0, residual, codes, index),
         );
-        if system.factorise(self.ridge, census.claims()) {
+        if system.factorise(self.ridge, use_counts.claims()) {
             system.solve(directions);
             let norms = take_directions(backend.view_mut(dictionary), directions);
             scale_coefficients(codes, &norms);
@@ -193,20 +193,25 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
 
         backend.refresh(sweep, y, dictionary, codes)?;
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let outcome = census.care(renewal, renewed)?;
+        let outcome = use_counts.renew(renewal, renewed)?;
         (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = backend.error(sweep)?;
         Ok(report)
     }
 
-    fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
-        let mut kept = Kept::new();
-        state.census.keep(&mut kept);
-        Ok(kept)
+    fn save(&self, _: &B, state: &Self::State) -> Result<SavedState<B::Scalar>, BackendError> {
+        let mut saved = SavedState::new();
+        state.use_counts.save(&mut saved);
+        Ok(saved)
     }
 
-    fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
-        state.census.restore(kept)
+    fn restore(
+        &self,
+        _: &B,
+        state: &mut Self::State,
+        saved: &SavedState<B::Scalar>,
+    ) -> Result<(), Error> {
+        state.use_counts.restore(saved)
     }
 
     fn parameters(&self) -> Parameters {

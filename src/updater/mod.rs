@@ -16,21 +16,21 @@
 //! repository.
 
 mod incoherent;
-mod kept;
 mod ksvd;
 mod matryoshka;
 mod method_of_directions;
 mod online;
 mod renewal;
+mod saved_state;
 
 pub use crate::backend::{AtomRule, LeadingPair};
 pub use incoherent::{Incoherent, IncoherentState};
-pub use kept::{Kept, KeptArray};
 pub use ksvd::{Decorrelation, KSvd, KSvdState, Memory};
 pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState};
 pub use method_of_directions::{Mod, ModState};
 pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;
+pub use saved_state::{SavedArray, SavedState};
 
 use crate::backend::{Backend, SweepKernels, SweepStart};
 use crate::error::{BackendError, Error};
@@ -80,17 +80,18 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
     ///
     /// # Errors
     /// [`BackendError`] if it cannot be fetched.
-    fn keep(&self, backend: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError>;
+    fn save(&self, backend: &B, state: &Self::State)
+    -> Result<SavedState<B::Scalar>, BackendError>;
 
-    /// Takes up in `state`, fresh from [`prepare`](Self::prepare), what [`keep`](Self::keep) gave.
+    /// Takes up in `state`, fresh from [`prepare`](Self::prepare), what [`save`](Self::save) gave.
     ///
     /// # Errors
-    /// [`Error::Kept`] for arrays that are missing or of another type or length.
+    /// [`Error::SavedState`] for arrays that are missing or of another type or length.
     fn restore(
         &self,
         backend: &B,
         state: &mut Self::State,
-        kept: &Kept<B::Scalar>,
+        saved: &SavedState<B::Scalar>,
     ) -> Result<(), Error>;
 
     /// The configuration as named values: what a checkpoint compares before a run resumes.

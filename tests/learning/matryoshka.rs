@@ -395,9 +395,9 @@ fn what_was_kept_of_other_groups_is_refused_by_name() {
     };
     let (one, of_one) = state(&Groups::new([10, 20]));
     let (other, mut of_other) = state(&Groups::new([10, 10, 10]));
-    let kept = one.keep(&backend, &of_one).unwrap();
-    match other.restore(&backend, &mut of_other, &kept) {
-        Err(Error::Kept { name, found, expected }) => {
+    let saved = one.save(&backend, &of_one).unwrap();
+    match other.restore(&backend, &mut of_other, &saved) {
+        Err(Error::SavedState { name, found, expected }) => {
             assert_eq!(name, "group.1.weights");
             assert_eq!((found.as_str(), expected.as_str()), ("20 f64", "10 f64"));
         }

@@ -9,7 +9,7 @@ use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, KSvd, LeadingPair, Memory, Renewal};
-use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
+use dbksvd::updater::{DictionaryUpdater, SavedState, Step, UpdateReport};
 use dbksvd::{DbKsvd, Dictionary, Error, Faer, Initialisation, Model, Parameters, ProblemShape};
 use dbksvd::{Scalar, Sign};
 use proptest::prelude::*;
@@ -331,17 +331,21 @@ impl DictionaryUpdater<Faer<f64>> for &Recording {
         self.updater.update(backend, state, y, codes, dictionary, step)
     }
 
-    fn keep(&self, backend: &Faer<f64>, state: &Self::State) -> Result<Kept<f64>, BackendError> {
-        self.updater.keep(backend, state)
+    fn save(
+        &self,
+        backend: &Faer<f64>,
+        state: &Self::State,
+    ) -> Result<SavedState<f64>, BackendError> {
+        self.updater.save(backend, state)
     }
 
     fn restore(
         &self,
         backend: &Faer<f64>,
         state: &mut Self::State,
-        kept: &Kept<f64>,
+        saved: &SavedState<f64>,
     ) -> Result<(), Error> {
-        self.updater.restore(backend, state, kept)
+        self.updater.restore(backend, state, saved)
     }
 
     fn parameters(&self) -> Parameters {

@@ -10,7 +10,7 @@ use dbksvd::backend::{
 use dbksvd::coder::SparseCoder;
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
-use dbksvd::updater::{DictionaryUpdater, Kept, Step, UpdateReport};
+use dbksvd::updater::{DictionaryUpdater, SavedState, Step, UpdateReport};
 use dbksvd::{Error, Parameters, ProblemShape, Sign, SparseCodes};
 use dbksvd::{HostSweep, Reference, ReferencePursuits};
 
@@ -658,11 +658,16 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
     }
 
     /// It keeps nothing.
-    fn keep(&self, _: &MockDevice, _: &Self::State) -> Result<Kept<f32>, BackendError> {
-        Ok(Kept::new())
+    fn save(&self, _: &MockDevice, _: &Self::State) -> Result<SavedState<f32>, BackendError> {
+        Ok(SavedState::new())
     }
 
-    fn restore(&self, _: &MockDevice, _: &mut Self::State, _: &Kept<f32>) -> Result<(), Error> {
+    fn restore(
+        &self,
+        _: &MockDevice,
+        _: &mut Self::State,
+        _: &SavedState<f32>,
+    ) -> Result<(), Error> {
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::sample::Sample;
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
 use crate::backend::{PursuitRule, Selection};
-use crate::cpu::vector::dots16::Pairs;
+use crate::cpu::vector::dots16::Dots16;
 use crate::cpu::vector::loops;
 use crate::cpu::vector::prefetch;
 use crate::matrix::column;
@@ -60,7 +60,7 @@ pub(crate) struct GramBasis<'a, T: Scalar, P> {
     in_doubt: bool,
 }
 
-impl<'a, T: Scalar, P: Pairs> GramBasis<'a, T, P> {
+impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
     #[inline(always)]
     pub(crate) fn new(
         pairs: P,
@@ -255,7 +255,7 @@ fn lower<T: Scalar, S: pulp::Simd>(
     norm - squared_norm(simd, count, w)
 }
 
-impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
+impl<T: Scalar, P: Dots16> Basis<T> for GramBasis<'_, T, P> {
     #[inline(always)]
     fn restart(&mut self) {
         let s = &mut *self.scratch;
@@ -284,7 +284,7 @@ impl<T: Scalar, P: Pairs> Basis<T> for GramBasis<'_, T, P> {
     }
 
     #[inline(always)]
-    fn foresee(&mut self) {
+    fn prefetch(&mut self) {
         self.candidates();
     }
 

@@ -53,7 +53,7 @@ use crate::backend::PursuitRule;
 use crate::codes::{CodesBlock, SparseCodes};
 use crate::cpu::Faer;
 use crate::cpu::scratch_pool::ScratchPool;
-use crate::cpu::vector::dots16::{self, Pairs};
+use crate::cpu::vector::dots16::{self, Dots16};
 use crate::error::BackendError;
 use crate::matrix::check_room;
 use crate::problem::{ProblemShape, Sign};
@@ -227,9 +227,9 @@ struct BlockOfPursuits<'a, T: Scalar> {
     pursuits: &'a mut PursuitsScratch<T>,
 }
 
-impl<T: Scalar> dots16::WithPairs for BlockOfPursuits<'_, T> {
+impl<T: Scalar> dots16::WithDots16 for BlockOfPursuits<'_, T> {
     #[inline(always)]
-    fn run<P: Pairs>(self, pairs: P) {
+    fn run<P: Dots16>(self, pairs: P) {
         let Self { rule, shape, gram, dictionary, samples, initial, mut block, pursuits } = self;
         let (correlations, bounds) = match initial {
             Initial::Exact(correlations) => (correlations, &[0.0; BLOCK][..]),

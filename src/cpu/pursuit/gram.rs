@@ -10,7 +10,7 @@ use super::pass::CHUNK;
 use crate::Scalar;
 use crate::cpu::HostBackend;
 use crate::cpu::vector::aligned::Aligned;
-use crate::cpu::vector::dots16::{Pairs, WithPairs, with_fastest};
+use crate::cpu::vector::dots16::{Dots16, WithDots16, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};
 use crate::error::BackendError;
 use crate::matrix::column;
@@ -29,7 +29,7 @@ const BLOCK: usize = 64;
 /// G = DᵀD, row by row: G_sj ≈ σ_s · value_sj / [`UNIT`] for j ≠ s, within half a unit.
 #[derive(Debug)]
 pub(crate) struct QuantisedGram<T> {
-    /// Rows, `stride` apart, in the order [`Pairs::stored`].
+    /// Rows, `stride` apart, in the order [`Dots16::stored`].
     values: Aligned<i16>,
     stride: usize,
     /// σ_s, the largest |G_sj| with j ≠ s.
@@ -122,9 +122,9 @@ struct Quantise<'a, T> {
     scale: &'a mut T,
 }
 
-impl<T: Scalar> WithPairs for Quantise<'_, T> {
+impl<T: Scalar> WithDots16 for Quantise<'_, T> {
     #[inline(always)]
-    fn run<P: Pairs>(self, _: P) {
+    fn run<P: Dots16>(self, _: P) {
         let largest = loops::largest_magnitude(self.products);
         *self.scale = largest;
         let factor = if largest > T::zero() { T::narrow(UNIT) / largest } else { T::zero() };

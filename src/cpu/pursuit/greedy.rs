@@ -31,10 +31,10 @@ pub(crate) trait Basis<T: Scalar> {
     /// Forgets the chosen atoms: r = y again.
     fn restart(&mut self);
 
-    /// Does of the next [`select`](Self::select) what can be done before the memory arrives that
-    /// the rest will need: pursuits in step do not wait for it.
+    /// Prefetches what the next [`select`](Self::select) will read, so that pursuits in step do not
+    /// wait for it.
     #[inline(always)]
-    fn foresee(&mut self) {}
+    fn prefetch(&mut self) {}
 
     /// The atom with the best score, and its correlation dᵀr; `None` if no correlation is left, or
     /// if this basis cannot tell which atom it is. Ties go to the lowest index.
@@ -99,7 +99,7 @@ pub(crate) fn pursue<'w, T: Scalar>(
     budget: usize,
     work: &'w mut Workspace<T>,
 ) -> &'w [T] {
-    let mut course = Course::start(basis, rule, sign, budget, work);
+    let mut course = PursuitState::start(basis, rule, sign, budget, work);
     while course.goes_on(basis) {
         course.step(basis, work);
     }
@@ -108,7 +108,7 @@ pub(crate) fn pursue<'w, T: Scalar>(
 
 /// How far a pursuit has come: for pursuits in step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Course<T> {
+pub(crate) struct PursuitState<T> {
     selection: Selection,
     sign: Sign,
     budget: usize,
@@ -120,7 +120,7 @@ pub(crate) struct Course<T> {
     ended: bool,
 }
 
-impl<T: Scalar> Course<T> {
+impl<T: Scalar> PursuitState<T> {
     /// The beginning of a pursuit with at most `budget` atoms.
     #[inline(always)]
     pub(crate) fn start(

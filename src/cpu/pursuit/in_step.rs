@@ -9,13 +9,13 @@ use faer::MatRef;
 use super::basis::GramBasis;
 use super::double::{DoublePursuit, Task};
 use super::gram::QuantisedGram;
-use super::greedy::{Basis, Course, Workspace, write};
+use super::greedy::{Basis, PursuitState, Workspace, write};
 use super::sample::Sample;
 use super::scratch::PursuitScratch;
 use crate::Scalar;
 use crate::backend::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
-use crate::cpu::vector::dots16::Pairs;
+use crate::cpu::vector::dots16::Dots16;
 use crate::matrix::column;
 use crate::problem::ProblemShape;
 
@@ -55,11 +55,11 @@ pub(crate) struct PursuitsInStep<T> {
 struct Running<'a, T: Scalar, P> {
     basis: GramBasis<'a, T, P>,
     work: &'a mut Workspace<T>,
-    course: Course<T>,
+    course: PursuitState<T>,
     goes_on: bool,
 }
 
-impl<'a, T: Scalar, P: Pairs> Running<'a, T, P> {
+impl<'a, T: Scalar, P: Dots16> Running<'a, T, P> {
     #[inline(always)]
     fn start(
         pairs: P,
@@ -71,7 +71,7 @@ impl<'a, T: Scalar, P: Pairs> Running<'a, T, P> {
     ) -> Self {
         let sample = problem.sample(i);
         let basis = GramBasis::new(pairs, problem.gram, sample, shape.sign, rule, scratch);
-        let course = Course::start(&basis, rule, shape.sign, shape.sparsity, work);
+        let course = PursuitState::start(&basis, rule, shape.sign, shape.sparsity, work);
         Self { basis, work, course, goes_on: true }
     }
 }
@@ -87,7 +87,7 @@ impl<T: Scalar> PursuitsInStep<T> {
 
     /// Codes the samples of `block`.
     #[inline(always)]
-    pub(crate) fn encode<P: Pairs>(
+    pub(crate) fn encode<P: Dots16>(
         &mut self,
         pairs: P,
         rule: &PursuitRule,
@@ -108,7 +108,7 @@ impl<T: Scalar> PursuitsInStep<T> {
                 for pursuit in group.iter_mut() {
                     pursuit.goes_on = pursuit.course.goes_on(&pursuit.basis);
                     if pursuit.goes_on {
-                        pursuit.basis.foresee();
+                        pursuit.basis.prefetch();
                     }
                 }
                 if !group.iter().any(|pursuit| pursuit.goes_on) {

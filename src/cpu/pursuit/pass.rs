@@ -8,13 +8,13 @@ use pulp::bytemuck::{self, Zeroable};
 use super::weights::Weights;
 use crate::Scalar;
 use crate::cpu::vector::aligned::Aligned;
-use crate::cpu::vector::dots16::Pairs;
+use crate::cpu::vector::dots16::Dots16;
 use crate::scalar::registers::lanes;
 
 /// Atoms for which one bound on the scores is kept; rows are padded to whole chunks.
 pub(crate) const CHUNK: usize = 128;
 
-/// Steps of [`Pairs::WIDTH`] whose sums are made together: they fill the registers.
+/// Steps of [`Dots16::WIDTH`] whose sums are made together: they fill the registers.
 const STEPS: usize = 4;
 
 /// ‖(I − P) d‖² of an atom that must not be chosen.
@@ -36,7 +36,7 @@ pub(crate) struct Scoring<T> {
 
 /// The correlations of one sample, known approximately, with bounds on the scores.
 #[derive(Debug)]
-pub(crate) struct Field<T> {
+pub(crate) struct ScoreBounds<T> {
     /// α̃, m entries and zeros after them.
     pub(crate) alpha: Aligned<T>,
     /// ‖(I − P) d_j‖² where atoms are scored by α²/‖(I − P) d‖², else empty; [`OUT`] for atoms that
@@ -48,7 +48,7 @@ pub(crate) struct Field<T> {
     floor: T,
 }
 
-impl<T: Scalar> Field<T> {
+impl<T: Scalar> ScoreBounds<T> {
     pub(crate) fn new(atoms: usize, heights: bool) -> Self {
         let width = atoms.next_multiple_of(CHUNK);
         let heights = Aligned::new(T::narrow(OUT), if heights { width } else { 0 });
@@ -63,7 +63,7 @@ impl<T: Scalar> Field<T> {
     /// α̃ ← α̃ − c w, and the heights less the squares of w, where w = unit · Σ q_u value_u, for
     /// the weights and, if there are any, for those of what rounding them left.
     #[inline(always)]
-    pub(crate) fn subtract<P: Pairs>(
+    pub(crate) fn subtract<P: Dots16>(
         &mut self,
         pairs: P,
         rows: &[i16],
@@ -213,7 +213,7 @@ impl<T: Scalar> Scoring<T> {
 
 /// Σ_u q_u value_u for the [`CHUNK`] atoms from `first` on.
 #[inline(always)]
-fn sum_rows<T: Scalar, P: Pairs>(
+fn sum_rows<T: Scalar, P: Dots16>(
     pairs: P,
     rows: &[i16],
     weights: &Weights<T>,
@@ -239,7 +239,7 @@ fn sum_rows<T: Scalar, P: Pairs>(
 
 /// The next [`STEPS`] steps of a row, from `start` on.
 #[inline(always)]
-fn steps<P: Pairs>(rows: &[i16], start: usize) -> &[P::Row] {
+fn steps<P: Dots16>(rows: &[i16], start: usize) -> &[P::Row] {
     &bytemuck::cast_slice(&rows[start..][..STEPS * P::WIDTH])[..STEPS]
 }
 

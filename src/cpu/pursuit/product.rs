@@ -2,7 +2,7 @@
 //!
 //! A pursuit that looks at atoms exactly where it matters ([`batch_omp`](super)) needs no exact
 //! correlations to begin with. Rounded to 16 bits, atoms and samples take half the memory, and an
-//! instruction multiplies twice as many numbers ([`Pairs`]). With s d = d̂ + δ and t y = ŷ + ε,
+//! instruction multiplies twice as many numbers ([`Dots16`]). With s d = d̂ + δ and t y = ŷ + ε,
 //! where d̂ and ŷ are of integers,
 //!
 //! ```text
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::correlations::BLOCK;
 use crate::Scalar;
 use crate::cpu::vector::aligned::Aligned;
-use crate::cpu::vector::dots16::{Pairs, TiledProduct, WithPairs, packed, with_fastest};
+use crate::cpu::vector::dots16::{Dots16, TiledProduct, WithDots16, packed, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};
 use crate::error::BackendError;
 use crate::matrix::column;
@@ -56,9 +56,9 @@ struct Layout {
 
 fn layout() -> Layout {
     struct Ask<'a>(&'a mut Layout);
-    impl WithPairs for Ask<'_> {
+    impl WithDots16 for Ask<'_> {
         #[inline(always)]
-        fn run<P: Pairs>(self, _: P) {
+        fn run<P: Dots16>(self, _: P) {
             *self.0 = Layout { faster: P::FASTER, panel: P::PANEL };
         }
     }
@@ -70,7 +70,7 @@ fn layout() -> Layout {
 /// A dictionary in 16-bit numbers.
 #[derive(Debug)]
 pub(crate) struct RoundedAtoms<T> {
-    /// Panels of [`Pairs::PANEL`] atoms: for two rows of the dictionary at a time, the [`packed`]
+    /// Panels of [`Dots16::PANEL`] atoms: for two rows of the dictionary at a time, the [`packed`]
     /// entries of every atom.
     panels: Aligned<i32>,
     /// 1/s of each atom.
@@ -160,9 +160,9 @@ struct Round<'a, T> {
     rounding: &'a mut Rounding,
 }
 
-impl<T: Scalar> WithPairs for Round<'_, T> {
+impl<T: Scalar> WithDots16 for Round<'_, T> {
     #[inline(always)]
-    fn run<P: Pairs>(self, _: P) {
+    fn run<P: Dots16>(self, _: P) {
         *self.rounding = round(self.vector, self.norm, self.into);
     }
 }
@@ -207,7 +207,7 @@ fn round<T: Scalar>(vector: &[T], norm: f64, into: Strided<'_>) -> Rounding {
 /// Products of rounded samples, a block at a time.
 #[derive(Debug)]
 pub(crate) struct RoundedProduct<T> {
-    /// Tiles of [`Pairs::TILE`] samples, like the panels of atoms.
+    /// Tiles of [`Dots16::TILE`] samples, like the panels of atoms.
     tiles: Aligned<i32>,
     products: Mat<T>,
     bounds: Vec<f64>,
@@ -226,7 +226,7 @@ impl<T: Scalar> RoundedProduct<T> {
     /// DᵀY for at most [`BLOCK`] samples, and for each of them a bound on the errors. What follows
     /// their columns means nothing.
     #[inline(always)]
-    pub(crate) fn compute<P: Pairs>(
+    pub(crate) fn compute<P: Dots16>(
         &mut self,
         pairs: P,
         atoms: &RoundedAtoms<T>,
@@ -260,7 +260,7 @@ struct Tiles<'a, T> {
 
 impl<T: Scalar> TiledProduct for Tiles<'_, T> {
     #[inline(always)]
-    fn multiply<P: Pairs, const R: usize, const N: usize>(self, pairs: P)
+    fn multiply<P: Dots16, const R: usize, const N: usize>(self, pairs: P)
     where
         [P::Dots; R]: bytemuck::Pod,
     {
@@ -307,7 +307,7 @@ mod tests {
 
     impl<T: Scalar> Check<'_, T> {
         /// The largest error over its bound. Fails where an error is beyond its bound.
-        fn run<P: Pairs>(self, pairs: P) -> f64 {
+        fn run<P: Dots16>(self, pairs: P) -> f64 {
             let Self { dictionary, samples } = self;
             let (dim, atoms) = dictionary.shape();
             let mut rounded = RoundedAtoms::<T>::in_panels(dim, atoms, P::PANEL).expect("memory");

@@ -2,7 +2,7 @@
 
 use super::inverse::Inverse;
 use super::padded::padded;
-use super::pass::{CHUNK, Field};
+use super::pass::{CHUNK, ScoreBounds};
 use super::weights::Weights;
 use crate::Scalar;
 use crate::backend::Selection;
@@ -11,7 +11,7 @@ use crate::problem::ProblemShape;
 /// What a pursuit works with; reused from sample to sample.
 #[derive(Debug)]
 pub(crate) struct PursuitScratch<T> {
-    pub(crate) field: Field<T>,
+    pub(crate) field: ScoreBounds<T>,
     pub(crate) support: Vec<u32>,
     /// Whether an atom must not be chosen: it was, or it is padding.
     pub(crate) taken: Vec<bool>,
@@ -70,7 +70,7 @@ impl<T: Scalar> PursuitScratch<T> {
         let mut taken = vec![false; m.next_multiple_of(CHUNK)];
         taken[m..].fill(true);
         Self {
-            field: Field::new(m, selection == Selection::LeastSquares),
+            field: ScoreBounds::new(m, selection == Selection::LeastSquares),
             support: Vec::with_capacity(k),
             taken,
             starts: Vec::with_capacity(k),

@@ -3,11 +3,11 @@
 //! x86 multiplies 16-bit numbers and adds adjacent products in one instruction (`vpmaddwd`). Two
 //! rows x and y are interleaved, (x₀ y₀ x₁ y₁ …), and multiplied by the repeated pair of their
 //! weights: each 32-bit lane then holds p xᵢ + q yᵢ. Interleaving works within 128-bit lanes, so
-//! rows are stored in the order ([`Pairs::stored`]) that makes the sums come out in the order of
+//! rows are stored in the order ([`Dots16::stored`]) that makes the sums come out in the order of
 //! the atoms.
 
 /// An instruction set's way to add two weighted 16-bit rows. The value proves that it is there.
-pub(crate) trait Pairs: pulp::Simd {
+pub(crate) trait Dots16: pulp::Simd {
     /// 16-bit numbers that one step of a row handles.
     const WIDTH: usize;
     /// [`WIDTH`](Self::WIDTH) numbers of a row.
@@ -69,13 +69,13 @@ pub(crate) trait Pairs: pulp::Simd {
 /// A product of packed matrices, tile by tile.
 pub(crate) trait TiledProduct {
     /// Takes `R` registers of rows by `N` columns at a time: their sums stay in registers.
-    fn multiply<P: Pairs, const R: usize, const N: usize>(self, pairs: P)
+    fn multiply<P: Dots16, const R: usize, const N: usize>(self, pairs: P)
     where
         [P::Dots; R]: pulp::bytemuck::Pod;
 }
 
 /// Plain loops, which compilers turn into what the target has.
-impl Pairs for pulp::Scalar {
+impl Dots16 for pulp::Scalar {
     const WIDTH: usize = 16;
     type Row = [i16; 16];
     type Sums = [i32; 16];
@@ -125,7 +125,7 @@ pub(crate) fn packed(p: i16, q: i16) -> i32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Pairs for pulp::x86::V3 {
+impl Dots16 for pulp::x86::V3 {
     const WIDTH: usize = 16;
     type Row = pulp::i16x16;
     type Sums = [pulp::i32x8; 2];
@@ -175,7 +175,7 @@ impl Pairs for pulp::x86::V3 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Pairs for pulp::x86::V4 {
+impl Dots16 for pulp::x86::V4 {
     const WIDTH: usize = 32;
     type Row = pulp::i16x32;
     type Sums = [pulp::i32x16; 2];
@@ -226,12 +226,12 @@ impl Pairs for pulp::x86::V4 {
 
 /// Work to be done with the fastest instructions at hand. What it calls is compiled for them only
 /// if it is inlined.
-pub(crate) trait WithPairs {
-    fn run<P: Pairs>(self, pairs: P);
+pub(crate) trait WithDots16 {
+    fn run<P: Dots16>(self, pairs: P);
 }
 
 /// Runs `work` with the best instructions of this processor.
-pub(crate) fn with_fastest(work: impl WithPairs) {
+pub(crate) fn with_fastest(work: impl WithDots16) {
     match pulp::Arch::new() {
         #[cfg(target_arch = "x86_64")]
         pulp::Arch::V4(simd) => pulp::Simd::vectorize(simd, Vectorized { pairs: simd, work }),
@@ -246,7 +246,7 @@ struct Vectorized<P, W> {
     work: W,
 }
 
-impl<P: Pairs, W: WithPairs> pulp::WithSimd for Vectorized<P, W> {
+impl<P: Dots16, W: WithDots16> pulp::WithSimd for Vectorized<P, W> {
     type Output = ();
 
     #[inline(always)]
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     /// Sums of two weighted rows against their definition.
-    fn check<P: Pairs>(pairs: P) {
+    fn check<P: Dots16>(pairs: P) {
         let row = |seed: i32| -> Vec<i16> {
             (0..64).map(|i: i32| ((i * i * 977 + seed * 7919) % 32_512) as i16).collect()
         };

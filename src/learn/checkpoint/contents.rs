@@ -12,15 +12,15 @@ use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
 use crate::learn::builder::Builder;
-use crate::learn::course::{Course, Leader, Position, Tally};
 use crate::learn::report::{EpochReport, Evaluation};
+use crate::learn::run_state::{Leader, Position, RunState, Tally};
 use crate::learn::session::Trainer;
-use crate::samples::Tamed;
+use crate::samples::OutlierCounts;
 use crate::samples::moments::{Figures, Moments};
 use crate::samples::preprocessing::Preprocessing;
 use crate::samples::spectrum::{Massive, Spectrum};
 use crate::source::safetensors_header::Header;
-use crate::updater::{DictionaryUpdater, Kept, KeptArray};
+use crate::updater::{DictionaryUpdater, SavedArray, SavedState};
 use crate::{Scalar, updater};
 
 const FORMAT: &str = "dbksvd-checkpoint";
@@ -33,7 +33,7 @@ pub(super) fn write<B, C, U>(
     identity: &Identity,
     config: &Builder<B, C, U>,
     trainer: &Trainer<B, C, U>,
-    course: &Course<B::Scalar>,
+    course: &RunState<B::Scalar>,
 ) -> Result<(), Error>
 where
     B: Backend,
@@ -41,7 +41,7 @@ where
     U: DictionaryUpdater<B>,
 {
     let dictionary = config.backend.download(trainer.dictionary())?;
-    let kept = config.updater.keep(&config.backend, trainer.updater())?;
+    let saved = config.updater.save(&config.backend, trainer.updater())?;
     let preprocessing = trainer.preprocessing();
     let numbers = course_numbers(trainer, course);
     let tallies = [tally_numbers(&course.tally), tally_numbers(&course.watched)];
@@ -73,15 +73,15 @@ where
     file.tensor("watched.spectrum", Numbers::F64(&spectra[1]));
     file.tensor("epochs", Numbers::F64(&epochs));
     file.tensor("evaluations", Numbers::F64(&evaluations));
-    for (name, array) in kept.iter() {
+    for (name, array) in saved.iter() {
         let numbers = match array {
-            KeptArray::F64(numbers) => Numbers::F64(numbers),
-            KeptArray::U64(numbers) => Numbers::U64(numbers),
-            KeptArray::Scalars(numbers) => Numbers::Scalars(numbers),
+            SavedArray::F64(numbers) => Numbers::F64(numbers),
+            SavedArray::U64(numbers) => Numbers::U64(numbers),
+            SavedArray::Scalars(numbers) => Numbers::Scalars(numbers),
         };
         // Which of the three an array is cannot be told from an F64 tensor where scalars are f64.
         let tag = match array {
-            KeptArray::Scalars(_) => "scalars.",
+            SavedArray::Scalars(_) => "scalars.",
             _ => "",
         };
         file.tensor(format!("{UPDATER}{tag}{name}"), numbers);
@@ -95,7 +95,7 @@ pub(super) fn read<B, C, U>(
     path: &Path,
     identity: &Identity,
     config: &Builder<B, C, U>,
-    course: &mut Course<B::Scalar>,
+    course: &mut RunState<B::Scalar>,
 ) -> Result<Trainer<B, C, U>, Error>
 where
     B: Backend,
@@ -169,8 +169,8 @@ where
     trainer.steps = steps as u64;
     (trainer.progress, trainer.noise) = (progress, noise);
     (trainer.seconds.encode, trainer.seconds.update) = (encode, update);
-    let kept = kept(&header, &names)?;
-    config.updater.restore(&config.backend, trainer.updater_mut(), &kept)?;
+    let saved = kept(&header, &names)?;
+    config.updater.restore(&config.backend, trainer.updater_mut(), &saved)?;
 
     course.position = Position { epoch: epoch as usize, step: step as usize };
     course.resumed_from = Some(steps as u64);
@@ -196,25 +196,28 @@ where
     Ok(trainer)
 }
 
-fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<Kept<T>, FileError> {
-    let mut kept = updater::Kept::new();
+fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, FileError> {
+    let mut saved = updater::SavedState::new();
     for full in names {
         let Some(name) = full.strip_prefix(UPDATER) else { continue };
         if let Some(name) = name.strip_prefix("scalars.") {
-            kept.insert(name, KeptArray::Scalars(read_scalars(header, full)?));
+            saved.insert(name, SavedArray::Scalars(read_scalars(header, full)?));
         } else if header.info(full)?.dtype == safetensors::Dtype::U64 {
-            kept.insert(name, KeptArray::U64(read_u64s(header, full)?));
+            saved.insert(name, SavedArray::U64(read_u64s(header, full)?));
         } else {
-            kept.insert(name, KeptArray::F64(read_f64s(header, full)?));
+            saved.insert(name, SavedArray::F64(read_f64s(header, full)?));
         }
     }
-    Ok(kept)
+    Ok(saved)
 }
 
 /// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
 const COURSE: usize = 13;
 
-fn course_numbers<B, C, U>(trainer: &Trainer<B, C, U>, course: &Course<B::Scalar>) -> [f64; COURSE]
+fn course_numbers<B, C, U>(
+    trainer: &Trainer<B, C, U>,
+    course: &RunState<B::Scalar>,
+) -> [f64; COURSE]
 where
     B: Backend,
     C: SparseCoder<B>,
@@ -244,7 +247,7 @@ const TALLY: usize = 16;
 
 fn tally_numbers(tally: &Tally) -> [f64; TALLY] {
     let Tally { figures, spectrum: _, nonzeros, replaced, merged, undone, tamed } = tally;
-    let Tamed { read, zeros, clipped, dropped } = tamed;
+    let OutlierCounts { read, zeros, clipped, dropped } = tamed;
     let counts = [nonzeros, replaced, merged, undone, read, zeros, clipped, dropped];
     let mut numbers = [0.0; TALLY];
     numbers[..4].copy_from_slice(&moments_numbers(&figures.all));
@@ -274,7 +277,12 @@ fn tally(numbers: &[f64], means: [Vec<f64>; 2], spectrum: &[f64]) -> Tally {
         replaced: count(9),
         merged: count(10),
         undone: count(11),
-        tamed: Tamed { read: count(12), zeros: count(13), clipped: count(14), dropped: count(15) },
+        tamed: OutlierCounts {
+            read: count(12),
+            zeros: count(13),
+            clipped: count(14),
+            dropped: count(15),
+        },
     }
 }
 

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
-use super::course::Course;
 use super::report::CheckpointReport;
+use super::run_state::RunState;
 use super::session::Trainer;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
@@ -206,7 +206,7 @@ impl Store {
     pub(super) fn resume<B, C, U>(
         &self,
         config: &Builder<B, C, U>,
-        course: &mut Course<B::Scalar>,
+        course: &mut RunState<B::Scalar>,
     ) -> Result<Option<Trainer<B, C, U>>, Error>
     where
         B: Backend,
@@ -232,7 +232,7 @@ impl Store {
         &mut self,
         config: &Builder<B, C, U>,
         trainer: &Trainer<B, C, U>,
-        course: &Course<B::Scalar>,
+        course: &RunState<B::Scalar>,
     ) -> Result<Option<CheckpointReport>, Error>
     where
         B: Backend,

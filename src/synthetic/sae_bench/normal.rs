@@ -54,7 +54,7 @@ pub(super) fn beyond(a: f64, random: &mut ChaCha8Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, generator};
+    use crate::random::{RandomStream, generator};
 
     /// Values of SciPy's `scipy.stats.norm.sf`.
     #[test]
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn draws_beyond_have_the_tail_s_distribution() {
-        let mut random = generator(3, Purpose::Synthetic);
+        let mut random = generator(3, RandomStream::Synthetic);
         let (a, n) = (1.5, 40_000);
         let draws: Vec<f64> = (0..n).map(|_| beyond(a, &mut random)).collect();
         assert!(draws.iter().all(|&x| x > a));

@@ -96,7 +96,7 @@ loops::vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, generator};
+    use crate::random::{RandomStream, generator};
     use crate::synthetic::gaussian;
 
     /// The formula at the head of this file, with the Gram matrix and plain loops.
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_the_formula() {
-        let mut random = generator(5, Purpose::Synthetic);
+        let mut random = generator(5, RandomStream::Synthetic);
         let mut e = Mat::from_fn(9, 150, |_, _| gaussian(&mut random));
         for j in 0..150 {
             loops::normalize(e.col_as_slice_mut(j));

@@ -13,7 +13,7 @@ use crate::codes::CsrParts;
 use crate::cpu::Faer;
 use crate::cpu::HostBackend;
 use crate::cpu::vector::loops;
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use crate::synthetic::gaussian;
 
 /// Samples drawn from one stream of random numbers.
@@ -111,7 +111,7 @@ impl Sampler {
 
     /// The codes of the first `samples` samples of a block.
     pub(super) fn block<T: Scalar>(&self, seed: u64, block: usize, samples: usize) -> CsrParts<T> {
-        let mut random = generator(seed, Purpose::Draw(block as u64));
+        let mut random = generator(seed, RandomStream::Draw(block as u64));
         let rank = self.loadings.nrows();
         let shared = Mat::from_fn(rank, BLOCK, |_, _| gaussian(&mut random) as f32);
         let mut pushes = Mat::<f32>::zeros(self.alone_thresholds.len(), BLOCK);

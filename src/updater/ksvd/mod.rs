@@ -35,8 +35,8 @@ mod config;
 
 pub use config::{Decorrelation, KSvd, Memory};
 
-use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, start_of};
+use super::renewal::{Renewal, Renewed, UseCounts};
+use super::{DictionaryUpdater, SavedArray, SavedState, Step, UpdateReport, start_of};
 use crate::Scalar;
 use crate::backend::{AtomRule, Change, SweepKernels, SweepRule};
 use crate::error::{BackendError, Error};
@@ -56,7 +56,7 @@ pub struct KSvdState<S> {
     counts: Vec<u64>,
     /// The size of batch that did not raise the error when last tried.
     batch: usize,
-    census: Census,
+    use_counts: UseCounts,
     /// Whether no update has been made yet.
     is_fresh: bool,
 }
@@ -81,7 +81,7 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
             energies: vec![0.0; shape.atoms],
             counts: vec![0; shape.atoms],
             batch: atom_batch,
-            census: Census::new(shape.atoms),
+            use_counts: UseCounts::new(shape.atoms),
             is_fresh: true,
         })
     }
@@ -101,7 +101,7 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
         let (sweep, shape) = (&mut state.sweep, &state.shape);
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let seated = state.census.begin(renewal, renewed)?;
+        let seated = state.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(&mut state.sweep, codes)?;
             error = backend.error(&state.sweep)?;
@@ -137,7 +137,7 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
 
         let (sweep, shape) = (&mut state.sweep, &state.shape);
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let outcome = state.census.care(renewal, renewed)?;
+        let outcome = state.use_counts.renew(renewal, renewed)?;
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
         }
@@ -146,20 +146,25 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
         Ok(report)
     }
 
-    fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
-        let mut kept = Kept::new();
-        kept.insert("weights", KeptArray::F64(state.weights.clone()));
-        state.census.keep(&mut kept);
+    fn save(&self, _: &B, state: &Self::State) -> Result<SavedState<B::Scalar>, BackendError> {
+        let mut saved = SavedState::new();
+        saved.insert("weights", SavedArray::F64(state.weights.clone()));
+        state.use_counts.save(&mut saved);
         let scalars = vec![state.batch as u64, u64::from(state.is_fresh)];
-        kept.insert("batch and freshness", KeptArray::U64(scalars));
-        Ok(kept)
+        saved.insert("batch and freshness", SavedArray::U64(scalars));
+        Ok(saved)
     }
 
-    fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
+    fn restore(
+        &self,
+        _: &B,
+        state: &mut Self::State,
+        saved: &SavedState<B::Scalar>,
+    ) -> Result<(), Error> {
         let atoms = state.shape.atoms;
-        state.weights.copy_from_slice(kept.f64s("weights", atoms)?);
-        state.census.restore(kept)?;
-        let scalars = kept.u64s("batch and freshness", 2)?;
+        state.weights.copy_from_slice(saved.f64s("weights", atoms)?);
+        state.use_counts.restore(saved)?;
+        let scalars = saved.u64s("batch and freshness", 2)?;
         state.batch = (scalars[0] as usize).clamp(1, self.atom_batch.min(atoms));
         state.is_fresh = scalars[1] != 0;
         Ok(())
@@ -238,8 +243,8 @@ impl<B: SweepKernels> Sweeps<'_, B> {
     /// undone.
     fn run(&mut self, order: &[u32]) -> Result<usize, BackendError> {
         // An atom that large samples need waits for them where it is.
-        let KSvdState { held, weights, census, .. } = &mut *self.state;
-        for ((held, &weight), &claim) in held.iter_mut().zip(&*weights).zip(census.claims()) {
+        let KSvdState { held, weights, use_counts, .. } = &mut *self.state;
+        for ((held, &weight), &claim) in held.iter_mut().zip(&*weights).zip(use_counts.claims()) {
             *held = weight.max(claim);
         }
         // Batches that were too large a minibatch ago may no longer be.

@@ -37,8 +37,8 @@ pub use config::{Forgetting, Online};
 
 use faer::Mat;
 
-use super::renewal::{Census, Renewal, Renewed};
-use super::{DictionaryUpdater, Kept, KeptArray, Step, UpdateReport, start_of};
+use super::renewal::{Renewal, Renewed, UseCounts};
+use super::{DictionaryUpdater, SavedArray, SavedState, Step, UpdateReport, start_of};
 use crate::Scalar;
 use crate::backend::SweepRule;
 use crate::cpu::HostBackend;
@@ -69,7 +69,7 @@ struct Past<T> {
     codes: Mat<T>,
     /// B.
     samples: Mat<T>,
-    census: Census,
+    use_counts: UseCounts,
 }
 
 impl<B: HostBackend> DictionaryUpdater<B> for Online {
@@ -88,7 +88,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
                 minibatches: 0,
                 codes: zeros(atoms, atoms)?,
                 samples: zeros(dim, atoms)?,
-                census: Census::new(atoms),
+                use_counts: UseCounts::new(atoms),
             },
             sweep: backend.prepare_sweep(&SweepRule::new(1), shape)?,
             counts: vec![0; atoms],
@@ -110,7 +110,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         let mut report = start_of(backend, sweep, start, counts)?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let seated = past.census.begin(renewal, renewed)?;
+        let seated = past.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
         }
@@ -135,7 +135,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
 
         backend.refresh(sweep, y, dictionary, codes)?;
         let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
-        let outcome = past.census.care(renewal, renewed)?;
+        let outcome = past.use_counts.renew(renewal, renewed)?;
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
         }
@@ -144,22 +144,27 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         Ok(report)
     }
 
-    fn keep(&self, _: &B, state: &Self::State) -> Result<Kept<B::Scalar>, BackendError> {
-        let Past { minibatches, codes, samples, census } = &state.past;
-        let mut kept = Kept::new();
-        kept.insert("minibatches", KeptArray::U64(vec![*minibatches]));
-        kept.insert_matrix("code products", codes.as_ref());
-        kept.insert_matrix("sample products", samples.as_ref());
-        census.keep(&mut kept);
-        Ok(kept)
+    fn save(&self, _: &B, state: &Self::State) -> Result<SavedState<B::Scalar>, BackendError> {
+        let Past { minibatches, codes, samples, use_counts } = &state.past;
+        let mut saved = SavedState::new();
+        saved.insert("minibatches", SavedArray::U64(vec![*minibatches]));
+        saved.insert_matrix("code products", codes.as_ref());
+        saved.insert_matrix("sample products", samples.as_ref());
+        use_counts.save(&mut saved);
+        Ok(saved)
     }
 
-    fn restore(&self, _: &B, state: &mut Self::State, kept: &Kept<B::Scalar>) -> Result<(), Error> {
+    fn restore(
+        &self,
+        _: &B,
+        state: &mut Self::State,
+        saved: &SavedState<B::Scalar>,
+    ) -> Result<(), Error> {
         let past = &mut state.past;
-        past.minibatches = kept.u64s("minibatches", 1)?[0];
-        kept.restore_matrix("code products", past.codes.as_mut())?;
-        kept.restore_matrix("sample products", past.samples.as_mut())?;
-        past.census.restore(kept)
+        past.minibatches = saved.u64s("minibatches", 1)?[0];
+        saved.restore_matrix("code products", past.codes.as_mut())?;
+        saved.restore_matrix("sample products", past.samples.as_mut())?;
+        past.use_counts.restore(saved)
     }
 
     fn parameters(&self) -> Parameters {

@@ -10,7 +10,7 @@
 //! would be lost to the other samples. The second tells atoms that large samples need from those
 //! that merely lie close to them. [`Renewal`] says in words what is large.
 
-use super::census::Census;
+use super::use_counts::UseCounts;
 use super::{Outcome, Renewal, Renewed, Vacancy};
 use crate::backend::{Candidate, SweepKernels};
 use crate::cpu::vector::loops;
@@ -26,10 +26,10 @@ impl<B: SweepKernels> Renewed<'_, B> {
     pub(super) fn seat_large_samples(
         &mut self,
         renewal: &Renewal,
-        census: &mut Census,
+        use_counts: &mut UseCounts,
     ) -> Result<Outcome<B::Scalar>, BackendError> {
         let mut outcome = Outcome::default();
-        let typical = census.typical(renewal);
+        let typical = use_counts.typical(renewal);
         let least = LARGE * self.shape.sparsity as f64 * typical;
         // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero
         // one, too, where an earlier group of atoms took all. Such a sample is none that is large.
@@ -52,20 +52,21 @@ impl<B: SweepKernels> Renewed<'_, B> {
                 self.code_by_one(sample, outcome.atoms[place])?;
                 continue;
             }
-            let free = |&j: &usize| census.claims[j] < typical && !is_given[j];
+            let free = |&j: &usize| use_counts.claims[j] < typical && !is_given[j];
             let atoms = (0..self.shape.atoms).filter(free);
-            let Some(atom) = atoms.min_by(|&a, &b| census.worth(a).total_cmp(&census.worth(b)))
+            let Some(atom) =
+                atoms.min_by(|&a, &b| use_counts.worth(a).total_cmp(&use_counts.worth(b)))
             else {
                 break;
             };
-            if census.worth(atom) >= error {
+            if use_counts.worth(atom) >= error {
                 break;
             }
             self.replace_atom(Vacancy { atom: atom as u32, heir: None }, &fresh, &mut outcome)?;
             given.push(fresh);
             is_given[atom] = true;
             outcome.replaced += 1;
-            census.replace(atom, None);
+            use_counts.replace(atom, None);
             self.code_by_one(sample, atom as u32)?;
         }
         Ok(outcome)
@@ -75,16 +76,21 @@ impl<B: SweepKernels> Renewed<'_, B> {
     pub(super) fn assess_large_uses(
         &self,
         renewal: &Renewal,
-        census: &mut Census,
+        use_counts: &mut UseCounts,
     ) -> Result<(), BackendError> {
-        let (use_energy, in_a_window) = (census.typical_use(), census.uses_in_a_window(renewal));
+        let (use_energy, in_a_window) =
+            (use_counts.typical_use(), use_counts.uses_in_a_window(renewal));
         let large = LARGE * renewal.window * self.shape.sparsity as f64 * use_energy;
         if large == f64::INFINITY {
             return Ok(());
         }
         let (typical, often) = (in_a_window * use_energy, 0.5 * in_a_window);
-        let uses =
-            self.backend.large_uses(self.sweep, self.codes, census.used_less_than(often), large)?;
+        let uses = self.backend.large_uses(
+            self.sweep,
+            self.codes,
+            use_counts.used_less_than(often),
+            large,
+        )?;
         if uses.is_empty() {
             return Ok(());
         }
@@ -97,7 +103,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
             while let Some((_, more)) = parts.next_if(|(at, _)| at.atom == first.atom) {
                 lost += more;
             }
-            census.note(first.atom as usize, typical, lost);
+            use_counts.note(first.atom as usize, typical, lost);
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
 //! badly represented.
 
-mod census;
 mod large;
+mod use_counts;
 
-pub(super) use census::Census;
+pub(super) use use_counts::UseCounts;
 
 use std::collections::VecDeque;
 
@@ -152,10 +152,10 @@ impl<B: SweepKernels> Renewed<'_, B> {
     fn renew(
         &mut self,
         renewal: &Renewal,
-        census: &mut Census,
+        use_counts: &mut UseCounts,
         typical: f64,
     ) -> Result<Outcome<B::Scalar>, BackendError> {
-        let vacancies = self.vacancies(renewal, census, typical)?;
+        let vacancies = self.vacancies(renewal, use_counts, typical)?;
         let mut outcome = Outcome::default();
         if vacancies.is_empty() {
             return Ok(outcome);
@@ -187,7 +187,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
             let Some(fresh) = fresh else { break };
             self.replace_atom(vacancy, &fresh, &mut outcome)?;
             taken.push(fresh);
-            census.replace(vacancy.atom as usize, vacancy.heir.map(|heir| heir as usize));
+            use_counts.replace(vacancy.atom as usize, vacancy.heir.map(|heir| heir as usize));
             match vacancy.heir {
                 None => outcome.replaced += 1,
                 Some(_) => outcome.merged += 1,
@@ -233,14 +233,14 @@ impl<B: SweepKernels> Renewed<'_, B> {
     fn vacancies(
         &self,
         renewal: &Renewal,
-        census: &Census,
+        use_counts: &UseCounts,
         typical: f64,
     ) -> Result<Vec<Vacancy>, BackendError> {
         let atoms = self.shape.atoms;
         let mut vacant = vec![false; atoms];
         let mut vacancies = Vec::new();
         for (j, vacant) in vacant.iter_mut().enumerate() {
-            *vacant = census.is_dead(renewal, typical, j);
+            *vacant = use_counts.is_dead(renewal, typical, j);
             if *vacant {
                 vacancies.push(Vacancy { atom: j as u32, heir: None });
             }
@@ -251,7 +251,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
                 continue;
             }
             let pair = (i as usize, j as usize);
-            let (atom, heir) = if census.goes_first(typical, pair) { (i, j) } else { (j, i) };
+            let (atom, heir) = if use_counts.goes_first(typical, pair) { (i, j) } else { (j, i) };
             vacant[atom as usize] = true;
             vacancies.push(Vacancy { atom, heir: Some(heir) });
         }

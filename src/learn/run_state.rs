@@ -6,7 +6,7 @@ use super::report::{EpochReport, Evaluation};
 use super::session::Outcome;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::samples::Tamed;
+use crate::samples::OutlierCounts;
 use crate::samples::moments::Figures;
 use crate::samples::spectrum::Spectrum;
 use crate::{Model, Scalar};
@@ -29,14 +29,14 @@ pub(super) struct Tally {
     pub(super) replaced: usize,
     pub(super) merged: usize,
     pub(super) undone: usize,
-    pub(super) tamed: Tamed,
+    pub(super) tamed: OutlierCounts,
 }
 
 impl Tally {
     pub(super) fn new(dim: usize) -> Self {
         let (figures, spectrum) = (Figures::new(dim), Spectrum::default());
         let (nonzeros, replaced, merged, undone) = (0, 0, 0, 0);
-        let tamed = Tamed::default();
+        let tamed = OutlierCounts::default();
         Self { figures, spectrum, nonzeros, replaced, merged, undone, tamed }
     }
 
@@ -63,7 +63,7 @@ impl Tally {
 
     /// Refuses to call it learning where there was nothing to learn from.
     fn check(&self) -> Result<(), Error> {
-        let Tamed { read, zeros, dropped, .. } = self.tamed;
+        let OutlierCounts { read, zeros, dropped, .. } = self.tamed;
         if read > 0 && (self.samples() == 0 || zeros == read) {
             return Err(Error::NothingLearned { samples: read, zeros, dropped });
         }
@@ -134,7 +134,7 @@ pub(super) struct Measured<'a> {
 }
 
 /// The state of a run, but for what the trainer holds.
-pub(super) struct Course<T: Scalar> {
+pub(super) struct RunState<T: Scalar> {
     pub(super) position: Position,
     /// Over the epoch, and since the last evaluation.
     pub(super) tally: Tally,
@@ -148,7 +148,7 @@ pub(super) struct Course<T: Scalar> {
     pub(super) start: Instant,
 }
 
-impl<T: Scalar> Course<T> {
+impl<T: Scalar> RunState<T> {
     pub(super) fn new(dim: usize, start: Instant) -> Self {
         Self {
             position: Position { epoch: 1, step: 0 },

@@ -4,11 +4,11 @@ use super::{Outcome, Renewal, Renewed};
 use crate::Scalar;
 use crate::backend::SweepKernels;
 use crate::error::{BackendError, Error};
-use crate::updater::{Kept, KeptArray};
+use crate::updater::{SavedArray, SavedState};
 
 /// The account of every atom: over the window, and, of large samples, beyond it.
 #[derive(Debug)]
-pub(in crate::updater) struct Census {
+pub(in crate::updater) struct UseCounts {
     /// Uses since the last renewal.
     pub(super) uses: Vec<u64>,
     /// Σ x² of these.
@@ -23,7 +23,7 @@ pub(in crate::updater) struct Census {
     scratch: Vec<f64>,
 }
 
-impl Census {
+impl UseCounts {
     pub(in crate::updater) fn new(atoms: usize) -> Self {
         Self {
             uses: vec![0; atoms],
@@ -38,20 +38,23 @@ impl Census {
     }
 
     /// Adds all that must outlast a minibatch to what a checkpoint keeps.
-    pub(in crate::updater) fn keep<T: Scalar>(&self, kept: &mut Kept<T>) {
-        kept.insert("uses", KeptArray::U64(self.uses.clone()));
-        kept.insert("energy of uses", KeptArray::F64(self.energy.clone()));
-        kept.insert("large energy", KeptArray::F64(self.seen.clone()));
-        kept.insert("claims", KeptArray::F64(self.claims.clone()));
+    pub(in crate::updater) fn save<T: Scalar>(&self, saved: &mut SavedState<T>) {
+        saved.insert("uses", SavedArray::U64(self.uses.clone()));
+        saved.insert("energy of uses", SavedArray::F64(self.energy.clone()));
+        saved.insert("large energy", SavedArray::F64(self.seen.clone()));
+        saved.insert("claims", SavedArray::F64(self.claims.clone()));
     }
 
-    /// Takes up what [`keep`](Self::keep) added.
-    pub(in crate::updater) fn restore<T: Scalar>(&mut self, kept: &Kept<T>) -> Result<(), Error> {
+    /// Takes up what [`save`](Self::save) added.
+    pub(in crate::updater) fn restore<T: Scalar>(
+        &mut self,
+        saved: &SavedState<T>,
+    ) -> Result<(), Error> {
         let atoms = self.uses.len();
-        self.uses.copy_from_slice(kept.u64s("uses", atoms)?);
-        self.energy.copy_from_slice(kept.f64s("energy of uses", atoms)?);
-        self.seen.copy_from_slice(kept.f64s("large energy", atoms)?);
-        self.claims.copy_from_slice(kept.f64s("claims", atoms)?);
+        self.uses.copy_from_slice(saved.u64s("uses", atoms)?);
+        self.energy.copy_from_slice(saved.f64s("energy of uses", atoms)?);
+        self.seen.copy_from_slice(saved.f64s("large energy", atoms)?);
+        self.claims.copy_from_slice(saved.f64s("claims", atoms)?);
         self.total = self.uses.iter().sum();
         Ok(())
     }
@@ -75,7 +78,7 @@ impl Census {
     }
 
     /// Takes notice of what atoms explain of large samples, and renews if that is due.
-    pub(in crate::updater) fn care<B: SweepKernels>(
+    pub(in crate::updater) fn renew<B: SweepKernels>(
         &mut self,
         renewal: Option<&Renewal>,
         mut renewed: Renewed<'_, B>,

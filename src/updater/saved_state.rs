@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// An array of one of the types that updaters keep.
 #[derive(Clone, Debug, PartialEq)]
-pub enum KeptArray<T> {
+pub enum SavedArray<T> {
     /// Sums and weights.
     F64(Vec<f64>),
     /// Counts.
@@ -20,17 +20,17 @@ pub enum KeptArray<T> {
 
 /// Named arrays: all that an updater keeps from one minibatch to the next.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept<T> {
-    arrays: BTreeMap<String, KeptArray<T>>,
+pub struct SavedState<T> {
+    arrays: BTreeMap<String, SavedArray<T>>,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for SavedState<T> {
     fn default() -> Self {
         Self { arrays: BTreeMap::new() }
     }
 }
 
-impl<T: Scalar> Kept<T> {
+impl<T: Scalar> SavedState<T> {
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
@@ -38,14 +38,14 @@ impl<T: Scalar> Kept<T> {
     }
 
     /// Adds an array, in place of one of that name.
-    pub fn insert(&mut self, name: impl Into<String>, array: KeptArray<T>) {
+    pub fn insert(&mut self, name: impl Into<String>, array: SavedArray<T>) {
         self.arrays.insert(name.into(), array);
     }
 
     /// Adds a matrix, column by column.
     pub fn insert_matrix(&mut self, name: impl Into<String>, matrix: MatRef<'_, T>) {
         let columns = (0..matrix.ncols()).flat_map(|j| matrix.col(j).iter().copied());
-        self.insert(name, KeptArray::Scalars(columns.collect()));
+        self.insert(name, SavedArray::Scalars(columns.collect()));
     }
 
     /// Fills `matrix` with one of its shape that was added.
@@ -60,17 +60,17 @@ impl<T: Scalar> Kept<T> {
     }
 
     /// The arrays, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &KeptArray<T>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &SavedArray<T>)> {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array))
     }
 
     /// An array of numbers in f64.
     ///
     /// # Errors
-    /// [`Error::Kept`] if it is not there, or of another type or length.
+    /// [`Error::SavedState`] if it is not there, or of another type or length.
     pub fn f64s(&self, name: &str, len: usize) -> Result<&[f64], Error> {
         match self.arrays.get(name) {
-            Some(KeptArray::F64(values)) if values.len() == len => Ok(values),
+            Some(SavedArray::F64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "f64", len)),
         }
     }
@@ -81,7 +81,7 @@ impl<T: Scalar> Kept<T> {
     /// As [`f64s`](Self::f64s).
     pub fn u64s(&self, name: &str, len: usize) -> Result<&[u64], Error> {
         match self.arrays.get(name) {
-            Some(KeptArray::U64(values)) if values.len() == len => Ok(values),
+            Some(SavedArray::U64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "u64", len)),
         }
     }
@@ -92,7 +92,7 @@ impl<T: Scalar> Kept<T> {
     /// As [`f64s`](Self::f64s).
     pub fn scalars(&self, name: &str, len: usize) -> Result<&[T], Error> {
         match self.arrays.get(name) {
-            Some(KeptArray::Scalars(values)) if values.len() == len => Ok(values),
+            Some(SavedArray::Scalars(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, T::NAME, len)),
         }
     }
@@ -100,15 +100,15 @@ impl<T: Scalar> Kept<T> {
 
 fn unlike<T: Scalar>(
     name: &str,
-    found: Option<&KeptArray<T>>,
+    found: Option<&SavedArray<T>>,
     scalar: &'static str,
     len: usize,
 ) -> Error {
     let found = match found {
         None => "missing".to_owned(),
-        Some(KeptArray::F64(values)) => format!("{} f64", values.len()),
-        Some(KeptArray::U64(values)) => format!("{} u64", values.len()),
-        Some(KeptArray::Scalars(values)) => format!("{} {}", values.len(), T::NAME),
+        Some(SavedArray::F64(values)) => format!("{} f64", values.len()),
+        Some(SavedArray::U64(values)) => format!("{} u64", values.len()),
+        Some(SavedArray::Scalars(values)) => format!("{} {}", values.len(), T::NAME),
     };
-    Error::Kept { name: name.to_owned(), found, expected: format!("{len} {scalar}") }
+    Error::SavedState { name: name.to_owned(), found, expected: format!("{len} {scalar}") }
 }
