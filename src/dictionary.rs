@@ -5,6 +5,7 @@ use faer::{Mat, MatRef};
 use crate::Scalar;
 use crate::cpu::vector::loops;
 use crate::error::Error;
+use crate::scalar::compiled;
 
 /// A dictionary D (d × m): m atoms of dimension d, each of Euclidean norm 1.
 ///
@@ -37,12 +38,7 @@ impl<T: Scalar> Dictionary<T> {
     /// [`Error::Argument`] without rows or columns, [`Error::NotFiniteAtom`], and
     /// [`Error::ZeroAtom`] for a column without a direction.
     pub fn normalized(mut atoms: Mat<T>) -> Result<Self, Error> {
-        checked_norms(atoms.as_ref())?;
-        for atom in 0..atoms.ncols() {
-            if loops::normalize(atoms.col_as_slice_mut(atom)) == 0.0 {
-                return Err(Error::ZeroAtom { atom });
-            }
-        }
+        normalize(&mut atoms)?;
         Ok(Self { atoms })
     }
 
@@ -101,4 +97,17 @@ fn checked_norms<T: Scalar>(atoms: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
             }
         })
         .collect()
+}
+
+compiled! {
+    /// Scales every column to norm 1.
+    fn normalize<T>(atoms: &mut Mat<T>) -> Result<(), Error> {
+        checked_norms(atoms.as_ref())?;
+        for atom in 0..atoms.ncols() {
+            if loops::normalize(atoms.col_as_slice_mut(atom)) == 0.0 {
+                return Err(Error::ZeroAtom { atom });
+            }
+        }
+        Ok(())
+    }
 }

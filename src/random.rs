@@ -3,8 +3,8 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are drawn for. Each has a stream of its own, so that drawing more numbers for
-/// one purpose does not shift those of another.
+/// What random numbers are drawn for. Each has a stream of its own, so that drawing more numbers
+/// for one purpose does not shift those of another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RandomStream {
     /// The initial dictionary.

@@ -20,6 +20,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::problem::{ProblemShape, Sign};
 use crate::random::{RandomStream, generator};
+use crate::scalar::compiled;
 
 /// Samples drawn from one stream of random numbers.
 const BLOCK: usize = 256;
@@ -121,25 +122,7 @@ impl Planted {
     /// [`Error::Argument`] for a parameter outside the range in the [table](Self),
     /// [`Error::Backend`] if the memory for samples or atoms cannot be had.
     pub fn generate<T: Scalar>(&self) -> Result<PlantedData<T>, Error> {
-        self.check()?;
-        let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
-        let mut random = generator(self.seed, RandomStream::Synthetic);
-        let law = Law::draw(self.kind, dim, &mut random);
-        let mut dictionary = Faer::<T>::default().zeros(dim, atoms)?;
-        let mut samples = Faer::<T>::default().zeros(dim, self.samples)?;
-        for j in 0..atoms {
-            law.fill(dictionary.col_as_slice_mut(j), &mut random);
-        }
-        let dictionary = Dictionary::normalized(dictionary)?;
-        let mut codes = SparseCodes::new(atoms, self.samples, sparsity);
-
-        let (seed_of_signal, seed_of_noise) = (random.random(), random.random());
-        let energy = self.add_signal(&law, &dictionary, &mut codes, &mut samples, seed_of_signal);
-        let deviation = self.noise * (energy / self.samples as f64 / dim as f64).sqrt();
-        if deviation > 0.0 {
-            add_noise(&mut samples, deviation, seed_of_noise);
-        }
-        Ok(PlantedData { dictionary, codes, samples })
+        generate(self)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -273,4 +256,29 @@ fn direction(dim: usize, length: f64, random: &mut ChaCha8Rng) -> Vec<f64> {
 
 fn gaussian(random: &mut ChaCha8Rng) -> f64 {
     random.sample(StandardNormal)
+}
+
+compiled! {
+    /// [`Planted::generate`].
+    fn generate<T>(planted: &Planted) -> Result<PlantedData<T>, Error> {
+        planted.check()?;
+        let ProblemShape { dim, atoms, sparsity, .. } = planted.shape;
+        let mut random = generator(planted.seed, RandomStream::Synthetic);
+        let law = Law::draw(planted.kind, dim, &mut random);
+        let mut dictionary = Faer::<T>::default().zeros(dim, atoms)?;
+        let mut samples = Faer::<T>::default().zeros(dim, planted.samples)?;
+        for j in 0..atoms {
+            law.fill(dictionary.col_as_slice_mut(j), &mut random);
+        }
+        let dictionary = Dictionary::normalized(dictionary)?;
+        let mut codes = SparseCodes::new(atoms, planted.samples, sparsity);
+
+        let (seed_of_signal, seed_of_noise) = (random.random(), random.random());
+        let energy = planted.add_signal(&law, &dictionary, &mut codes, &mut samples, seed_of_signal);
+        let deviation = planted.noise * (energy / planted.samples as f64 / dim as f64).sqrt();
+        if deviation > 0.0 {
+            add_noise(&mut samples, deviation, seed_of_noise);
+        }
+        Ok(PlantedData { dictionary, codes, samples })
+    }
 }

@@ -15,7 +15,7 @@ use crate::cpu::vector::{loops, rows};
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
 use crate::problem::ProblemShape;
-use crate::scalar::pick;
+use crate::scalar::{compiled, pick};
 
 /// Columns of a product computed by one task. faer's products reach their speed from about 128
 /// columns on; fixed, so that results do not depend on the number of threads.
@@ -102,24 +102,15 @@ impl<T: Scalar> Backend for Faer<T> {
             x.atoms(),
             x.samples()
         );
-        r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
-        r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
-            for within in 0..r.ncols() {
-                let (i, r) = (block * BLOCK + within, column_mut(r.as_mut(), within));
-                r.copy_from_slice(y.col_as_slice(i));
-                subtract_atoms(r, d.as_ref(), x.support(i), x.values(i));
-            }
-        });
+        residual(r, y, d, x);
     }
 
     fn squared_norm(&self, a: &Mat<T>) -> f64 {
-        squared_norm(a.as_ref())
+        squared_norm(a)
     }
 
     fn normalize_columns(&self, d: &mut Mat<T>) {
-        d.as_mut().par_col_chunks_mut(1).for_each(|atom| {
-            loops::normalize(column_mut(atom, 0));
-        });
+        normalize_columns(d);
     }
 }
 
@@ -179,6 +170,36 @@ impl<T: Scalar> HostBackend for Faer<T> {
     }
 }
 
+compiled! {
+    /// R ← Y − DX, in parallel by blocks of samples.
+    fn residual<T>(r: &mut Mat<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
+        r.resize_with(y.nrows(), y.ncols(), |_, _| T::zero());
+        r.as_mut().par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut r)| {
+            for within in 0..r.ncols() {
+                let (i, r) = (block * BLOCK + within, column_mut(r.as_mut(), within));
+                r.copy_from_slice(y.col_as_slice(i));
+                subtract_atoms(r, d.as_ref(), x.support(i), x.values(i));
+            }
+        });
+    }
+}
+
+compiled! {
+    /// Scales every column to norm 1.
+    fn normalize_columns<T>(d: &mut Mat<T>) {
+        d.as_mut().par_col_chunks_mut(1).for_each(|atom| {
+            loops::normalize(column_mut(atom, 0));
+        });
+    }
+}
+
+compiled! {
+    /// ‖A‖²_F.
+    fn squared_norm<T>(a: &Mat<T>) -> f64 {
+        sum_of_squares(a.as_ref())
+    }
+}
+
 rows::with_simd! {
     /// r ← r − Σ x_j d_j over the atoms j of one sample's code.
     fn subtract_atoms<'a, T>(
@@ -205,11 +226,11 @@ rows::with_simd! {
 }
 
 /// ‖A‖²_F: halves of the columns are added in the same order on any number of threads.
-fn squared_norm<T: Scalar>(a: MatRef<'_, T>) -> f64 {
+fn sum_of_squares<T: Scalar>(a: MatRef<'_, T>) -> f64 {
     if a.ncols() <= BLOCK {
         return (0..a.ncols()).map(|i| rows::energy(column(a, i))).sum();
     }
     let (left, right) = a.split_at_col(a.ncols() / 2);
-    let (left, right) = rayon::join(|| squared_norm(left), || squared_norm(right));
+    let (left, right) = rayon::join(|| sum_of_squares(left), || sum_of_squares(right));
     left + right
 }

@@ -6,7 +6,7 @@ use faer::MatRef;
 
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::outlined;
 use crate::error::Error;
 use crate::matrix::column;
 use crate::samples::moments::Figures;
@@ -103,5 +103,5 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
 /// ‖r‖² of the residuals of the samples within the norm limit.
 fn error_within<B: Backend>(residual: MatRef<'_, B::Scalar>, is_outside: &[bool]) -> f64 {
     let within = (0..residual.ncols()).filter(|&i| !is_outside[i]);
-    within.map(|i| loops::energy(column(residual, i))).sum()
+    within.map(|i| outlined::energy(column(residual, i))).sum()
 }

@@ -5,7 +5,7 @@ use faer::Mat;
 use super::builder::Builder;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::zeros;
@@ -54,11 +54,11 @@ where
         }
         source.read(index..index + 1, &mut host)?;
         preprocessing.apply(&mut host);
-        if loops::normalize(&mut host) == 0.0 {
+        if outlined::normalize(&mut host) == 0.0 {
             continue;
         }
         let alike = |j: usize| {
-            let cosine = crate::Scalar::widen(loops::product(atoms.col_as_slice(j), &host));
+            let cosine = crate::Scalar::widen(outlined::product(atoms.col_as_slice(j), &host));
             (if settings.sign == Sign::Signed { cosine.abs() } else { cosine }) > MOST_ALIKE
         };
         if !(old..filled).any(alike) {
@@ -112,13 +112,18 @@ where
         backend.synchronize()?;
         let left: Mat<B::Scalar> = backend.download(&residual)?;
         for (column, &index) in block.iter().enumerate() {
-            let error = loops::energy(left.col_as_slice(column));
+            let error = outlined::energy(left.col_as_slice(column));
             let is_outside = upload.is_outside().get(column).is_some_and(|&outside| outside);
             if error > 0.0 && !(outliers.are_limited() && is_outside) {
                 errors.push((error, index));
             }
         }
     }
-    errors.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    sort_by_falling_error(&mut errors);
     Ok(errors)
+}
+
+/// Of equal errors, the lower index comes first.
+fn sort_by_falling_error(errors: &mut [(f64, usize)]) {
+    errors.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
 }

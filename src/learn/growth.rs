@@ -15,7 +15,7 @@ use super::builder::Builder;
 use super::session::Trainer;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::learn::initialisation::fill_with_gaussians;
@@ -106,19 +106,25 @@ where
         let mut grown = zeros::<B::Scalar>(self.shape().dim, atoms)?;
         grown.as_mut().subcols_mut(0, old.ncols()).copy_from(&old);
         let missing = (atoms - old.ncols()).min(left.ncols());
-        let mut random = generator(settings.seed, RandomStream::Growth(self.steps));
+        let drawn = draw(settings.seed, self.steps, left.ncols(), missing);
         let mut filled = old.ncols();
-        for i in index::sample(&mut random, left.ncols(), missing) {
+        for i in drawn {
             let atom = grown.col_as_slice_mut(filled);
             atom.copy_from_slice(left.col_as_slice(i));
             // What is explained to rounding has no direction of its own.
-            let norm = loops::normalize(atom);
+            let norm = outlined::normalize(atom);
             filled += usize::from(norm > 0.0 && norm.is_finite());
         }
         grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());
         fill_with_gaussians(&mut grown, filled, settings.seed);
         self.replace(config, &Dictionary::trusted(grown))
     }
+}
+
+/// Which `count` of so many residuals become atoms.
+fn draw(seed: u64, step: u64, residuals: usize, count: usize) -> Vec<usize> {
+    let mut random = generator(seed, RandomStream::Growth(step));
+    index::sample(&mut random, residuals, count).into_vec()
 }
 
 #[cfg(test)]

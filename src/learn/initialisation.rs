@@ -14,6 +14,7 @@ use crate::problem::{ProblemShape, Sign};
 use crate::random::{RandomStream, generator};
 use crate::samples::check_finite;
 use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
+use crate::scalar::compiled;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
 
@@ -43,12 +44,26 @@ impl<T: Scalar> Initialisation<T> {
         shape: &ProblemShape,
         seed: u64,
     ) -> Result<Dictionary<T>, Error> {
+        draw(self, source, preprocessing, outliers, shape, seed)
+    }
+}
+
+compiled! {
+    /// [`Initialisation::draw`].
+    fn draw<T>(
+        initialisation: &Initialisation<T>,
+        source: &dyn SampleSource<T>,
+        preprocessing: &Preprocessing<T>,
+        outliers: Outliers,
+        shape: &ProblemShape,
+        seed: u64,
+    ) -> Result<Dictionary<T>, Error> {
         let atoms = shape.atoms;
         let mut matrix = zeros::<T>(shape.dim, atoms)?;
-        let filled = match self {
-            Self::Given(dictionary) => return Ok(dictionary.clone()),
-            Self::Gaussian => 0,
-            Self::Samples => {
+        let filled = match initialisation {
+            Initialisation::Given(dictionary) => return Ok(dictionary.clone()),
+            Initialisation::Gaussian => 0,
+            Initialisation::Samples => {
                 let mut drawn = ShuffledSamples::new(source, preprocessing, outliers, seed);
                 let mut filled = 0;
                 let mut seen = HashSet::with_capacity(atoms.min(source.len()));
@@ -68,13 +83,15 @@ impl<T: Scalar> Initialisation<T> {
     }
 }
 
-/// Directions uniform on the sphere, in the columns from `first` on.
-pub(crate) fn fill_with_gaussians<T: Scalar>(matrix: &mut Mat<T>, first: usize, seed: u64) {
-    let mut random = generator(seed, RandomStream::Initialisation);
-    for j in first..matrix.ncols() {
-        let atom = matrix.col_as_slice_mut(j);
-        while loops::normalize(atom) == 0.0 {
-            atom.fill_with(|| T::narrow(StandardNormal.sample(&mut random)));
+compiled! {
+    /// Directions uniform on the sphere, in the columns from `first` on.
+    pub(crate) fn fill_with_gaussians<T>(matrix: &mut Mat<T>, first: usize, seed: u64) {
+        let mut random = generator(seed, RandomStream::Initialisation);
+        for j in first..matrix.ncols() {
+            let atom = matrix.col_as_slice_mut(j);
+            while loops::normalize(atom) == 0.0 {
+                atom.fill_with(|| T::narrow(StandardNormal.sample(&mut random)));
+            }
         }
     }
 }

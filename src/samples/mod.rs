@@ -12,11 +12,12 @@ pub(crate) mod statistics;
 
 use crate::Scalar;
 use crate::backend::Backend;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, outlined};
 use crate::error::{BackendError, Error};
 use crate::samples::moments::Figures;
 use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::samples::spectrum::Spectrum;
+use crate::scalar::compiled;
 use crate::source::SampleSource;
 
 /// Samples that one task preprocesses.
@@ -169,20 +170,29 @@ impl<B: Backend> Upload<B> {
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<OutlierCounts, Error> {
         let dim = host.dim;
-        let tamed = self.preprocess(host)?;
+        let Self { preprocessing, outliers, is_outside, .. } = self;
+        let counts = preprocess(preprocessing, *outliers, host, is_outside)?;
         let count = host.len();
         check_size(&host.values, count)?;
         let samples = MatRef::from_column_major_slice(&host.values, dim, count);
         backend.upload(samples, &mut self.matrix)?;
         self.samples = count;
-        Ok(tamed)
+        Ok(counts)
     }
+}
 
+compiled! {
     /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding
-    /// where there is to be a limit.
-    fn preprocess(&mut self, host: &mut HostSamples<B::Scalar>) -> Result<OutlierCounts, Error> {
-        let (dim, preprocessing, outliers) = (host.dim, &self.preprocessing, self.outliers);
-        let prepare = |sample: &mut [B::Scalar]| {
+    /// where there is to be a limit. Says of each that stays whether it is outside the limit, or
+    /// nothing where none is.
+    fn preprocess<T>(
+        preprocessing: &Preprocessing<T>,
+        outliers: Outliers,
+        host: &mut HostSamples<T>,
+        is_outside: &mut Vec<bool>,
+    ) -> Result<OutlierCounts, Error> {
+        let dim = host.dim;
+        let prepare = |sample: &mut [T]| {
             let is_zero = is_zero(sample);
             preprocessing.apply(sample);
             if is_zero {
@@ -193,7 +203,7 @@ impl<B: Backend> Upload<B> {
                 if !norm.is_finite() {
                     return Kind::Infinite;
                 }
-                let factor = B::Scalar::narrow(limit / norm);
+                let factor = T::narrow(limit / norm);
                 sample.iter_mut().for_each(|x| *x *= factor);
             }
             Kind::Beyond
@@ -205,7 +215,7 @@ impl<B: Backend> Upload<B> {
             .map(prepare)
             .collect();
         if kinds.contains(&Kind::Infinite) {
-            return Err(out_of_range::<B::Scalar>("norm of a sample", f64::INFINITY));
+            return Err(out_of_range::<T>("norm of a sample", f64::INFINITY));
         }
         let count = |kind| kinds.iter().filter(|&&other| other == kind).count();
         let (read, zeros, beyond) = (kinds.len(), count(Kind::Zero), count(Kind::Beyond));
@@ -225,13 +235,13 @@ impl<B: Backend> Upload<B> {
         }
         // Without a limit, zeros are samples like others.
         let has_outside = preprocessing.norm_limit().is_some() && beyond + zeros > 0;
-        self.is_outside.clear();
+        is_outside.clear();
         if has_outside {
             let kept = kinds.iter().zip(&is_kept).filter(|&(_, &is_kept)| is_kept);
-            self.is_outside.extend(kept.map(|(&kind, _)| kind != Kind::Within));
+            is_outside.extend(kept.map(|(&kind, _)| kind != Kind::Within));
         }
-        if !self.is_outside.contains(&true) {
-            self.is_outside.clear();
+        if !is_outside.contains(&true) {
+            is_outside.clear();
         }
         Ok(OutlierCounts { read, zeros, clipped, dropped })
     }
@@ -239,7 +249,7 @@ impl<B: Backend> Upload<B> {
 
 /// Refuses samples whose squares, or products with coefficients, would over- or underflow.
 fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
-    let norm = (loops::energy(samples) / count.max(1) as f64).sqrt();
+    let norm = (outlined::energy(samples) / count.max(1) as f64).sqrt();
     let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
     // The norm itself may have underflowed.
     let is_zero = norm == 0.0 && samples.iter().all(|x| x.widen() == 0.0);
@@ -255,19 +265,21 @@ fn out_of_range<T: Scalar>(argument: &'static str, norm: f64) -> Error {
     Error::argument(argument, format!("{norm:e}"), expected)
 }
 
-/// Names the first of these samples, which begin with sample `first` of `source`, that holds a NaN
-/// or an infinity.
-pub(crate) fn check_finite<T: Scalar>(
-    samples: &[T],
-    source: &dyn SampleSource<T>,
-    first: usize,
-) -> Result<(), Error> {
-    match loops::first_not_finite(samples) {
-        None => Ok(()),
-        Some(at) => Err(Error::NotFinite {
-            sample: source.origin(first + at / source.dim()),
-            coordinate: at % source.dim(),
-            value: samples[at].widen(),
-        }),
+compiled! {
+    /// Names the first of these samples, which begin with sample `first` of `source`, that holds a
+    /// NaN or an infinity.
+    pub(crate) fn check_finite<T>(
+        samples: &[T],
+        source: &dyn SampleSource<T>,
+        first: usize,
+    ) -> Result<(), Error> {
+        match loops::first_not_finite(samples) {
+            None => Ok(()),
+            Some(at) => Err(Error::NotFinite {
+                sample: source.origin(first + at / source.dim()),
+                coordinate: at % source.dim(),
+                value: samples[at].widen(),
+            }),
+        }
     }
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::cpu::vector::loops;
+use crate::scalar::compiled;
 
 /// Samples summed by one task; fixed, so that results do not depend on the number of threads.
 const BLOCK: usize = 256;
@@ -75,22 +76,7 @@ impl Figures {
     /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is
     /// not within the limit; it may be empty where all are.
     pub(crate) fn of<T: Scalar>(values: &[T], dim: usize, is_outside: &[bool]) -> Self {
-        let blocks: Vec<Self> = values
-            .par_chunks(BLOCK * dim)
-            .enumerate()
-            .map(|(block, values)| {
-                let first = block * BLOCK;
-                let samples = values.chunks_exact(dim).enumerate();
-                let mut sums = PairOfSums::new(dim);
-                samples.for_each(|(i, sample)| {
-                    sums.add(sample, is_outside.get(first + i).copied().unwrap_or(false));
-                });
-                sums.finish(0.0, 0.0)
-            })
-            .collect();
-        let mut figures = Self::new(dim);
-        blocks.iter().for_each(|block| figures.merge(block));
-        figures
+        figures(values, dim, is_outside)
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -207,6 +193,28 @@ loops::vectorized! {
             *square += difference * difference;
         }
     }
+}
+
+compiled! {
+    /// [`Figures::of`].
+    fn figures<T>(values: &[T], dim: usize, is_outside: &[bool]) -> Figures {
+        let blocks: Vec<Figures> = values
+            .par_chunks(BLOCK * dim)
+            .enumerate()
+            .map(|(block, values)| {
+                let first = block * BLOCK;
+                let samples = values.chunks_exact(dim).enumerate();
+                let mut sums = PairOfSums::new(dim);
+                samples.for_each(|(i, sample)| {
+                    sums.add(sample, is_outside.get(first + i).copied().unwrap_or(false));
+                });
+                sums.finish(0.0, 0.0)
+            })
+            .collect();
+        let mut figures = Figures::new(dim);
+        blocks.iter().for_each(|block| figures.merge(block));
+        figures
+}
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::cpu::vector::loops;
+use crate::scalar::compiled;
 
 /// Samples that one task measures.
 const SAMPLES_A_TASK: usize = 64;
@@ -44,10 +45,10 @@ pub(crate) struct Spectrum {
 impl Spectrum {
     /// That of contiguous samples around `mean`.
     pub(crate) fn of<T: Scalar>(values: &[T], mean: &[f64]) -> Self {
-        let samples = values.par_chunks_exact(mean.len()).with_min_len(SAMPLES_A_TASK);
-        let energies: Vec<f64> = samples.map(|sample| distance(sample, mean)).collect();
         let mut spectrum = Self::default();
-        energies.into_iter().for_each(|energy| spectrum.add(class(energy), 1, energy));
+        distances(values, mean)
+            .into_iter()
+            .for_each(|energy| spectrum.add(class(energy), 1, energy));
         spectrum
     }
 
@@ -115,6 +116,14 @@ loops::vectorized! {
             *lane += difference * difference;
         }
         lanes.iter().sum()
+    }
+}
+
+compiled! {
+    /// ‖y − mean‖² of contiguous samples.
+    fn distances<T>(values: &[T], mean: &[f64]) -> Vec<f64> {
+        let samples = values.par_chunks_exact(mean.len()).with_min_len(SAMPLES_A_TASK);
+        samples.map(|sample| distance(sample, mean)).collect()
     }
 }
 

@@ -22,69 +22,72 @@ use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::random::RandomStream;
 use crate::samples::check_finite;
+use crate::scalar::compiled;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
 
 /// Samples read at a time.
 const BATCH: usize = 1024;
 
-/// Finds what `wanted` asks for and `given` does not have, by at most five passes over at most
-/// `wanted.samples` samples of `source`: all of them if there are no more, else runs of consecutive
-/// ones spread by the seed.
-///
-/// # Errors
-/// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,
-/// [`Error::NormLimit`] if more than half of those that are not zero lie beyond the limit.
-pub(crate) fn estimate<T: Scalar>(
-    source: &dyn SampleSource<T>,
-    wanted: &StatisticsChoice,
-    given: Preprocessing<T>,
-    seed: u64,
-) -> Result<Preprocessing<T>, Error> {
-    let StatisticsChoice { outliers, samples, .. } = *wanted;
-    let center = wanted.center && given.mean().is_none();
-    let scale = wanted.scale && given.scale() == 1.0;
-    if !center && !scale && !outliers.are_limited() {
-        return Ok(given);
-    }
-    let sample = Sample::new(source, samples, seed, outliers.are_limited());
-    // Norms are those before scaling.
-    let mut preprocessing = Preprocessing::none().with_mean(given.mean().map(<[T]>::to_vec))?;
-    let rounds = match (center, outliers) {
-        (false, _) => 0,
-        (true, Outliers::Keep) => 1,
-        (true, _) => 2,
-    };
-    for _ in 0..rounds {
-        let mut bound = f64::INFINITY;
-        if let Some(factor) = outliers.factor() {
-            bound = factor * median(&mut sample.norms(&preprocessing)?);
+compiled! {
+    /// Finds what `wanted` asks for and `given` does not have, by at most five passes over at most
+    /// `wanted.samples` samples of `source`: all of them if there are no more, else runs of
+    /// consecutive ones spread by the seed.
+    ///
+    /// # Errors
+    /// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,
+    /// [`Error::NormLimit`] if more than half of those that are not zero lie beyond the limit.
+    pub(crate) fn estimate<T>(
+        source: &dyn SampleSource<T>,
+        wanted: &StatisticsChoice,
+        given: Preprocessing<T>,
+        seed: u64,
+    ) -> Result<Preprocessing<T>, Error> {
+        let StatisticsChoice { outliers, samples, .. } = *wanted;
+        let center = wanted.center && given.mean().is_none();
+        let scale = wanted.scale && given.scale() == 1.0;
+        if !center && !scale && !outliers.are_limited() {
+            return Ok(given);
         }
-        // Where more than half of the samples equal the mean, nothing says what an outlier is.
-        if bound == 0.0 {
-            bound = f64::INFINITY;
-        }
-        let mean = sample.mean(&preprocessing, bound)?;
-        preprocessing = preprocessing.with_mean(Some(mean))?;
-    }
-    if scale || outliers.are_limited() {
-        let mut norms = sample.norms(&preprocessing)?;
-        let limit = match (given.norm_limit(), outliers.factor()) {
-            (Some(limit), _) => Some(limit),
-            (None, Some(factor)) => Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0),
-            (None, None) => None,
+        let sample = Sample::new(source, samples, seed, outliers.are_limited());
+        // Norms are those before scaling.
+        let mut preprocessing = Preprocessing::none().with_mean(given.mean().map(<[T]>::to_vec))?;
+        let rounds = match (center, outliers) {
+            (false, _) => 0,
+            (true, Outliers::Keep) => 1,
+            (true, _) => 2,
         };
-        preprocessing = preprocessing.with_norm_limit(limit)?;
-        if outliers.are_limited() {
-            sample.check(&norms, &preprocessing, outliers, given.norm_limit().is_some())?;
+        for _ in 0..rounds {
+            let mut bound = f64::INFINITY;
+            if let Some(factor) = outliers.factor() {
+                bound = factor * median(&mut sample.norms(&preprocessing)?);
+            }
+            // Where more than half of the samples equal the mean, nothing says what an outlier is.
+            if bound == 0.0 {
+                bound = f64::INFINITY;
+            }
+            let mean = sample.mean(&preprocessing, bound)?;
+            preprocessing = preprocessing.with_mean(Some(mean))?;
         }
-        if scale && let Some(scale) = mean_norm(norms, limit, outliers) {
-            preprocessing = preprocessing.with_scale(scale)?;
+        if scale || outliers.are_limited() {
+            let mut norms = sample.norms(&preprocessing)?;
+            let limit = match (given.norm_limit(), outliers.factor()) {
+                (Some(limit), _) => Some(limit),
+                (None, Some(factor)) => Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0),
+                (None, None) => None,
+            };
+            preprocessing = preprocessing.with_norm_limit(limit)?;
+            if outliers.are_limited() {
+                sample.check(&norms, &preprocessing, outliers, given.norm_limit().is_some())?;
+            }
+            if scale && let Some(scale) = mean_norm(norms, limit, outliers) {
+                preprocessing = preprocessing.with_scale(scale)?;
+            }
         }
+        let limit = preprocessing.norm_limit().or(given.norm_limit());
+        let scale = if scale { preprocessing.scale() } else { given.scale() };
+        preprocessing.with_scale(scale)?.with_norm_limit(limit)
     }
-    let limit = preprocessing.norm_limit().or(given.norm_limit());
-    let scale = if scale { preprocessing.scale() } else { given.scale() };
-    preprocessing.with_scale(scale)?.with_norm_limit(limit)
 }
 
 /// The mean of norms as they are learned from; `None` where all are 0.

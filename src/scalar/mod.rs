@@ -121,3 +121,24 @@ pub(crate) fn pick<Single: 'static, Double: 'static, Of: 'static>(
     let both: [&dyn Any; 2] = [single, double];
     both.into_iter().find_map(<dyn Any>::downcast_ref).expect("a scalar is f32 or f64")
 }
+
+/// Defines a function of a scalar that is compiled in this crate for both, and picked: see
+/// [`pick`].
+macro_rules! compiled {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident<$scalar:ident>(
+            $($argument:ident: $type:ty),* $(,)?
+        ) $(-> $output:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        $visibility fn $name<$scalar: $crate::Scalar>($($argument: $type),*) $(-> $output)? {
+            type Pointer<$scalar> = fn($($type),*) $(-> $output)?;
+            fn compiled<$scalar: $crate::Scalar>($($argument: $type),*) $(-> $output)? $body
+            static BOTH: (Pointer<f32>, Pointer<f64>) = (compiled, compiled);
+            let picked: &Pointer<$scalar> = $crate::scalar::pick(&BOTH.0, &BOTH.1);
+            picked($($argument),*)
+        }
+    };
+}
+pub(crate) use compiled;

@@ -5,6 +5,7 @@ use super::permutation::Permutation;
 use crate::Scalar;
 use crate::error::Error;
 use crate::random::RandomStream;
+use crate::scalar::compiled;
 
 /// Pairs of samples that are compared.
 const PAIRS: usize = 256;
@@ -16,59 +17,61 @@ const MOST_READ: usize = 32 * PAIRS;
 /// of it, rarely less than a hundredth.
 const MOST: f64 = 1e-3;
 
-/// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as f32,
-/// and differ by less than the digits that f32 has for numbers of their size. Values of 10⁹ that
-/// differ by 1 are all one number then, and what is learned of them is nothing.
-///
-/// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b), rounding
-/// may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the median pair that
-/// counts, so a few samples of extreme size do not hide what becomes of the others; pairs of equal
-/// samples say nothing. Samples that are zero throughout are padding and are passed over, and so
-/// that much of it hides nothing, up to 8192 samples are read to find others. Sources that round
-/// nothing pass at once.
-///
-/// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
-/// themselves. Call it before reading a file into memory.
-///
-/// # Errors
-/// [`Error::Rounding`] for a sample that is typical of all and the coordinate that loses most, and
-/// [`Error::Source`] if reading fails, as for samples that `T` cannot hold at all.
-pub fn check_rounding<T: Scalar>(source: &dyn SampleSource<T>) -> Result<(), Error> {
-    let (samples, dim) = (source.len(), source.dim());
-    if T::EPSILON == f64::EPSILON || source.element_type() == T::NAME {
-        return Ok(());
-    }
-    let order = Permutation::new(samples, 0, RandomStream::Rounding);
-    let (mut shares, mut first, mut compared) = (Vec::new(), None::<Rounded>, 0);
-    for sample in (0..samples.min(MOST_READ)).map(|i| order.at(i)) {
-        if compared == PAIRS {
-            break;
+compiled! {
+    /// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as
+    /// f32, and differ by less than the digits that f32 has for numbers of their size. Values of
+    /// 10⁹ that differ by 1 are all one number then, and what is learned of them is nothing.
+    ///
+    /// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b),
+    /// rounding may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the
+    /// median pair that counts, so a few samples of extreme size do not hide what becomes of the
+    /// others; pairs of equal samples say nothing. Samples that are zero throughout are padding and
+    /// are passed over, and so that much of it hides nothing, up to 8192 samples are read to find
+    /// others. Sources that round nothing pass at once.
+    ///
+    /// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
+    /// themselves. Call it before reading a file into memory.
+    ///
+    /// # Errors
+    /// [`Error::Rounding`] for a sample that is typical of all and the coordinate that loses most,
+    /// and [`Error::Source`] if reading fails, as for samples that `T` cannot hold at all.
+    pub fn check_rounding<T>(source: &dyn SampleSource<T>) -> Result<(), Error> {
+        let (samples, dim) = (source.len(), source.dim());
+        if T::EPSILON == f64::EPSILON || source.element_type() == T::NAME {
+            return Ok(());
         }
-        let mut stored = vec![0.0; dim];
-        if !source.read_unrounded(sample, &mut stored)? || stored.iter().all(|&y| y == 0.0) {
-            continue;
+        let order = Permutation::new(samples, 0, RandomStream::Rounding);
+        let (mut shares, mut first, mut compared) = (Vec::new(), None::<Rounded>, 0);
+        for sample in (0..samples.min(MOST_READ)).map(|i| order.at(i)) {
+            if compared == PAIRS {
+                break;
+            }
+            let mut stored = vec![0.0; dim];
+            if !source.read_unrounded(sample, &mut stored)? || stored.iter().all(|&y| y == 0.0) {
+                continue;
+            }
+            let mut rounded = vec![T::zero(); dim];
+            source.read(sample..sample + 1, &mut rounded)?;
+            let b = Rounded::new(sample, stored, &rounded);
+            let Some(a) = first.take() else {
+                first = Some(b);
+                continue;
+            };
+            compared += 1;
+            let share = (a.change + b.change) / a.squared_distance(&b);
+            // Equal samples have no distance, and others are not finite.
+            if share.is_finite() {
+                shares.push((share, a));
+            }
         }
-        let mut rounded = vec![T::zero(); dim];
-        source.read(sample..sample + 1, &mut rounded)?;
-        let b = Rounded::new(sample, stored, &rounded);
-        let Some(a) = first.take() else {
-            first = Some(b);
-            continue;
-        };
-        compared += 1;
-        let share = (a.change + b.change) / a.squared_distance(&b);
-        // Equal samples have no distance, and others are not finite.
-        if share.is_finite() {
-            shares.push((share, a));
+        shares.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let median = shares.len() / 2;
+        match shares.get(median) {
+            Some(&(share, Rounded { sample, coordinate, value, .. })) if share > MOST => {
+                Err(Error::Rounding { sample: source.origin(sample), coordinate, value, share })
+            }
+            _ => Ok(()),
         }
-    }
-    shares.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let median = shares.len() / 2;
-    match shares.get(median) {
-        Some(&(share, Rounded { sample, coordinate, value, .. })) if share > MOST => {
-            Err(Error::Rounding { sample: source.origin(sample), coordinate, value, share })
-        }
-        _ => Ok(()),
     }
 }
 

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use super::direction::{Directions, Found};
 use super::exchange::{Exchange, Products, Samples};
 use crate::Scalar;
-use crate::backend::{Change, SweepRule};
+use crate::backend::{Backend, Change, SweepRule};
 use crate::codes::{AtomIndex, SparseCodes, Use};
+use crate::cpu::Faer;
 use crate::error::BackendError;
 use crate::matrix::{column_mut, zeros};
 use crate::problem::ProblemShape;
@@ -57,6 +58,16 @@ impl<T: Scalar> HostSweep<T> {
             products: vec![Products::default(); batch],
             previous: Vec::new(),
         })
+    }
+
+    /// R ← Y − DX, and takes notice of which samples use each atom.
+    pub(crate) fn begin(&mut self, y: &Mat<T>, dictionary: &Mat<T>, codes: &SparseCodes<T>) {
+        let parts = self.parts(codes);
+        let Self { residual, index, .. } = self;
+        rayon::join(
+            || Faer::default().residual(residual, y, dictionary, codes),
+            || index.rebuild_in_parts(codes, parts),
+        );
     }
 
     /// Takes notice of which samples use each atom.

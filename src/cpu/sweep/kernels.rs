@@ -18,6 +18,12 @@ struct Compiled<T: Scalar> {
     directions: fn(&mut HostSweep<T>, &Mat<T>, &SparseCodes<T>, &[f64], &[u32], usize),
     exchange: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, &[u32], usize) -> Change,
     undo: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, &[u32], usize),
+    begin: fn(&mut HostSweep<T>, &Mat<T>, &Mat<T>, &SparseCodes<T>),
+    energies: fn(&HostSweep<T>, &SparseCodes<T>, &mut [f64]),
+    worst: fn(&HostSweep<T>, &Mat<T>, f64, f64) -> Vec<Candidate>,
+    vacate: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, u32, Option<u32>),
+    code_by_one: fn(&mut HostSweep<T>, &Mat<T>, &Mat<T>, &mut SparseCodes<T>, usize, u32),
+    take_atoms: fn(&mut HostSweep<T>, &mut Mat<T>, &[u32]),
     lost_without: fn(&HostSweep<T>, &Mat<T>, &Mat<T>, &[LargeUse], f64, f64) -> Vec<f64>,
     coherent_pairs: fn(&Mat<T>, f64, Sign) -> Vec<(u32, u32)>,
     decorrelate: fn(&HostSweep<T>, &mut Mat<T>, f64),
@@ -31,6 +37,12 @@ macro_rules! compiled {
             },
             exchange: |sweep, d, x, batch, place| sweep.exchange(d.as_ref(), x, batch, place),
             undo: |sweep, d, x, batch, place| sweep.undo(d.as_ref(), x, batch, place),
+            begin: HostSweep::begin,
+            energies: HostSweep::energies,
+            worst: |sweep, y, least, relative| sweep.worst(y.as_ref(), least, relative),
+            vacate: HostSweep::vacate,
+            code_by_one: HostSweep::code_by_one,
+            take_atoms: HostSweep::take_atoms,
             lost_without: HostSweep::lost_without,
             coherent_pairs: |d, threshold, sign| coherent_pairs(d.as_ref(), threshold, sign),
             decorrelate: |sweep, d, tolerance| sweep.decorrelate(d.as_mut(), tolerance),
@@ -65,14 +77,9 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
     ) -> Result<SweepStart, BackendError> {
-        let parts = sweep.parts(codes);
-        let HostSweep { residual, index, .. } = sweep;
-        rayon::join(
-            || self.residual(residual, y, dictionary, codes),
-            || index.rebuild_in_parts(codes, parts),
-        );
-        let error = self.squared_norm(residual);
-        Ok(SweepStart { samples: y.ncols(), error, nonzeros: index.len() })
+        (Compiled::get().begin)(sweep, y, dictionary, codes);
+        let error = self.error(sweep)?;
+        Ok(SweepStart { samples: y.ncols(), error, nonzeros: sweep.index.len() })
     }
 
     fn uses(&self, sweep: &HostSweep<T>, counts: &mut [u64]) -> Result<(), BackendError> {
@@ -86,7 +93,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         codes: &SparseCodes<T>,
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
-        sweep.energies(codes, energies);
+        (Compiled::get().energies)(sweep, codes, energies);
         Ok(())
     }
 
@@ -132,7 +139,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         dictionary: &mut Mat<T>,
         order: &[u32],
     ) -> Result<(), BackendError> {
-        sweep.take_atoms(dictionary, order);
+        (Compiled::get().take_atoms)(sweep, dictionary, order);
         Ok(())
     }
 
@@ -167,7 +174,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         least: f64,
         relative: f64,
     ) -> Result<Vec<Candidate>, BackendError> {
-        Ok(sweep.worst(y.as_ref(), least, relative))
+        Ok((Compiled::get().worst)(sweep, y, least, relative))
     }
 
     fn vacate(
@@ -178,7 +185,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         atom: u32,
         heir: Option<u32>,
     ) -> Result<(), BackendError> {
-        sweep.vacate(dictionary, codes, atom, heir);
+        (Compiled::get().vacate)(sweep, dictionary, codes, atom, heir);
         Ok(())
     }
 
@@ -191,7 +198,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         sample: usize,
         atom: u32,
     ) -> Result<(), BackendError> {
-        sweep.code_by_one(y, dictionary, codes, sample, atom);
+        (Compiled::get().code_by_one)(sweep, y, dictionary, codes, sample, atom);
         Ok(())
     }
 

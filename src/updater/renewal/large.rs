@@ -13,7 +13,7 @@
 use super::use_counts::UseCounts;
 use super::{Outcome, Renewal, Renewed, Vacancy};
 use crate::backend::{Candidate, SweepKernels};
-use crate::cpu::vector::loops;
+use crate::cpu::vector::outlined;
 use crate::error::BackendError;
 
 /// How many times what k typical atoms explain in a window is large. Less, and samples of a
@@ -43,9 +43,9 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let directions = self.backend.download_columns(self.samples, &columns)?;
         for (direction, Candidate { sample, error }) in directions.col_iter().zip(large) {
             let mut fresh: Vec<B::Scalar> = direction.iter().copied().collect();
-            loops::normalize(&mut fresh);
+            outlined::normalize(&mut fresh);
             let alike = |other: &Vec<B::Scalar>| {
-                self.shape.sign.likeness(loops::product(other, &fresh)) > renewal.max_coherence
+                self.shape.sign.likeness(outlined::product(other, &fresh)) > renewal.max_coherence
             };
             // One that was given an atom a moment ago may serve this one as well.
             if let Some(place) = given.iter().position(alike) {

@@ -12,7 +12,7 @@ use faer::ColRef;
 
 use crate::Scalar;
 use crate::backend::{Candidate, SweepKernels};
-use crate::cpu::vector::loops;
+use crate::cpu::vector::outlined;
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
@@ -170,7 +170,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         for vacancy in vacancies {
             let alike = |sample: &Vec<B::Scalar>| {
                 taken.iter().any(|other| {
-                    let cosine = loops::product(other, sample);
+                    let cosine = outlined::product(other, sample);
                     self.shape.sign.likeness(cosine) > renewal.max_coherence
                 })
             };
@@ -202,7 +202,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let samples = self.backend.download_columns(self.samples, &columns)?;
         let direction = |sample: ColRef<'_, B::Scalar>| {
             let mut direction: Vec<B::Scalar> = sample.iter().copied().collect();
-            loops::normalize(&mut direction);
+            outlined::normalize(&mut direction);
             direction
         };
         Ok(samples.col_iter().map(direction).collect())
