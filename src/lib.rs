@@ -128,6 +128,7 @@
 #![deny(missing_docs)]
 
 pub mod backend;
+mod coded_blocks;
 pub mod coder;
 pub mod codes;
 #[cfg(any(test, feature = "conformance"))]

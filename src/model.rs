@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::backend::Backend;
+use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
@@ -14,12 +15,8 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::{column, column_mut};
 use crate::problem::{ProblemShape, Sign};
-use crate::samples::preprocessing::{Outliers, Preprocessing};
-use crate::samples::{HostSamples, Upload};
+use crate::samples::preprocessing::Preprocessing;
 use crate::source::{SampleSource, check_rounding};
-
-/// Samples uploaded and coded at a time.
-const BLOCK: usize = 4096;
 
 /// A learned dictionary with what is needed to use it.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,9 +186,7 @@ pub struct Encoder<B: Backend, C: SparseCoder<B>> {
     coder: C,
     state: C::State,
     dictionary: B::Matrix,
-    host: HostSamples<B::Scalar>,
-    samples: Upload<B>,
-    codes: B::Codes,
+    blocks: CodedBlocks<B>,
 }
 
 impl<B: Backend, C: SparseCoder<B> + std::fmt::Debug> std::fmt::Debug for Encoder<B, C> {
@@ -217,11 +212,8 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(model.dictionary().as_mat(), &mut dictionary)?;
         coder.set_dictionary(&backend, &mut state, &dictionary)?;
-        let host = HostSamples::new(shape.dim);
-        let preprocessing = model.preprocessing().clone();
-        let samples = Upload::new(&backend, shape.dim, preprocessing, Outliers::Keep)?;
-        let codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
-        Ok(Self { shape, backend, coder, state, dictionary, host, samples, codes })
+        let blocks = CodedBlocks::new(&backend, &shape, model.preprocessing().clone())?;
+        Ok(Self { shape, backend, coder, state, dictionary, blocks })
     }
 
     /// The coder's state: what coders tell of their work besides the codes.
@@ -264,12 +256,11 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         let mut all = SparseCodes::new(atoms, 0, sparsity);
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
-            let Self { backend, coder, state, dictionary, host, samples, codes, .. } = self;
-            host.read(source, std::iter::once(block))?;
-            samples.take(backend, host)?;
-            coder.encode(backend, state, dictionary, samples.matrix(), codes)?;
+            let Self { backend, coder, state, dictionary, blocks, .. } = self;
+            let (coder, block) = ((&*coder, state), std::iter::once(block));
+            blocks.code(backend, coder, dictionary, source, block)?;
             backend.synchronize()?;
-            all.extend(&backend.download_codes(codes)?);
+            all.extend(&backend.download_codes(blocks.codes())?);
         }
         Ok(all)
     }

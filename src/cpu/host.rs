@@ -6,7 +6,11 @@ use super::HostSweep;
 use crate::backend::{Backend, SweepKernels};
 use crate::codes::SparseCodes;
 
-/// A backend whose matrices lie in this process's memory, as column-major arrays.
+/// A backend whose matrices lie in this process's memory, as column-major arrays: for the coders
+/// and updaters that are the processor's alone.
+///
+/// Another one than [`Faer`](crate::Faer) may hand its [`SweepKernels`] on to it: the state of
+/// sweeps is the same.
 pub trait HostBackend:
     SweepKernels<
         Codes = SparseCodes<<Self as Backend>::Scalar>,

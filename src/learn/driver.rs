@@ -6,10 +6,10 @@ use std::thread;
 #[cfg(feature = "safetensors")]
 use super::checkpoint::{OnFailure, Store};
 use super::evaluation::HeldOutEvaluator;
+use super::fit::Fit;
 use super::observer::{PanicCatching, Progress, Renewed, Snapshot};
 use super::reader::{Reader, Schedule};
 use super::report::{EpochReport, Evaluation, Report, Seconds};
-use super::run::Fit;
 use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
 use super::{Builder, DbKsvd, Every, StopReason, StopToken};

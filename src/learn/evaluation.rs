@@ -5,28 +5,21 @@ use super::session::Trainer;
 use faer::MatRef;
 
 use crate::backend::Backend;
+use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::error::Error;
 use crate::matrix::column;
 use crate::samples::moments::Figures;
-use crate::samples::preprocessing::Outliers;
-use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
-
-/// Samples coded at a time.
-const BLOCK: usize = 4096;
 
 /// Held-out samples, and the memory in which blocks of them are coded.
 pub(super) struct HeldOutEvaluator<'a, B: Backend> {
     source: &'a dyn SampleSource<B::Scalar>,
-    host: HostSamples<B::Scalar>,
-    upload: Upload<B>,
-    codes: B::Codes,
+    blocks: CodedBlocks<B>,
     /// Atoms that the codes are for.
     atoms: usize,
-    residual: B::Matrix,
 }
 
 /// What was measured.
@@ -45,18 +38,9 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        let (backend, dim) = (&config.backend, source.dim());
         let shape = trainer.shape();
-        let preprocessing = trainer.preprocessing().clone();
-        // Whatever their norm, these are samples that a model will meet.
-        Ok(Self {
-            source,
-            host: HostSamples::new(dim),
-            upload: Upload::new(backend, dim, preprocessing, Outliers::Keep)?,
-            codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
-            atoms: shape.atoms,
-            residual: backend.zeros(dim, 0)?,
-        })
+        let blocks = CodedBlocks::new(&config.backend, shape, trainer.preprocessing().clone())?;
+        Ok(Self { source, blocks, atoms: shape.atoms })
     }
 
     /// Codes all samples with the trainer's dictionary.
@@ -72,21 +56,20 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
         let backend = &config.backend;
         let shape = trainer.shape();
         if self.atoms != shape.atoms {
-            self.codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
+            self.blocks.reshape(backend, shape)?;
             self.atoms = shape.atoms;
         }
-        let Self { source, host, upload, codes, residual, .. } = self;
+        let Self { source, blocks, .. } = self;
         let mut measured = HeldOutFigures { figures: Figures::new(source.dim()), nonzeros: 0 };
         trainer.refresh_coder(config)?;
         for start in (0..source.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
-            host.read(*source, std::iter::once(block))?;
-            upload.take(backend, host)?;
-            trainer.encode(config, upload.matrix(), codes)?;
-            backend.residual(residual, upload.matrix(), trainer.dictionary(), codes);
+            let (coder, block) = ((&config.coder, &mut trainer.coder), std::iter::once(block));
+            blocks.code(backend, coder, &trainer.dictionary, *source, block)?;
+            blocks.compute_residual(backend, &trainer.dictionary);
             backend.synchronize()?;
-            let is_outside = upload.is_outside();
-            let mut figures = host.figures(is_outside);
+            let (is_outside, residual) = (blocks.is_outside(), blocks.residual());
+            let mut figures = blocks.host.figures(is_outside);
             figures.all.error = backend.squared_norm(residual);
             figures.within.error = if is_outside.is_empty() {
                 figures.all.error
@@ -94,7 +77,7 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
                 error_within::<B>(backend.download(residual)?.as_ref(), is_outside)
             };
             measured.figures.merge(&figures);
-            measured.nonzeros += backend.nonzeros(codes)?;
+            measured.nonzeros += backend.nonzeros(blocks.codes())?;
         }
         Ok(measured)
     }

@@ -4,6 +4,7 @@ use faer::Mat;
 
 use super::builder::Builder;
 use crate::backend::Backend;
+use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
@@ -12,13 +13,9 @@ use crate::matrix::zeros;
 use crate::problem::{ProblemShape, Sign};
 use crate::random::RandomStream;
 use crate::samples::preprocessing::Preprocessing;
-use crate::samples::{HostSamples, Upload};
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
 use crate::updater::DictionaryUpdater;
-
-/// Samples coded at a time.
-const BLOCK: usize = 4096;
 
 /// Directions closer than this to a new atom are not taken again: as for atoms that learning
 /// renews.
@@ -92,28 +89,23 @@ where
     let mut matrix = backend.zeros(shape.dim, atoms)?;
     backend.upload(dictionary.as_mat(), &mut matrix)?;
     coder.set_dictionary(backend, &mut state, &matrix)?;
-    let mut codes = backend.codes(atoms, 0, sparsity)?;
-    let mut residual = backend.zeros(shape.dim, 0)?;
-    let mut host = HostSamples::new(shape.dim);
+    let mut blocks = CodedBlocks::new(backend, &shape, preprocessing.clone())?;
     let outliers = settings.statistics.outliers;
-    // Dropping would shift the columns of a block: candidates of too large a norm are left out
-    // here.
-    let keep = crate::Outliers::Keep;
-    let mut upload = Upload::new(backend, shape.dim, preprocessing.clone(), keep)?;
 
     let order = Permutation::new(source.len(), settings.seed, RandomStream::Extension);
     let drawn: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
     let mut errors = Vec::with_capacity(count);
     for block in drawn.chunks(BLOCK) {
-        host.read(source, block.iter().map(|&i| i..i + 1))?;
-        upload.take(backend, &mut host)?;
-        coder.encode(backend, &mut state, &matrix, upload.matrix(), &mut codes)?;
-        backend.residual(&mut residual, upload.matrix(), &matrix, &codes);
+        let ranges = block.iter().map(|&i| i..i + 1);
+        blocks.code(backend, (coder, &mut state), &matrix, source, ranges)?;
+        blocks.compute_residual(backend, &matrix);
         backend.synchronize()?;
-        let left: Mat<B::Scalar> = backend.download(&residual)?;
+        let left: Mat<B::Scalar> = backend.download(blocks.residual())?;
         for (column, &index) in block.iter().enumerate() {
             let error = outlined::energy(left.col_as_slice(column));
-            let is_outside = upload.is_outside().get(column).is_some_and(|&outside| outside);
+            // Dropping would shift the columns of a block: candidates of too large a norm are
+            // left out here.
+            let is_outside = blocks.is_outside().get(column).is_some_and(|&outside| outside);
             if error > 0.0 && !(outliers.are_limited() && is_outside) {
                 errors.push((error, index));
             }

@@ -7,6 +7,7 @@ mod checkpoint;
 mod driver;
 mod evaluation;
 mod extend;
+mod fit;
 mod growth;
 pub(crate) mod initialisation;
 mod observer;
@@ -23,12 +24,13 @@ pub use crate::samples::spectrum::Massive;
 pub use builder::{Builder, Every};
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
+pub use fit::Fit;
 pub use growth::Growth;
 pub use initialisation::Initialisation;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use restarts::{BestOf, Restart};
-pub use run::{Fit, Run};
+pub use run::Run;
 pub use run_state::Best;
 pub use session::{Session, StepReport};
 pub use stop::{Plateau, StopReason, StopToken};
@@ -70,8 +72,10 @@ impl DbKsvd {
 
 impl<B: Backend> DbKsvd<B> {
     /// Sets up learning on another backend, and so in its scalar:
-    /// `DbKsvd::builder_on(Faer::<f64>::default(), …)`. Backends that are not
-    /// [`HostBackend`](crate::HostBackend)s bring a coder and an updater of their own.
+    /// `DbKsvd::builder_on(Faer::<f64>::default(), …)`. Any backend with
+    /// [`PursuitKernels`](crate::backend::PursuitKernels) and
+    /// [`SweepKernels`](crate::backend::SweepKernels) learns by the defaults; one without brings a
+    /// coder and an updater of its own.
     pub fn builder_on(backend: B, atoms: usize, sparsity: usize) -> Builder<B, BatchOmp, KSvd> {
         Builder::new(backend, BatchOmp::default(), KSvd::default(), atoms, sparsity)
     }

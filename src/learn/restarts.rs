@@ -1,7 +1,8 @@
 //! Several runs by different seeds, of which the best is kept.
 
+use super::fit::Fit;
 use super::report::Report;
-use super::run::{Fit, Run};
+use super::run::Run;
 use super::{StopReason, StopToken};
 use crate::Scalar;
 use crate::backend::Backend;

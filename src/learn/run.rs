@@ -6,17 +6,16 @@ use std::time::Instant;
 use super::checkpoint::{Checkpoints, Store};
 use super::driver::Driver;
 use super::evaluation::HeldOutEvaluator;
+use super::fit::Fit;
 use super::observer::{Observer, PanicCatching};
 use super::reader::Schedule;
-use super::report::Report;
-use super::run_state::{Best, RunState};
+use super::run_state::RunState;
 use super::session::Trainer;
 use super::{DbKsvd, StopToken};
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
-use crate::model::Model;
 use crate::source::{SampleSource, Subset, check_rounding, split};
 use crate::updater::DictionaryUpdater;
 
@@ -50,35 +49,6 @@ pub struct Run<'a, B: Backend, C, U> {
     pub(super) token: Option<StopToken>,
     #[cfg(feature = "safetensors")]
     pub(super) checkpoints: Option<Checkpoints>,
-}
-
-/// What a run gives, whatever ended it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Fit<T: Scalar> {
-    /// The dictionary after the last step.
-    pub model: Model<T>,
-    /// The dictionary that did best on the held-out samples, on those within the norm limit where
-    /// there is one; `None` without any, or before the first evaluation.
-    pub best: Option<Best<T>>,
-    /// The course of the run.
-    pub report: Report,
-    /// What failed, if [`Report::stop`] is [`StopReason::Failed`](super::StopReason::Failed). The
-    /// models are those of the steps before.
-    pub failure: Option<Error>,
-}
-
-impl<T: Scalar> Fit<T> {
-    /// The last model and the report, or what failed.
-    ///
-    /// # Errors
-    /// [`failure`](Self::failure).
-    pub fn into_result(self) -> Result<(Model<T>, Report), Error> {
-        match self.failure {
-            None => Ok((self.model, self.report)),
-            Some(error) => Err(error),
-        }
-    }
 }
 
 impl<'a, B, C, U> Run<'a, B, C, U>

@@ -308,17 +308,6 @@ where
         Ok(())
     }
 
-    /// Codes samples with the dictionary that the coder knows.
-    pub(super) fn encode(
-        &mut self,
-        config: &Builder<B, C, U>,
-        samples: &B::Matrix,
-        codes: &mut B::Codes,
-    ) -> Result<(), Error> {
-        let Builder { backend, coder, .. } = config;
-        Ok(coder.encode(backend, &mut self.coder, &self.dictionary, samples, codes)?)
-    }
-
     /// Codes the minibatch that was loaded and updates the dictionary on it.
     pub(super) fn step(
         &mut self,

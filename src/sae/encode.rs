@@ -1,7 +1,5 @@
 //! Codes of many samples: blocks of products, then each sample's activations.
 
-use std::sync::{Mutex, PoisonError};
-
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
@@ -12,6 +10,7 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
 use crate::cpu::HostBackend;
+use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::matrix::column;
@@ -33,9 +32,15 @@ pub(super) struct Scratch<T: Scalar> {
     codes: Nonzeros<T>,
 }
 
-/// Scratch of tasks that have ended, for the tasks that come.
-#[derive(Debug, Default)]
-pub(super) struct Pool<T: Scalar>(Mutex<Vec<Scratch<T>>>);
+/// Scratch that tasks hand on to each other.
+#[derive(Debug)]
+pub(super) struct Pool<T: Scalar>(ScratchPool<Scratch<T>>);
+
+impl<T: Scalar> Default for Pool<T> {
+    fn default() -> Self {
+        Self(ScratchPool::default())
+    }
+}
 
 impl<T: Scalar> Scratch<T> {
     fn new(sae: &Sae<T>) -> Self {
@@ -92,12 +97,10 @@ impl<T: Scalar> Pool<T> {
         minus: Option<&[T]>,
         take: impl FnMut(usize, &mut Nonzeros<T>),
     ) {
-        // A panic elsewhere leaves scratch in no state that matters.
-        let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let scratch = idle().pop();
-        let mut scratch = scratch.unwrap_or_else(|| Scratch::new(sae));
-        scratch.block(backend, (sae, activation), samples, minus, take);
-        idle().push(scratch);
+        let new = || Scratch::new(sae);
+        self.0.with(new, |scratch| {
+            scratch.block(backend, (sae, activation), samples, minus, take);
+        });
     }
 }
 

@@ -28,28 +28,23 @@ mod block;
 mod gram;
 mod pursuit;
 
-use std::sync::{Mutex, PoisonError};
-
-use faer::Mat;
 use num_traits::Float;
 use rayon::prelude::*;
 
 use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::cpu::HostBackend;
+use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
 use crate::cpu::pursuit::double::Doubt;
 use crate::cpu::pursuit::factor::dependence;
 use crate::cpu::pursuit::wide::Widened;
+use crate::cpu::scratch_pool::ScratchPool;
 use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use block::{DoubleScratch, ThresholdPursuits};
 use gram::SymmetricGram;
 use pursuit::{Limits, Pursuit};
-
-/// Samples whose correlations are computed by one product. The bits of a product's column depend on
-/// the width of the block: it is always this, the last one is padded.
-const BLOCK: usize = 128;
 
 /// What becomes of the coefficients of a prefix of the atoms when the next prefix is coded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -269,7 +264,7 @@ pub struct ThresholdPursuitState<T: Scalar> {
     gram: SymmetricGram<T>,
     wide: Widened,
     /// Scratch of tasks that have ended, for the tasks that come.
-    idle: Mutex<Vec<Scratch<T>>>,
+    scratch: ScratchPool<Scratch<T>>,
     /// What the course of learning asks for.
     phase: Option<ThresholdPursuit>,
 }
@@ -277,8 +272,7 @@ pub struct ThresholdPursuitState<T: Scalar> {
 /// What one task works with.
 #[derive(Debug)]
 struct Scratch<T: Scalar> {
-    padded: Mat<T>,
-    correlations: Mat<T>,
+    correlations: Correlations<T>,
     pursuit: Pursuit<T>,
     double: Option<Box<DoubleScratch>>,
 }
@@ -310,8 +304,8 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let gram = SymmetricGram::new(shape.atoms)?;
-        let (wide, idle) = (Widened::default(), Mutex::default());
-        Ok(ThresholdPursuitState { shape: *shape, gram, wide, idle, phase: None })
+        let (wide, scratch) = (Widened::default(), ScratchPool::default());
+        Ok(ThresholdPursuitState { shape: *shape, gram, wide, scratch, phase: None })
     }
 
     fn set_dictionary(
@@ -334,46 +328,34 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let ThresholdPursuitState { shape, gram, wide, idle, phase } = &*state;
+        let ThresholdPursuitState { shape, gram, wide, scratch, phase } = &*state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         let limits = phase.as_ref().unwrap_or(self).limits(shape);
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|block| {
-            // A panic elsewhere leaves scratch in no state that matters.
-            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let scratch = idle().pop();
-            let mut scratch = scratch.unwrap_or_else(|| Scratch {
-                padded: Mat::zeros(shape.dim, BLOCK),
-                correlations: Mat::zeros(shape.atoms, BLOCK),
+            let new = || Scratch {
+                correlations: Correlations::new(shape.dim, shape.atoms),
                 pursuit: Pursuit::new(shape),
                 double: None,
+            };
+            scratch.with(new, |Scratch { correlations, pursuit, double }| {
+                let samples = y.subcols(block.first(), block.len());
+                let correlations = correlations.compute(backend, dictionary, samples);
+                let pursuits = ThresholdPursuits {
+                    shape,
+                    gram,
+                    wide,
+                    limits: &limits,
+                    dictionary,
+                    samples,
+                    correlations,
+                    block,
+                    pursuit,
+                    double,
+                };
+                pursuits.run_compiled();
             });
-            let Scratch { padded, correlations, pursuit, double } = &mut scratch;
-            let samples = y.subcols(block.first(), block.len());
-            // Stale columns beyond the block's length are harmless: columns do not mix.
-            let full = if samples.ncols() == BLOCK {
-                samples
-            } else {
-                padded.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
-                padded.as_ref()
-            };
-            backend.product_tn(correlations.as_mut(), dictionary, full);
-            let correlations = correlations.as_ref();
-            let pursuits = ThresholdPursuits {
-                shape,
-                gram,
-                wide,
-                limits: &limits,
-                dictionary,
-                samples,
-                correlations,
-                block,
-                pursuit,
-                double,
-            };
-            pursuits.run_compiled();
-            idle().push(scratch);
         });
         Ok(())
     }

@@ -1,27 +1,19 @@
 //! The Gram matrix of a dictionary in 16-bit numbers.
 
-use std::sync::{Mutex, PoisonError};
-
 use faer::{Mat, MatRef};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::pass::CHUNK;
+use super::format16::{CHUNK, UNIT};
 use crate::Scalar;
 use crate::cpu::HostBackend;
+use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::dots16::{Dots16, WithDots16, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};
 use crate::error::BackendError;
 use crate::matrix::column;
 use crate::scalar::registers;
-
-/// The number that stands for the largest entry of a row. A little under 2¹⁵, so that the sums of
-/// [`LARGEST_WEIGHTS`] weighted rows stay below 2³¹.
-pub(crate) const UNIT: f64 = 32_512.0;
-
-/// Σ|q| of the weights that a sum of rows may have.
-pub(crate) const LARGEST_WEIGHTS: f64 = 64_000.0;
 
 /// Columns of G that one task computes at a time.
 const BLOCK: usize = 64;
@@ -36,8 +28,8 @@ pub(crate) struct QuantisedGram<T> {
     pub(crate) scales: Vec<T>,
     /// G_ss = ‖d_s‖².
     pub(crate) norms: Vec<T>,
-    /// Blocks of G in full precision, from tasks that have ended.
-    idle: Mutex<Vec<Block<T>>>,
+    /// Blocks of G in full precision.
+    scratch: ScratchPool<Block<T>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +47,7 @@ impl<T: Scalar> QuantisedGram<T> {
             stride,
             scales: vec![T::zero(); atoms],
             norms: vec![T::zero(); atoms],
-            idle: Mutex::default(),
+            scratch: ScratchPool::default(),
         })
     }
 
@@ -76,30 +68,25 @@ impl<T: Scalar> QuantisedGram<T> {
         dictionary: MatRef<'_, T>,
     ) {
         let (dim, m) = dictionary.shape();
-        let Self { values, stride, scales, norms, idle } = self;
-        let idle = &*idle;
+        let Self { values, stride, scales, norms, scratch } = self;
+        let scratch = &*scratch;
         let rows = values.par_chunks_mut(*stride * BLOCK);
         let scales = scales.par_chunks_mut(BLOCK);
         let norms = norms.par_chunks_mut(BLOCK);
         rows.zip(scales).zip(norms).enumerate().for_each(|(b, ((rows, scales), norms))| {
-            // A panic elsewhere leaves scratch in no state that matters.
-            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let block = idle().pop();
-            let mut block = block.unwrap_or_else(|| Block {
-                atoms: Mat::zeros(dim, BLOCK),
-                products: Mat::zeros(m, BLOCK),
+            let new = || Block { atoms: Mat::zeros(dim, BLOCK), products: Mat::zeros(m, BLOCK) };
+            scratch.with(new, |block| {
+                // The bits of a product may depend on its width: the last block is padded.
+                let atoms = dictionary.subcols(b * BLOCK, scales.len());
+                block.atoms.as_mut().subcols_mut(0, scales.len()).copy_from(atoms);
+                backend.product_tn(block.products.as_mut(), dictionary, block.atoms.as_ref());
+                for (i, row) in rows.chunks_mut(*stride).enumerate() {
+                    let products = block.products.col_as_slice_mut(i);
+                    norms[i] = std::mem::replace(&mut products[b * BLOCK + i], T::zero());
+                    let scale = &mut scales[i];
+                    with_fastest(Quantise { products, row, scale });
+                }
             });
-            // The bits of a product may depend on its width: the last block is padded.
-            let atoms = dictionary.subcols(b * BLOCK, scales.len());
-            block.atoms.as_mut().subcols_mut(0, scales.len()).copy_from(atoms);
-            backend.product_tn(block.products.as_mut(), dictionary, block.atoms.as_ref());
-            for (i, row) in rows.chunks_mut(*stride).enumerate() {
-                let products = block.products.col_as_slice_mut(i);
-                norms[i] = std::mem::replace(&mut products[b * BLOCK + i], T::zero());
-                let scale = &mut scales[i];
-                with_fastest(Quantise { products, row, scale });
-            }
-            idle().push(block);
         });
     }
 

@@ -7,6 +7,7 @@ mod best;
 pub(crate) mod correlations;
 pub(crate) mod double;
 pub(crate) mod factor;
+mod format16;
 pub(crate) mod full_gram;
 pub(crate) mod gram;
 pub(crate) mod gram_free;

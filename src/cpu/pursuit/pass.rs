@@ -5,14 +5,12 @@ use num_traits::One;
 use pulp::Simd;
 use pulp::bytemuck::{self, Zeroable};
 
+use super::format16::CHUNK;
 use super::weights::Weights;
 use crate::Scalar;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::dots16::Dots16;
 use crate::scalar::registers::lanes;
-
-/// Atoms for which one bound on the scores is kept; rows are padded to whole chunks.
-pub(crate) const CHUNK: usize = 128;
 
 /// Steps of [`Dots16::WIDTH`] whose sums are made together: they fill the registers.
 const STEPS: usize = 4;

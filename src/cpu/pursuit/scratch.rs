@@ -1,8 +1,9 @@
 //! What a pursuit on the 16-bit Gram matrix works with.
 
+use super::format16::CHUNK;
 use super::inverse::Inverse;
 use super::padded::padded;
-use super::pass::{CHUNK, ScoreBounds};
+use super::pass::ScoreBounds;
 use super::weights::Weights;
 use crate::Scalar;
 use crate::backend::Selection;

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::gram::{LARGEST_WEIGHTS, UNIT};
+use super::format16::{LARGEST_WEIGHTS, UNIT};
 use super::padded::padded;
 use crate::Scalar;
 use crate::cpu::vector::dots16::packed;
