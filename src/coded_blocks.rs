@@ -13,8 +13,8 @@ use crate::source::SampleSource;
 /// Samples coded at a time.
 pub(crate) const BLOCK: usize = 4096;
 
-/// A block of samples on a backend with its codes, and what they leave: memory that is used again for
-/// the next.
+/// A block of samples on a backend with its codes, and what they leave: memory that is used again
+/// for the next.
 pub(crate) struct CodedBlocks<B: Backend> {
     pub(crate) host: HostSamples<B::Scalar>,
     upload: Upload<B>,
