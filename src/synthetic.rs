@@ -274,7 +274,8 @@ compiled! {
         let mut codes = SparseCodes::new(atoms, planted.samples, sparsity);
 
         let (seed_of_signal, seed_of_noise) = (random.random(), random.random());
-        let energy = planted.add_signal(&law, &dictionary, &mut codes, &mut samples, seed_of_signal);
+        let energy =
+            planted.add_signal(&law, &dictionary, &mut codes, &mut samples, seed_of_signal);
         let deviation = planted.noise * (energy / planted.samples as f64 / dim as f64).sqrt();
         if deviation > 0.0 {
             add_noise(&mut samples, deviation, seed_of_noise);

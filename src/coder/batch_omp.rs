@@ -8,6 +8,8 @@ use crate::problem::ProblemShape;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
+/// It runs on any backend with [`PursuitKernels`]; what follows is said of [`Faer`](crate::Faer).
+///
 /// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide,
 /// a sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
 /// correlation is below 2·10⁴ ε‖y‖ (0.0024 ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (of any

@@ -15,7 +15,7 @@ use crate::cpu::vector::{loops, rows};
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
 use crate::problem::ProblemShape;
-use crate::scalar::{compiled, pick};
+use crate::scalar::compiled;
 
 /// Columns of a product computed by one task. faer's products reach their speed from about 128
 /// columns on; fixed, so that results do not depend on the number of threads.
@@ -114,12 +114,19 @@ impl<T: Scalar> Backend for Faer<T> {
     }
 }
 
-type SetDictionary<T> = fn(&mut Pursuits<T>, &Mat<T>);
-static SET_DICTIONARY: (SetDictionary<f32>, SetDictionary<f64>) =
-    (Pursuits::set_dictionary, Pursuits::set_dictionary);
+compiled! {
+    /// [`Pursuits::set_dictionary`].
+    fn set_dictionary<T>(pursuits: &mut Pursuits<T>, dictionary: &Mat<T>) {
+        pursuits.set_dictionary(dictionary);
+    }
+}
 
-type RunPursuits<T> = fn(&Pursuits<T>, &Mat<T>, &Mat<T>, &mut SparseCodes<T>);
-static RUN_PURSUITS: (RunPursuits<f32>, RunPursuits<f64>) = (Pursuits::run, Pursuits::run);
+compiled! {
+    /// [`Pursuits::run`].
+    fn pursue<T>(pursuits: &Pursuits<T>, d: &Mat<T>, y: &Mat<T>, x: &mut SparseCodes<T>) {
+        pursuits.run(d, y, x);
+    }
+}
 
 impl<T: Scalar> PursuitKernels for Faer<T> {
     type Pursuits = Pursuits<T>;
@@ -138,8 +145,7 @@ impl<T: Scalar> PursuitKernels for Faer<T> {
         pursuits: &mut Pursuits<T>,
         dictionary: &Mat<T>,
     ) -> Result<(), BackendError> {
-        let set: &SetDictionary<T> = pick(&SET_DICTIONARY.0, &SET_DICTIONARY.1);
-        set(pursuits, dictionary);
+        set_dictionary(pursuits, dictionary);
         Ok(())
     }
 
@@ -150,8 +156,7 @@ impl<T: Scalar> PursuitKernels for Faer<T> {
         y: &Mat<T>,
         codes: &mut SparseCodes<T>,
     ) -> Result<(), BackendError> {
-        let run: &RunPursuits<T> = pick(&RUN_PURSUITS.0, &RUN_PURSUITS.1);
-        run(pursuits, dictionary, y, codes);
+        pursue(pursuits, dictionary, y, codes);
         Ok(())
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Driver<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater
     pub(super) learner: &'a DbKsvd<B, C, U>,
     pub(super) schedule: Schedule<'a, B::Scalar>,
     pub(super) trainer: Trainer<B, C, U>,
-    pub(super) course: RunState<B::Scalar>,
-    pub(super) examiner: Option<HeldOutEvaluator<'a, B>>,
+    pub(super) run_state: RunState<B::Scalar>,
+    pub(super) evaluator: Option<HeldOutEvaluator<'a, B>>,
     pub(super) observer: PanicCatching<'a, B::Scalar>,
     pub(super) token: Option<StopToken>,
     /// Whether the trainer's state is that after a step: not within one, when a backend may fail.
@@ -43,7 +43,7 @@ where
 {
     /// Learns until the run ends.
     pub(super) fn drive(mut self) -> Result<Fit<B::Scalar>, Error> {
-        let (schedule, position) = (self.schedule, self.course.position);
+        let (schedule, position) = (self.schedule, self.run_state.position);
         let ended = thread::scope(|scope| {
             let mut reader = Reader::start(scope, schedule, position)?;
             self.take_steps(&mut reader)
@@ -68,9 +68,9 @@ where
             self.is_whole = false;
             let outcome = self.trainer.step(&self.learner.config, loaded, progress)?;
             self.is_whole = true;
-            self.course.add(&outcome);
+            self.run_state.add(&outcome);
             self.tell_of_step(&outcome);
-            let epoch = self.course.end_epoch(self.schedule.source.len())?;
+            let epoch = self.run_state.end_epoch(self.schedule.source.len())?;
             if let Some(epoch) = &epoch {
                 self.tell_of_epoch(epoch);
             }
@@ -88,7 +88,7 @@ where
 
     fn reason_to_stop(&self) -> Option<StopReason> {
         let settings = &self.learner.config.settings;
-        if self.course.position.epoch > settings.epochs {
+        if self.run_state.position.epoch > settings.epochs {
             return Some(StopReason::Completed);
         }
         if settings.max_steps.is_some_and(|most| self.trainer.steps >= most) {
@@ -101,7 +101,7 @@ where
             return Some(StopReason::Token);
         }
         let budget = settings.time_budget?.as_secs_f64();
-        (self.course.elapsed() >= budget).then_some(StopReason::Time)
+        (self.run_state.elapsed() >= budget).then_some(StopReason::Time)
     }
 
     /// The share of the run that lies behind: of its steps or, if that is more, of its time.
@@ -111,23 +111,24 @@ where
         let planned = settings.epochs as f64 * per_epoch as f64;
         let planned = settings.max_steps.map_or(planned, |most| planned.min(most as f64));
         let of_steps = self.trainer.steps as f64 / planned;
-        let of_time = settings.time_budget.map(|time| self.course.elapsed() / time.as_secs_f64());
+        let of_time =
+            settings.time_budget.map(|time| self.run_state.elapsed() / time.as_secs_f64());
         of_time.map_or(of_steps, |of_time| of_steps.max(of_time)).min(1.0)
     }
 
     fn tell_of_step(&mut self, outcome: &Outcome) {
         let settings = &self.learner.config.settings;
         let progress = Progress {
-            epoch: self.course.position.epoch,
+            epoch: self.run_state.position.epoch,
             epochs: settings.epochs,
-            step: self.course.position.step,
+            step: self.run_state.position.step,
             steps: steps(self.schedule.source.len(), self.schedule.minibatch),
             total_steps: self.trainer.steps,
             done: self.share_done(),
             samples: outcome.figures.all.samples,
-            fvu: self.course.tally.figures.all.fvu(),
-            fvu_within: self.course.tally.figures.fvu_within(),
-            elapsed: self.course.elapsed(),
+            fvu: self.run_state.tally.figures.all.fvu(),
+            fvu_within: self.run_state.tally.figures.fvu_within(),
+            elapsed: self.run_state.elapsed(),
         };
         self.observer.tell(|observer| observer.on_step(&progress));
         let (replaced, merged) = (outcome.update.replaced, outcome.update.merged);
@@ -154,19 +155,19 @@ where
     fn evaluate(&mut self) -> Result<Option<StopReason>, Error> {
         let config = &self.learner.config;
         let step = self.trainer.steps;
-        let evaluation = match &mut self.examiner {
-            None if self.course.watched.samples() == 0 => return Ok(None),
-            None => self.course.watch(step),
-            Some(examiner) => {
-                let measured = examiner.examine(config, &mut self.trainer)?;
+        let evaluation = match &mut self.evaluator {
+            None if self.run_state.watched.samples() == 0 => return Ok(None),
+            None => self.run_state.watch(step),
+            Some(evaluator) => {
+                let measured = evaluator.examine(config, &mut self.trainer)?;
                 let l0 = measured.nonzeros as f64 / measured.figures.all.samples as f64;
                 let measured = Measured { figures: &measured.figures, l0, held_out: true };
-                let evaluation = self.course.evaluation(step, &measured);
+                let evaluation = self.run_state.evaluation(step, &measured);
                 let Evaluation { fvu, fvu_within, .. } = evaluation;
                 let is_beaten = |best: &Leader<_>| best.is_beaten_by(fvu_within);
-                if self.course.best.as_ref().is_none_or(is_beaten) {
+                if self.run_state.best.as_ref().is_none_or(is_beaten) {
                     let dictionary = self.trainer.download(config)?;
-                    self.course.best = Some(Leader { dictionary, step, fvu, fvu_within });
+                    self.run_state.best = Some(Leader { dictionary, step, fvu, fvu_within });
                 }
                 evaluation
             }
@@ -180,14 +181,15 @@ where
             return Ok(Some(StopReason::TargetFvu));
         }
         let plateau = settings.plateau;
-        let is_flat = plateau.is_some_and(|plateau| plateau.is_reached(&self.course.evaluations));
+        let is_flat =
+            plateau.is_some_and(|plateau| plateau.is_reached(&self.run_state.evaluations));
         Ok(is_flat.then_some(StopReason::Plateau))
     }
 
     #[cfg(feature = "safetensors")]
     fn save(&mut self) -> Result<(), Error> {
         let Some(store) = &mut self.store else { return Ok(()) };
-        match store.save(&self.learner.config, &self.trainer, &self.course) {
+        match store.save(&self.learner.config, &self.trainer, &self.run_state) {
             Ok(Some(written)) => {
                 self.observer.tell(|observer| observer.on_checkpoint(&written));
                 Ok(())
@@ -221,11 +223,11 @@ where
             failure.get_or_insert(error);
         }
         if failure.is_none() {
-            failure = self.course.check().err();
+            failure = self.run_state.check().err();
         }
         // However a run ends, something is known of what it gives.
         let config = &self.learner.config;
-        let evaluated = self.course.evaluations.last().map(|evaluation| evaluation.step);
+        let evaluated = self.run_state.evaluations.last().map(|evaluation| evaluation.step);
         if failure.is_none() && self.trainer.steps > 0 && evaluated != Some(self.trainer.steps) {
             failure = self.evaluate().err();
         }
@@ -236,7 +238,7 @@ where
             Ok(model) => model,
             Err(error) => return Err(failure.unwrap_or(error)),
         };
-        let best = match self.course.best.take() {
+        let best = match self.run_state.best.take() {
             None => None,
             Some(Leader { dictionary, step, fvu, fvu_within }) => {
                 let model = self.trainer.model_of(config, dictionary)?;
@@ -244,13 +246,13 @@ where
             }
         };
         let Seconds { encode, update, .. } = self.trainer.seconds;
-        let total = self.course.elapsed();
+        let total = self.run_state.elapsed();
         let mut report = Report {
-            epochs: self.course.all_epochs(),
-            evaluations: std::mem::take(&mut self.course.evaluations),
+            epochs: self.run_state.all_epochs(),
+            evaluations: std::mem::take(&mut self.run_state.evaluations),
             steps: self.trainer.steps,
             noise: self.trainer.noise,
-            resumed_from: self.course.resumed_from,
+            resumed_from: self.run_state.resumed_from,
             seconds: Seconds { encode, update, other: total - encode - update, total },
             stop,
             observer_panic: None,

@@ -164,23 +164,23 @@ where
         let settings = &learner.config.settings;
         let minibatch = settings.minibatch_of(source.len());
         let schedule = Schedule { source, minibatch, seed: settings.seed, epochs: settings.epochs };
-        let course = RunState::new(source.dim(), start);
+        let run_state = RunState::new(source.dim(), start);
         #[cfg(not(feature = "safetensors"))]
         let resumed = None;
         #[cfg(feature = "safetensors")]
-        let (store, course, resumed) = {
-            let mut course = course;
+        let (store, run_state, resumed) = {
+            let mut run_state = run_state;
             let open = |checkpoints| Store::open(checkpoints, &learner.config, source);
             let store = self.checkpoints.as_ref().map(open).transpose()?;
-            let resume = |store: &Store| store.resume(&learner.config, &mut course);
+            let resume = |store: &Store| store.resume(&learner.config, &mut run_state);
             let resumed = store.as_ref().map(resume).transpose()?.flatten();
-            (store, course, resumed)
+            (store, run_state, resumed)
         };
         let trainer = match resumed {
             Some(trainer) => trainer,
             None => Trainer::new(&learner.config, source)?,
         };
-        let examiner = match held_out {
+        let evaluator = match held_out {
             None => None,
             Some(samples) => Some(HeldOutEvaluator::new(&learner.config, samples, &trainer)?),
         };
@@ -188,8 +188,8 @@ where
             learner,
             schedule,
             trainer,
-            course,
-            examiner,
+            run_state,
+            evaluator,
             observer: PanicCatching::new(self.observer),
             token: self.token,
             is_whole: true,

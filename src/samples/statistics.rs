@@ -73,7 +73,9 @@ compiled! {
             let mut norms = sample.norms(&preprocessing)?;
             let limit = match (given.norm_limit(), outliers.factor()) {
                 (Some(limit), _) => Some(limit),
-                (None, Some(factor)) => Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0),
+                (None, Some(factor)) => {
+                    Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0)
+                }
                 (None, None) => None,
             };
             preprocessing = preprocessing.with_norm_limit(limit)?;

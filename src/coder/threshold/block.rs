@@ -14,7 +14,7 @@ use crate::cpu::pursuit::wide::{Widened, leave, terms, widen};
 use crate::cpu::vector::loops;
 use crate::matrix::column;
 use crate::problem::ProblemShape;
-use crate::scalar::pick;
+use crate::scalar::compiled;
 
 /// What a sample works with that is coded in double precision.
 #[derive(Debug)]
@@ -39,14 +39,10 @@ pub(super) struct ThresholdPursuits<'a, T: Scalar> {
     pub(super) double: &'a mut Option<Box<DoubleScratch>>,
 }
 
-type Run<T> = fn(ThresholdPursuits<'_, T>);
-static RUN: (Run<f32>, Run<f64>) = (|pursuits| pursuits.run(), |pursuits| pursuits.run());
-
-impl<T: Scalar> ThresholdPursuits<'_, T> {
-    /// [`run`](Self::run) as it is compiled in this crate.
-    pub(super) fn run_compiled(self) {
-        let run: &Run<T> = pick(&RUN.0, &RUN.1);
-        run(self);
+compiled! {
+    /// Writes the codes of a block.
+    pub(super) fn pursue<T>(pursuits: ThresholdPursuits<'_, T>) {
+        pursuits.run();
     }
 }
 

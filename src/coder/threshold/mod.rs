@@ -342,7 +342,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
             scratch.with(new, |Scratch { correlations, pursuit, double }| {
                 let samples = y.subcols(block.first(), block.len());
                 let correlations = correlations.compute(backend, dictionary, samples);
-                let pursuits = ThresholdPursuits {
+                block::pursue(ThresholdPursuits {
                     shape,
                     gram,
                     wide,
@@ -353,8 +353,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
                     block,
                     pursuit,
                     double,
-                };
-                pursuits.run_compiled();
+                });
             });
         });
         Ok(())

@@ -138,7 +138,11 @@ impl<T: Scalar> GramRows<T> {
 
 loops::vectorized! {
     /// α ← Dᵀr.
-    pub(crate) fn correlate<'a, T>(dictionary: MatRef<'a, T>, residual: &'a [T], alpha: &'a mut [T]) {
+    pub(crate) fn correlate<'a, T>(
+        dictionary: MatRef<'a, T>,
+        residual: &'a [T],
+        alpha: &'a mut [T],
+    ) {
         for (j, alpha) in alpha.iter_mut().enumerate() {
             *alpha = loops::dot(column(dictionary, j), residual);
         }

@@ -2,7 +2,7 @@
 
 use faer::Mat;
 
-use super::duplicates::coherent_pairs;
+use super::duplicates;
 use super::host::HostSweep;
 use crate::Scalar;
 use crate::backend::{Backend, Candidate, Change, LargeUse, SweepKernels, SweepRule, SweepStart};
@@ -10,52 +10,116 @@ use crate::codes::SparseCodes;
 use crate::cpu::Faer;
 use crate::error::BackendError;
 use crate::problem::{ProblemShape, Sign};
-use crate::scalar::pick;
+use crate::scalar::compiled;
 
-/// The heavy loops of sweeps for one scalar.
-#[expect(clippy::type_complexity, reason = "the arguments of the kernels")]
-struct Compiled<T: Scalar> {
-    directions: fn(&mut HostSweep<T>, &Mat<T>, &SparseCodes<T>, &[f64], &[u32], usize),
-    exchange: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, &[u32], usize) -> Change,
-    undo: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, &[u32], usize),
-    begin: fn(&mut HostSweep<T>, &Mat<T>, &Mat<T>, &SparseCodes<T>),
-    energies: fn(&HostSweep<T>, &SparseCodes<T>, &mut [f64]),
-    worst: fn(&HostSweep<T>, &Mat<T>, f64, f64) -> Vec<Candidate>,
-    vacate: fn(&mut HostSweep<T>, &Mat<T>, &mut SparseCodes<T>, u32, Option<u32>),
-    code_by_one: fn(&mut HostSweep<T>, &Mat<T>, &Mat<T>, &mut SparseCodes<T>, usize, u32),
-    take_atoms: fn(&mut HostSweep<T>, &mut Mat<T>, &[u32]),
-    lost_without: fn(&HostSweep<T>, &Mat<T>, &Mat<T>, &[LargeUse], f64, f64) -> Vec<f64>,
-    coherent_pairs: fn(&Mat<T>, f64, Sign) -> Vec<(u32, u32)>,
-    decorrelate: fn(&HostSweep<T>, &mut Mat<T>, f64),
+compiled! {
+    fn begin<T>(sweep: &mut HostSweep<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
+        sweep.begin(y, d, x);
+    }
 }
 
-macro_rules! compiled {
-    ($name:ident, $scalar:ty) => {
-        static $name: Compiled<$scalar> = Compiled {
-            directions: |sweep, d, x, weights, batch, place| {
-                sweep.directions(d.as_ref(), x, weights, batch, place);
-            },
-            exchange: |sweep, d, x, batch, place| sweep.exchange(d.as_ref(), x, batch, place),
-            undo: |sweep, d, x, batch, place| sweep.undo(d.as_ref(), x, batch, place),
-            begin: HostSweep::begin,
-            energies: HostSweep::energies,
-            worst: |sweep, y, least, relative| sweep.worst(y.as_ref(), least, relative),
-            vacate: HostSweep::vacate,
-            code_by_one: HostSweep::code_by_one,
-            take_atoms: HostSweep::take_atoms,
-            lost_without: HostSweep::lost_without,
-            coherent_pairs: |d, threshold, sign| coherent_pairs(d.as_ref(), threshold, sign),
-            decorrelate: |sweep, d, tolerance| sweep.decorrelate(d.as_mut(), tolerance),
-        };
-    };
+compiled! {
+    fn sum_energies<T>(sweep: &HostSweep<T>, x: &SparseCodes<T>, into: &mut [f64]) {
+        sweep.energies(x, into);
+    }
 }
 
-compiled!(SINGLE, f32);
-compiled!(DOUBLE, f64);
+compiled! {
+    fn directions<T>(
+        sweep: &mut HostSweep<T>,
+        d: &Mat<T>,
+        x: &SparseCodes<T>,
+        weights: &[f64],
+        batch: &[u32],
+        place: usize,
+    ) {
+        sweep.directions(d.as_ref(), x, weights, batch, place);
+    }
+}
 
-impl<T: Scalar> Compiled<T> {
-    fn get() -> &'static Self {
-        pick(&SINGLE, &DOUBLE)
+compiled! {
+    fn exchange<T>(
+        sweep: &mut HostSweep<T>,
+        d: &Mat<T>,
+        x: &mut SparseCodes<T>,
+        batch: &[u32],
+        place: usize,
+    ) -> Change {
+        sweep.exchange(d.as_ref(), x, batch, place)
+    }
+}
+
+compiled! {
+    fn undo<T>(
+        sweep: &mut HostSweep<T>,
+        d: &Mat<T>,
+        x: &mut SparseCodes<T>,
+        batch: &[u32],
+        place: usize,
+    ) {
+        sweep.undo(d.as_ref(), x, batch, place);
+    }
+}
+
+compiled! {
+    fn take_atoms<T>(sweep: &mut HostSweep<T>, d: &mut Mat<T>, order: &[u32]) {
+        sweep.take_atoms(d, order);
+    }
+}
+
+compiled! {
+    fn worst<T>(sweep: &HostSweep<T>, y: &Mat<T>, least: f64, relative: f64) -> Vec<Candidate> {
+        sweep.worst(y.as_ref(), least, relative)
+    }
+}
+
+compiled! {
+    fn vacate<T>(
+        sweep: &mut HostSweep<T>,
+        d: &Mat<T>,
+        x: &mut SparseCodes<T>,
+        atom: u32,
+        heir: Option<u32>,
+    ) {
+        sweep.vacate(d, x, atom, heir);
+    }
+}
+
+compiled! {
+    fn code_by_one<T>(
+        sweep: &mut HostSweep<T>,
+        y: &Mat<T>,
+        d: &Mat<T>,
+        x: &mut SparseCodes<T>,
+        i: usize,
+        atom: u32,
+    ) {
+        sweep.code_by_one(y, d, x, i, atom);
+    }
+}
+
+compiled! {
+    fn lost_without<T>(
+        sweep: &HostSweep<T>,
+        y: &Mat<T>,
+        d: &Mat<T>,
+        uses: &[LargeUse],
+        coherence: f64,
+        typical: f64,
+    ) -> Vec<f64> {
+        sweep.lost_without(y, d, uses, coherence, typical)
+    }
+}
+
+compiled! {
+    fn coherent_pairs<T>(d: &Mat<T>, threshold: f64, sign: Sign) -> Vec<(u32, u32)> {
+        duplicates::coherent_pairs(d.as_ref(), threshold, sign)
+    }
+}
+
+compiled! {
+    fn decorrelate<T>(sweep: &HostSweep<T>, d: &mut Mat<T>, tolerance: f64) {
+        sweep.decorrelate(d.as_mut(), tolerance);
     }
 }
 
@@ -77,7 +141,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
     ) -> Result<SweepStart, BackendError> {
-        (Compiled::get().begin)(sweep, y, dictionary, codes);
+        begin(sweep, y, dictionary, codes);
         let error = self.error(sweep)?;
         Ok(SweepStart { samples: y.ncols(), error, nonzeros: sweep.index.len() })
     }
@@ -93,7 +157,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         codes: &SparseCodes<T>,
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
-        (Compiled::get().energies)(sweep, codes, energies);
+        sum_energies(sweep, codes, energies);
         Ok(())
     }
 
@@ -106,7 +170,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         batch: &[u32],
         place: usize,
     ) -> Result<(), BackendError> {
-        (Compiled::get().directions)(sweep, dictionary, codes, weights, batch, place);
+        directions(sweep, dictionary, codes, weights, batch, place);
         Ok(())
     }
 
@@ -118,7 +182,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         batch: &[u32],
         place: usize,
     ) -> Result<Change, BackendError> {
-        Ok((Compiled::get().exchange)(sweep, dictionary, codes, batch, place))
+        Ok(exchange(sweep, dictionary, codes, batch, place))
     }
 
     fn undo(
@@ -129,7 +193,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         batch: &[u32],
         place: usize,
     ) -> Result<(), BackendError> {
-        (Compiled::get().undo)(sweep, dictionary, codes, batch, place);
+        undo(sweep, dictionary, codes, batch, place);
         Ok(())
     }
 
@@ -139,7 +203,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         dictionary: &mut Mat<T>,
         order: &[u32],
     ) -> Result<(), BackendError> {
-        (Compiled::get().take_atoms)(sweep, dictionary, order);
+        take_atoms(sweep, dictionary, order);
         Ok(())
     }
 
@@ -174,7 +238,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         least: f64,
         relative: f64,
     ) -> Result<Vec<Candidate>, BackendError> {
-        Ok((Compiled::get().worst)(sweep, y, least, relative))
+        Ok(worst(sweep, y, least, relative))
     }
 
     fn vacate(
@@ -185,7 +249,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         atom: u32,
         heir: Option<u32>,
     ) -> Result<(), BackendError> {
-        (Compiled::get().vacate)(sweep, dictionary, codes, atom, heir);
+        vacate(sweep, dictionary, codes, atom, heir);
         Ok(())
     }
 
@@ -198,7 +262,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         sample: usize,
         atom: u32,
     ) -> Result<(), BackendError> {
-        (Compiled::get().code_by_one)(sweep, y, dictionary, codes, sample, atom);
+        code_by_one(sweep, y, dictionary, codes, sample, atom);
         Ok(())
     }
 
@@ -208,7 +272,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         threshold: f64,
         sign: Sign,
     ) -> Result<Vec<(u32, u32)>, BackendError> {
-        Ok((Compiled::get().coherent_pairs)(dictionary, threshold, sign))
+        Ok(coherent_pairs(dictionary, threshold, sign))
     }
 
     fn large_uses(
@@ -230,7 +294,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         coherence: f64,
         typical: f64,
     ) -> Result<Vec<f64>, BackendError> {
-        Ok((Compiled::get().lost_without)(sweep, y, dictionary, uses, coherence, typical))
+        Ok(lost_without(sweep, y, dictionary, uses, coherence, typical))
     }
 
     fn decorrelate(
@@ -239,7 +303,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         dictionary: &mut Mat<T>,
         tolerance: f64,
     ) -> Result<(), BackendError> {
-        (Compiled::get().decorrelate)(sweep, dictionary, tolerance);
+        decorrelate(sweep, dictionary, tolerance);
         Ok(())
     }
 }

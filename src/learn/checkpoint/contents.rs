@@ -33,7 +33,7 @@ pub(super) fn write<B, C, U>(
     identity: &Identity,
     config: &Builder<B, C, U>,
     trainer: &Trainer<B, C, U>,
-    course: &RunState<B::Scalar>,
+    run_state: &RunState<B::Scalar>,
 ) -> Result<(), Error>
 where
     B: Backend,
@@ -43,11 +43,11 @@ where
     let dictionary = config.backend.download(trainer.dictionary())?;
     let saved = config.updater.save(&config.backend, trainer.updater())?;
     let preprocessing = trainer.preprocessing();
-    let numbers = course_numbers(trainer, course);
-    let tallies = [tally_numbers(&course.tally), tally_numbers(&course.watched)];
-    let spectra = [&course.tally, &course.watched].map(|tally| tally.spectrum.to_numbers());
-    let epochs: Vec<f64> = course.epochs.iter().flat_map(epoch_numbers).collect();
-    let evaluations: Vec<f64> = course.evaluations.iter().flat_map(evaluation_numbers).collect();
+    let numbers = run_numbers(trainer, run_state);
+    let tallies = [tally_numbers(&run_state.tally), tally_numbers(&run_state.watched)];
+    let spectra = [&run_state.tally, &run_state.watched].map(|tally| tally.spectrum.to_numbers());
+    let epochs: Vec<f64> = run_state.epochs.iter().flat_map(epoch_numbers).collect();
+    let evaluations: Vec<f64> = run_state.evaluations.iter().flat_map(evaluation_numbers).collect();
 
     let mut file = TensorFile::<B::Scalar>::new();
     file.text("format", FORMAT);
@@ -56,7 +56,7 @@ where
         file.text(&key, text);
     }
     file.tensor("dictionary", Numbers::Columns(dictionary.as_ref()));
-    if let Some(best) = &course.best {
+    if let Some(best) = &run_state.best {
         file.tensor("best.dictionary", Numbers::Columns(best.dictionary.as_mat()));
     }
     if let Some(mean) = preprocessing.mean() {
@@ -64,12 +64,12 @@ where
     }
     file.tensor("course", Numbers::F64(&numbers));
     file.tensor("tally", Numbers::F64(&tallies[0]));
-    file.tensor("tally.mean", Numbers::F64(&course.tally.figures.all.mean));
-    file.tensor("tally.within.mean", Numbers::F64(&course.tally.figures.within.mean));
+    file.tensor("tally.mean", Numbers::F64(&run_state.tally.figures.all.mean));
+    file.tensor("tally.within.mean", Numbers::F64(&run_state.tally.figures.within.mean));
     file.tensor("tally.spectrum", Numbers::F64(&spectra[0]));
     file.tensor("watched", Numbers::F64(&tallies[1]));
-    file.tensor("watched.mean", Numbers::F64(&course.watched.figures.all.mean));
-    file.tensor("watched.within.mean", Numbers::F64(&course.watched.figures.within.mean));
+    file.tensor("watched.mean", Numbers::F64(&run_state.watched.figures.all.mean));
+    file.tensor("watched.within.mean", Numbers::F64(&run_state.watched.figures.within.mean));
     file.tensor("watched.spectrum", Numbers::F64(&spectra[1]));
     file.tensor("epochs", Numbers::F64(&epochs));
     file.tensor("evaluations", Numbers::F64(&evaluations));
@@ -95,7 +95,7 @@ pub(super) fn read<B, C, U>(
     path: &Path,
     identity: &Identity,
     config: &Builder<B, C, U>,
-    course: &mut RunState<B::Scalar>,
+    run_state: &mut RunState<B::Scalar>,
 ) -> Result<Trainer<B, C, U>, Error>
 where
     B: Backend,
@@ -127,7 +127,7 @@ where
         return Err(invalid(advice.to_owned()));
     }
 
-    let dim = course.tally.dim();
+    let dim = run_state.tally.dim();
     let names = header.names();
     let has = |name: &str| names.iter().any(|other| other == name);
     let f64s = |name: &str, len: usize| -> Result<Vec<f64>, Error> {
@@ -172,21 +172,21 @@ where
     let saved = kept(&header, &names)?;
     config.updater.restore(&config.backend, trainer.updater_mut(), &saved)?;
 
-    course.position = Position { epoch: epoch as usize, step: step as usize };
-    course.resumed_from = Some(steps as u64);
-    course.earlier = elapsed;
+    run_state.position = Position { epoch: epoch as usize, step: step as usize };
+    run_state.resumed_from = Some(steps as u64);
+    run_state.earlier = elapsed;
     let tally = |name: &str| -> Result<Tally, Error> {
         let part = |part: &str| format!("{name}.{part}");
         let means = [f64s(&part("mean"), dim)?, f64s(&part("within.mean"), dim)?];
         let spectrum = read_f64s(&header, &part("spectrum"))?;
         Ok(tally(&f64s(name, TALLY)?, means, &spectrum))
     };
-    course.tally = tally("tally")?;
-    course.watched = tally("watched")?;
-    course.epochs = rows(&read_f64s(&header, "epochs")?, epoch_report);
-    course.evaluations = rows(&read_f64s(&header, "evaluations")?, evaluation);
+    run_state.tally = tally("tally")?;
+    run_state.watched = tally("watched")?;
+    run_state.epochs = rows(&read_f64s(&header, "epochs")?, epoch_report);
+    run_state.evaluations = rows(&read_f64s(&header, "evaluations")?, evaluation);
     if has("best.dictionary") {
-        course.best = Some(Leader {
+        run_state.best = Some(Leader {
             dictionary: dictionary("best.dictionary")?,
             step: best_step as u64,
             fvu: best_fvu,
@@ -214,9 +214,9 @@ fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, F
 /// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
 const COURSE: usize = 13;
 
-fn course_numbers<B, C, U>(
+fn run_numbers<B, C, U>(
     trainer: &Trainer<B, C, U>,
-    course: &RunState<B::Scalar>,
+    run_state: &RunState<B::Scalar>,
 ) -> [f64; COURSE]
 where
     B: Backend,
@@ -224,12 +224,12 @@ where
     U: DictionaryUpdater<B>,
 {
     let preprocessing = trainer.preprocessing();
-    let best = course.best.as_ref();
+    let best = run_state.best.as_ref();
     [
-        course.position.epoch as f64,
-        course.position.step as f64,
+        run_state.position.epoch as f64,
+        run_state.position.step as f64,
         trainer.steps as f64,
-        course.elapsed(),
+        run_state.elapsed(),
         trainer.seconds.encode,
         trainer.seconds.update,
         preprocessing.scale(),

@@ -206,7 +206,7 @@ impl Store {
     pub(super) fn resume<B, C, U>(
         &self,
         config: &Builder<B, C, U>,
-        course: &mut RunState<B::Scalar>,
+        run_state: &mut RunState<B::Scalar>,
     ) -> Result<Option<Trainer<B, C, U>>, Error>
     where
         B: Backend,
@@ -214,7 +214,7 @@ impl Store {
         U: DictionaryUpdater<B>,
     {
         let Some(&step) = self.saved.last() else { return Ok(None) };
-        contents::read(&self.path(step), &self.identity, config, course).map(Some)
+        contents::read(&self.path(step), &self.identity, config, run_state).map(Some)
     }
 
     pub(super) fn on_failure(&self) -> OnFailure {
@@ -232,7 +232,7 @@ impl Store {
         &mut self,
         config: &Builder<B, C, U>,
         trainer: &Trainer<B, C, U>,
-        course: &RunState<B::Scalar>,
+        run_state: &RunState<B::Scalar>,
     ) -> Result<Option<CheckpointReport>, Error>
     where
         B: Backend,
@@ -252,7 +252,7 @@ impl Store {
         // Whether or not it succeeds, the clock starts again: a full disk is not tried at every
         // step.
         self.last = start;
-        contents::write(&path, &self.identity, config, trainer, course)?;
+        contents::write(&path, &self.identity, config, trainer, run_state)?;
         self.saved.push(step);
         self.remove_old()?;
         let seconds = start.elapsed().as_secs_f64();
