@@ -29,15 +29,15 @@ pub(super) struct Tally {
     pub(super) replaced: usize,
     pub(super) merged: usize,
     pub(super) undone: usize,
-    pub(super) tamed: OutlierCounts,
+    pub(super) outliers: OutlierCounts,
 }
 
 impl Tally {
     pub(super) fn new(dim: usize) -> Self {
         let (figures, spectrum) = (Figures::new(dim), Spectrum::default());
         let (nonzeros, replaced, merged, undone) = (0, 0, 0, 0);
-        let tamed = OutlierCounts::default();
-        Self { figures, spectrum, nonzeros, replaced, merged, undone, tamed }
+        let outliers = OutlierCounts::default();
+        Self { figures, spectrum, nonzeros, replaced, merged, undone, outliers }
     }
 
     pub(super) fn add(&mut self, step: &Outcome) {
@@ -47,10 +47,10 @@ impl Tally {
         self.replaced += step.update.replaced;
         self.merged += step.update.merged;
         self.undone += step.update.undone;
-        self.tamed.read += step.tamed.read;
-        self.tamed.zeros += step.tamed.zeros;
-        self.tamed.clipped += step.tamed.clipped;
-        self.tamed.dropped += step.tamed.dropped;
+        self.outliers.read += step.outliers.read;
+        self.outliers.zeros += step.outliers.zeros;
+        self.outliers.clipped += step.outliers.clipped;
+        self.outliers.dropped += step.outliers.dropped;
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -63,7 +63,7 @@ impl Tally {
 
     /// Refuses to call it learning where there was nothing to learn from.
     fn check(&self) -> Result<(), Error> {
-        let OutlierCounts { read, zeros, dropped, .. } = self.tamed;
+        let OutlierCounts { read, zeros, dropped, .. } = self.outliers;
         if read > 0 && (self.samples() == 0 || zeros == read) {
             return Err(Error::NothingLearned { samples: read, zeros, dropped });
         }
@@ -82,9 +82,9 @@ impl Tally {
             replaced: self.replaced,
             merged: self.merged,
             undone: self.undone,
-            clipped: self.tamed.clipped,
-            dropped: self.tamed.dropped,
-            zeros: self.tamed.zeros,
+            clipped: self.outliers.clipped,
+            dropped: self.outliers.dropped,
+            zeros: self.outliers.zeros,
             massive: self.spectrum.massive(),
             elapsed,
         }
@@ -180,7 +180,7 @@ impl<T: Scalar> RunState<T> {
     /// [`Error::NothingLearned`] if there was nothing to learn from among them; the epoch stays
     /// open.
     pub(super) fn end_epoch(&mut self, samples: usize) -> Result<Option<EpochReport>, Error> {
-        if self.tally.tamed.read < samples {
+        if self.tally.outliers.read < samples {
             return Ok(None);
         }
         self.tally.check()?;
@@ -199,7 +199,7 @@ impl<T: Scalar> RunState<T> {
     /// Reports of all epochs, the current one as far as it went.
     pub(super) fn all_epochs(&self) -> Vec<EpochReport> {
         let mut epochs = self.epochs.clone();
-        if self.tally.tamed.read > 0 {
+        if self.tally.outliers.read > 0 {
             epochs.push(self.tally.report(self.position.epoch, self.elapsed()));
         }
         epochs

@@ -109,10 +109,10 @@ where
         if step > 0 {
             self.trainer = Some(trainer);
         }
-        let Outcome { update, figures, tamed, .. } = outcome?;
+        let Outcome { update, figures, outliers, .. } = outcome?;
         let (samples, fvu) = (figures.all.samples, figures.all.fvu());
         let fvu_within = figures.fvu_within();
-        let OutlierCounts { zeros, clipped, dropped, .. } = tamed;
+        let OutlierCounts { zeros, clipped, dropped, .. } = outliers;
         Ok(StepReport { step, samples, clipped, dropped, zeros, fvu, fvu_within, update })
     }
 
@@ -130,14 +130,14 @@ pub(super) struct Outcome {
     pub(super) update: UpdateReport,
     pub(super) figures: Figures,
     pub(super) spectrum: Spectrum,
-    pub(super) tamed: OutlierCounts,
+    pub(super) outliers: OutlierCounts,
 }
 
 /// A minibatch on the backend, not yet learned from.
 pub(super) struct Loaded {
     figures: Figures,
     spectrum: Spectrum,
-    tamed: OutlierCounts,
+    outliers: OutlierCounts,
 }
 
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
@@ -276,12 +276,12 @@ where
         config: &Builder<B, C, U>,
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Loaded, Error> {
-        let tamed = self.upload.take(&config.backend, host)?;
+        let outliers = self.upload.take(&config.backend, host)?;
         let is_outside = self.upload.is_outside();
         self.apart.take(&config.backend, host, is_outside)?;
         let figures = host.figures(is_outside);
         let spectrum = host.spectrum(&figures.all.mean);
-        Ok(Loaded { figures, spectrum, tamed })
+        Ok(Loaded { figures, spectrum, outliers })
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
@@ -316,11 +316,11 @@ where
         progress: f64,
     ) -> Result<Outcome, Error> {
         let Builder { backend, coder, updater, settings, .. } = config;
-        let Loaded { mut figures, spectrum, tamed } = loaded;
+        let Loaded { mut figures, spectrum, outliers } = loaded;
         // Every sample may have been left out.
         if self.upload.samples() == 0 {
             self.steps += 1;
-            return Ok(Outcome { update: UpdateReport::default(), figures, spectrum, tamed });
+            return Ok(Outcome { update: UpdateReport::default(), figures, spectrum, outliers });
         }
         let start = Instant::now();
         self.progress = progress;
@@ -355,7 +355,7 @@ where
         // Rounding may make the difference of two sums of squares negative.
         figures.within.error = non_negative(update.error_before - error_apart);
         self.noise = self.per_coordinate(figures.all.error, figures.all.samples);
-        Ok(Outcome { update, figures, spectrum, tamed })
+        Ok(Outcome { update, figures, spectrum, outliers })
     }
 
     /// The root mean square of the coordinates of samples with this sum of squares.

@@ -246,8 +246,8 @@ where
 const TALLY: usize = 16;
 
 fn tally_numbers(tally: &Tally) -> [f64; TALLY] {
-    let Tally { figures, spectrum: _, nonzeros, replaced, merged, undone, tamed } = tally;
-    let OutlierCounts { read, zeros, clipped, dropped } = tamed;
+    let Tally { figures, spectrum: _, nonzeros, replaced, merged, undone, outliers } = tally;
+    let OutlierCounts { read, zeros, clipped, dropped } = outliers;
     let counts = [nonzeros, replaced, merged, undone, read, zeros, clipped, dropped];
     let mut numbers = [0.0; TALLY];
     numbers[..4].copy_from_slice(&moments_numbers(&figures.all));
@@ -277,7 +277,7 @@ fn tally(numbers: &[f64], means: [Vec<f64>; 2], spectrum: &[f64]) -> Tally {
         replaced: count(9),
         merged: count(10),
         undone: count(11),
-        tamed: OutlierCounts {
+        outliers: OutlierCounts {
             read: count(12),
             zeros: count(13),
             clipped: count(14),
