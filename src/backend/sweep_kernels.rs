@@ -57,6 +57,10 @@ pub struct LargeUse {
 /// Results do not depend on the number of threads, bit by bit: sums over samples are made in an
 /// order that is a function of the problem. Errors and energies are summed in f64.
 ///
+/// A batch has at most the rule's [`atom_batch`](SweepRule::atom_batch) atoms, each once. Shapes
+/// that do not fit together, larger batches, and an [`undo`](Self::undo) without its
+/// [`exchange`](Self::exchange) are the caller's bug: kernels may panic.
+///
 /// The first group of methods is called for every minibatch, [`directions`](Self::directions) and
 /// [`exchange`](Self::exchange) for every batch of atoms; the second group is called rarely, mostly
 /// once in a window of renewal.

@@ -53,8 +53,8 @@ fn learning_runs_on_the_device() {
     assert_eq!((device.uploads(), device.downloads()), (17, 1));
 }
 
-/// The default coder and updater, with growth, checks on held-out samples and renewal, give the
-/// dictionary of the reference, whose kernels the device has: bit by bit, nothing passes it by.
+/// The default coder and updater, with held-out samples and renewal, give the dictionary of the
+/// reference, whose kernels the device has, bit by bit.
 #[test]
 fn the_algorithms_of_this_crate_run_on_the_device() {
     fn fit<B: PursuitKernels<Scalar = f32> + SweepKernels>(backend: B) -> (Model<f32>, Report) {
