@@ -1,6 +1,7 @@
 //! One dictionary update of a minibatch, in samples a second: the default, all atoms in one batch,
-//! and one atom after the other. Before that, unless a name is asked for, two tables: a sweep
-//! against the memory it moves, and two threads against one.
+//! and one atom after the other. Before that, unless a name is asked for, three tables, each also
+//! by its name: a sweep against the memory it moves (`stream`), two threads against one
+//! (`threads`), and shards against one (`shards`).
 
 mod sweep;
 mod workload;
@@ -17,7 +18,7 @@ fn update(criterion: &mut Criterion) {
     for workload in &WORKLOADS {
         let (dictionary, samples) = workload.generate();
         let codes = workload.encode(&dictionary, &samples);
-        let energy = backend.squared_norm(&samples);
+        let energy = backend.squared_norm(&samples).expect("host memory");
         let order: Vec<u32> = (0..workload.shape.atoms as u32).collect();
         let step = Step::new(&order, 0.5);
         group.throughput(Throughput::Elements(workload.samples as u64));
@@ -51,8 +52,11 @@ fn update(criterion: &mut Criterion) {
 criterion_group!(benches, update);
 
 fn main() {
-    if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
-        sweep::print();
+    let names = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let names: Vec<String> = names.collect();
+    let printed = sweep::print(&names);
+    if printed && !names.is_empty() {
+        return;
     }
     benches();
     Criterion::default().configure_from_args().final_summary();

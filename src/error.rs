@@ -407,6 +407,21 @@ pub enum BackendError {
         /// The allocator's or device's reason.
         reason: String,
     },
+    /// What was asked for is not possible on this backend, or for several owners of samples.
+    #[error("not supported: {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
+    /// An owner of a [`Group`](crate::group::Group) has gone, cannot be reached, or does not fit
+    /// together with the others.
+    #[error("owner {rank} of the group: {reason}")]
+    Group {
+        /// The owner.
+        rank: usize,
+        /// What is known of it.
+        reason: String,
+    },
     /// A device error of a backend implemented outside this crate.
     #[error("{0}")]
     Device(#[source] Box<dyn std::error::Error + Send + Sync>),

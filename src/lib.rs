@@ -63,6 +63,7 @@
 //! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
 //! | [`Groups`] | nested groups of atoms, for Matryoshka dictionaries |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
+//! | [`group`] | several owners of a minibatch's samples, with the bits of one |
 //! | [`source`] | samples in memory and in files, read by ranges; shards, splits |
 //! | [`Preprocessing`], [`Outliers`] | means, scales, and samples of extreme norm |
 //! | [`metrics`] | errors, coherence, recovery and its guarantees |
@@ -72,11 +73,12 @@
 //! # Determinism
 //!
 //! Results are a function of the data, the parameters and the seed, bit by bit, on any number of
-//! threads: every sum has a fixed order, products run on one thread over blocks of a fixed width,
-//! and the size of the atom batch is a parameter. A sample's code has the same bits encoded alone
-//! or among a million. Another processor may give other last bits: faer's products choose their
-//! kernels by its instruction set. Parallel loops run on the current rayon pool; to use another,
-//! call [`fit`](DbKsvd::fit) inside its `install`.
+//! threads: every sum has a fixed order (over samples, that of [`Shards`](backend::Shards)),
+//! products run on one thread over blocks of a fixed width, and the size of the atom batch is a
+//! parameter. A sample's code has the same bits encoded alone or among a million. Another processor
+//! may give other last bits: faer's products choose their kernels by its instruction set. Parallel
+//! loops run on the current rayon pool; to use another, call [`fit`](DbKsvd::fit) inside its
+//! `install`.
 //!
 //! # Range
 //!
@@ -93,7 +95,7 @@
 //! s·(3·d·n                  the minibatch: host buffer, backend matrix, residual
 //!    + 3·d·m                the dictionary: initial, current, the model's; d·m more for the best
 //!    + p·((324 + 2·k)·m + 200·d)   scratch of batch-OMP, its Gram matrix, and renewal
-//!    + J·d)                 new atoms of an atom batch J
+//!    + 64·6·d)              partial sums of 64 atoms at a time
 //! + 2·m² + 2·d·m            the Gram matrix and the dictionary, in 16-bit numbers; s·m² instead
 //!                           for small problems: signed codes and m ≤ 512 or m·k ≤ 8,192
 //! + n·(k·(s + 16) + 4)      codes and their index
@@ -138,6 +140,7 @@ pub mod dictionary;
 pub mod error;
 mod files;
 mod fingerprint;
+pub mod group;
 mod groups;
 pub mod learn;
 mod matrix;
@@ -154,6 +157,7 @@ mod reference;
 pub mod sae;
 mod samples;
 mod scalar;
+mod shards;
 pub mod source;
 pub mod synthetic;
 pub mod updater;

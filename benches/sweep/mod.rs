@@ -1,5 +1,5 @@
-//! One sweep of the dictionary update against the memory it must move, and on two threads against
-//! one: a table, printed.
+//! One sweep of the dictionary update against the memory it must move, on two threads against one,
+//! and by shards against one shard: tables, printed.
 //!
 //! A sweep reads and writes the residual of a sample once for each atom that the sample uses: nnz ·
 //! d values read and as many written. Their time at the bandwidth of a stream, measured in the same
@@ -8,9 +8,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use dbksvd::backend::Shards;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
+use dbksvd::group::Share;
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{DictionaryUpdater, KSvd, Step};
 use dbksvd::{Faer, ProblemShape, Sign};
@@ -33,6 +35,14 @@ const KINDS: [(&str, Kind); 3] = [
 /// Minibatches of the size that the defaults give: d, m, k and N.
 const MINIBATCHES: [(&str, [usize; 4]); 3] =
     [("MiniLM", [384, 1024, 16, 1792]), ("W1", [64, 256, 8, 1024]), ("W2", [384, 2048, 16, 8192])];
+
+/// Minibatches of more than one shard: d, m, k and N. W4 with a quarter of its atoms.
+const SHARDED: [(&str, [usize; 4]); 4] = [
+    ("W1", [64, 256, 8, 50_000]),
+    ("W2", [384, 2048, 16, 50_000]),
+    ("W3", [768, 4096, 32, 20_000]),
+    ("W4/4", [2304, 4096, 32, 8192]),
+];
 
 /// Shortest of so many times: other processes only ever add.
 const RUNS: usize = 7;
@@ -67,9 +77,15 @@ impl Problem {
 
     /// Seconds of one warm update.
     fn seconds(&self, updater: &KSvd) -> f64 {
+        self.seconds_of(updater, Shards::of(&self.shape, self.samples.ncols()))
+    }
+
+    /// The same, by these shards.
+    fn seconds_of(&self, updater: &KSvd, shards: Shards) -> f64 {
         let backend = Faer::<f32>::default();
         let mut state = updater.prepare(&backend, &self.shape).expect("memory");
-        let step = Step::new(&self.order, 0.0);
+        let share = Share::alone(shards);
+        let step = Step::new(&self.order, 0.0).with_share(&share);
         let (mut best, mut runs, begun) = (f64::INFINITY, 0, Instant::now());
         while runs <= RUNS || begun.elapsed().as_secs_f64() < LEAST {
             runs += 1;
@@ -114,8 +130,20 @@ fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
     pool.expect("threads").install(run)
 }
 
-/// Prints the tables.
-pub fn print() {
+/// A table, and the name by which it is asked for.
+type Table = (&'static str, fn());
+
+const TABLES: [Table; 3] =
+    [("stream", over_a_stream), ("threads", two_threads_over_one), ("shards", by_shards)];
+
+/// Prints the tables that are asked for, all unless a name is; says whether any was.
+pub fn print(names: &[String]) -> bool {
+    let asked = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
+    let tables = TABLES.iter().filter(|(name, _)| asked(name));
+    tables.map(|(_, print)| print()).count() > 0
+}
+
+fn over_a_stream() {
     println!("one 1-step sweep on one thread over the time of its residuals as a stream");
     for (name, dims) in SHAPES {
         for (kind_name, kind) in KINDS {
@@ -130,18 +158,45 @@ pub fn print() {
             println!();
         }
     }
+}
+
+fn two_threads_over_one() {
     println!("one update with the defaults, ms: on one thread, on two, and their ratio");
     for (name, dims) in MINIBATCHES {
         for (kind_name, kind) in KINDS {
             let problem = Problem::new(dims, kind);
-            // In turns, so that what else the machine does meets both.
-            let (mut one, mut two) = (f64::INFINITY, f64::INFINITY);
-            for _ in 0..RUNS {
-                one = one.min(on_threads(1, || problem.seconds(&KSvd::new())));
-                two = two.min(on_threads(2, || problem.seconds(&KSvd::new())));
-            }
+            let [one, two] = in_turns([1, 2].map(|threads| {
+                let problem = &problem;
+                move || on_threads(threads, || problem.seconds(&KSvd::new()))
+            }));
             let ratio = one / two;
             println!("  {name} {kind_name:12} {:7.2} {:7.2} {ratio:5.2}", one * 1e3, two * 1e3);
         }
     }
+}
+
+fn by_shards() {
+    println!("one update with the defaults, ms: as one shard, by S shards, and their ratio");
+    for (name, dims) in SHARDED {
+        let problem = Problem::new(dims, Kind::Anisotropic);
+        let shards = Shards::of(&problem.shape, problem.samples.ncols());
+        let (samples, total) = (shards.samples(), shards.total());
+        let [one, all] = in_turns([Shards::single(samples), shards].map(|shards| {
+            let problem = &problem;
+            move || problem.seconds_of(&KSvd::new(), shards.clone())
+        }));
+        let ratio = all / one;
+        println!("  {name} S = {total:2} {:8.2} {:8.2} {ratio:6.3}", one * 1e3, all * 1e3);
+    }
+}
+
+/// The least of what each gives, in turns, so that what else the machine does meets both.
+fn in_turns<F: FnMut() -> f64>(mut runs: [F; 2]) -> [f64; 2] {
+    let mut least = [f64::INFINITY; 2];
+    for _ in 0..RUNS {
+        for (least, run) in least.iter_mut().zip(&mut runs) {
+            *least = least.min(run());
+        }
+    }
+    least
 }

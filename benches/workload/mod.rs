@@ -74,7 +74,8 @@ impl Workload {
         let backend = Faer::<f32>::default();
         let mut residual = Mat::zeros(0, 0);
         backend.residual(&mut residual, samples, dictionary, codes);
-        let left = backend.squared_norm(&residual) / backend.squared_norm(samples);
+        let left = backend.squared_norm(&residual).expect("host memory")
+            / backend.squared_norm(samples).expect("host memory");
         assert!(left < self.error, "{}: {left} of the energy is left", self.name);
     }
 }

@@ -20,9 +20,12 @@ mod pursuit_rule;
 mod sweep_kernels;
 mod sweep_rule;
 
+pub use crate::shards::Shards;
 pub use pursuit_kernels::PursuitKernels;
 pub use pursuit_rule::{PursuitRule, Selection, Tolerance};
-pub use sweep_kernels::{Candidate, Change, LargeUse, SweepKernels, SweepStart};
+pub use sweep_kernels::{
+    Candidate, Change, DirectionSums, LargeUse, PowerStep, SweepKernels, SweepStart,
+};
 pub use sweep_rule::{AtomRule, LeadingPair, SweepRule};
 
 use faer::{Mat, MatRef};
@@ -134,8 +137,29 @@ pub trait Backend: Send + Sync {
     /// R ← Y − DX, for samples Y (d × N), dictionary D (d × m) and codes X (m × N).
     fn residual(&self, r: &mut Self::Matrix, y: &Self::Matrix, d: &Self::Matrix, x: &Self::Codes);
 
+    /// ‖A‖²_F of the columns of each of these shards, accumulated in f64.
+    ///
+    /// # Errors
+    /// [`BackendError`] if a device fails.
+    fn squared_norms(
+        &self,
+        a: &Self::Matrix,
+        shards: &Shards,
+        norms: &mut [f64],
+    ) -> Result<(), BackendError>;
+
     /// ‖A‖²_F, accumulated in f64.
-    fn squared_norm(&self, a: &Self::Matrix) -> f64;
+    ///
+    /// # Errors
+    /// As [`squared_norms`](Self::squared_norms).
+    fn squared_norm(&self, a: &Self::Matrix) -> Result<f64, BackendError> {
+        let mut norm = [0.0];
+        self.squared_norms(a, &Shards::single(self.columns(a)), &mut norm)?;
+        Ok(norm[0])
+    }
+
+    /// How many columns A has: of samples, N.
+    fn columns(&self, a: &Self::Matrix) -> usize;
 
     /// Scales every column of D to Euclidean norm 1; zero columns stay zero.
     fn normalize_columns(&self, d: &mut Self::Matrix);

@@ -1,21 +1,24 @@
 //! The kernels that [`KSvd`](crate::updater::KSvd) runs on.
 
-use super::{Backend, SweepRule};
+use std::ops::Range;
+
+use faer::Mat;
+
+use super::{Backend, Shards, SweepRule};
+use crate::Scalar;
 use crate::error::BackendError;
 use crate::problem::{ProblemShape, Sign};
 
-/// What the codes of a minibatch leave of it, at the start of an update.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What a minibatch is at the start of an update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepStart {
-    /// N.
+    /// Samples here.
     pub samples: usize,
-    /// ‖Y − DX‖²_F.
-    pub error: f64,
-    /// Nonzeros of X.
+    /// Nonzeros of their codes.
     pub nonzeros: usize,
 }
 
-/// By how much the errors ‖r‖² of a batch's samples changed. Of a batch of one atom, and with
+/// By how much the errors ‖r‖² of a shard's samples changed. Of a batch of one atom, and with
 /// [`AtomRule::Shared`](super::AtomRule::Shared), nobody asks: `error` and `energy` may then be 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Change {
@@ -25,6 +28,37 @@ pub struct Change {
     pub energy: f64,
     /// How many coefficients were exchanged.
     pub uses: usize,
+}
+
+/// A power step towards the leading left singular vectors of a batch of atoms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerStep<'a> {
+    /// The atoms.
+    pub batch: &'a [u32],
+    /// The place of the first of them in the order of the sweep.
+    pub place: usize,
+    /// The number of the step, from 0. The first starts from the coefficients at hand.
+    pub number: usize,
+}
+
+/// The sums over samples that a [`PowerStep`] makes directions from, for a batch of atoms.
+#[derive(Clone, Debug)]
+pub struct DirectionSums<T: Scalar> {
+    /// Σ c r, a column an atom.
+    pub vectors: Mat<T>,
+    /// Σ c x of each atom.
+    pub products: Vec<T>,
+    /// Whether a sample uses the atom; if none does, its sums have no meaning.
+    pub is_used: Vec<bool>,
+}
+
+impl<T: Scalar> DirectionSums<T> {
+    /// Sums for a batch of so many atoms of this dimension.
+    #[must_use]
+    pub fn new(dim: usize, atoms: usize) -> Self {
+        let (vectors, products) = (Mat::zeros(dim, atoms), vec![T::zero(); atoms]);
+        Self { vectors, products, is_used: vec![false; atoms] }
+    }
 }
 
 /// A badly represented sample.
@@ -54,8 +88,10 @@ pub struct LargeUse {
 /// formula is and is the oracle of `conformance::sweep_kernels`.
 ///
 /// # Contract
-/// Results do not depend on the number of threads, bit by bit: sums over samples are made in an
-/// order that is a function of the problem. Errors and energies are summed in f64.
+/// Results do not depend on the number of threads, bit by bit. Errors and energies are summed in
+/// f64. Sums over samples are summed within each of the [`Shards`] first; the kernel, or the caller
+/// for what is returned by shards, adds those of shards in the tree that [`Shards`] describes. So
+/// the samples here may be a part of a minibatch of which other owners hold the other shards.
 ///
 /// A batch has at most the rule's [`atom_batch`](SweepRule::atom_batch) atoms, each once. Shapes
 /// that do not fit together, larger batches, and an [`undo`](Self::undo) without its
@@ -63,7 +99,7 @@ pub struct LargeUse {
 ///
 /// The first group of methods is called for every minibatch, [`directions`](Self::directions) and
 /// [`exchange`](Self::exchange) for every batch of atoms; the second group is called rarely, mostly
-/// once in a window of renewal.
+/// once in a window of renewal; the third only where several owners hold the samples.
 pub trait SweepKernels: Backend {
     /// R, which samples use each atom, new atoms, and scratch memory.
     type Sweep: Send;
@@ -78,7 +114,7 @@ pub trait SweepKernels: Backend {
         shape: &ProblemShape,
     ) -> Result<Self::Sweep, BackendError>;
 
-    /// R ← Y − DX, and takes notice of which samples use each atom.
+    /// R ← Y − DX, and takes notice of which samples use each atom, and of the shards.
     ///
     /// # Errors
     /// [`BackendError`] if memory cannot be had, or a device fails; so for all that follow.
@@ -88,16 +124,18 @@ pub trait SweepKernels: Backend {
         y: &Self::Matrix,
         dictionary: &Self::Matrix,
         codes: &Self::Codes,
+        shards: &Shards,
     ) -> Result<SweepStart, BackendError>;
 
-    /// `counts` ← |Ω_j| of every atom, as of the last [`begin`](Self::begin) or
-    /// [`recount`](Self::recount).
+    /// `counts` ← |Ω_j| of every atom among the samples here, as of the last [`begin`](Self::begin)
+    /// or [`recount`](Self::recount).
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
     fn uses(&self, sweep: &Self::Sweep, counts: &mut [u64]) -> Result<(), BackendError>;
 
-    /// `energies` ← ‖x_j‖² of every atom, by the codes as they are now.
+    /// `energies` ← ‖x_j‖² of every atom over the samples of these shards, numbered among those
+    /// here, by the codes as they are now.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
@@ -105,6 +143,7 @@ pub trait SweepKernels: Backend {
         &self,
         sweep: &Self::Sweep,
         codes: &Self::Codes,
+        shards: Range<usize>,
         energies: &mut [f64],
     ) -> Result<(), BackendError>;
 
@@ -129,6 +168,7 @@ pub trait SweepKernels: Backend {
     /// Phase (b), for every sample, atom after atom of `batch` that it uses: c ← r·d'_j + x
     /// (d_j·d'_j), at least 0 where the shape says so; r ← r + x d_j − c d'_j; x ← c. With
     /// [`AtomRule::Shared`](super::AtomRule::Shared) all c are of the r before the batch.
+    /// `changes` ← what that changed of each shard here.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
@@ -139,7 +179,8 @@ pub trait SweepKernels: Backend {
         codes: &mut Self::Codes,
         batch: &[u32],
         place: usize,
-    ) -> Result<Change, BackendError>;
+        changes: &mut [Change],
+    ) -> Result<(), BackendError>;
 
     /// Takes the last [`exchange`](Self::exchange) back, which was of this batch: coefficients as
     /// they were, residuals up to rounding.
@@ -167,11 +208,11 @@ pub trait SweepKernels: Backend {
         order: &[u32],
     ) -> Result<(), BackendError>;
 
-    /// ‖R‖²_F, by R as it is now.
+    /// `errors` ← ‖R‖²_F of the samples of each shard here, by R as it is now.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
-    fn error(&self, sweep: &Self::Sweep) -> Result<f64, BackendError>;
+    fn errors(&self, sweep: &Self::Sweep, errors: &mut [f64]) -> Result<(), BackendError>;
 
     // What follows is called rarely.
 
@@ -278,15 +319,60 @@ pub trait SweepKernels: Backend {
     ) -> Result<Vec<f64>, BackendError>;
 
     /// D ← normalise(D − D S) with S ← sign(C) max(|C| − t, 0) and C the strict upper triangle of
-    /// DᵀD, atoms sorted by use, the most used first, of equals the lower; t is `tolerance`. An
-    /// atom of which nothing is left stays.
+    /// DᵀD, atoms sorted by `counts` of uses, the most used first, of equals the lower; t is
+    /// `tolerance`. An atom of which nothing is left stays.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
     fn decorrelate(
         &self,
-        sweep: &Self::Sweep,
         dictionary: &mut Self::Matrix,
+        counts: &[u64],
         tolerance: f64,
     ) -> Result<(), BackendError>;
+
+    // What follows is called where several owners hold the samples: phase (a) in two halves, with
+    // the sums of all owners between them.
+
+    /// The sums over the samples of these shards, numbered among those here, for a power
+    /// step: `sums` ← Σ c r and Σ c x, with c = x in the first step and c = r·v + x (d·v)
+    /// after it, at least 0 where the shape says so, where v is the direction that the step before
+    /// made. An atom that [`directions_of`](Self::directions_of) has settled may be left out.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin), and [`BackendError::Unsupported`] unless a backend implements it.
+    fn direction_sums(
+        &self,
+        sweep: &mut Self::Sweep,
+        dictionary: &Self::Matrix,
+        codes: &Self::Codes,
+        step: PowerStep<'_>,
+        shards: Range<usize>,
+        sums: &mut DirectionSums<Self::Scalar>,
+    ) -> Result<(), BackendError> {
+        let _ = (sweep, dictionary, codes, step, shards, sums);
+        Err(several_owners())
+    }
+
+    /// Makes new atoms from the sums over the samples of all owners, as
+    /// [`directions`](Self::directions) does from those here, and says whether all have settled, so
+    /// that further steps would change nothing.
+    ///
+    /// # Errors
+    /// As [`direction_sums`](Self::direction_sums).
+    fn directions_of(
+        &self,
+        sweep: &mut Self::Sweep,
+        dictionary: &Self::Matrix,
+        weights: &[f64],
+        step: PowerStep<'_>,
+        sums: &DirectionSums<Self::Scalar>,
+    ) -> Result<bool, BackendError> {
+        let _ = (sweep, dictionary, weights, step, sums);
+        Err(several_owners())
+    }
+}
+
+fn several_owners() -> BackendError {
+    BackendError::Unsupported { what: "samples that several owners hold, on this backend".into() }
 }

@@ -1,5 +1,7 @@
 //! The transposed view of codes: for each atom, the samples Ω that use it.
 
+use std::ops::Range;
+
 use super::SparseCodes;
 use crate::Scalar;
 
@@ -14,13 +16,12 @@ pub struct Use {
 
 /// For each atom j its uses Ω_j, in order of samples. Built by counting: O(m + nnz).
 ///
-/// Samples may be cut into parts of equal length; the uses of an atom within a part are then a
-/// slice as well.
+/// Samples may be cut into contiguous parts; the uses of an atom within a part are then a slice as
+/// well.
 #[derive(Clone, Debug, Default)]
 pub struct AtomIndex {
-    parts: usize,
-    /// Samples of a part, but for the last.
-    part_len: usize,
+    /// Where the samples of each part begin, and where those of the last end.
+    bounds: Vec<usize>,
     /// Where the uses of atom j in part p begin: entry j · parts + p.
     offsets: Vec<usize>,
     uses: Vec<Use>,
@@ -37,20 +38,25 @@ impl AtomIndex {
 
     /// Makes this the index of `codes`, keeping the allocations where they fit.
     pub fn rebuild<T: Scalar>(&mut self, codes: &SparseCodes<T>) {
-        self.rebuild_in_parts(codes, 1);
+        self.rebuild_in_parts(codes, [0, codes.samples()]);
     }
 
-    /// The same, with the samples cut into (at most) `parts`.
-    pub(crate) fn rebuild_in_parts<T: Scalar>(&mut self, codes: &SparseCodes<T>, parts: usize) {
-        self.part_len = codes.samples().div_ceil(parts).max(1);
-        self.parts = codes.samples().div_ceil(self.part_len).max(1);
-        let (parts, part_len) = (self.parts, self.part_len);
+    /// The same, with the samples cut into parts: each begins where the one before ends.
+    pub(crate) fn rebuild_in_parts<T: Scalar>(
+        &mut self,
+        codes: &SparseCodes<T>,
+        bounds: impl IntoIterator<Item = usize>,
+    ) {
+        self.bounds.clear();
+        self.bounds.extend(bounds);
+        debug_assert!(self.bounds.is_sorted() && self.bounds.last() == Some(&codes.samples()));
+        let parts = self.parts();
         // offsets[b + 2] first counts the uses in bin b = (atom, part), then sums to where it ends.
         self.offsets.clear();
         self.offsets.resize(codes.atoms() * parts + 2, 0);
         let mut nnz = 0;
-        for part in 0..parts {
-            for sample in part * part_len..((part + 1) * part_len).min(codes.samples()) {
+        for (part, bounds) in self.bounds.windows(2).enumerate() {
+            for sample in bounds[0]..bounds[1] {
                 let support = codes.support(sample);
                 nnz += support.len();
                 for &atom in support {
@@ -64,8 +70,8 @@ impl AtomIndex {
         self.uses.clear();
         self.uses.resize(nnz, Use::default());
         // Filling moves offsets[b + 1] from the start of bin b to its end.
-        for part in 0..parts {
-            for sample in part * part_len..((part + 1) * part_len).min(codes.samples()) {
+        for (part, bounds) in self.bounds.windows(2).enumerate() {
+            for sample in bounds[0]..bounds[1] {
                 for (slot, &atom) in codes.support(sample).iter().enumerate() {
                     let next = &mut self.offsets[atom as usize * parts + part + 1];
                     self.uses[*next] = Use { sample: sample as u32, slot: slot as u32 };
@@ -79,7 +85,7 @@ impl AtomIndex {
     /// The uses Ω_j of atom `j`, in order of samples.
     #[must_use]
     pub fn uses(&self, j: usize) -> &[Use] {
-        &self.uses[self.offsets[j * self.parts]..self.offsets[(j + 1) * self.parts]]
+        self.uses_in(j, 0..self.parts())
     }
 
     /// Number of uses of all atoms.
@@ -88,18 +94,25 @@ impl AtomIndex {
     }
 
     /// Number of parts.
-    pub(crate) fn parts(&self) -> usize {
-        self.parts
+    fn parts(&self) -> usize {
+        self.bounds.len().saturating_sub(1)
     }
 
-    /// The first sample of `part`.
+    /// The first sample of `part`; of the part after the last, the number of samples.
     pub(crate) fn start_of(&self, part: usize) -> usize {
-        part * self.part_len
+        self.bounds[part]
     }
 
-    /// The uses of atom `j` by samples of `part`.
-    pub(crate) fn uses_in(&self, j: usize, part: usize) -> &[Use] {
-        let bin = j * self.parts + part;
-        &self.uses[self.offsets[bin]..self.offsets[bin + 1]]
+    /// The uses of atom `j` by samples of consecutive `parts`.
+    #[inline(always)]
+    pub(crate) fn uses_in(&self, j: usize, parts: Range<usize>) -> &[Use] {
+        &self.uses[self.range_in(j, parts)]
+    }
+
+    /// Where the uses of atom `j` by samples of consecutive `parts` are among those of all atoms.
+    #[inline(always)]
+    pub(crate) fn range_in(&self, j: usize, parts: Range<usize>) -> Range<usize> {
+        let bin = j * self.parts();
+        self.offsets[bin + parts.start]..self.offsets[bin + parts.end]
     }
 }

@@ -133,12 +133,12 @@ fn codes_and_residual<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatR
 
 /// Squares are added in f64, whatever the scalar.
 fn norms<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
-    let expected = Reference::default().squared_norm(&y.to_owned());
-    let found = backend.squared_norm(&upload(backend, y));
+    let expected = Reference::default().squared_norm(&y.to_owned()).expect("host memory");
+    let found = backend.squared_norm(&upload(backend, y)).expect("a sound device");
     let bound = (y.nrows() * y.ncols() + 2) as f64 * f64::EPSILON * expected;
     assert_near(found, expected, bound, || format!("squared_norm of {:?}", y.shape()));
     let zeros = backend.zeros(y.nrows(), y.ncols()).expect("memory for a small matrix");
-    assert_eq!(backend.squared_norm(&zeros), 0.0, "squared_norm of zeros");
+    assert_eq!(backend.squared_norm(&zeros).expect("a sound device"), 0.0, "squared_norm of zeros");
 }
 
 /// Columns large, small and zero.
@@ -170,7 +170,7 @@ fn threads<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let run = || {
         let (y, mut unit) = (upload(backend, y), upload(backend, y));
         backend.normalize_columns(&mut unit);
-        (download(backend, &unit), backend.squared_norm(&y))
+        (download(backend, &unit), backend.squared_norm(&y).expect("a sound device"))
     };
     let (alone, norm_alone) = on_threads(1, run);
     let (together, norm_together) = on_threads(3, run);
@@ -187,7 +187,11 @@ fn empty_matrices<B: Backend>(backend: &B) {
     backend.residual(&mut c, &y, &d, &codes);
     assert_eq!(download(backend, &c).shape(), (3, 0), "the residual of no samples");
     backend.normalize_columns(&mut c);
-    assert_eq!(backend.squared_norm(&c), 0.0, "squared_norm of no columns");
+    assert_eq!(
+        backend.squared_norm(&c).expect("a sound device"),
+        0.0,
+        "squared_norm of no columns"
+    );
 }
 
 /// What cannot be done is an error if it is a matter of memory, and a panic that names both shapes

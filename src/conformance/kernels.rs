@@ -4,8 +4,8 @@ use faer::Mat;
 
 use super::{download, residual, squared, upload};
 use crate::backend::{
-    AtomRule, Change, LargeUse, LeadingPair, PursuitKernels, PursuitRule, Selection, SweepKernels,
-    SweepRule, Tolerance,
+    AtomRule, Change, LargeUse, LeadingPair, PursuitKernels, PursuitRule, Selection, Shards,
+    SweepKernels, SweepRule, Tolerance,
 };
 use crate::codes::SparseCodes;
 use crate::reference::Reference;
@@ -94,17 +94,21 @@ pub fn sweep_kernels<B: SweepKernels>(backend: &B) {
     }
 }
 
+/// Samples of a minibatch.
+const SAMPLES: usize = 300;
+
 /// A minibatch on a backend, with a dictionary that is not the one it was made of.
 struct Minibatch<B: SweepKernels> {
     y: B::Matrix,
     dictionary: B::Matrix,
     codes: B::Codes,
     sweep: B::Sweep,
+    shards: Shards,
 }
 
 impl<B: SweepKernels> Minibatch<B> {
     fn new(backend: &B, rule: &SweepRule, shape: &ProblemShape) -> Self {
-        let planted = Planted::new(shape.dim, shape.atoms, shape.sparsity, 300).noise(0.1);
+        let planted = Planted::new(shape.dim, shape.atoms, shape.sparsity, SAMPLES).noise(0.1);
         let data =
             planted.sign(shape.sign).seed(5).generate::<B::Scalar>().expect("a legal problem");
         let codes_of = data.codes;
@@ -122,13 +126,23 @@ impl<B: SweepKernels> Minibatch<B> {
             dictionary: upload(backend, dictionary.as_ref()),
             codes,
             sweep: backend.prepare_sweep(rule, shape).expect("memory"),
+            shards: Shards::of(shape, SAMPLES),
         }
     }
 
     fn begin(&mut self, backend: &B) -> f64 {
-        let Self { y, dictionary, codes, sweep } = self;
-        backend.begin(sweep, y, dictionary, codes).expect("a sound device").error
+        let Self { y, dictionary, codes, sweep, shards } = self;
+        let start = backend.begin(sweep, y, dictionary, codes, shards).expect("a sound device");
+        assert_eq!(start.samples, SAMPLES, "samples");
+        error_of(backend, sweep, shards)
     }
+}
+
+/// ‖R‖²_F, the sum over shards.
+fn error_of<B: SweepKernels>(backend: &B, sweep: &B::Sweep, shards: &Shards) -> f64 {
+    let mut errors = vec![f64::NAN; shards.len()];
+    backend.errors(sweep, &mut errors).expect("a sound device");
+    errors.iter().sum()
 }
 
 /// Two sweeps of three batches, the second batch undone; and what each step left.
@@ -149,29 +163,33 @@ fn trace<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemShape) -
     backend.uses(&at.sweep, &mut counts).expect(sound);
     let weights: Vec<f64> = (0..shape.atoms).map(|j| (j % 3) as f64).collect();
     let order: Vec<u32> = (0..shape.atoms as u32).rev().collect();
-    let Minibatch { y, dictionary, codes, sweep } = &mut at;
+    let Minibatch { y, dictionary, codes, sweep, shards } = &mut at;
+    let mut changes = vec![Change::default(); shards.len()];
     for _ in 0..2 {
         for (number, batch) in order.chunks(7).enumerate() {
             let place = number * 7;
             backend.directions(sweep, dictionary, codes, &weights, batch, place).expect(sound);
-            let Change { error, energy, uses } =
-                backend.exchange(sweep, dictionary, codes, batch, place).expect(sound);
-            numbers.push(("uses", uses as f64));
-            if rule.atom_rule == AtomRule::Refitted && batch.len() > 1 {
-                numbers.extend([("energy", energy), ("change", error)]);
+            let exchanged = backend.exchange(sweep, dictionary, codes, batch, place, &mut changes);
+            exchanged.expect(sound);
+            for &Change { error, energy, uses } in &changes {
+                numbers.push(("uses", uses as f64));
+                if rule.atom_rule == AtomRule::Refitted && batch.len() > 1 {
+                    numbers.extend([("energy", energy), ("change", error)]);
+                }
             }
             if number == 1 {
                 backend.undo(sweep, dictionary, codes, batch, place).expect(sound);
-                numbers.push(("undone", backend.error(sweep).expect(sound)));
-                backend.exchange(sweep, dictionary, codes, batch, place).expect(sound);
+                numbers.push(("undone", error_of(backend, sweep, shards)));
+                let again = backend.exchange(sweep, dictionary, codes, batch, place, &mut changes);
+                again.expect(sound);
             }
         }
         backend.take_atoms(sweep, dictionary, &order).expect(sound);
-        numbers.push(("sweep", backend.error(sweep).expect(sound)));
+        numbers.push(("sweep", error_of(backend, sweep, shards)));
     }
-    backend.energies(sweep, codes, &mut energies).expect(sound);
+    backend.energies(sweep, codes, 0..shards.len(), &mut energies).expect(sound);
     backend.refresh(sweep, y, dictionary, codes).expect(sound);
-    numbers.push(("refreshed", backend.error(sweep).expect(sound)));
+    numbers.push(("refreshed", error_of(backend, sweep, shards)));
     let codes = backend.download_codes(codes).expect(sound);
     Trace { numbers, counts, energies, dictionary: download(backend, dictionary), codes }
 }
@@ -243,7 +261,7 @@ fn renewed<B: SweepKernels>(backend: &B, shape: &ProblemShape) -> Renewed<B::Sca
     let sound = "a sound device";
     let mut at = Minibatch::new(backend, &SweepRule::new(4), shape);
     at.begin(backend);
-    let Minibatch { y, dictionary, codes, sweep } = &mut at;
+    let Minibatch { y, dictionary, codes, sweep, shards } = &mut at;
     let pairs = backend.coherent_pairs(dictionary, 0.3, shape.sign).expect(sound);
     let worst = backend.worst(sweep, y, 0.0, 1e-3).expect(sound);
     assert!(worst.is_sorted_by(|a, b| a.error >= b.error), "worst is not by falling error");
@@ -254,14 +272,16 @@ fn renewed<B: SweepKernels>(backend: &B, shape: &ProblemShape) -> Renewed<B::Sca
     let mut numbers: Vec<_> = lost.into_iter().map(|lost| ("lost_without", lost)).collect();
     let last = shape.atoms as u32 - 1;
     backend.vacate(sweep, dictionary, codes, 0, Some(last)).expect(sound);
-    numbers.push(("vacate for an heir", backend.error(sweep).expect(sound)));
+    numbers.push(("vacate for an heir", error_of(backend, sweep, shards)));
     backend.recount(sweep, codes).expect(sound);
     backend.vacate(sweep, dictionary, codes, last, None).expect(sound);
-    numbers.push(("vacate", backend.error(sweep).expect(sound)));
+    numbers.push(("vacate", error_of(backend, sweep, shards)));
     backend.code_by_one(sweep, y, dictionary, codes, 5, 0).expect(sound);
-    numbers.push(("code_by_one", backend.error(sweep).expect(sound)));
+    numbers.push(("code_by_one", error_of(backend, sweep, shards)));
     backend.recount(sweep, codes).expect(sound);
-    backend.decorrelate(sweep, dictionary, 0.1).expect(sound);
+    let mut counts = vec![0; shape.atoms];
+    backend.uses(sweep, &mut counts).expect(sound);
+    backend.decorrelate(dictionary, &counts, 0.1).expect(sound);
     let worst = worst.into_iter().map(|candidate| candidate.sample).collect();
     let codes = backend.download_codes(codes).expect(sound);
     Renewed { pairs, worst, large, numbers, dictionary: download(backend, dictionary), codes }

@@ -23,11 +23,13 @@
 mod backend;
 mod coder;
 mod kernels;
+mod owners;
 mod updater;
 
 pub use backend::backend;
 pub use coder::{coder, unfitted_coder};
 pub use kernels::{pursuit_kernels, sweep_kernels};
+pub use owners::owners;
 pub use updater::updater;
 
 use faer::{Mat, MatRef};

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::pursuit::batch::Pursuits;
 use crate::Scalar;
-use crate::backend::{Backend, PursuitKernels, PursuitRule};
+use crate::backend::{Backend, PursuitKernels, PursuitRule, Shards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
@@ -105,8 +105,18 @@ impl<T: Scalar> Backend for Faer<T> {
         residual(r, y, d, x);
     }
 
-    fn squared_norm(&self, a: &Mat<T>) -> f64 {
-        squared_norm(a)
+    fn squared_norms(
+        &self,
+        a: &Mat<T>,
+        shards: &Shards,
+        norms: &mut [f64],
+    ) -> Result<(), BackendError> {
+        squared_norms(a, shards, norms);
+        Ok(())
+    }
+
+    fn columns(&self, a: &Mat<T>) -> usize {
+        a.ncols()
     }
 
     fn normalize_columns(&self, d: &mut Mat<T>) {
@@ -199,10 +209,18 @@ compiled! {
 }
 
 compiled! {
-    /// ‖A‖²_F.
-    fn squared_norm<T>(a: &Mat<T>) -> f64 {
-        sum_of_squares(a.as_ref())
+    /// [`norms_of_shards`].
+    fn squared_norms<T>(a: &Mat<T>, shards: &Shards, norms: &mut [f64]) {
+        norms_of_shards(a.as_ref(), shards, norms);
     }
+}
+
+/// ‖A‖²_F of the columns of each of these shards, in parallel.
+pub(crate) fn norms_of_shards<T: Scalar>(a: MatRef<'_, T>, shards: &Shards, norms: &mut [f64]) {
+    norms.par_iter_mut().enumerate().for_each(|(shard, norm)| {
+        let columns = shards.range(shard);
+        *norm = sum_of_squares(a.subcols(columns.start, columns.len()));
+    });
 }
 
 rows::with_simd! {

@@ -1,6 +1,6 @@
 //! The machine room: everything that is written for the processor at hand.
 
-mod backend;
+pub(crate) mod backend;
 mod host;
 pub(crate) mod product;
 pub(crate) mod pursuit;

@@ -63,6 +63,6 @@ impl<B: Backend> Apart<B> {
         coder.encode(backend, state, dictionary, &self.samples, &mut codes)?;
         backend.residual(&mut self.residual, &self.samples, dictionary, &codes);
         backend.synchronize()?;
-        Ok(backend.squared_norm(&self.residual))
+        Ok(backend.squared_norm(&self.residual)?)
     }
 }

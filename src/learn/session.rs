@@ -9,10 +9,11 @@ use super::apart::Apart;
 use super::builder::Builder;
 use super::extend::extend;
 use super::{DbKsvd, Seconds};
-use crate::backend::Backend;
+use crate::backend::{Backend, Shards};
 use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::group::Share;
 use crate::model::Model;
 use crate::problem::ProblemShape;
 use crate::random::{RandomStream, generator};
@@ -138,6 +139,7 @@ pub(super) struct Loaded {
     figures: Figures,
     spectrum: Spectrum,
     outliers: OutlierCounts,
+    shards: Shards,
 }
 
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
@@ -279,9 +281,12 @@ where
         let outliers = self.upload.take(&config.backend, host)?;
         let is_outside = self.upload.is_outside();
         self.apart.take(&config.backend, host, is_outside)?;
-        let figures = host.figures(is_outside);
+        let settings = &config.settings;
+        // Growth changes how many atoms there are, and is no reason to cut samples otherwise.
+        let shards = self.upload.shards(&settings.shape_of(self.shape.dim, settings.atoms));
+        let figures = host.figures(&shards, is_outside);
         let spectrum = host.spectrum(&figures.all.mean);
-        Ok(Loaded { figures, spectrum, outliers })
+        Ok(Loaded { figures, spectrum, outliers, shards })
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
@@ -316,7 +321,7 @@ where
         progress: f64,
     ) -> Result<Outcome, Error> {
         let Builder { backend, coder, updater, settings, .. } = config;
-        let Loaded { mut figures, spectrum, outliers } = loaded;
+        let Loaded { mut figures, spectrum, outliers, shards } = loaded;
         // Every sample may have been left out.
         if self.upload.samples() == 0 {
             self.steps += 1;
@@ -345,7 +350,8 @@ where
         self.order.clear();
         self.order.extend(0..self.shape.atoms as u32);
         self.order.shuffle(&mut generator(settings.seed, RandomStream::Step(self.steps)));
-        let step = Step::new(&self.order, progress);
+        let share = Share::alone(shards);
+        let step = Step::new(&self.order, progress).with_share(&share);
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
         let update = updater.update(backend, state, y, codes, dictionary, &step)?;
         backend.synchronize()?;

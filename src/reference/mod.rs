@@ -10,7 +10,7 @@ pub use pursuit::ReferencePursuits;
 use faer::{ColRef, Mat, MatMut, MatRef};
 
 use crate::Scalar;
-use crate::backend::{Backend, PursuitKernels, PursuitRule};
+use crate::backend::{Backend, PursuitKernels, PursuitRule, Shards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::error::BackendError;
@@ -97,14 +97,22 @@ impl<T: Scalar> Backend for Reference<T> {
         });
     }
 
-    fn squared_norm(&self, a: &Mat<T>) -> f64 {
-        let mut sum = 0.0;
-        for j in 0..a.ncols() {
-            for i in 0..a.nrows() {
-                sum += a[(i, j)].widen() * a[(i, j)].widen();
-            }
+    fn squared_norms(
+        &self,
+        a: &Mat<T>,
+        shards: &Shards,
+        norms: &mut [f64],
+    ) -> Result<(), BackendError> {
+        for (shard, norm) in norms.iter_mut().enumerate() {
+            let columns = shards.range(shard);
+            let values = columns.flat_map(|i| a.col_as_slice(i));
+            *norm = values.map(|a| a.widen() * a.widen()).sum();
         }
-        sum
+        Ok(())
+    }
+
+    fn columns(&self, a: &Mat<T>) -> usize {
+        a.ncols()
     }
 
     fn normalize_columns(&self, d: &mut Mat<T>) {

@@ -1,12 +1,14 @@
 //! The steps of K-SVD as their formulas are, in f64; what is called rarely is that of
 //! [`HostSweep`], whose loops are as plain.
 
+use std::ops::Range;
+
 use faer::Mat;
 
 use super::Reference;
 use crate::Scalar;
 use crate::backend::{
-    AtomRule, Backend, Candidate, Change, LargeUse, LeadingPair, SweepKernels, SweepRule,
+    AtomRule, Backend, Candidate, Change, LargeUse, LeadingPair, Shards, SweepKernels, SweepRule,
     SweepStart,
 };
 use crate::codes::{SparseCodes, Use};
@@ -37,11 +39,12 @@ impl<T: Scalar> SweepKernels for Reference<T> {
         y: &Mat<T>,
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
+        shards: &Shards,
     ) -> Result<SweepStart, BackendError> {
+        sweep.set_shards(shards);
         self.refresh(sweep, y, dictionary, codes)?;
         self.recount(sweep, codes)?;
-        let error = self.error(sweep)?;
-        Ok(SweepStart { samples: y.ncols(), error, nonzeros: codes.nnz() })
+        Ok(SweepStart { samples: y.ncols(), nonzeros: codes.nnz() })
     }
 
     fn uses(&self, sweep: &HostSweep<T>, counts: &mut [u64]) -> Result<(), BackendError> {
@@ -53,12 +56,14 @@ impl<T: Scalar> SweepKernels for Reference<T> {
 
     fn energies(
         &self,
-        _: &HostSweep<T>,
+        sweep: &HostSweep<T>,
         codes: &SparseCodes<T>,
+        shards: Range<usize>,
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
         energies.fill(0.0);
-        for (support, values) in codes.iter() {
+        for i in shards.flat_map(|shard| sweep.shards.range(shard)) {
+            let (support, values) = (codes.support(i), codes.values(i));
             for (&j, x) in support.iter().zip(values) {
                 energies[j as usize] += x.widen() * x.widen();
             }
@@ -106,9 +111,12 @@ impl<T: Scalar> SweepKernels for Reference<T> {
         codes: &mut SparseCodes<T>,
         batch: &[u32],
         place: usize,
-    ) -> Result<Change, BackendError> {
+        changes: &mut [Change],
+    ) -> Result<(), BackendError> {
         let before = sweep.residual.clone();
-        let mut change = Change { error: -self.squared_norm(&before), ..Change::default() };
+        changes.fill(Change::default());
+        let shard_of = |i: usize| (0..).find(|&shard| i < sweep.shards.range(shard).end);
+        let shard_of: Vec<usize> = (0..before.ncols()).filter_map(shard_of).collect();
         sweep.previous.clear();
         for (member, &j) in batch.iter().enumerate() {
             let old = column(dictionary, j as usize);
@@ -125,12 +133,17 @@ impl<T: Scalar> SweepKernels for Reference<T> {
                 }
                 sweep.previous.push(codes.values(i)[at.slot as usize]);
                 codes.as_block_mut().values_mut(i)[at.slot as usize] = T::narrow(c);
-                change.energy += x * x;
-                change.uses += 1;
+                changes[shard_of[i]].energy += x * x;
+                changes[shard_of[i]].uses += 1;
             }
         }
-        change.error += self.squared_norm(&sweep.residual);
-        Ok(change)
+        let (mut old, mut new) = (vec![0.0; changes.len()], vec![0.0; changes.len()]);
+        self.squared_norms(&before, &sweep.shards, &mut old)?;
+        self.squared_norms(&sweep.residual, &sweep.shards, &mut new)?;
+        for (change, (old, new)) in changes.iter_mut().zip(old.iter().zip(&new)) {
+            change.error = new - old;
+        }
+        Ok(())
     }
 
     fn undo(
@@ -169,8 +182,8 @@ impl<T: Scalar> SweepKernels for Reference<T> {
         Ok(())
     }
 
-    fn error(&self, sweep: &HostSweep<T>) -> Result<f64, BackendError> {
-        Ok(self.squared_norm(&sweep.residual))
+    fn errors(&self, sweep: &HostSweep<T>, errors: &mut [f64]) -> Result<(), BackendError> {
+        self.squared_norms(&sweep.residual, &sweep.shards, errors)
     }
 
     fn refresh(
@@ -270,13 +283,13 @@ impl<T: Scalar> SweepKernels for Reference<T> {
 
     fn decorrelate(
         &self,
-        sweep: &HostSweep<T>,
         dictionary: &mut Mat<T>,
+        counts: &[u64],
         tolerance: f64,
     ) -> Result<(), BackendError> {
         let atoms: Vec<Vec<f64>> = (0..dictionary.ncols()).map(|j| column(dictionary, j)).collect();
         let mut order: Vec<usize> = (0..atoms.len()).collect();
-        order.sort_by_key(|&j| (std::cmp::Reverse(sweep.index.uses(j).len()), j));
+        order.sort_by_key(|&j| (std::cmp::Reverse(counts[j]), j));
         for (place, &j) in order.iter().enumerate() {
             let mut own = atoms[j].clone();
             for &i in &order[..place] {

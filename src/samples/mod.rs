@@ -11,9 +11,10 @@ pub(crate) mod spectrum;
 pub(crate) mod statistics;
 
 use crate::Scalar;
-use crate::backend::Backend;
+use crate::backend::{Backend, Shards};
 use crate::cpu::vector::{loops, outlined};
 use crate::error::{BackendError, Error};
+use crate::problem::ProblemShape;
 use crate::samples::moments::Figures;
 use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::samples::spectrum::Spectrum;
@@ -69,8 +70,8 @@ impl<T: Scalar> HostSamples<T> {
     }
 
     /// Sums over the samples, of which `is_outside` says which are not within the norm limit.
-    pub(crate) fn figures(&self, is_outside: &[bool]) -> Figures {
-        Figures::of(&self.values, self.dim, is_outside)
+    pub(crate) fn figures(&self, shards: &Shards, is_outside: &[bool]) -> Figures {
+        Figures::of(&self.values, self.dim, shards, is_outside)
     }
 
     /// How the energy of the samples around `mean` is spread over them.
@@ -129,6 +130,8 @@ pub(crate) struct Upload<B: Backend> {
     samples: usize,
     /// Of each sample in the matrix, or empty.
     is_outside: Vec<bool>,
+    /// Of each sample read, whether it is in the matrix.
+    is_kept: Vec<bool>,
 }
 
 impl<B: Backend> Upload<B> {
@@ -139,7 +142,8 @@ impl<B: Backend> Upload<B> {
         outliers: Outliers,
     ) -> Result<Self, Error> {
         let matrix = backend.zeros(dim, 0)?;
-        Ok(Self { preprocessing, outliers, matrix, samples: 0, is_outside: Vec::new() })
+        let (is_outside, is_kept) = (Vec::new(), Vec::new());
+        Ok(Self { preprocessing, outliers, matrix, samples: 0, is_outside, is_kept })
     }
 
     /// What is done to every sample.
@@ -163,6 +167,11 @@ impl<B: Backend> Upload<B> {
         &self.is_outside
     }
 
+    /// The shards of the uploaded samples: those of all samples read, without those left out.
+    pub(crate) fn shards(&self, shape: &ProblemShape) -> Shards {
+        Shards::of(shape, self.is_kept.len()).without(&self.is_kept)
+    }
+
     /// Preprocesses `host` in place and uploads what is left of it.
     pub(crate) fn take(
         &mut self,
@@ -170,8 +179,8 @@ impl<B: Backend> Upload<B> {
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<OutlierCounts, Error> {
         let dim = host.dim;
-        let Self { preprocessing, outliers, is_outside, .. } = self;
-        let counts = preprocess(preprocessing, *outliers, host, is_outside)?;
+        let Self { preprocessing, outliers, is_outside, is_kept, .. } = self;
+        let counts = preprocess(preprocessing, *outliers, host, is_outside, is_kept)?;
         let count = host.len();
         check_size(&host.values, count)?;
         let samples = MatRef::from_column_major_slice(&host.values, dim, count);
@@ -184,12 +193,13 @@ impl<B: Backend> Upload<B> {
 compiled! {
     /// Preprocesses samples, clips or drops those above the norm limit, and leaves out padding
     /// where there is to be a limit. Says of each that stays whether it is outside the limit, or
-    /// nothing where none is.
+    /// nothing where none is; and of each sample read whether it stays.
     fn preprocess<T>(
         preprocessing: &Preprocessing<T>,
         outliers: Outliers,
         host: &mut HostSamples<T>,
         is_outside: &mut Vec<bool>,
+        is_kept: &mut Vec<bool>,
     ) -> Result<OutlierCounts, Error> {
         let dim = host.dim;
         let prepare = |sample: &mut [T]| {
@@ -229,15 +239,16 @@ compiled! {
             Kind::Beyond | Kind::Infinite => matches!(outliers, Outliers::Drop(_)),
             Kind::Zero => outliers.are_limited(),
         };
-        let is_kept: Vec<bool> = kinds.iter().map(|&kind| !is_left_out(kind)).collect();
+        is_kept.clear();
+        is_kept.extend(kinds.iter().map(|&kind| !is_left_out(kind)));
         if is_kept.contains(&false) {
-            host.retain(&is_kept);
+            host.retain(is_kept);
         }
         // Without a limit, zeros are samples like others.
         let has_outside = preprocessing.norm_limit().is_some() && beyond + zeros > 0;
         is_outside.clear();
         if has_outside {
-            let kept = kinds.iter().zip(&is_kept).filter(|&(_, &is_kept)| is_kept);
+            let kept = kinds.iter().zip(&*is_kept).filter(|&(_, &is_kept)| is_kept);
             is_outside.extend(kept.map(|(&kind, _)| kind != Kind::Within));
         }
         if !is_outside.contains(&true) {

@@ -1,10 +1,14 @@
 //! Sums over samples and their errors, from which every share of variance follows.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::Scalar;
+use crate::backend::Shards;
 use crate::cpu::vector::loops;
 use crate::scalar::compiled;
+use crate::shards::tree_sum;
 
 /// Samples summed by one task; fixed, so that results do not depend on the number of threads.
 const BLOCK: usize = 256;
@@ -73,10 +77,15 @@ impl Figures {
         Self { all: Moments::new(dim), within: Moments::new(dim) }
     }
 
-    /// The figures of contiguous samples, without errors. `is_outside` says of each whether it is
-    /// not within the limit; it may be empty where all are.
-    pub(crate) fn of<T: Scalar>(values: &[T], dim: usize, is_outside: &[bool]) -> Self {
-        figures(values, dim, is_outside)
+    /// The figures of contiguous samples, without errors, summed by shards. `is_outside` says of
+    /// each whether it is not within the limit; it may be empty where all are.
+    pub(crate) fn of<T: Scalar>(
+        values: &[T],
+        dim: usize,
+        shards: &Shards,
+        is_outside: &[bool],
+    ) -> Self {
+        figures(values, dim, shards, is_outside)
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -197,24 +206,32 @@ loops::vectorized! {
 
 compiled! {
     /// [`Figures::of`].
-    fn figures<T>(values: &[T], dim: usize, is_outside: &[bool]) -> Figures {
-        let blocks: Vec<Figures> = values
-            .par_chunks(BLOCK * dim)
-            .enumerate()
-            .map(|(block, values)| {
-                let first = block * BLOCK;
-                let samples = values.chunks_exact(dim).enumerate();
-                let mut sums = PairOfSums::new(dim);
-                samples.for_each(|(i, sample)| {
-                    sums.add(sample, is_outside.get(first + i).copied().unwrap_or(false));
-                });
-                sums.finish(0.0, 0.0)
-            })
-            .collect();
-        let mut figures = Figures::new(dim);
-        blocks.iter().for_each(|block| figures.merge(block));
-        figures
-}
+    fn figures<T>(values: &[T], dim: usize, shards: &Shards, is_outside: &[bool]) -> Figures {
+        let of_shard = |samples: Range<usize>| {
+            let blocks = samples.clone().into_par_iter().step_by(BLOCK);
+            let blocks: Vec<Figures> = blocks
+                .map(|first| {
+                    let mut sums = PairOfSums::new(dim);
+                    for i in first..(first + BLOCK).min(samples.end) {
+                        let sample = &values[i * dim..(i + 1) * dim];
+                        sums.add(sample, is_outside.get(i).copied().unwrap_or(false));
+                    }
+                    sums.finish(0.0, 0.0)
+                })
+                .collect();
+            let mut figures = Figures::new(dim);
+            blocks.iter().for_each(|block| figures.merge(block));
+            figures
+        };
+        let of_shards: Vec<Figures> =
+            shards.ranges().collect::<Vec<_>>().into_par_iter().map(of_shard).collect();
+        let add = |mut left: Figures, right: Figures| {
+            left.merge(&right);
+            left
+        };
+        let sum = tree_sum(&mut of_shards.into_iter(), shards.len(), &add);
+        sum.unwrap_or_else(|| Figures::new(dim))
+    }
 }
 
 #[cfg(test)]
@@ -226,7 +243,7 @@ mod tests {
         assert_eq!([-1e-9, 0.0, 2.0].map(non_negative), [0.0, 0.0, 2.0]);
         assert!(non_negative(f64::NAN).is_nan());
         // The squares of these overflow, and their difference is not a number.
-        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &[]).all;
+        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &Shards::single(2), &[]).all;
         assert!(!moments.fvu().is_finite(), "{moments:?}");
         assert!(moments.scatter != 0.0, "{moments:?}");
     }

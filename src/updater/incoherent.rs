@@ -31,7 +31,7 @@ use faer::{Mat, MatMut, MatRef};
 use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, SavedState, Step, UpdateReport};
+use super::{DictionaryUpdater, SavedState, Step, UpdateReport, squared_norm_of};
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
@@ -176,7 +176,8 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoheren
             let (d, r) = (backend.view(dictionary), backend.view_mut(&mut state.residual));
             refit(d, r, codes, state.shape.sign);
             backend.residual(&mut state.residual, y, dictionary, codes);
-            report.error_after = backend.squared_norm(&state.residual);
+            let share = step.share_of(backend, y, &state.shape);
+            report.error_after = squared_norm_of(backend, &state.residual, &share)?;
         }
         Ok(report)
     }

@@ -14,7 +14,7 @@
 
 use rayon::prelude::*;
 
-use super::{DictionaryUpdater, KSvd, SavedState, Step, UpdateReport};
+use super::{DictionaryUpdater, KSvd, SavedState, Step, UpdateReport, squared_norm_of};
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::matryoshka::{Group, Target, join, shapes_of};
@@ -104,6 +104,7 @@ pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
     target: Target<B::Matrix>,
     residual: B::Matrix,
     order: Vec<u32>,
+    shape: ProblemShape,
 }
 
 /// What a group is updated, and perhaps coded, with.
@@ -156,6 +157,7 @@ where
             target: Target::new(backend, shape.dim)?.of_learning(),
             residual: backend.zeros(shape.dim, 0)?,
             order: Vec::with_capacity(shape.atoms),
+            shape: *shape,
         })
     }
 
@@ -168,11 +170,12 @@ where
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let MatryoshkaUpdatesState { groups, target, residual, order } = state;
+        let MatryoshkaUpdatesState { groups, target, residual, order, shape } = state;
+        let share = &step.share_of(backend, y, shape);
         backend.residual(residual, y, dictionary, codes);
         let mut report = UpdateReport {
-            error_before: backend.squared_norm(residual),
-            nonzeros: codes.nnz(),
+            error_before: squared_norm_of(backend, residual, share)?,
+            nonzeros: share.count(codes.nnz())?,
             ..UpdateReport::default()
         };
         target.begin();
@@ -184,7 +187,7 @@ where
             order.clear();
             let of_group = step.order.iter().filter(|&&atom| atoms.contains(&(atom as usize)));
             order.extend(of_group.map(|&atom| atom - group.first as u32));
-            let step = Step::new(order, step.progress);
+            let step = Step::new(order, step.progress).with_share(share);
             let Updated { updater, recoded } = &mut group.state;
             let (new, x, t) = (&mut group.dictionary, &mut group.codes, target.matrix(y));
             let done = self.updater.update(backend, updater, t, x, new, &step)?;
@@ -211,7 +214,7 @@ where
             .collect();
         join(&parts, codes);
         backend.residual(residual, y, dictionary, codes);
-        report.error_after = backend.squared_norm(residual);
+        report.error_after = squared_norm_of(backend, residual, share)?;
         Ok(report)
     }
 

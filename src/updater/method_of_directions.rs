@@ -30,7 +30,7 @@ use faer::{Mat, MatMut, Par};
 use rayon::prelude::*;
 
 use super::renewal::{Renewal, Renewed, UseCounts};
-use super::{DictionaryUpdater, SavedState, Step, UpdateReport, start_of};
+use super::{DictionaryUpdater, SavedState, Started, Step, UpdateReport, begin, error_of};
 use crate::Scalar;
 use crate::backend::SweepRule;
 use crate::codes::SparseCodes;
@@ -171,10 +171,13 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         let ModState { shape, use_counts, sweep, counts, directions, system } = state;
-        let start = backend.begin(sweep, y, dictionary, codes)?;
-        let mut report = start_of(backend, sweep, start, counts)?;
+        let minibatch = (y, &*dictionary, &*codes);
+        let Started { share, mut report, .. } =
+            begin(backend, sweep, minibatch, shape, step, counts)?;
+        let share = &share;
+        share.expect_alone("the method of optimal directions")?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let seated = use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
@@ -192,10 +195,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
         }
 
         backend.refresh(sweep, y, dictionary, codes)?;
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let outcome = use_counts.renew(renewal, renewed)?;
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.error(sweep)?;
+        report.error_after = error_of(backend, sweep, share)?;
         Ok(report)
     }
 

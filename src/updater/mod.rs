@@ -32,10 +32,12 @@ pub use online::{Forgetting, Online, OnlineState};
 pub use renewal::Renewal;
 pub use saved_state::{SavedArray, SavedState};
 
-use crate::backend::{Backend, SweepKernels, SweepStart};
+use crate::backend::{Backend, Shards, SweepKernels, SweepStart};
 use crate::error::{BackendError, Error};
+use crate::group::Share;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
+use crate::shards::MOST_SHARDS;
 
 /// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
 ///
@@ -107,6 +109,8 @@ pub struct Step<'a> {
     pub order: &'a [u32],
     /// The share of the run that lies behind, in `0.0..=1.0`: what schedules are functions of.
     pub progress: f64,
+    /// The samples' shards, and who holds the others.
+    pub share: Option<&'a Share<'a>>,
 }
 
 impl<'a> Step<'a> {
@@ -114,7 +118,26 @@ impl<'a> Step<'a> {
     /// lies behind.
     #[must_use]
     pub fn new(order: &'a [u32], progress: f64) -> Self {
-        Self { order, progress }
+        Self { order, progress, share: None }
+    }
+
+    /// The same step for an owner of these shards. Without, the samples are the whole minibatch,
+    /// and its shards are those of [`Shards::of`] the updater's problem.
+    #[must_use]
+    pub fn with_share(self, share: &'a Share<'a>) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// The shards of the samples of this step.
+    #[must_use]
+    pub fn share_of<B: Backend>(
+        &self,
+        backend: &B,
+        samples: &B::Matrix,
+        shape: &ProblemShape,
+    ) -> Share<'a> {
+        let all = || Share::alone(Shards::of(shape, backend.columns(samples)));
+        self.share.cloned().unwrap_or_else(all)
     }
 }
 
@@ -138,18 +161,57 @@ pub struct UpdateReport {
     pub merged: usize,
 }
 
-/// What there is to report at the start of an update. `counts` is scratch memory.
-fn start_of<B: SweepKernels>(
+/// A minibatch whose sweep has begun, as all its owners see it.
+struct Started<'a> {
+    share: Share<'a>,
+    /// N.
+    samples: usize,
+    report: UpdateReport,
+}
+
+/// Begins a sweep. `counts` ← how many samples use each atom.
+fn begin<'a, B: SweepKernels>(
     backend: &B,
-    sweep: &B::Sweep,
-    start: SweepStart,
+    sweep: &mut B::Sweep,
+    (y, dictionary, codes): (&B::Matrix, &B::Matrix, &B::Codes),
+    shape: &ProblemShape,
+    step: &Step<'a>,
     counts: &mut [u64],
-) -> Result<UpdateReport, BackendError> {
+) -> Result<Started<'a>, BackendError> {
+    let share = step.share_of(backend, y, shape);
+    let SweepStart { samples, nonzeros } =
+        backend.begin(sweep, y, dictionary, codes, share.shards())?;
     backend.uses(sweep, counts)?;
-    Ok(UpdateReport {
-        error_before: start.error,
-        nonzeros: start.nonzeros,
+    share.add_counts(counts)?;
+    let report = UpdateReport {
+        error_before: error_of(backend, sweep, &share)?,
+        nonzeros: share.count(nonzeros)?,
         unused: counts.iter().filter(|&&count| count == 0).count(),
         ..UpdateReport::default()
-    })
+    };
+    Ok(Started { samples: share.count(samples)?, share, report })
+}
+
+/// ‖R‖²_F of a sweep, over the samples of all owners.
+fn error_of<B: SweepKernels>(
+    backend: &B,
+    sweep: &B::Sweep,
+    share: &Share<'_>,
+) -> Result<f64, BackendError> {
+    let mut errors = [0.0; MOST_SHARDS];
+    let errors = &mut errors[..share.shards().len()];
+    backend.errors(sweep, errors)?;
+    share.sum(errors)
+}
+
+/// ‖A‖²_F over the samples of all owners.
+fn squared_norm_of<B: Backend>(
+    backend: &B,
+    a: &B::Matrix,
+    share: &Share<'_>,
+) -> Result<f64, BackendError> {
+    let mut norms = [0.0; MOST_SHARDS];
+    let norms = &mut norms[..share.shards().len()];
+    backend.squared_norms(a, share.shards(), norms)?;
+    share.sum(norms)
 }

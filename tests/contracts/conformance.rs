@@ -45,6 +45,12 @@ fn pursuit_kernels_are_those_of_the_reference() {
 }
 
 #[test]
+fn several_owners_of_the_samples_have_the_bits_of_one() {
+    conformance::owners(&single());
+    conformance::owners(&double());
+}
+
+#[test]
 fn sweep_kernels_are_those_of_the_reference() {
     conformance::sweep_kernels(&single());
     conformance::sweep_kernels(&double());

@@ -155,8 +155,10 @@ impl Hand {
         let report = done.unwrap();
         let mut residual = backend.zeros(SHAPE.dim, samples.ncols()).unwrap();
         backend.residual(&mut residual, samples, dictionary, &codes);
-        let (error, rounding) =
-            (backend.squared_norm(&residual), 1e-12 * backend.squared_norm(samples));
+        let (error, rounding) = (
+            backend.squared_norm(&residual).expect("host memory"),
+            1e-12 * backend.squared_norm(samples).expect("host memory"),
+        );
         assert!((report.error_after - error).abs() <= rounding, "{error}, {report:?}");
         report
     }

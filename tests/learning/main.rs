@@ -6,6 +6,7 @@ mod large_samples;
 mod massive_coordinate;
 mod matryoshka;
 mod minibatches;
+mod owners;
 mod properties;
 mod updaters;
 

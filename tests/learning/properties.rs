@@ -114,7 +114,7 @@ impl<T: Scalar> Alternation<T> {
     }
 
     fn energy(&self) -> f64 {
-        Faer::default().squared_norm(&self.samples)
+        Faer::default().squared_norm(&self.samples).expect("host memory")
     }
 
     /// Rounding of errors, absolute.

@@ -63,7 +63,7 @@ impl<U: DictionaryUpdater<Double>> Run<U> {
     }
 
     fn energy(&self) -> f64 {
-        Double::default().squared_norm(&self.samples)
+        Double::default().squared_norm(&self.samples).expect("host memory")
     }
 
     /// Rounding of errors, absolute.
@@ -423,7 +423,7 @@ fn incoherent_refits_the_codes() {
         let mut residual = Mat::zeros(0, 0);
         let backend = Double::default();
         backend.residual(&mut residual, &run.samples, &run.dictionary, &inner.codes);
-        let unfitted = backend.squared_norm(&residual);
+        let unfitted = backend.squared_norm(&residual).expect("host memory");
         assert!(report.error_after < unfitted, "{} of {unfitted}", report.error_after);
     }
 }

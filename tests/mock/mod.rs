@@ -1,11 +1,12 @@
 //! The mock device: its memory, kernels, coders and updater.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dbksvd::backend::{
-    Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, SweepKernels, SweepRule,
-    SweepStart,
+    Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, Shards, SweepKernels,
+    SweepRule, SweepStart,
 };
 use dbksvd::coder::SparseCoder;
 use dbksvd::error::BackendError;
@@ -250,9 +251,21 @@ impl Backend for MockDevice {
         self.set(r, y);
     }
 
-    fn squared_norm(&self, a: &DeviceMatrix) -> f64 {
+    fn squared_norms(
+        &self,
+        a: &DeviceMatrix,
+        shards: &Shards,
+        norms: &mut [f64],
+    ) -> Result<(), BackendError> {
         let a = self.get(a);
-        (0..a.ncols()).map(|j| dot(a.col_as_slice(j), a.col_as_slice(j))).sum()
+        for (norm, columns) in norms.iter_mut().zip(shards.ranges()) {
+            *norm = columns.map(|j| dot(a.col_as_slice(j), a.col_as_slice(j))).sum();
+        }
+        Ok(())
+    }
+
+    fn columns(&self, a: &DeviceMatrix) -> usize {
+        self.get(a).ncols()
     }
 
     fn normalize_columns(&self, d: &mut DeviceMatrix) {
@@ -418,8 +431,9 @@ impl SweepKernels for MockDevice {
         y: &DeviceMatrix,
         d: &DeviceMatrix,
         x: &DeviceCodes,
+        shards: &Shards,
     ) -> Result<SweepStart, BackendError> {
-        reference().begin(sweep, &self.get(y), &self.get(d), &self.get_codes(x))
+        reference().begin(sweep, &self.get(y), &self.get(d), &self.get_codes(x), shards)
     }
 
     fn uses(&self, sweep: &HostSweep<f32>, counts: &mut [u64]) -> Result<(), BackendError> {
@@ -430,9 +444,10 @@ impl SweepKernels for MockDevice {
         &self,
         sweep: &HostSweep<f32>,
         x: &DeviceCodes,
+        shards: Range<usize>,
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
-        reference().energies(sweep, &self.get_codes(x), energies)
+        reference().energies(sweep, &self.get_codes(x), shards, energies)
     }
 
     fn directions(
@@ -455,9 +470,12 @@ impl SweepKernels for MockDevice {
         x: &mut DeviceCodes,
         batch: &[u32],
         place: usize,
-    ) -> Result<Change, BackendError> {
+        changes: &mut [Change],
+    ) -> Result<(), BackendError> {
         self.lock().calls[2] += 1;
-        self.change_codes(x, |x| reference().exchange(sweep, &self.get(d), x, batch, place))
+        self.change_codes(x, |x| {
+            reference().exchange(sweep, &self.get(d), x, batch, place, changes)
+        })
     }
 
     fn undo(
@@ -480,8 +498,8 @@ impl SweepKernels for MockDevice {
         self.change(d, |d| reference().take_atoms(sweep, d, order))
     }
 
-    fn error(&self, sweep: &HostSweep<f32>) -> Result<f64, BackendError> {
-        reference().error(sweep)
+    fn errors(&self, sweep: &HostSweep<f32>, errors: &mut [f64]) -> Result<(), BackendError> {
+        reference().errors(sweep, errors)
     }
 
     fn refresh(
@@ -565,11 +583,11 @@ impl SweepKernels for MockDevice {
 
     fn decorrelate(
         &self,
-        sweep: &HostSweep<f32>,
         d: &mut DeviceMatrix,
+        counts: &[u64],
         tolerance: f64,
     ) -> Result<(), BackendError> {
-        self.change(d, |d| reference().decorrelate(sweep, d, tolerance))
+        self.change(d, |d| reference().decorrelate(d, counts, tolerance))
     }
 }
 
@@ -638,7 +656,7 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         device.residual(residual, y, dictionary, codes);
-        let error_before = device.squared_norm(residual);
+        let error_before = device.squared_norm(residual)?;
         let (mut r, mut d) = (device.get(residual), device.get(dictionary));
         let mut x = device.get_codes(codes);
         let nonzeros = x.nnz();
@@ -650,7 +668,7 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         device.set(residual, r);
         device.set(dictionary, d);
         device.set_codes(codes, x);
-        let error_after = device.squared_norm(residual);
+        let error_after = device.squared_norm(residual)?;
         let mut report = UpdateReport::default();
         (report.error_before, report.error_after) = (error_before, error_after);
         (report.nonzeros, report.unused) = (nonzeros, unused);

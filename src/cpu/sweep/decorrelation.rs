@@ -14,7 +14,6 @@ use faer::{Mat, MatMut};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::host::HostSweep;
 use crate::Scalar;
 use crate::cpu::product::multiply;
 use crate::cpu::vector::rows;
@@ -26,76 +25,72 @@ const BLOCK: usize = 128;
 /// The norm up to which what is left of an atom is rounding.
 const NOTHING: f64 = 1e-6;
 
-impl<T: Scalar> HostSweep<T> {
-    /// Decorrelates the atoms of a dictionary by how often they are used.
-    /// O(dm²/2), in parallel; 2·d·m scalars of memory.
-    pub(crate) fn decorrelate(&self, mut dictionary: MatMut<'_, T>, tolerance: f64) {
-        let (dim, atoms) = (dictionary.nrows(), dictionary.ncols());
-        let mut order: Vec<u32> = (0..atoms as u32).collect();
-        order.sort_by_key(|&j| (std::cmp::Reverse(self.index.uses(j as usize).len()), j));
-        let mut sorted = Mat::<T>::zeros(dim, atoms);
-        for (place, &j) in order.iter().enumerate() {
-            sorted.col_mut(place).copy_from(dictionary.as_ref().col(j as usize));
-        }
-        let mut fresh = sorted.clone();
-        let tolerance = T::narrow(tolerance);
-        fresh.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut fresh)| {
-            let (start, width) = (block * BLOCK, fresh.ncols());
-            let earlier = sorted.as_ref().subcols(0, start + width);
-            let mut cosines = Mat::<T>::zeros(start + width, width);
-            let own = sorted.as_ref().subcols(start, width);
-            let product = cosines.as_mut();
-            multiply(product, earlier.transpose(), own);
-            for j in 0..width {
-                let atom = column_mut(fresh.as_mut(), j);
-                let mut changed = false;
-                for (i, &c) in cosines.col_as_slice(j)[..start + j].iter().enumerate() {
-                    if Float::abs(c) > tolerance {
-                        let excess = c - Float::copysign(tolerance, c);
-                        rows::add(atom, -excess, sorted.col_as_slice(i));
-                        changed = true;
-                    }
-                }
-                // An atom of which nothing is left stays as it is.
-                if changed && rows::normalize(atom) <= NOTHING {
-                    atom.copy_from_slice(sorted.col_as_slice(start + j));
+/// Decorrelates the atoms of a dictionary by how often they are used.
+/// O(dm²/2), in parallel; 2·d·m scalars of memory.
+pub(crate) fn decorrelate<T: Scalar>(
+    mut dictionary: MatMut<'_, T>,
+    counts: &[u64],
+    tolerance: f64,
+) {
+    let (dim, atoms) = (dictionary.nrows(), dictionary.ncols());
+    let mut order: Vec<u32> = (0..atoms as u32).collect();
+    order.sort_by_key(|&j| (std::cmp::Reverse(counts[j as usize]), j));
+    let mut sorted = Mat::<T>::zeros(dim, atoms);
+    for (place, &j) in order.iter().enumerate() {
+        sorted.col_mut(place).copy_from(dictionary.as_ref().col(j as usize));
+    }
+    let mut fresh = sorted.clone();
+    let tolerance = T::narrow(tolerance);
+    fresh.par_col_chunks_mut(BLOCK).enumerate().for_each(|(block, mut fresh)| {
+        let (start, width) = (block * BLOCK, fresh.ncols());
+        let earlier = sorted.as_ref().subcols(0, start + width);
+        let mut cosines = Mat::<T>::zeros(start + width, width);
+        let own = sorted.as_ref().subcols(start, width);
+        let product = cosines.as_mut();
+        multiply(product, earlier.transpose(), own);
+        for j in 0..width {
+            let atom = column_mut(fresh.as_mut(), j);
+            let mut changed = false;
+            for (i, &c) in cosines.col_as_slice(j)[..start + j].iter().enumerate() {
+                if Float::abs(c) > tolerance {
+                    let excess = c - Float::copysign(tolerance, c);
+                    rows::add(atom, -excess, sorted.col_as_slice(i));
+                    changed = true;
                 }
             }
-        });
-        for (place, &j) in order.iter().enumerate() {
-            column_mut(dictionary.as_mut(), j as usize).copy_from_slice(fresh.col_as_slice(place));
+            // An atom of which nothing is left stays as it is.
+            if changed && rows::normalize(atom) <= NOTHING {
+                atom.copy_from_slice(sorted.col_as_slice(start + j));
+            }
         }
+    });
+    for (place, &j) in order.iter().enumerate() {
+        column_mut(dictionary.as_mut(), j as usize).copy_from_slice(fresh.col_as_slice(place));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::SweepRule;
-    use crate::codes::{AtomIndex, SparseCodes};
     use crate::cpu::vector::loops;
-    use crate::problem::{ProblemShape, Sign};
     use crate::synthetic::{Kind, Planted};
 
-    /// Coherent atoms with codes that use them at different rates.
-    fn problem(dim: usize, atoms: usize) -> (Mat<f64>, HostSweep<f64>) {
+    /// Coherent atoms, and how often each is used.
+    fn problem(dim: usize, atoms: usize) -> (Mat<f64>, Vec<u64>) {
         let planted = Planted::new(dim, atoms, 1, 1).kind(Kind::Correlated);
         let dictionary = planted.generate().expect("a legal problem").dictionary.into_mat();
-        let mut codes = SparseCodes::new(atoms, 4 * atoms, 3);
+        let mut counts = vec![0; atoms];
         for i in 0..4 * atoms {
-            let used = [(i * i) % atoms, (i * i + 1) % atoms];
-            codes.set(i, &used.map(|j| j as u32), &[1.0, 1.0]);
+            counts[(i * i) % atoms] += 1;
+            counts[(i * i + 1) % atoms] += 1;
         }
-        let shape = ProblemShape { dim, atoms, sparsity: 3, sign: Sign::Signed };
-        let mut sweep = HostSweep::new(&SweepRule::new(1), &shape).expect("memory");
-        sweep.recount(&codes);
-        (dictionary, sweep)
+        (dictionary, counts)
     }
 
     /// The formula at the head of this file.
-    fn naive(dictionary: &Mat<f64>, index: &AtomIndex, tolerance: f64) -> Mat<f64> {
+    fn naive(dictionary: &Mat<f64>, counts: &[u64], tolerance: f64) -> Mat<f64> {
         let mut order: Vec<usize> = (0..dictionary.ncols()).collect();
-        order.sort_by_key(|&j| (std::cmp::Reverse(index.uses(j).len()), j));
+        order.sort_by_key(|&j| (std::cmp::Reverse(counts[j]), j));
         let mut out = dictionary.clone();
         for (place, &j) in order.iter().enumerate() {
             for &i in &order[..place] {
@@ -113,30 +108,30 @@ mod tests {
     #[test]
     fn atoms_are_those_of_the_formula() {
         for (dim, atoms) in [(16, 40), (30, 300)] {
-            let (mut dictionary, sweep) = problem(dim, atoms);
+            let (mut dictionary, counts) = problem(dim, atoms);
             let tolerance = 1.5;
             let tolerance = tolerance / (dim as f64).sqrt();
-            let expected = naive(&dictionary, &sweep.index, tolerance);
-            sweep.decorrelate(dictionary.as_mut(), tolerance);
+            let expected = naive(&dictionary, &counts, tolerance);
+            decorrelate(dictionary.as_mut(), &counts, tolerance);
             assert!((&dictionary - &expected).norm_max() < 1e-12, "d {dim}, m {atoms}");
         }
     }
 
     #[test]
     fn atoms_that_share_no_more_than_is_allowed_stay_as_they_are() {
-        let (mut dictionary, sweep) = problem(16, 40);
+        let (mut dictionary, counts) = problem(16, 40);
         let before = dictionary.clone();
-        sweep.decorrelate(dictionary.as_mut(), 1.0);
+        decorrelate(dictionary.as_mut(), &counts, 1.0);
         assert_eq!(dictionary, before);
     }
 
     #[test]
     fn of_two_equal_atoms_both_stay_finite_and_of_norm_one() {
-        let (mut dictionary, sweep) = problem(16, 40);
+        let (mut dictionary, counts) = problem(16, 40);
         let first = dictionary.col(0).to_owned();
         dictionary.col_mut(1).copy_from(&first);
         dictionary.col_mut(2).copy_from(-&first);
-        sweep.decorrelate(dictionary.as_mut(), 0.0);
+        decorrelate(dictionary.as_mut(), &counts, 0.0);
         for atom in dictionary.col_iter() {
             assert!((atom.norm_l2() - 1.0).abs() < 1e-12);
         }

@@ -1,5 +1,7 @@
 //! Phase (a): the leading left singular vector of E_Ω = R_Ω + d xᵀ, without forming E_Ω.
 
+use std::ops::Range;
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, MatMut, MatRef, Par};
@@ -21,15 +23,30 @@ const MOST_STEPS: usize = 200;
 /// the others.
 const CHUNK: usize = 128;
 
+/// Uses whose rows are fetched while as many are summed.
+const AHEAD: usize = 8;
+
+/// Tasks that a batch is divided into at most. Each has scratch memory of its own.
+const MOST_TASKS: usize = 64;
+
 /// What the directions of a batch are made from.
 pub(crate) struct Directions<'a, T: Scalar> {
     pub(crate) residual: MatRef<'a, T>,
     pub(crate) dictionary: MatRef<'a, T>,
     pub(crate) codes: &'a SparseCodes<T>,
     pub(crate) index: &'a AtomIndex,
+    /// The first part of each shard in the index, and the end of those of the last.
+    pub(crate) parts: &'a [usize],
     pub(crate) weights: &'a [f64],
     pub(crate) pair: LeadingPair,
     pub(crate) sign: Sign,
+    /// Atoms that one task takes: [`atoms_a_task`].
+    pub(crate) atoms_a_task: usize,
+}
+
+/// Atoms of a batch of so many that one task takes.
+pub(crate) fn atoms_a_task(batch: usize) -> usize {
+    batch.div_ceil(MOST_TASKS).max(1)
 }
 
 /// Where the directions of a batch go.
@@ -44,19 +61,14 @@ pub(crate) struct Found<'a, T: Scalar> {
 impl<T: Scalar> Directions<'_, T> {
     /// Finds the directions of the atoms of `batch`, in parallel.
     pub(crate) fn find(&self, batch: &[u32], into: Found<'_, T>) {
-        let Found { fresh, products, spare } = into;
-        if let [j] = *batch {
-            let (j, fresh) = (j as usize, column_mut(fresh, 0));
-            let atom = Atom {
-                residual: self.residual,
-                codes: self.codes,
-                uses: self.index.uses(j),
-                direction: column(self.dictionary, j),
-                weight: T::narrow(self.weights[j]),
-                sign: self.sign,
-            };
-            atom.improve(self.pair, fresh, spare);
-            products[0] = Products::of(atom.direction, fresh);
+        let Found { mut fresh, products, mut spare } = into;
+        if batch.len() <= self.atoms_a_task {
+            for (member, (&j, products)) in batch.iter().zip(products).enumerate() {
+                let fresh = column_mut(fresh.as_mut(), member);
+                let atom = self.atom(j);
+                atom.improve(self.pair, T::narrow(self.weights[j as usize]), fresh, spare.as_mut());
+                *products = Products::of(atom.direction, fresh);
+            }
             return;
         }
         let (left, right) = batch.split_at(batch.len() / 2);
@@ -70,34 +82,50 @@ impl<T: Scalar> Directions<'_, T> {
 
     /// Columns of scratch memory that a batch needs: partial sums, and the direction before a step.
     pub(crate) fn spare_columns(&self, batch: &[u32]) -> usize {
-        let before = usize::from(self.pair != LeadingPair::Power { iterations: 1 });
-        let partial =
-            |&j: &u32| self.index.uses(j as usize).len().div_ceil(CHUNK).saturating_sub(1);
-        batch.iter().map(partial).sum::<usize>() + batch.len() * before
+        if batch.len() <= self.atoms_a_task {
+            let before = usize::from(self.pair != LeadingPair::Power { iterations: 1 });
+            let columns = batch.iter().map(|&j| self.atom(j).spare_columns());
+            return before + columns.max().unwrap_or(0);
+        }
+        let (left, right) = batch.split_at(batch.len() / 2);
+        self.spare_columns(left) + self.spare_columns(right)
+    }
+
+    fn atom(&self, j: u32) -> Atom<'_, T> {
+        Atom {
+            residual: self.residual,
+            codes: self.codes,
+            index: self.index,
+            parts: self.parts,
+            j: j as usize,
+            direction: column(self.dictionary, j as usize),
+            sign: self.sign,
+        }
     }
 }
 
 /// One atom with the samples Ω that use it.
-struct Atom<'a, T: Scalar> {
-    residual: MatRef<'a, T>,
-    codes: &'a SparseCodes<T>,
-    uses: &'a [Use],
+pub(crate) struct Atom<'a, T: Scalar> {
+    pub(crate) residual: MatRef<'a, T>,
+    pub(crate) codes: &'a SparseCodes<T>,
+    pub(crate) index: &'a AtomIndex,
+    /// The first part of each shard in the index, and the end of those of the last.
+    pub(crate) parts: &'a [usize],
+    pub(crate) j: usize,
     /// d.
-    direction: &'a [T],
-    /// w, the weight of earlier minibatches: E is extended by the column √w d.
-    weight: T,
-    sign: Sign,
+    pub(crate) direction: &'a [T],
+    pub(crate) sign: Sign,
 }
 
 impl<T: Scalar> Atom<'_, T> {
-    /// Writes the improved direction, of norm 1. An atom that no sample uses, or whose E x is
-    /// zero, keeps its direction.
-    fn improve(&self, pair: LeadingPair, into: &mut [T], spare: MatMut<'_, T>) {
-        let improved = !self.uses.is_empty()
+    /// Writes the improved direction, of norm 1, with a weight w of earlier minibatches: E is
+    /// extended by the column √w d. An atom that no sample uses, or whose E x is zero, keeps its
+    /// direction.
+    fn improve(&self, pair: LeadingPair, weight: T, into: &mut [T], spare: MatMut<'_, T>) {
+        let improved = !self.uses(0..self.shards()).is_empty()
             && match (pair, self.sign) {
-                (LeadingPair::Exact, Sign::Signed) => self.decompose(into),
-                (LeadingPair::Exact, Sign::NonNegative) => self.iterate(MOST_STEPS, into, spare),
-                (LeadingPair::Power { iterations }, _) => self.iterate(iterations, into, spare),
+                (LeadingPair::Exact, Sign::Signed) => self.decompose(weight, into),
+                _ => self.iterate(most_steps(pair), weight, into, spare),
             };
         if !improved {
             into.copy_from_slice(self.direction);
@@ -105,11 +133,10 @@ impl<T: Scalar> Atom<'_, T> {
     }
 
     /// Up to `steps` power steps, the first from the coefficients at hand.
-    fn iterate(&self, steps: usize, into: &mut [T], mut spare: MatMut<'_, T>) -> bool {
-        // u ← E x + w d = Σ x_i r_i + d (‖x‖² + w)
-        let squares = self.sum(None, self.uses, into, spare.as_mut());
-        rows::add(into, self.weight + squares, self.direction);
-        if !scale_to_unit(into) {
+    fn iterate(&self, steps: usize, weight: T, into: &mut [T], mut spare: MatMut<'_, T>) -> bool {
+        let all = 0..self.shards();
+        let squares = self.sum(None, all.clone(), into, spare.as_mut());
+        if !first_direction(self.direction, weight, squares, into) {
             return false;
         }
         if steps == 1 {
@@ -118,40 +145,73 @@ impl<T: Scalar> Atom<'_, T> {
         let (before, mut spare) = spare.split_at_col_mut(1);
         let before = column_mut(before, 0);
         for _ in 1..steps {
-            // u ← E Eᵀ v + w d (d·v), with c = Eᵀv: c_i = r_i·v + x_i (d·v).
             before.copy_from_slice(into);
-            let overlap = loops::product(self.direction, before);
-            let along = Step { v: before, overlap };
-            let products = self.sum(Some(along), self.uses, into, spare.as_mut());
-            rows::add(into, self.weight * overlap + products, self.direction);
-            if !scale_to_unit(into) {
-                into.copy_from_slice(before);
-                break;
-            }
-            let difference = |(a, b): (&T, &T)| (a.widen() - b.widen()).powi(2);
-            let change: f64 = before.iter().zip(&*into).map(difference).sum();
-            if change.sqrt() < 4.0 * T::EPSILON {
+            let step = Step { v: before, overlap: loops::product(self.direction, before) };
+            let products = self.sum(Some(step), all.clone(), into, spare.as_mut());
+            if next_direction(self.direction, weight, step, products, into) {
                 break;
             }
         }
         true
     }
 
-    /// u ← Σ c_i r_i, and returns Σ c_i x_i: in parallel over chunks, added in a fixed order.
-    fn sum(
+    /// Shards of the samples here.
+    pub(crate) fn shards(&self) -> usize {
+        self.parts.len() - 1
+    }
+
+    /// The uses of the atom in some shards.
+    #[inline(always)]
+    pub(crate) fn uses(&self, shards: Range<usize>) -> &[Use] {
+        self.index.uses_in(self.j, self.parts[shards.start]..self.parts[shards.end])
+    }
+
+    /// Columns of scratch memory that [`sum`](Self::sum) needs.
+    pub(crate) fn spare_columns(&self) -> usize {
+        let shards = self.shards();
+        if self.uses(0..shards).len() <= CHUNK {
+            return depth(shards);
+        }
+        self.columns_of(0..shards)
+    }
+
+    /// Columns that the sum over these shards needs beside that which it is written to.
+    fn columns_of(&self, shards: Range<usize>) -> usize {
+        let uses = self.uses(shards.clone()).len();
+        if uses <= CHUNK {
+            return depth(shards.len());
+        }
+        if shards.len() == 1 {
+            return uses.div_ceil(CHUNK) - 1;
+        }
+        let middle = shards.start.midpoint(shards.end);
+        1 + self.columns_of(shards.start..middle) + self.columns_of(middle..shards.end)
+    }
+
+    /// u ← Σ c_i r_i over the samples of these shards, and returns Σ c_i x_i. Sums of shards are
+    /// added in their tree, in which shards without a use are no nodes.
+    pub(crate) fn sum(
         &self,
         step: Option<Step<'_, T>>,
-        uses: &[Use],
+        shards: Range<usize>,
         into: &mut [T],
         spare: MatMut<'_, T>,
     ) -> T {
+        let uses = self.uses(shards.clone());
         if uses.len() <= CHUNK {
-            return sum_here(self, step, uses, into);
+            return self.sum_in_turn(step, shards, into, spare, &mut self.ahead(uses));
         }
-        let chunks = uses.len().div_ceil(CHUNK);
-        let (left, right) = uses.split_at(chunks / 2 * CHUNK);
+        let Some((left, right)) = self.halves(&shards) else {
+            return self.sum_chunks(step, uses, into, spare);
+        };
+        if self.uses(left.clone()).is_empty() {
+            return self.sum(step, right, into, spare);
+        }
+        if self.uses(right.clone()).is_empty() {
+            return self.sum(step, left, into, spare);
+        }
         let (partial, spare) = spare.split_at_col_mut(1);
-        let (spare, spare_right) = spare.split_at_col_mut(chunks / 2 - 1);
+        let (spare, spare_right) = spare.split_at_col_mut(self.columns_of(left.clone()));
         let partial = column_mut(partial, 0);
         let (a, b) = rayon::join(
             || self.sum(step, left, into, spare),
@@ -161,17 +221,84 @@ impl<T: Scalar> Atom<'_, T> {
         a + b
     }
 
+    /// The same on this thread, for few uses.
+    fn sum_in_turn(
+        &self,
+        step: Option<Step<'_, T>>,
+        shards: Range<usize>,
+        into: &mut [T],
+        spare: MatMut<'_, T>,
+        ahead: &mut &[Use],
+    ) -> T {
+        let Some((left, right)) = self.halves(&shards) else {
+            let (uses, upcoming) = (self.uses(shards), *ahead);
+            *ahead = &upcoming[uses.len().min(upcoming.len())..];
+            return sum_here(self, step, uses, upcoming, into);
+        };
+        if self.uses(left.clone()).is_empty() {
+            return self.sum_in_turn(step, right, into, spare, ahead);
+        }
+        if self.uses(right.clone()).is_empty() {
+            return self.sum_in_turn(step, left, into, spare, ahead);
+        }
+        let (partial, mut spare) = spare.split_at_col_mut(1);
+        let partial = column_mut(partial, 0);
+        let a = self.sum_in_turn(step, left, into, spare.as_mut(), ahead);
+        let b = self.sum_in_turn(step, right, partial, spare, ahead);
+        rows::add(into, T::one(), partial);
+        a + b
+    }
+
+    /// The two halves of more than one shard.
+    fn halves(&self, shards: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+        let middle = shards.start.midpoint(shards.end);
+        (shards.len() > 1).then_some((shards.start..middle, middle..shards.end))
+    }
+
+    /// The same over many uses of one shard: in parallel over chunks, added in a fixed order.
+    fn sum_chunks(
+        &self,
+        step: Option<Step<'_, T>>,
+        uses: &[Use],
+        into: &mut [T],
+        spare: MatMut<'_, T>,
+    ) -> T {
+        if uses.len() <= CHUNK {
+            return sum_here(self, step, uses, self.ahead(uses), into);
+        }
+        let chunks = uses.len().div_ceil(CHUNK);
+        let (left, right) = uses.split_at(chunks / 2 * CHUNK);
+        let (partial, spare) = spare.split_at_col_mut(1);
+        let (spare, spare_right) = spare.split_at_col_mut(chunks / 2 - 1);
+        let partial = column_mut(partial, 0);
+        let (a, b) = rayon::join(
+            || self.sum_chunks(step, left, into, spare),
+            || self.sum_chunks(step, right, partial, spare_right),
+        );
+        rows::add(into, T::one(), partial);
+        a + b
+    }
+
+    /// Begins to fetch the rows of `uses`, which are about to be summed in order: what is left of
+    /// them is to be fetched while they are.
+    fn ahead<'u>(&self, uses: &'u [Use]) -> &'u [Use] {
+        let mut ahead = uses.iter();
+        self.fetch(&mut ahead, AHEAD);
+        ahead.as_slice()
+    }
+
     /// The leading left singular vector of [E, √w d] by a full decomposition, with the sign that
     /// points along d.
-    fn decompose(&self, into: &mut [T]) -> bool {
-        let (dim, uses) = (into.len(), self.uses.len());
+    fn decompose(&self, weight: T, into: &mut [T]) -> bool {
+        let all = self.uses(0..self.shards());
+        let (dim, uses) = (into.len(), all.len());
         let mut e = Mat::<T>::zeros(dim, uses + 1);
-        for (i, &at) in self.uses.iter().enumerate() {
+        for (i, &at) in all.iter().enumerate() {
             let column = e.col_as_slice_mut(i);
             column.copy_from_slice(self.residual(at));
             loops::axpy(column, *self.coefficient(at), self.direction);
         }
-        loops::axpy(e.col_as_slice_mut(uses), Float::sqrt(self.weight), self.direction);
+        loops::axpy(e.col_as_slice_mut(uses), Float::sqrt(weight), self.direction);
 
         let size = dim.min(uses + 1);
         let (mut u, mut v) = (Mat::<T>::zeros(dim, size), Mat::<T>::zeros(uses + 1, size));
@@ -221,10 +348,49 @@ impl<T: Scalar> Atom<'_, T> {
 
 /// A power step from v: c_i = r_i·v + x_i (d·v).
 #[derive(Clone, Copy)]
-struct Step<'a, T> {
-    v: &'a [T],
+pub(crate) struct Step<'a, T> {
+    pub(crate) v: &'a [T],
     /// d·v.
-    overlap: T,
+    pub(crate) overlap: T,
+}
+
+/// Power steps that are made at most, but for the exact pair of signed codes.
+pub(crate) fn most_steps(pair: LeadingPair) -> usize {
+    match pair {
+        LeadingPair::Exact => MOST_STEPS,
+        LeadingPair::Power { iterations } => iterations,
+    }
+}
+
+/// Levels of the tree over so many shards below its top.
+fn depth(shards: usize) -> usize {
+    shards.next_power_of_two().ilog2() as usize
+}
+
+/// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w), scaled to norm 1, from the sums of the first step;
+/// `false` if it has no direction.
+pub(crate) fn first_direction<T: Scalar>(d: &[T], weight: T, squares: T, u: &mut [T]) -> bool {
+    rows::add(u, weight + squares, d);
+    scale_to_unit(u)
+}
+
+/// u ← E Eᵀ v + w d (d·v), scaled to norm 1, from the sums of a later step, with c = Eᵀv:
+/// c_i = r_i·v + x_i (d·v). Says whether that is v again; u is v where it has no direction.
+pub(crate) fn next_direction<T: Scalar>(
+    d: &[T],
+    weight: T,
+    step: Step<'_, T>,
+    products: T,
+    u: &mut [T],
+) -> bool {
+    rows::add(u, weight * step.overlap + products, d);
+    if !scale_to_unit(u) {
+        u.copy_from_slice(step.v);
+        return true;
+    }
+    let difference = |(a, b): (&T, &T)| (a.widen() - b.widen()).powi(2);
+    let change: f64 = step.v.iter().zip(&*u).map(difference).sum();
+    change.sqrt() < 4.0 * T::EPSILON
 }
 
 rows::with_simd! {
@@ -234,18 +400,18 @@ rows::with_simd! {
         atom: &'a Atom<'a, T>,
         step: Option<Step<'a, T>>,
         uses: &'a [Use],
+        upcoming: &'a [Use],
         u: &'a mut [T],
     ) -> T {
         u.fill(T::zero());
         let mut along = T::zero();
-        // Eight uses are asked for while eight are summed.
-        let mut upcoming = uses.iter();
-        atom.fetch(&mut upcoming, 8);
-        let (eights, rest) = uses.as_chunks::<8>();
+        let mut upcoming = upcoming.iter();
+        let (eights, rest) = uses.as_chunks::<AHEAD>();
         for uses in eights {
-            atom.fetch(&mut upcoming, 8);
+            atom.fetch(&mut upcoming, AHEAD);
             along += add_uses(simd, atom, step, uses, u);
         }
+        atom.fetch(&mut upcoming, rest.len());
         let (fours, rest) = rest.as_chunks::<4>();
         for uses in fours {
             along += add_uses(simd, atom, step, uses, u);

@@ -1,5 +1,7 @@
 //! Phase (b): samples exchange the old atoms of a batch for the new ones.
 
+use std::ops::Range;
+
 use faer::{MatMut, MatRef};
 use pulp::Simd;
 
@@ -9,6 +11,9 @@ use crate::cpu::vector::prefetch;
 use crate::cpu::vector::rows::{self, Rows};
 use crate::matrix::column;
 use crate::{Scalar, Sign};
+
+/// Uses of a batch's atoms that are worth a task of their own.
+pub(crate) const GRAIN: usize = 192;
 
 /// Inner products of an old atom d and the new one d', exact enough to be subtracted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,8 +53,41 @@ pub(crate) struct Samples<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Exchange<'_, T> {
+    /// Exchanges the atoms in the samples of the shards from `first` on, one for each of `changes`,
+    /// which become what that changed; `starts` says which part of the index is a shard's first.
+    pub(crate) fn run(
+        &self,
+        first: usize,
+        starts: &[usize],
+        samples: Samples<'_, T>,
+        changes: &mut [Change],
+    ) {
+        match changes {
+            [] => {}
+            [change] => {
+                let parts = starts[first]..starts[first + 1];
+                let uses = self.uses_in(parts.clone());
+                *change = Change { uses, ..self.run_parts(parts.start, parts.end, samples) };
+            }
+            _ => {
+                let middle = first + changes.len() / 2;
+                let parts = starts[first]..starts[first + changes.len()];
+                let (changes, changes_right) = changes.split_at_mut(middle - first);
+                let (left, right) = self.split(parts.start, starts[middle], samples);
+                let of_left = || self.run(first, starts, left, changes);
+                let of_right = || self.run(middle, starts, right, changes_right);
+                if self.uses_in(parts) > GRAIN {
+                    rayon::join(of_left, of_right);
+                } else {
+                    of_left();
+                    of_right();
+                }
+            }
+        }
+    }
+
     /// Exchanges the atoms in the samples of the parts `first..end`.
-    pub(crate) fn run(&self, first: usize, end: usize, samples: Samples<'_, T>) -> Change {
+    fn run_parts(&self, first: usize, end: usize, samples: Samples<'_, T>) -> Change {
         if end - first == 1 {
             return match self.rule {
                 AtomRule::Refitted => refit(self, first, samples),
@@ -58,8 +96,10 @@ impl<T: Scalar> Exchange<'_, T> {
         }
         let middle = first.midpoint(end);
         let (left, right) = self.split(first, middle, samples);
-        let (left, right) =
-            rayon::join(|| self.run(first, middle, left), || self.run(middle, end, right));
+        let (left, right) = rayon::join(
+            || self.run_parts(first, middle, left),
+            || self.run_parts(middle, end, right),
+        );
         Change {
             error: left.error + right.error,
             energy: left.energy + right.energy,
@@ -86,7 +126,7 @@ impl<T: Scalar> Exchange<'_, T> {
     ) -> (Samples<'s, T>, Samples<'s, T>) {
         let Samples { residual, codes, previous } = samples;
         let at = self.index.start_of(middle) - self.index.start_of(first);
-        let uses = (first..middle).map(|part| self.uses_in(part)).sum();
+        let uses = self.uses_in(first..middle);
         let (residual, residual_right) = residual.split_at_col_mut(at);
         let (codes, codes_right) = codes.split_at(at);
         let (previous, previous_right) = previous.split_at_mut(uses);
@@ -95,9 +135,9 @@ impl<T: Scalar> Exchange<'_, T> {
         (Samples { residual, codes, previous }, right)
     }
 
-    /// Uses of the batch's atoms in a part.
-    fn uses_in(&self, part: usize) -> usize {
-        self.batch.iter().map(|&j| self.index.uses_in(j as usize, part).len()).sum()
+    /// Uses of the batch's atoms in consecutive parts.
+    fn uses_in(&self, parts: Range<usize>) -> usize {
+        self.batch.iter().map(|&j| self.index.range_in(j as usize, parts.clone()).len()).sum()
     }
 
     /// One atom alone cannot raise the error: its direction lies between the old one and the
@@ -115,8 +155,8 @@ impl<T: Scalar> Exchange<'_, T> {
             new: column(self.fresh, member),
             products: self.products[member],
             overlap: T::narrow(self.products[member].overlap),
-            uses: self.index.uses_in(j, part),
-            next: next.map_or(&[], |&j| self.index.uses_in(j as usize, part)),
+            uses: self.index.uses_in(j, part..part + 1),
+            next: next.map_or(&[], |&j| self.index.uses_in(j as usize, part..part + 1)),
             start: self.index.start_of(part),
             sign: self.sign,
         }

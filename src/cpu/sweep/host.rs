@@ -1,23 +1,26 @@
 //! Sweeps over matrices in this process's memory: the state, and phases (a) and (b).
 
-use faer::{Mat, MatRef};
+use std::ops::Range;
+
+use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::direction::{Directions, Found};
-use super::exchange::{Exchange, Products, Samples};
+use super::direction::{
+    Atom, Directions, Found, Step, atoms_a_task, first_direction, most_steps, next_direction,
+};
+use super::exchange::{Exchange, GRAIN, Products, Samples};
 use crate::Scalar;
-use crate::backend::{Backend, Change, SweepRule};
+use crate::backend::{Backend, Change, DirectionSums, PowerStep, Shards, SweepRule};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::cpu::Faer;
+use crate::cpu::backend::norms_of_shards;
+use crate::cpu::vector::loops;
 use crate::error::BackendError;
-use crate::matrix::{column_mut, zeros};
+use crate::matrix::{column, column_mut, zeros};
 use crate::problem::ProblemShape;
 
-/// Uses of a batch's atoms that are worth a task of their own.
-const GRAIN: usize = 192;
-
-/// Most parts into which samples are cut. More would serve more threads, but the uses of an atom in
-/// a part, which are taken by fours, would be few.
+/// Most parts into which the samples of a minibatch are cut. More would serve more threads, but the
+/// uses of an atom in a part, which are taken by fours, would be few.
 const MOST_PARTS: usize = 32;
 
 /// Atoms that one task copies, or sums the uses of.
@@ -32,6 +35,11 @@ pub struct HostSweep<T: Scalar> {
     /// R.
     pub(crate) residual: Mat<T>,
     pub(crate) index: AtomIndex,
+    pub(crate) shards: Shards,
+    /// The first part of each shard in the index, and the end of those of the last.
+    starts: Vec<usize>,
+    /// Where the samples of each part begin, and where those of the last end.
+    bounds: Vec<usize>,
     /// New directions, in the order of the sweep. The dictionary gets them at its end, when that
     /// can be done in parallel: no atom looks at another.
     pub(crate) fresh: Mat<T>,
@@ -40,6 +48,8 @@ pub struct HostSweep<T: Scalar> {
     /// Partial sums that make directions.
     spare: Mat<T>,
     products: Vec<Products>,
+    /// Whether a further power step would leave an atom of the batch as it is.
+    is_settled: Vec<bool>,
     /// The coefficients before a batch.
     pub(crate) previous: Vec<T>,
 }
@@ -52,35 +62,57 @@ impl<T: Scalar> HostSweep<T> {
             shape: *shape,
             residual: Mat::zeros(shape.dim, 0),
             index: AtomIndex::default(),
+            shards: Shards::single(0),
+            starts: Vec::new(),
+            bounds: Vec::new(),
             fresh: zeros(shape.dim, shape.atoms)?,
             places: vec![0; shape.atoms],
             spare: Mat::zeros(shape.dim, 0),
             products: vec![Products::default(); batch],
+            is_settled: vec![false; batch],
             previous: Vec::new(),
         })
     }
 
-    /// R ← Y − DX, and takes notice of which samples use each atom.
-    pub(crate) fn begin(&mut self, y: &Mat<T>, dictionary: &Mat<T>, codes: &SparseCodes<T>) {
-        let parts = self.parts(codes);
-        let Self { residual, index, .. } = self;
+    /// R ← Y − DX, and takes notice of which samples use each atom, and of the shards.
+    pub(crate) fn begin(
+        &mut self,
+        y: &Mat<T>,
+        dictionary: &Mat<T>,
+        codes: &SparseCodes<T>,
+        shards: &Shards,
+    ) {
+        self.set_shards(shards);
+        let Self { residual, index, bounds, .. } = self;
         rayon::join(
             || Faer::default().residual(residual, y, dictionary, codes),
-            || index.rebuild_in_parts(codes, parts),
+            || index.rebuild_in_parts(codes, bounds.iter().copied()),
         );
     }
 
     /// Takes notice of which samples use each atom.
     pub(crate) fn recount(&mut self, codes: &SparseCodes<T>) {
-        self.index.rebuild_in_parts(codes, self.parts(codes));
+        self.index.rebuild_in_parts(codes, self.bounds.iter().copied());
     }
 
-    /// Into how many parts samples are cut for phase (b): enough for several threads, unless a
-    /// batch has so few uses that tasks would be shorter than it takes to hand them out. A function
-    /// of the problem alone, since errors are summed by parts.
-    pub(crate) fn parts(&self, codes: &SparseCodes<T>) -> usize {
-        let batch = self.rule.atom_batch.min(codes.atoms());
-        (codes.nnz() / codes.atoms() * batch / GRAIN).clamp(1, MOST_PARTS)
+    /// Cuts the samples of each shard into parts for phase (b): enough for several threads, unless
+    /// a batch has so few uses that tasks would be shorter than it takes to hand them out.
+    /// Functions of the problem alone, since errors are summed by parts.
+    pub(crate) fn set_shards(&mut self, shards: &Shards) {
+        self.shards.clone_from(shards);
+        let batch = self.rule.atom_batch.min(self.shape.atoms);
+        let most = (MOST_PARTS / shards.total()).max(1);
+        let Self { starts, bounds, shape, .. } = self;
+        starts.clear();
+        bounds.clear();
+        bounds.push(0);
+        for shard in shards.ranges() {
+            starts.push(bounds.len() - 1);
+            let uses = shard.len().saturating_mul(shape.sparsity) / shape.atoms;
+            let parts = (uses * batch / GRAIN).clamp(1, most);
+            bounds.extend((1..=parts).map(|part| shard.start + part * shard.len() / parts));
+        }
+        starts.push(bounds.len() - 1);
     }
 
     /// |Ω_j| of every atom.
@@ -90,14 +122,29 @@ impl<T: Scalar> HostSweep<T> {
         }
     }
 
-    /// ‖x_j‖² of every atom, in parallel; sums are over samples in their order.
-    pub(crate) fn energies(&self, codes: &SparseCodes<T>, energies: &mut [f64]) {
+    /// ‖x_j‖² of every atom over the samples of these shards, atoms in parallel.
+    pub(crate) fn energies(
+        &self,
+        codes: &SparseCodes<T>,
+        shards: Range<usize>,
+        energies: &mut [f64],
+    ) {
         let chunks = energies.par_chunks_mut(ATOMS_A_TASK).enumerate();
         chunks.for_each(|(chunk, energies)| {
             for (j, energy) in (chunk * ATOMS_A_TASK..).zip(energies) {
-                *energy = self.index.uses(j).iter().map(|at| square(codes, at)).sum();
+                *energy = self.energy(codes, j, shards.clone());
             }
         });
+    }
+
+    fn energy(&self, codes: &SparseCodes<T>, j: usize, shards: Range<usize>) -> f64 {
+        if shards.len() > 1 {
+            let middle = shards.start.midpoint(shards.end);
+            let left = self.energy(codes, j, shards.start..middle);
+            return left + self.energy(codes, j, middle..shards.end);
+        }
+        let parts = self.starts[shards.start]..self.starts[shards.end];
+        self.index.uses_in(j, parts).iter().map(|at| square(codes, at)).sum()
     }
 
     /// Phase (a), for the atoms of a batch in parallel.
@@ -109,15 +156,17 @@ impl<T: Scalar> HostSweep<T> {
         batch: &[u32],
         place: usize,
     ) {
-        let Self { residual, index, fresh, spare, products, .. } = self;
+        let Self { residual, index, starts, fresh, spare, products, .. } = self;
         let directions = Directions {
             residual: residual.as_ref(),
             dictionary,
             codes,
             index,
+            parts: starts,
             weights,
             pair: self.rule.leading_pair,
             sign: self.shape.sign,
+            atoms_a_task: atoms_a_task(batch.len()),
         };
         let columns = directions.spare_columns(batch);
         if spare.ncols() < columns {
@@ -131,6 +180,87 @@ impl<T: Scalar> HostSweep<T> {
         directions.find(batch, into);
     }
 
+    /// The sums of phase (a) over the samples of some shards, atoms in parallel.
+    pub(crate) fn direction_sums(
+        &self,
+        dictionary: MatRef<'_, T>,
+        codes: &SparseCodes<T>,
+        step: PowerStep<'_>,
+        shards: Range<usize>,
+        sums: &mut DirectionSums<T>,
+    ) {
+        let DirectionSums { vectors, products, is_used } = sums;
+        let columns = vectors.par_col_chunks_mut(1).zip(products).zip(is_used);
+        columns.enumerate().for_each(|(member, ((mut into, product), is_used))| {
+            let j = step.batch[member] as usize;
+            let direction = column(dictionary, j);
+            let atom = Atom {
+                residual: self.residual.as_ref(),
+                codes,
+                index: &self.index,
+                parts: &self.starts,
+                j,
+                direction,
+                sign: self.shape.sign,
+            };
+            let is_over = step.number > 0 && self.is_settled[member];
+            *is_used = !is_over && !atom.uses(shards.clone()).is_empty();
+            if !*is_used {
+                return;
+            }
+            let v = self.fresh.col_as_slice(step.place + member);
+            let along = Step { v, overlap: loops::product(direction, v) };
+            let along = (step.number > 0).then_some(along);
+            let mut spare = Mat::zeros(self.shape.dim, atom.spare_columns());
+            let into = column_mut(into.as_mut(), 0);
+            *product = atom.sum(along, shards.clone(), into, spare.as_mut());
+        });
+    }
+
+    /// What follows from the sums over the samples of all owners; whether all atoms have settled.
+    pub(crate) fn directions_of(
+        &mut self,
+        dictionary: MatRef<'_, T>,
+        weights: &[f64],
+        step: PowerStep<'_>,
+        sums: &DirectionSums<T>,
+    ) -> bool {
+        let Self { fresh, products, is_settled, .. } = self;
+        let steps = most_steps(self.rule.leading_pair);
+        let columns: MatMut<'_, T> = fresh.as_mut().subcols_mut(step.place, step.batch.len());
+        let members = columns.par_col_chunks_mut(1).zip(products).zip(is_settled);
+        members.enumerate().for_each(|(member, ((mut fresh, products), is_settled))| {
+            let j = step.batch[member] as usize;
+            let (d, weight) = (column(dictionary, j), T::narrow(weights[j]));
+            let fresh = column_mut(fresh.as_mut(), 0);
+            if step.number > 0 && *is_settled {
+                return;
+            }
+            let (sum, product) = (sums.vectors.col_as_slice(member), sums.products[member]);
+            if step.number == 0 {
+                fresh.copy_from_slice(sum);
+                let improved = sums.is_used[member] && first_direction(d, weight, product, fresh);
+                if !improved {
+                    fresh.copy_from_slice(d);
+                }
+                *is_settled = !improved || steps == 1;
+            } else {
+                let before = fresh.to_vec();
+                let along = Step { v: &before, overlap: loops::product(d, &before) };
+                fresh.copy_from_slice(sum);
+                *is_settled =
+                    next_direction(d, weight, along, product, fresh) || step.number + 1 == steps;
+            }
+            *products = Products::of(d, fresh);
+        });
+        self.is_settled[..step.batch.len()].iter().all(|&is_settled| is_settled)
+    }
+
+    /// ‖R‖²_F of the samples of each shard.
+    pub(crate) fn errors(&self, errors: &mut [f64]) {
+        norms_of_shards(self.residual.as_ref(), &self.shards, errors);
+    }
+
     /// Phase (b), for samples in parallel.
     pub(crate) fn exchange(
         &mut self,
@@ -138,14 +268,14 @@ impl<T: Scalar> HostSweep<T> {
         codes: &mut SparseCodes<T>,
         batch: &[u32],
         place: usize,
-    ) -> Change {
+        changes: &mut [Change],
+    ) {
         let uses: usize = batch.iter().map(|&j| self.index.uses(j as usize).len()).sum();
         if self.previous.len() < uses {
             self.previous.resize(uses, T::zero());
         }
-        let (exchange, samples, parts) = self.of_batch(dictionary, codes, batch, place, uses);
-        let change = exchange.run(0, parts, samples);
-        Change { error: change.error, energy: change.energy, uses }
+        let (exchange, samples, starts) = self.of_batch(dictionary, codes, batch, place, uses);
+        exchange.run(0, starts, samples, changes);
     }
 
     /// Takes phase (b) back.
@@ -157,8 +287,11 @@ impl<T: Scalar> HostSweep<T> {
         place: usize,
     ) {
         let uses: usize = batch.iter().map(|&j| self.index.uses(j as usize).len()).sum();
-        let (exchange, samples, parts) = self.of_batch(dictionary, codes, batch, place, uses);
-        exchange.undo(0, parts, samples);
+        let (exchange, samples, starts) = self.of_batch(dictionary, codes, batch, place, uses);
+        let parts = starts.last().copied().unwrap_or(0);
+        if parts > 0 {
+            exchange.undo(0, parts, samples);
+        }
     }
 
     /// The atoms of a batch, old and new, with all samples.
@@ -169,7 +302,7 @@ impl<T: Scalar> HostSweep<T> {
         batch: &'a [u32],
         place: usize,
         uses: usize,
-    ) -> (Exchange<'a, T>, Samples<'a, T>, usize) {
+    ) -> (Exchange<'a, T>, Samples<'a, T>, &'a [usize]) {
         let exchange = Exchange {
             dictionary,
             fresh: self.fresh.as_ref().subcols(place, batch.len()),
@@ -184,7 +317,7 @@ impl<T: Scalar> HostSweep<T> {
             codes: codes.as_block_mut(),
             previous: &mut self.previous[..uses],
         };
-        (exchange, samples, self.index.parts())
+        (exchange, samples, &self.starts)
     }
 
     /// D ← D'

@@ -1,11 +1,16 @@
 //! [`SweepKernels`] of [`Faer`]: each by a function that is compiled in this crate.
 
+use std::ops::Range;
+
 use faer::Mat;
 
-use super::duplicates;
 use super::host::HostSweep;
+use super::{decorrelation, duplicates};
 use crate::Scalar;
-use crate::backend::{Backend, Candidate, Change, LargeUse, SweepKernels, SweepRule, SweepStart};
+use crate::backend::{
+    Backend, Candidate, Change, DirectionSums, LargeUse, PowerStep, Shards, SweepKernels,
+    SweepRule, SweepStart,
+};
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
 use crate::error::BackendError;
@@ -13,14 +18,25 @@ use crate::problem::{ProblemShape, Sign};
 use crate::scalar::compiled;
 
 compiled! {
-    fn begin<T>(sweep: &mut HostSweep<T>, y: &Mat<T>, d: &Mat<T>, x: &SparseCodes<T>) {
-        sweep.begin(y, d, x);
+    fn begin<T>(
+        sweep: &mut HostSweep<T>,
+        y: &Mat<T>,
+        d: &Mat<T>,
+        x: &SparseCodes<T>,
+        shards: &Shards,
+    ) {
+        sweep.begin(y, d, x, shards);
     }
 }
 
 compiled! {
-    fn sum_energies<T>(sweep: &HostSweep<T>, x: &SparseCodes<T>, into: &mut [f64]) {
-        sweep.energies(x, into);
+    fn sum_energies<T>(
+        sweep: &HostSweep<T>,
+        x: &SparseCodes<T>,
+        shards: Range<usize>,
+        into: &mut [f64],
+    ) {
+        sweep.energies(x, shards, into);
     }
 }
 
@@ -44,8 +60,40 @@ compiled! {
         x: &mut SparseCodes<T>,
         batch: &[u32],
         place: usize,
-    ) -> Change {
-        sweep.exchange(d.as_ref(), x, batch, place)
+        changes: &mut [Change],
+    ) {
+        sweep.exchange(d.as_ref(), x, batch, place, changes);
+    }
+}
+
+compiled! {
+    fn direction_sums<T>(
+        sweep: &HostSweep<T>,
+        d: &Mat<T>,
+        x: &SparseCodes<T>,
+        step: PowerStep<'_>,
+        shards: Range<usize>,
+        sums: &mut DirectionSums<T>,
+    ) {
+        sweep.direction_sums(d.as_ref(), x, step, shards, sums);
+    }
+}
+
+compiled! {
+    fn directions_of<T>(
+        sweep: &mut HostSweep<T>,
+        d: &Mat<T>,
+        weights: &[f64],
+        step: PowerStep<'_>,
+        sums: &DirectionSums<T>,
+    ) -> bool {
+        sweep.directions_of(d.as_ref(), weights, step, sums)
+    }
+}
+
+compiled! {
+    fn sum_errors<T>(sweep: &HostSweep<T>, into: &mut [f64]) {
+        sweep.errors(into);
     }
 }
 
@@ -118,8 +166,8 @@ compiled! {
 }
 
 compiled! {
-    fn decorrelate<T>(sweep: &HostSweep<T>, d: &mut Mat<T>, tolerance: f64) {
-        sweep.decorrelate(d.as_mut(), tolerance);
+    fn decorrelate<T>(d: &mut Mat<T>, counts: &[u64], tolerance: f64) {
+        decorrelation::decorrelate(d.as_mut(), counts, tolerance);
     }
 }
 
@@ -140,10 +188,10 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         y: &Mat<T>,
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
+        shards: &Shards,
     ) -> Result<SweepStart, BackendError> {
-        begin(sweep, y, dictionary, codes);
-        let error = self.error(sweep)?;
-        Ok(SweepStart { samples: y.ncols(), error, nonzeros: sweep.index.len() })
+        begin(sweep, y, dictionary, codes, shards);
+        Ok(SweepStart { samples: y.ncols(), nonzeros: sweep.index.len() })
     }
 
     fn uses(&self, sweep: &HostSweep<T>, counts: &mut [u64]) -> Result<(), BackendError> {
@@ -155,9 +203,10 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         &self,
         sweep: &HostSweep<T>,
         codes: &SparseCodes<T>,
+        shards: Range<usize>,
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
-        sum_energies(sweep, codes, energies);
+        sum_energies(sweep, codes, shards, energies);
         Ok(())
     }
 
@@ -181,8 +230,10 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         codes: &mut SparseCodes<T>,
         batch: &[u32],
         place: usize,
-    ) -> Result<Change, BackendError> {
-        Ok(exchange(sweep, dictionary, codes, batch, place))
+        changes: &mut [Change],
+    ) -> Result<(), BackendError> {
+        exchange(sweep, dictionary, codes, batch, place, changes);
+        Ok(())
     }
 
     fn undo(
@@ -207,8 +258,9 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         Ok(())
     }
 
-    fn error(&self, sweep: &HostSweep<T>) -> Result<f64, BackendError> {
-        Ok(self.squared_norm(&sweep.residual))
+    fn errors(&self, sweep: &HostSweep<T>, errors: &mut [f64]) -> Result<(), BackendError> {
+        sum_errors(sweep, errors);
+        Ok(())
     }
 
     fn refresh(
@@ -299,11 +351,35 @@ impl<T: Scalar> SweepKernels for Faer<T> {
 
     fn decorrelate(
         &self,
-        sweep: &HostSweep<T>,
         dictionary: &mut Mat<T>,
+        counts: &[u64],
         tolerance: f64,
     ) -> Result<(), BackendError> {
-        decorrelate(sweep, dictionary, tolerance);
+        decorrelate(dictionary, counts, tolerance);
         Ok(())
+    }
+
+    fn direction_sums(
+        &self,
+        sweep: &mut HostSweep<T>,
+        dictionary: &Mat<T>,
+        codes: &SparseCodes<T>,
+        step: PowerStep<'_>,
+        shards: Range<usize>,
+        sums: &mut DirectionSums<T>,
+    ) -> Result<(), BackendError> {
+        direction_sums(sweep, dictionary, codes, step, shards, sums);
+        Ok(())
+    }
+
+    fn directions_of(
+        &self,
+        sweep: &mut HostSweep<T>,
+        dictionary: &Mat<T>,
+        weights: &[f64],
+        step: PowerStep<'_>,
+        sums: &DirectionSums<T>,
+    ) -> Result<bool, BackendError> {
+        Ok(directions_of(sweep, dictionary, weights, step, sums))
     }
 }

@@ -88,10 +88,11 @@ impl Decorrelation {
 /// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
 ///
 /// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
-/// minibatch), d × m for new atoms, 8 bytes a nonzero for the index, 4 to 8 a nonzero of the
-/// atoms of a batch, and d for every 128 of those. All of it is kept from update to update: one
-/// that needs no more than those before allocates nothing, but where a renewal is due.
-/// [`LeadingPair::Exact`] takes about four times d × uses of the atom, each thread, for each atom.
+/// minibatch), d × m for new atoms, 8 bytes a nonzero for the index, 4 to 8 a nonzero of the atoms
+/// of a batch, d for every 128 of those, and up to 6·d for each of up to 64 atoms at a time. All of
+/// it is kept from update to update: one that needs no more than those before allocates nothing,
+/// but where a renewal is due. [`LeadingPair::Exact`] takes about four times d × uses of the atom,
+/// each thread, for each atom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KSvd {
     /// The most atoms updated in parallel from one residual.

@@ -35,13 +35,20 @@ mod config;
 
 pub use config::{Decorrelation, KSvd, Memory};
 
-use super::renewal::{Renewal, Renewed, UseCounts};
-use super::{DictionaryUpdater, SavedArray, SavedState, Step, UpdateReport, start_of};
+use super::renewal::{Renewal, Renewed, UseCounts, energies_of};
+use super::{
+    DictionaryUpdater, SavedArray, SavedState, Started, Step, UpdateReport, begin, error_of,
+    squared_norm_of,
+};
 use crate::Scalar;
-use crate::backend::{AtomRule, Change, SweepKernels, SweepRule};
+use crate::backend::{
+    AtomRule, Change, DirectionSums, LeadingPair, PowerStep, SweepKernels, SweepRule,
+};
 use crate::error::{BackendError, Error};
+use crate::group::Share;
 use crate::parameters::Parameters;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
+use crate::shards::MOST_SHARDS;
 
 /// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
@@ -95,16 +102,22 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
         dictionary: &mut B::Matrix,
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
-        let start = backend.begin(&mut state.sweep, y, dictionary, codes)?;
-        let mut report = start_of(backend, &state.sweep, start, &mut state.counts)?;
+        let KSvdState { sweep, shape, counts, .. } = state;
+        let minibatch = (y, &*dictionary, &*codes);
+        let Started { share, samples, mut report } =
+            begin(backend, sweep, minibatch, shape, step, counts)?;
+        let share = &share;
+        if self.leading_pair == LeadingPair::Exact && shape.sign == Sign::Signed {
+            share.expect_alone("the exact pair, which takes all uses of an atom at once,")?;
+        }
         let mut error = report.error_before;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
         let (sweep, shape) = (&mut state.sweep, &state.shape);
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let seated = state.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(&mut state.sweep, codes)?;
-            error = backend.error(&state.sweep)?;
+            error = error_of(backend, &state.sweep, share)?;
         }
         for &atom in &seated.atoms {
             state.weights[atom as usize] = 0.0;
@@ -112,37 +125,46 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
 
         let retention = self.memory.map_or(0.0, |memory| memory.retention_at(step.progress));
         if state.is_fresh {
-            self.remember_the_start(backend, state, codes, retention)?;
+            self.remember_the_start(backend, share, state, codes, retention)?;
         }
         let rounding = 64.0 * B::Scalar::EPSILON;
         let mut sweeps = Sweeps {
             backend,
+            share,
             config: self,
             error,
-            floor: rounding * rounding * backend.squared_norm(y),
-            samples: start.samples.max(1) as f64,
+            floor: rounding * rounding * squared_norm_of(backend, y, share)?,
+            samples: samples.max(1) as f64,
             dictionary,
             codes,
             state,
+            changes: [Change::default(); MOST_SHARDS],
         };
-        // One entry into the pool for all the short parallel loops of the sweeps on the host.
-        report.undone = rayon::scope(|_| sweeps.run(step.order))?;
-        self.remember(backend, state, codes, retention)?;
+        report.undone = if share.is_alone() {
+            // One entry into the pool for all the short parallel loops of the sweeps on the host.
+            rayon::scope(|_| sweeps.run(step.order))?
+        } else {
+            // A thread that waits for other owners must be none of the pool's.
+            sweeps.run(step.order)?
+        };
+        self.remember(backend, share, state, codes, retention)?;
         state.is_fresh = false;
         if let Some(decorrelation) = &self.decorrelation {
             let tolerance = decorrelation.tolerance / (state.shape.dim as f64).sqrt();
-            backend.decorrelate(&state.sweep, dictionary, tolerance)?;
+            backend.uses(&state.sweep, &mut state.counts)?;
+            share.add_counts(&mut state.counts)?;
+            backend.decorrelate(dictionary, &state.counts, tolerance)?;
             backend.refresh(&mut state.sweep, y, dictionary, codes)?;
         }
 
         let (sweep, shape) = (&mut state.sweep, &state.shape);
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let outcome = state.use_counts.renew(renewal, renewed)?;
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
         }
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.error(&state.sweep)?;
+        report.error_after = error_of(backend, &state.sweep, share)?;
         Ok(report)
     }
 
@@ -189,6 +211,7 @@ impl KSvd {
     fn remember<B: SweepKernels>(
         &self,
         backend: &B,
+        share: &Share<'_>,
         state: &mut KSvdState<B::Sweep>,
         codes: &B::Codes,
         retention: f64,
@@ -196,7 +219,7 @@ impl KSvd {
         if self.memory.is_none() {
             return Ok(());
         }
-        backend.energies(&state.sweep, codes, &mut state.energies)?;
+        energies_of(backend, &state.sweep, share, codes, &mut state.energies)?;
         for (weight, energy) in state.weights.iter_mut().zip(&state.energies) {
             *weight = retention * (*weight + energy);
         }
@@ -209,6 +232,7 @@ impl KSvd {
     fn remember_the_start<B: SweepKernels>(
         &self,
         backend: &B,
+        share: &Share<'_>,
         state: &mut KSvdState<B::Sweep>,
         codes: &B::Codes,
         retention: f64,
@@ -216,7 +240,7 @@ impl KSvd {
         if self.memory.is_none() || retention <= 0.0 {
             return Ok(());
         }
-        backend.energies(&state.sweep, codes, &mut state.energies)?;
+        energies_of(backend, &state.sweep, share, codes, &mut state.energies)?;
         for (weight, energy) in state.weights.iter_mut().zip(&state.energies) {
             *weight = retention / (1.0 - retention) * energy;
         }
@@ -227,6 +251,7 @@ impl KSvd {
 /// The sweeps of one update.
 struct Sweeps<'a, B: SweepKernels> {
     backend: &'a B,
+    share: &'a Share<'a>,
     config: &'a KSvd,
     /// ‖R‖², as far as it is followed: what rounding is measured by.
     error: f64,
@@ -236,6 +261,8 @@ struct Sweeps<'a, B: SweepKernels> {
     dictionary: &'a mut B::Matrix,
     codes: &'a mut B::Codes,
     state: &'a mut KSvdState<B::Sweep>,
+    /// What a batch changed of each shard here.
+    changes: [Change; MOST_SHARDS],
 }
 
 impl<B: SweepKernels> Sweeps<'_, B> {
@@ -273,15 +300,16 @@ impl<B: SweepKernels> Sweeps<'_, B> {
     /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
     /// raise the error: everything is then as it was.
     fn update_batch(&mut self, batch: &[u32], place: usize) -> Result<bool, BackendError> {
-        let Self { backend, dictionary, codes, state, .. } = self;
-        let (sweep, held) = (&mut state.sweep, &state.held);
-        backend.directions(sweep, dictionary, codes, held, batch, place)?;
-        let change = backend.exchange(sweep, dictionary, codes, batch, place)?;
+        self.find_directions(batch, place)?;
+        let Self { backend, share, dictionary, codes, state, changes, .. } = self;
+        let changes = &mut changes[..share.shards().len()];
+        backend.exchange(&mut state.sweep, dictionary, codes, batch, place, changes)?;
         // One atom alone cannot raise the error: its direction lies between the old one and the
         // best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
         if self.config.atom_rule == AtomRule::Shared || batch.len() == 1 {
             return Ok(true);
         }
+        let change = self.share.sum_changes(&self.changes[..self.share.shards().len()])?;
         if self.accepts(&change) {
             self.error = (self.error + change.error).max(0.0);
             return Ok(true);
@@ -289,6 +317,26 @@ impl<B: SweepKernels> Sweeps<'_, B> {
         let Self { backend, dictionary, codes, state, .. } = self;
         backend.undo(&mut state.sweep, dictionary, codes, batch, place)?;
         Ok(false)
+    }
+
+    /// D'_J from the samples of all owners.
+    fn find_directions(&mut self, batch: &[u32], place: usize) -> Result<(), BackendError> {
+        let Self { backend, share, dictionary, codes, state, .. } = self;
+        let (sweep, held) = (&mut state.sweep, &state.held);
+        if share.is_alone() {
+            return backend.directions(sweep, dictionary, codes, held, batch, place);
+        }
+        let mut sums = DirectionSums::new(state.shape.dim, batch.len());
+        let mut step = PowerStep { batch, place, number: 0 };
+        loop {
+            share.sum_directions(&mut sums, |shards, sums| {
+                backend.direction_sums(sweep, dictionary, codes, step, shards, sums)
+            })?;
+            if backend.directions_of(sweep, dictionary, held, step, &sums)? {
+                return Ok(());
+            }
+            step.number += 1;
+        }
     }
 
     /// Whether a batch raised the error by no more than rounding.

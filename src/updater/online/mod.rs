@@ -38,7 +38,9 @@ pub use config::{Forgetting, Online};
 use faer::Mat;
 
 use super::renewal::{Renewal, Renewed, UseCounts};
-use super::{DictionaryUpdater, SavedArray, SavedState, Step, UpdateReport, start_of};
+use super::{
+    DictionaryUpdater, SavedArray, SavedState, Started, Step, UpdateReport, begin, error_of,
+};
 use crate::Scalar;
 use crate::backend::SweepRule;
 use crate::cpu::HostBackend;
@@ -106,10 +108,13 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError> {
         let OnlineState { shape, past, sweep, counts, descent } = state;
-        let start = backend.begin(sweep, y, dictionary, codes)?;
-        let mut report = start_of(backend, sweep, start, counts)?;
+        let minibatch = (y, &*dictionary, &*codes);
+        let Started { share, mut report, .. } =
+            begin(backend, sweep, minibatch, shape, step, counts)?;
+        let share = &share;
+        share.expect_alone("online learning")?;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let seated = past.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
@@ -134,13 +139,13 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         }
 
         backend.refresh(sweep, y, dictionary, codes)?;
-        let renewed = Renewed { backend, samples: y, dictionary, codes, sweep, shape };
+        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
         let outcome = past.use_counts.renew(renewal, renewed)?;
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
         }
         (report.replaced, report.merged) = outcome.counts_with(&seated);
-        report.error_after = backend.error(sweep)?;
+        report.error_after = error_of(backend, sweep, share)?;
         Ok(report)
     }
 

@@ -12,7 +12,7 @@
 
 use super::use_counts::UseCounts;
 use super::{Outcome, Renewal, Renewed, Vacancy};
-use crate::backend::{Candidate, SweepKernels};
+use crate::backend::SweepKernels;
 use crate::cpu::vector::outlined;
 use crate::error::BackendError;
 
@@ -33,17 +33,13 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let least = LARGE * self.shape.sparsity as f64 * typical;
         // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero
         // one, too, where an earlier group of atoms took all. Such a sample is none that is large.
-        let large = self.backend.worst(self.sweep, self.samples, least, 0.0)?;
+        let large = self.worst(least, 0.0)?;
         if large.is_empty() {
             return Ok(outcome);
         }
         let mut is_given = vec![false; self.shape.atoms];
         let mut given: Vec<Vec<B::Scalar>> = Vec::new();
-        let columns: Vec<usize> = large.iter().map(|candidate| candidate.sample).collect();
-        let directions = self.backend.download_columns(self.samples, &columns)?;
-        for (direction, Candidate { sample, error }) in directions.col_iter().zip(large) {
-            let mut fresh: Vec<B::Scalar> = direction.iter().copied().collect();
-            outlined::normalize(&mut fresh);
+        for (fresh, sample) in self.directions_of(&large)?.into_iter().zip(large) {
             let alike = |other: &Vec<B::Scalar>| {
                 self.shape.sign.likeness(outlined::product(other, &fresh)) > renewal.max_coherence
             };
@@ -59,7 +55,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
             else {
                 break;
             };
-            if use_counts.worth(atom) >= error {
+            if use_counts.worth(atom) >= sample.it.error {
                 break;
             }
             self.replace_atom(Vacancy { atom: atom as u32, heir: None }, &fresh, &mut outcome)?;
@@ -85,25 +81,22 @@ impl<B: SweepKernels> Renewed<'_, B> {
             return Ok(());
         }
         let (typical, often) = (in_a_window * use_energy, 0.5 * in_a_window);
-        let uses = self.backend.large_uses(
-            self.sweep,
-            self.codes,
-            use_counts.used_less_than(often),
-            large,
-        )?;
-        if uses.is_empty() {
-            return Ok(());
-        }
-        let (y, dictionary) = (self.samples, &*self.dictionary);
+        let (backend, y, dictionary) = (self.backend, self.samples, &*self.dictionary);
+        let rare = use_counts.used_less_than(often);
+        let uses = backend.large_uses(self.sweep, self.codes, rare, large)?;
         let coherence = renewal.max_coherence;
-        let lost =
-            self.backend.lost_without(self.sweep, y, dictionary, &uses, coherence, typical)?;
-        let mut parts = uses.iter().zip(lost).peekable();
+        let lost = backend.lost_without(self.sweep, y, dictionary, &uses, coherence, typical)?;
+        let atoms: Vec<u32> = uses.iter().map(|at| at.atom).collect();
+        let (atoms, lost) = (self.share.concat(atoms)?, self.share.concat(lost)?);
+        let mut all: Vec<(u32, f64)> = atoms.into_iter().zip(lost).collect();
+        // Atom by atom, in the order of samples: the sort is stable.
+        all.sort_by_key(|&(atom, _)| atom);
+        let mut parts = all.into_iter().peekable();
         while let Some((first, mut lost)) = parts.next() {
-            while let Some((_, more)) = parts.next_if(|(at, _)| at.atom == first.atom) {
+            while let Some((_, more)) = parts.next_if(|&(atom, _)| atom == first) {
                 lost += more;
             }
-            use_counts.note(first.atom as usize, typical, lost);
+            use_counts.note(first as usize, typical, lost);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::Scalar;
 use crate::backend::{Candidate, SweepKernels};
 use crate::cpu::vector::outlined;
 use crate::error::{BackendError, Error};
+use crate::group::Share;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
@@ -134,9 +135,29 @@ struct Vacancy {
     heir: Option<u32>,
 }
 
+/// What one of the owners of a minibatch holds.
+#[derive(Clone, Copy)]
+struct Held<V> {
+    owner: usize,
+    it: V,
+}
+
+/// ‖x_j‖² of every atom, over the samples of all owners.
+pub(super) fn energies_of<B: SweepKernels>(
+    backend: &B,
+    sweep: &B::Sweep,
+    share: &Share<'_>,
+    codes: &B::Codes,
+    energies: &mut [f64],
+) -> Result<(), BackendError> {
+    share.sum_numbers(energies, |shards, energies| backend.energies(sweep, codes, shards, energies))
+}
+
 /// A minibatch with its codes and the dictionary, whose atoms a renewal may replace.
 pub(super) struct Renewed<'a, B: SweepKernels> {
     pub(super) backend: &'a B,
+    /// Who holds the other samples of the minibatch.
+    pub(super) share: &'a Share<'a>,
     pub(super) samples: &'a B::Matrix,
     pub(super) dictionary: &'a mut B::Matrix,
     pub(super) codes: &'a mut B::Codes,
@@ -163,7 +184,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         // Without samples that are represented to rounding, and without zero ones: they may still
         // have a code, where an earlier group of atoms took all that there was.
         let rounding = 16.0 * B::Scalar::EPSILON;
-        let candidates = self.backend.worst(self.sweep, self.samples, 0.0, rounding)?;
+        let candidates = self.worst(0.0, rounding)?;
         let mut candidates = candidates.chunks(CANDIDATES);
         let mut fetched: VecDeque<Vec<B::Scalar>> = VecDeque::new();
         let mut taken: Vec<Vec<B::Scalar>> = Vec::new();
@@ -196,16 +217,45 @@ impl<B: SweepKernels> Renewed<'_, B> {
         Ok(outcome)
     }
 
+    /// Of the samples of all owners, those that [`SweepKernels::worst`] names, by falling error.
+    fn worst(&self, least: f64, relative: f64) -> Result<Vec<Held<Candidate>>, BackendError> {
+        let own = self.backend.worst(self.sweep, self.samples, least, relative)?;
+        if self.share.is_alone() {
+            return Ok(own.into_iter().map(|it| Held { owner: 0, it }).collect());
+        }
+        let (errors, samples): (Vec<f64>, Vec<u64>) =
+            own.iter().map(|candidate| (candidate.error, candidate.sample as u64)).unzip();
+        let (errors, samples) = (self.share.gather(&errors)?, self.share.gather(&samples)?);
+        let mut all = Vec::new();
+        for (owner, (errors, samples)) in errors.iter().zip(&samples).enumerate() {
+            all.extend(errors.iter().zip(samples).map(|(&error, &sample)| Held {
+                owner,
+                it: Candidate { sample: sample as usize, error },
+            }));
+        }
+        // Of equal errors the owner that comes first, whose samples do: the sort is stable.
+        all.sort_by(|a, b| b.it.error.total_cmp(&a.it.error));
+        Ok(all)
+    }
+
     /// Samples, scaled to norm 1.
-    fn directions_of(&self, candidates: &[Candidate]) -> Result<Vec<Vec<B::Scalar>>, BackendError> {
-        let columns: Vec<usize> = candidates.iter().map(|candidate| candidate.sample).collect();
-        let samples = self.backend.download_columns(self.samples, &columns)?;
-        let direction = |sample: ColRef<'_, B::Scalar>| {
-            let mut direction: Vec<B::Scalar> = sample.iter().copied().collect();
+    fn directions_of(
+        &self,
+        candidates: &[Held<Candidate>],
+    ) -> Result<Vec<Vec<B::Scalar>>, BackendError> {
+        let own = candidates.iter().filter(|candidate| candidate.owner == self.share.rank());
+        let own: Vec<usize> = own.map(|candidate| candidate.it.sample).collect();
+        let own = self.backend.download_columns(self.samples, &own)?;
+        let own: Vec<B::Scalar> = own.col_iter().flat_map(ColRef::iter).copied().collect();
+        let all = self.share.gather(&own)?;
+        let mut all: Vec<_> = all.iter().map(|own| own.chunks_exact(self.shape.dim)).collect();
+        let next = candidates.iter().filter_map(|candidate| all[candidate.owner].next());
+        let direction = |sample: &[B::Scalar]| {
+            let mut direction = sample.to_vec();
             outlined::normalize(&mut direction);
             direction
         };
-        Ok(samples.col_iter().map(direction).collect())
+        Ok(next.map(direction).collect())
     }
 
     /// Takes an atom out of all codes, and gives it a direction.
@@ -224,9 +274,12 @@ impl<B: SweepKernels> Renewed<'_, B> {
     }
 
     /// Codes a sample by one atom alone.
-    fn code_by_one(&mut self, sample: usize, atom: u32) -> Result<(), BackendError> {
-        let Self { backend, samples, dictionary, codes, sweep, .. } = self;
-        backend.code_by_one(sweep, samples, dictionary, codes, sample, atom)
+    fn code_by_one(&mut self, sample: Held<Candidate>, atom: u32) -> Result<(), BackendError> {
+        let Self { backend, share, samples, dictionary, codes, sweep, .. } = self;
+        if sample.owner != share.rank() {
+            return Ok(());
+        }
+        backend.code_by_one(sweep, samples, dictionary, codes, sample.it.sample, atom)
     }
 
     /// Dead atoms, then of each pair of duplicates the one that is needed less.

@@ -1,6 +1,6 @@
 //! How often each atom is used, and what large samples would lose without it.
 
-use super::{Outcome, Renewal, Renewed};
+use super::{Outcome, Renewal, Renewed, energies_of};
 use crate::Scalar;
 use crate::backend::SweepKernels;
 use crate::error::{BackendError, Error};
@@ -95,12 +95,13 @@ impl UseCounts {
     }
 
     fn count<B: SweepKernels>(&mut self, renewed: &Renewed<'_, B>) -> Result<(), BackendError> {
-        let Renewed { backend, sweep, codes, .. } = renewed;
+        let Renewed { backend, share, sweep, codes, .. } = renewed;
         let atoms = self.uses.len();
         self.counted.resize(atoms, 0);
         self.scratch.resize(atoms, 0.0);
         backend.uses(sweep, &mut self.counted)?;
-        backend.energies(sweep, codes, &mut self.scratch)?;
+        share.add_counts(&mut self.counted)?;
+        energies_of(*backend, sweep, share, codes, &mut self.scratch)?;
         for j in 0..atoms {
             self.uses[j] += self.counted[j];
             self.energy[j] += self.scratch[j];

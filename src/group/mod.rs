@@ -1,0 +1,48 @@
+//! Owners that learn together: each holds some shards of every minibatch.
+//!
+//! Owners run the same updates at the same time, each on its own samples, with the same dictionary.
+//! What a sum over samples needs of the others goes through a [`Group`]; the order of every sum is
+//! that of the tree over [`Shards`](crate::backend::Shards), so that all owners have the same
+//! dictionary and the same report, and any number of them the bits of one.
+//!
+//! ```
+//! use dbksvd::backend::Shards;
+//! use dbksvd::group::{Share, Threads};
+//! # use dbksvd::{Faer, ProblemShape, Sign};
+//!
+//! let shape = ProblemShape { dim: 512, atoms: 256, sparsity: 8, sign: Sign::Signed };
+//! let shards = Shards::of(&shape, 8192); // 8 shards
+//! let [first, second] = Threads::group();
+//! let share = Share::new(&first, shards.part(0..4)); // to `Step::with_share`, of the first owner
+//! let other = Share::new(&second, shards.part(4..8));
+//! assert_eq!((share.shards().samples(), other.shards().samples()), (4096, 4096));
+//! ```
+
+mod share;
+mod threads;
+
+pub use share::Share;
+pub use threads::Threads;
+
+use std::fmt::Debug;
+
+use crate::error::BackendError;
+
+/// The owners that work on the same minibatches, as one of them sees them.
+///
+/// # Contract
+/// All owners call [`gather`](Self::gather) equally often and in the same order. An owner that has
+/// gone makes the calls of the others fail, in place of waiting for it for ever.
+pub trait Group: Debug + Send + Sync {
+    /// Which owner this is, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many owners there are.
+    fn ranks(&self) -> usize;
+
+    /// Gives all owners what each of them gave, in the order of ranks.
+    ///
+    /// # Errors
+    /// [`BackendError::Group`] if an owner has gone, or cannot be reached.
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError>;
+}

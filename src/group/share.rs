@@ -1,0 +1,256 @@
+//! The shards of one owner, and sums over those of all.
+
+use std::ops::Range;
+
+use pulp::bytemuck::{self, Pod};
+
+use super::Group;
+use crate::Scalar;
+use crate::backend::{Change, DirectionSums, Shards};
+use crate::error::BackendError;
+use crate::shards::tree_sum;
+
+/// Which shards of a minibatch are here, and the [`Group`] whose owners hold the others.
+#[derive(Clone, Debug)]
+pub struct Share<'a> {
+    group: Option<&'a dyn Group>,
+    shards: Shards,
+}
+
+impl<'a> Share<'a> {
+    /// All shards are here.
+    #[must_use]
+    pub fn alone(shards: Shards) -> Self {
+        Self { group: None, shards }
+    }
+
+    /// These shards are here. The owners of a group hold all S shards between them, in the order of
+    /// ranks; an owner may hold none.
+    #[must_use]
+    pub fn new(group: &'a dyn Group, shards: Shards) -> Self {
+        Self { group: Some(group), shards }
+    }
+
+    /// The shards here.
+    #[must_use]
+    pub fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// Whether there is no other owner.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.group.is_none_or(|group| group.ranks() == 1)
+    }
+
+    /// For updaters, and parts of them, that want all samples in one place.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`], naming `what`, where there is another owner.
+    pub fn expect_alone(&self, what: &str) -> Result<(), BackendError> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        Err(BackendError::Unsupported {
+            what: format!("{what} on samples that several owners hold"),
+        })
+    }
+
+    /// Which owner this is.
+    pub(crate) fn rank(&self) -> usize {
+        self.group.map_or(0, Group::rank)
+    }
+
+    /// What each owner gives, in the order of ranks.
+    pub(crate) fn gather<P: Pod>(&self, own: &[P]) -> Result<Vec<Vec<P>>, BackendError> {
+        let Some(group) = self.group else { return Ok(vec![own.to_vec()]) };
+        let all = group.gather(bytemuck::cast_slice(own))?;
+        let read = |(rank, bytes): (usize, Vec<u8>)| {
+            if bytes.len().is_multiple_of(size_of::<P>()) {
+                let values = bytes.chunks_exact(size_of::<P>());
+                return Ok(values.map(bytemuck::pod_read_unaligned).collect());
+            }
+            let reason = format!("{} bytes are no whole number of values", bytes.len());
+            Err(BackendError::Group { rank, reason })
+        };
+        all.into_iter().enumerate().map(read).collect()
+    }
+
+    /// What all owners give, in the order of ranks.
+    pub(crate) fn concat<P: Pod>(&self, own: Vec<P>) -> Result<Vec<P>, BackendError> {
+        if self.is_alone() { Ok(own) } else { Ok(self.gather(&own)?.concat()) }
+    }
+
+    /// The sum over all shards of what is known of each shard here.
+    pub(crate) fn sum(&self, own: &[f64]) -> Result<f64, BackendError> {
+        let sum = |all: &[f64]| {
+            tree_sum(&mut all.iter().copied(), all.len(), &|a, b| a + b).unwrap_or(0.0)
+        };
+        if self.is_alone() {
+            return Ok(sum(own));
+        }
+        Ok(sum(&self.of_all_shards(own, 1)?))
+    }
+
+    /// The sum over all shards of the changes of each shard here.
+    pub(crate) fn sum_changes(&self, own: &[Change]) -> Result<Change, BackendError> {
+        let add = |a: Change, b: Change| Change {
+            error: a.error + b.error,
+            energy: a.energy + b.energy,
+            uses: a.uses + b.uses,
+        };
+        if self.is_alone() {
+            return Ok(tree_sum(&mut own.iter().copied(), own.len(), &add).unwrap_or_default());
+        }
+        // A count is exact in f64.
+        let numbers =
+            own.iter().flat_map(|change| [change.error, change.energy, change.uses as f64]);
+        let all = self.of_all_shards(&numbers.collect::<Vec<f64>>(), 3)?;
+        let (all, _) = all.as_chunks::<3>();
+        let changes =
+            all.iter().map(|&[error, energy, uses]| Change { error, energy, uses: uses as usize });
+        Ok(tree_sum(&mut changes.into_iter(), self.shards.total(), &add).unwrap_or_default())
+    }
+
+    /// So many numbers of each shard.
+    fn of_all_shards(&self, own: &[f64], each: usize) -> Result<Vec<f64>, BackendError> {
+        let all = self.gather(own)?.concat();
+        let expected = each * self.shards.total();
+        if all.len() == expected {
+            return Ok(all);
+        }
+        let (found, total) = (all.len() / each, self.shards.total());
+        Err(self.mismatch(format!("all owners together hold {found} shards, expected {total}")))
+    }
+
+    fn mismatch(&self, reason: String) -> BackendError {
+        BackendError::Group { rank: self.rank(), reason }
+    }
+
+    /// Adds what the others counted.
+    pub(crate) fn add_counts(&self, counts: &mut [u64]) -> Result<(), BackendError> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let all = self.gather(counts)?;
+        counts.fill(0);
+        for own in &all {
+            counts.iter_mut().zip(own).for_each(|(sum, count)| *sum += count);
+        }
+        Ok(())
+    }
+
+    /// The sum of one number of each owner.
+    pub(crate) fn count(&self, own: usize) -> Result<usize, BackendError> {
+        let mut count = [own as u64];
+        self.add_counts(&mut count)?;
+        Ok(count[0] as usize)
+    }
+
+    /// `numbers` ← the sums over all shards; `of_node` gives those of some of the shards here.
+    pub(crate) fn sum_numbers(
+        &self,
+        numbers: &mut [f64],
+        mut of_node: impl FnMut(Range<usize>, &mut [f64]) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        if self.is_alone() {
+            return of_node(0..self.shards.len(), numbers);
+        }
+        let mut own = Vec::new();
+        for node in self.shards.nodes() {
+            of_node(node, numbers)?;
+            own.extend_from_slice(numbers);
+        }
+        let parts = self.gather_nodes(&own, numbers.len())?;
+        let sum = self.fold(parts, &|mut a, b| {
+            a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
+            a
+        })?;
+        numbers.copy_from_slice(&sum);
+        Ok(())
+    }
+
+    /// `sums` ← the sums over all shards, where `of_node` gives those of some of the shards here.
+    pub(crate) fn sum_directions<T: Scalar>(
+        &self,
+        sums: &mut DirectionSums<T>,
+        mut of_node: impl FnMut(Range<usize>, &mut DirectionSums<T>) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        if self.is_alone() {
+            return of_node(0..self.shards.len(), sums);
+        }
+        let (dim, atoms) = sums.vectors.shape();
+        let mut own = Vec::new();
+        for node in self.shards.nodes() {
+            of_node(node, sums)?;
+            own.extend(sums.is_used.iter().map(|&is_used| T::from_int(i32::from(is_used))));
+            own.extend_from_slice(&sums.products);
+            for j in 0..atoms {
+                own.extend_from_slice(sums.vectors.col_as_slice(j));
+            }
+        }
+        let parts = self.gather_nodes(&own, atoms * (dim + 2))?;
+        // An atom without a use in a part has no sum there, not one of zeros, whose signs show.
+        let sum = self.fold(parts, &|mut a, b| {
+            for j in (0..atoms).filter(|&j| b[j] != T::zero()) {
+                let of_atom = 2 * atoms + j * dim..2 * atoms + (j + 1) * dim;
+                let places = [j, atoms + j].into_iter().chain(of_atom);
+                let is_first = a[j] == T::zero();
+                places.for_each(|at| a[at] = if is_first { b[at] } else { a[at] + b[at] });
+                a[j] = T::one();
+            }
+            a
+        })?;
+        for j in 0..atoms {
+            sums.is_used[j] = sum[j] != T::zero();
+            sums.products[j] = sum[atoms + j];
+            let of_atom = &sum[2 * atoms + j * dim..2 * atoms + (j + 1) * dim];
+            sums.vectors.col_as_slice_mut(j).copy_from_slice(of_atom);
+        }
+        Ok(())
+    }
+
+    /// What each owner knows of each of its nodes, with the nodes, in order.
+    fn gather_nodes<P: Pod>(&self, own: &[P], each: usize) -> Result<Nodes<Vec<P>>, BackendError> {
+        let first = self.shards.first();
+        let nodes = self.shards.nodes().into_iter();
+        let nodes = nodes.flat_map(|node| [node.start + first, node.end + first]);
+        let nodes = self.gather(&nodes.map(|end| end as u64).collect::<Vec<_>>())?;
+        let all = self.gather(own)?;
+        let mut parts = Vec::new();
+        for (nodes, values) in nodes.iter().zip(&all) {
+            let (nodes, _) = nodes.as_chunks::<2>();
+            let nodes = nodes.iter().map(|&[start, end]| start as usize..end as usize);
+            parts.extend(nodes.zip(values.chunks_exact(each).map(<[P]>::to_vec)));
+        }
+        Ok(parts)
+    }
+
+    /// Adds what is known of nodes in the tree over all shards.
+    fn fold<V>(&self, parts: Nodes<V>, add: &dyn Fn(V, V) -> V) -> Result<V, BackendError> {
+        let mut parts = parts.into_iter().peekable();
+        let sum = fold(&mut parts, 0..self.shards.total(), add);
+        let wrong =
+            || self.mismatch("the owners' shards are not those of the minibatch, in order".into());
+        sum.filter(|_| parts.next().is_none()).ok_or_else(wrong)
+    }
+}
+
+/// What is known of nodes of the tree over all shards, in their order.
+type Nodes<V> = Vec<(Range<usize>, V)>;
+
+type Parts<V> = std::iter::Peekable<<Nodes<V> as IntoIterator>::IntoIter>;
+
+/// The sum of the next parts, which make up a node.
+fn fold<V>(parts: &mut Parts<V>, node: Range<usize>, add: &dyn Fn(V, V) -> V) -> Option<V> {
+    if let Some((_, sum)) = parts.next_if(|(part, _)| *part == node) {
+        return Some(sum);
+    }
+    if node.len() < 2 {
+        return None;
+    }
+    let middle = node.start.midpoint(node.end);
+    let left = fold(parts, node.start..middle, add)?;
+    let right = fold(parts, middle..node.end, add)?;
+    Some(add(left, right))
+}

@@ -1,0 +1,140 @@
+//! Owners that are threads of one process.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::Group;
+use crate::error::BackendError;
+
+/// An owner among threads of this process: what several machines would do, without a network.
+///
+/// An owner must run on a thread of its own that is none of rayon's, since it waits for the others.
+/// The parallel loops of all of them share the pool.
+#[derive(Debug)]
+pub struct Threads {
+    rank: usize,
+    ranks: usize,
+    meeting: Arc<Meeting>,
+}
+
+/// Where owners meet.
+#[derive(Debug, Default)]
+struct Meeting {
+    table: Mutex<Table>,
+    has_changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// How many times all have met.
+    round: u64,
+    /// What has been given in this round.
+    given: Vec<Option<Vec<u8>>>,
+    /// What was given in the last one.
+    gathered: Arc<[Vec<u8>]>,
+    /// The first owner that has gone.
+    gone: Option<usize>,
+}
+
+impl Threads {
+    /// A group of `N` owners, by rank.
+    #[must_use]
+    pub fn group<const N: usize>() -> [Self; N] {
+        let meeting = Self::meeting(N);
+        std::array::from_fn(|rank| Self { rank, ranks: N, meeting: meeting.clone() })
+    }
+
+    /// A group of so many owners, by rank.
+    #[must_use]
+    pub fn group_of(ranks: usize) -> Vec<Self> {
+        let meeting = Self::meeting(ranks);
+        (0..ranks).map(|rank| Self { rank, ranks, meeting: meeting.clone() }).collect()
+    }
+
+    fn meeting(ranks: usize) -> Arc<Meeting> {
+        let meeting = Meeting::default();
+        meeting.table().given.resize(ranks, None);
+        Arc::new(meeting)
+    }
+}
+
+impl Meeting {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // An owner that panics leaves a table that the others can read: `gone` says what happened.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group for Threads {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn ranks(&self) -> usize {
+        self.ranks
+    }
+
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
+        let mut table = self.meeting.table();
+        let round = table.round;
+        table.given[self.rank] = Some(own.to_vec());
+        if table.given.iter().all(Option::is_some) {
+            table.gathered =
+                table.given.iter_mut().map(|given| given.take().unwrap_or_default()).collect();
+            table.round += 1;
+            self.meeting.has_changed.notify_all();
+        }
+        while table.round == round {
+            if let Some(rank) = table.gone {
+                return Err(BackendError::Group { rank, reason: "the owner has gone".into() });
+            }
+            let waited = self.meeting.has_changed.wait(table);
+            table = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        let gathered = table.gathered.clone();
+        drop(table);
+        Ok(gathered.to_vec())
+    }
+}
+
+impl Drop for Threads {
+    /// The others need not wait.
+    fn drop(&mut self) {
+        self.meeting.table().gone.get_or_insert(self.rank);
+        self.meeting.has_changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_given_what_each_gives_round_after_round() {
+        std::thread::scope(|scope| {
+            for owner in Threads::group_of(5) {
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let own = vec![owner.rank() as u8; round % 7];
+                        let gathered = owner.gather(&own).expect("all are here");
+                        let expected: Vec<_> = (0..5).map(|rank| vec![rank; round % 7]).collect();
+                        assert_eq!(gathered, expected);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn an_owner_that_has_gone_is_named() {
+        let [first, second, third] = Threads::group();
+        let error = std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || first.gather(&[1]).map(|_| ()));
+            let also = scope.spawn(move || third.gather(&[3]).map(|_| ()));
+            drop(second);
+            [waiting, also].map(|owner| owner.join().expect("no panic").expect_err("one has gone"))
+        });
+        for error in error {
+            assert!(error.to_string().contains("owner"), "{error}");
+        }
+    }
+}
