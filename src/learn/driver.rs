@@ -5,6 +5,7 @@ use std::thread;
 
 #[cfg(feature = "safetensors")]
 use super::checkpoint::{OnFailure, Store};
+use super::config::Config;
 use super::evaluation::HeldOutEvaluator;
 use super::fit::Fit;
 use super::observer::{PanicCatching, Progress, Renewed, Snapshot};
@@ -12,7 +13,7 @@ use super::reader::{Reader, Schedule};
 use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
-use super::{Builder, DbKsvd, Every, StopReason, StopToken};
+use super::{DbKsvd, Every, StopReason, StopToken};
 use crate::Dictionary;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
@@ -273,7 +274,7 @@ where
     U: DictionaryUpdater<B>,
 {
     /// The dictionary as it is now, in host memory.
-    fn download(&self, config: &Builder<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
+    fn download(&self, config: &Config<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
         Dictionary::normalized(config.backend.download(self.dictionary())?)
     }
 }

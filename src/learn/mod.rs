@@ -4,6 +4,7 @@ mod apart;
 mod builder;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
+mod config;
 mod driver;
 mod evaluation;
 mod extend;
@@ -21,9 +22,10 @@ mod session;
 mod stop;
 
 pub use crate::samples::spectrum::Massive;
-pub use builder::{Builder, Every};
+pub use builder::Builder;
 #[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
+pub use config::Every;
 pub use fit::Fit;
 pub use growth::Growth;
 pub use initialisation::Initialisation;
@@ -42,6 +44,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, KSvd};
+use config::Config;
 
 /// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
 /// [`SparseCoder`] and a [`DictionaryUpdater`].
@@ -59,7 +62,7 @@ use crate::updater::{DictionaryUpdater, KSvd};
 /// ```
 #[derive(Clone, Debug)]
 pub struct DbKsvd<B: Backend = Faer<f32>, C = BatchOmp, U = KSvd> {
-    config: Builder<B, C, U>,
+    config: Config<B, C, U>,
 }
 
 impl DbKsvd {

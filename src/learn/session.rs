@@ -6,7 +6,7 @@ use faer::MatRef;
 use rand::seq::SliceRandom;
 
 use super::apart::Apart;
-use super::builder::Builder;
+use super::config::Config;
 use super::extend::extend;
 use super::{DbKsvd, Seconds};
 use crate::backend::Backend;
@@ -167,7 +167,7 @@ where
 {
     /// Takes the statistics of the data, makes the initial dictionary and allocates.
     pub(super) fn new(
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         source: &dyn SampleSource<B::Scalar>,
     ) -> Result<Self, Error> {
         let settings = &config.settings;
@@ -193,7 +193,7 @@ where
 
     /// With this dictionary and nothing learned yet.
     pub(super) fn of(
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         initial: &Dictionary<B::Scalar>,
         preprocessing: Preprocessing<B::Scalar>,
     ) -> Result<Self, Error> {
@@ -221,7 +221,7 @@ where
     /// anew.
     pub(super) fn replace(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         dictionary: &Dictionary<B::Scalar>,
     ) -> Result<(), Error> {
         let backend = &config.backend;
@@ -237,7 +237,7 @@ where
 
     fn empty_codes(
         &self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         shape: &ProblemShape,
     ) -> Result<B::Codes, Error> {
         Ok(config.backend.codes(shape.atoms, 0, shape.sparsity)?)
@@ -273,7 +273,7 @@ where
     /// Preprocesses a minibatch and takes it to the backend: `host` is then free.
     pub(super) fn load(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Loaded, Error> {
         let outliers = self.upload.take(&config.backend, host)?;
@@ -285,8 +285,8 @@ where
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
-    pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) -> Result<(), Error> {
-        let Builder { backend, coder, settings, .. } = config;
+    pub(super) fn refresh_coder(&mut self, config: &Config<B, C, U>) -> Result<(), Error> {
+        let Config { backend, coder, settings, .. } = config;
         coder.set_dictionary(backend, &mut self.coder, &self.dictionary)?;
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
@@ -311,11 +311,11 @@ where
     /// Codes the minibatch that was loaded and updates the dictionary on it.
     pub(super) fn step(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         loaded: Loaded,
         progress: f64,
     ) -> Result<Outcome, Error> {
-        let Builder { backend, coder, updater, settings, .. } = config;
+        let Config { backend, coder, updater, settings, .. } = config;
         let Loaded { mut figures, spectrum, outliers } = loaded;
         // Every sample may have been left out.
         if self.upload.samples() == 0 {
@@ -364,14 +364,14 @@ where
     }
 
     /// The model as it is now.
-    pub(super) fn model(&self, config: &Builder<B, C, U>) -> Result<Model<B::Scalar>, Error> {
+    pub(super) fn model(&self, config: &Config<B, C, U>) -> Result<Model<B::Scalar>, Error> {
         self.model_of(config, Dictionary::normalized(config.backend.download(&self.dictionary)?)?)
     }
 
     /// The model of a dictionary of this run.
     pub(super) fn model_of(
         &self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         dictionary: Dictionary<B::Scalar>,
     ) -> Result<Model<B::Scalar>, Error> {
         let settings = &config.settings;

@@ -11,7 +11,7 @@ use crate::coder::SparseCoder;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
-use crate::learn::builder::Builder;
+use crate::learn::config::Config;
 use crate::learn::report::{EpochReport, Evaluation};
 use crate::learn::run_state::{Leader, Position, RunState, Tally};
 use crate::learn::session::Trainer;
@@ -31,7 +31,7 @@ const UPDATER: &str = "updater.";
 pub(super) fn write<B, C, U>(
     path: &Path,
     identity: &Identity,
-    config: &Builder<B, C, U>,
+    config: &Config<B, C, U>,
     trainer: &Trainer<B, C, U>,
     run_state: &RunState<B::Scalar>,
 ) -> Result<(), Error>
@@ -94,7 +94,7 @@ where
 pub(super) fn read<B, C, U>(
     path: &Path,
     identity: &Identity,
-    config: &Builder<B, C, U>,
+    config: &Config<B, C, U>,
     run_state: &mut RunState<B::Scalar>,
 ) -> Result<Trainer<B, C, U>, Error>
 where

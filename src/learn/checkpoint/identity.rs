@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::{CheckpointError, Error};
 use crate::fingerprint::Fingerprint;
-use crate::learn::builder::Builder;
+use crate::learn::config::Config;
 use crate::parameters::Parameters;
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
@@ -26,7 +26,7 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn of<B, C, U>(
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         source: &dyn SampleSource<B::Scalar>,
     ) -> Result<Self, Error>
     where

@@ -17,7 +17,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::builder::Builder;
+use super::config::Config;
 use super::report::CheckpointReport;
 use super::run_state::RunState;
 use super::session::Trainer;
@@ -171,7 +171,7 @@ impl Store {
     /// Takes hold of the directory.
     pub(super) fn open<B, C, U>(
         checkpoints: &Checkpoints,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         source: &dyn SampleSource<B::Scalar>,
     ) -> Result<Self, Error>
     where
@@ -205,7 +205,7 @@ impl Store {
     /// The trainer of the newest checkpoint, and its course; `None` if there is none.
     pub(super) fn resume<B, C, U>(
         &self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         run_state: &mut RunState<B::Scalar>,
     ) -> Result<Option<Trainer<B, C, U>>, Error>
     where
@@ -230,7 +230,7 @@ impl Store {
     /// Saves the state, unless that of this step is there, and removes what is too old to keep.
     pub(super) fn save<B, C, U>(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         trainer: &Trainer<B, C, U>,
         run_state: &RunState<B::Scalar>,
     ) -> Result<Option<CheckpointReport>, Error>
