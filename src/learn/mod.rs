@@ -2,8 +2,7 @@
 
 mod apart;
 mod builder;
-#[cfg(feature = "safetensors")]
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod config;
 mod driver;
 mod evaluation;
@@ -17,13 +16,12 @@ mod reader;
 mod report;
 mod restarts;
 mod run;
-mod run_state;
+pub(crate) mod run_state;
 mod session;
 mod stop;
 
 pub use crate::samples::spectrum::Massive;
 pub use builder::Builder;
-#[cfg(feature = "safetensors")]
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
 pub use config::Every;
 pub use fit::Fit;

@@ -143,7 +143,7 @@ pub(super) struct Loaded {
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
 pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     pub(super) coder: C::State,
-    updater: U::State,
+    pub(super) updater: U::State,
     pub(super) dictionary: B::Matrix,
     pub(super) codes: B::Codes,
     pub(super) upload: Upload<B>,
@@ -185,7 +185,7 @@ where
         } else {
             initial
         };
-        let mut trainer = Self::of(config, &initial, preprocessing)?;
+        let mut trainer = Self::of(config, initial.as_mat(), preprocessing)?;
         // A given dictionary is of unit norm to the precision of the file it may come from.
         config.backend.normalize_columns(&mut trainer.dictionary);
         Ok(trainer)
@@ -194,13 +194,13 @@ where
     /// With this dictionary and nothing learned yet.
     pub(super) fn of(
         config: &Config<B, C, U>,
-        initial: &Dictionary<B::Scalar>,
+        initial: MatRef<'_, B::Scalar>,
         preprocessing: Preprocessing<B::Scalar>,
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
-        let shape = settings.shape_of(initial.dim(), initial.atoms());
+        let shape = settings.shape_of(initial.nrows(), initial.ncols());
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
-        backend.upload(initial.as_mat(), &mut dictionary)?;
+        backend.upload(initial, &mut dictionary)?;
         Ok(Self {
             coder: config.coder.prepare(backend, &shape)?,
             updater: config.updater.prepare(backend, &shape)?,
@@ -256,18 +256,6 @@ where
     /// The dictionary as it is now.
     pub(super) fn dictionary(&self) -> &B::Matrix {
         &self.dictionary
-    }
-
-    /// The updater's state.
-    #[cfg(feature = "safetensors")]
-    pub(super) fn updater(&self) -> &U::State {
-        &self.updater
-    }
-
-    /// The updater's state, for a run that resumes.
-    #[cfg(feature = "safetensors")]
-    pub(super) fn updater_mut(&mut self) -> &mut U::State {
-        &mut self.updater
     }
 
     /// Preprocesses a minibatch and takes it to the backend: `host` is then free.
