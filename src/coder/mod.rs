@@ -57,15 +57,31 @@ mod threshold;
 mod top_k;
 
 pub use batch_omp::BatchOmp;
-pub use exact::{Certificate, Exact, ExactState};
-pub use matching_pursuit::{MatchingPursuit, MatchingPursuitState};
-pub use matryoshka::{Matryoshka, MatryoshkaState};
-pub use omp::{Omp, OmpState};
-pub use swaps::{Swaps, SwapsState};
-pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit, ThresholdPursuitState};
-pub use top_k::{LinearEncoder, TopK, TopKState};
+pub use exact::{Certificate, Exact};
+pub use matching_pursuit::MatchingPursuit;
+pub use matryoshka::Matryoshka;
+pub use omp::Omp;
+pub use swaps::Swaps;
+pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit};
+pub use top_k::{LinearEncoder, TopK};
 
 pub use crate::backend::{PursuitRule, Selection, Tolerance};
+
+pub mod state {
+    //! What coders keep between calls ([`SparseCoder::State`](super::SparseCoder::State)).
+    //!
+    //! These types are for those who write a coder around another, or hold one's state themselves.
+    //! Learning and [`Encoder`](crate::Encoder) make states and keep them, so their users need not
+    //! name any.
+
+    pub use super::exact::ExactState;
+    pub use super::matching_pursuit::MatchingPursuitState;
+    pub use super::matryoshka::MatryoshkaState;
+    pub use super::omp::OmpState;
+    pub use super::swaps::SwapsState;
+    pub use super::threshold::ThresholdPursuitState;
+    pub use super::top_k::TopKState;
+}
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};

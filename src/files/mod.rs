@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub(crate) mod atomic;
+#[cfg(feature = "safetensors")]
+mod checkpoint;
 #[cfg(feature = "npy")]
 pub mod export;
 #[cfg(feature = "safetensors")]

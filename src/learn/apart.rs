@@ -4,7 +4,7 @@
 //! They are few, and a sample's code does not depend on those beside it, so this asks nothing new
 //! of backends, and costs next to nothing where there is no limit or nothing beyond it.
 
-use super::builder::Builder;
+use super::config::Config;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::{BackendError, Error};
@@ -46,7 +46,7 @@ impl<B: Backend> Apart<B> {
     /// The squared error of their codes by the dictionary that the coder's state knows.
     pub(super) fn error<C, U>(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         state: &mut C::State,
         dictionary: &B::Matrix,
         shape: &ProblemShape,
@@ -58,7 +58,7 @@ impl<B: Backend> Apart<B> {
         if self.count == 0 {
             return Ok(0.0);
         }
-        let Builder { backend, coder, .. } = config;
+        let Config { backend, coder, .. } = config;
         let mut codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
         coder.encode(backend, state, dictionary, &self.samples, &mut codes)?;
         backend.residual(&mut self.residual, &self.samples, dictionary, &codes);

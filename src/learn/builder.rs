@@ -1,122 +1,17 @@
-//! The builder: everything that can be set, checked in one place.
+//! The builder: everything that can be set.
 
 use std::time::Duration;
 
-use super::{DbKsvd, Growth, Initialisation, Plateau};
+use super::config::Config;
+use super::{DbKsvd, Every, Growth, Initialisation, Plateau};
 use crate::backend::Backend;
 use crate::coder::{Matryoshka, SparseCoder};
 use crate::error::Error;
 use crate::groups::Groups;
-use crate::parameters::Parameters;
-use crate::problem::{ProblemShape, Sign};
-use crate::samples::preprocessing::{Outliers, Preprocessing, StatisticsChoice};
+use crate::problem::Sign;
+use crate::samples::preprocessing::{Outliers, Preprocessing};
 use crate::source::HeldOut;
 use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
-
-/// The scalars of a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Settings {
-    pub(super) atoms: usize,
-    pub(super) sparsity: usize,
-    pub(super) sign: Sign,
-    pub(super) epochs: usize,
-    pub(super) minibatch: Option<usize>,
-    pub(super) seed: u64,
-    pub(super) statistics: StatisticsChoice,
-    pub(super) start_at: f64,
-    pub(super) evaluate_every: Every,
-    pub(super) max_steps: Option<u64>,
-    pub(super) time_budget: Option<Duration>,
-    pub(super) target_fvu: Option<f64>,
-    pub(super) plateau: Option<Plateau>,
-    pub(super) growth: Option<Growth>,
-}
-
-/// How often something is done in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Every {
-    /// At the end of each epoch.
-    Epoch,
-    /// Each time that many steps have been taken, counted from the start of the run; at least 1.
-    Steps(u64),
-}
-
-impl From<Every> for Parameters {
-    fn from(every: Every) -> Self {
-        match every {
-            Every::Epoch => Self::of("epoch"),
-            Every::Steps(steps) => Self::of("steps").with("steps", steps),
-        }
-    }
-}
-
-impl Settings {
-    /// Samples a step, of `samples` in all.
-    ///
-    /// By default 4m, but no more than a quarter of the data, so that an epoch has several steps,
-    /// and no fewer than give an atom twenty uses, without which its update is mostly noise. With
-    /// growth, where each stage wants its steps, 10m, but no more than a tenth of the data.
-    pub(super) fn minibatch_of(&self, samples: usize) -> usize {
-        let least = 20 * self.atoms / self.sparsity;
-        let default = match self.growth {
-            None => (4 * self.atoms).min(samples / 4),
-            Some(_) => (10 * self.atoms).min(samples / 10),
-        };
-        let default = default.max(least).max(1);
-        self.minibatch.unwrap_or(default).min(samples)
-    }
-
-    /// The progress of a run of which this share lies behind: from `start_at` to 1.
-    pub(super) fn progress_of(&self, share: f64) -> f64 {
-        self.start_at + (1.0 - self.start_at) * share.clamp(0.0, 1.0)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        if self.minibatch == Some(0) {
-            return Err(Error::argument("minibatch", 0, "at least 1"));
-        }
-        self.statistics.outliers.check()?;
-        if self.statistics.samples == 0 {
-            return Err(Error::argument("statistics_samples", 0, "at least 1"));
-        }
-        if !(0.0..1.0).contains(&self.start_at) {
-            return Err(Error::argument("start_at", self.start_at, "at least 0 and below 1"));
-        }
-        if self.evaluate_every == Every::Steps(0) {
-            return Err(Error::argument("evaluate_every", 0, "at least 1 step"));
-        }
-        if self.max_steps == Some(0) {
-            return Err(Error::argument("max_steps", 0, "at least 1"));
-        }
-        if self.time_budget == Some(Duration::ZERO) {
-            return Err(Error::argument("time_budget", "0 s", "a positive duration"));
-        }
-        if let Some(target) = self.target_fvu
-            && !(target.is_finite() && target >= 0.0)
-        {
-            return Err(Error::argument("target_fvu", target, "at least 0, and finite"));
-        }
-        if let Some(growth) = &self.growth {
-            growth.check(self.atoms)?;
-        }
-        self.plateau.map_or(Ok(()), |plateau| plateau.check())
-    }
-
-    pub(super) fn shape(&self, dim: usize) -> ProblemShape {
-        self.shape_of(dim, self.atoms)
-    }
-
-    /// The shape while the dictionary has `atoms` atoms, as it grows.
-    pub(super) fn shape_of(&self, dim: usize, atoms: usize) -> ProblemShape {
-        let most = if self.growth.is_some() { atoms } else { usize::MAX };
-        ProblemShape { dim, atoms, sparsity: self.sparsity.min(most), sign: self.sign }
-    }
-
-    /// The numbers of atoms, stage by stage.
-    pub(super) fn sizes(&self) -> Vec<usize> {
-        self.growth.map_or_else(|| vec![self.atoms], |growth| growth.sizes(self.atoms))
-    }
-}
 
 /// Sets up a [`DbKsvd`]. Setters never fail; [`build`](Self::build) checks everything.
 ///
@@ -149,52 +44,23 @@ impl Settings {
 #[derive(Clone, Debug)]
 #[must_use = "call `build` to check the parameters and get a `DbKsvd`"]
 pub struct Builder<B: Backend, C, U> {
-    pub(super) settings: Settings,
-    pub(super) initialisation: Initialisation<B::Scalar>,
-    pub(super) preprocessing: Option<Preprocessing<B::Scalar>>,
-    pub(super) held_out: Option<HeldOut>,
-    pub(super) backend: B,
-    pub(super) coder: C,
-    pub(super) updater: U,
+    config: Config<B, C, U>,
 }
 
 impl<B: Backend, C, U> Builder<B, C, U> {
     pub(super) fn new(backend: B, coder: C, updater: U, atoms: usize, sparsity: usize) -> Self {
-        let settings = Settings {
-            atoms,
-            sparsity,
-            sign: Sign::Signed,
-            epochs: 20,
-            minibatch: None,
-            seed: 0,
-            statistics: StatisticsChoice {
-                center: false,
-                scale: false,
-                outliers: Outliers::Keep,
-                samples: 1 << 18,
-            },
-            start_at: 0.0,
-            evaluate_every: Every::Epoch,
-            max_steps: None,
-            time_budget: None,
-            target_fvu: None,
-            plateau: None,
-            growth: None,
-        };
-        let initialisation = Initialisation::Samples;
-        let (preprocessing, held_out) = (None, None);
-        Self { settings, initialisation, preprocessing, held_out, backend, coder, updater }
+        Self { config: Config::new(backend, coder, updater, atoms, sparsity) }
     }
 
     /// The sign that coefficients may have.
     pub fn sign(mut self, sign: Sign) -> Self {
-        self.settings.sign = sign;
+        self.config.settings.sign = sign;
         self
     }
 
     /// Passes over the data. With 0 the initial dictionary is the result.
     pub fn epochs(mut self, epochs: usize) -> Self {
-        self.settings.epochs = epochs;
+        self.config.settings.epochs = epochs;
         self
     }
 
@@ -204,26 +70,26 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// The default counts on nearly k nonzeros a sample. Where a tolerance ends most pursuits
     /// earlier, give a larger one: an atom wants some twenty uses a step.
     pub fn minibatch(mut self, samples: usize) -> Self {
-        self.settings.minibatch = Some(samples);
+        self.config.settings.minibatch = Some(samples);
         self
     }
 
     /// The seed of all randomness: initial atoms, order of samples, order of atoms.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.settings.seed = seed;
+        self.config.settings.seed = seed;
         self
     }
 
     /// The first dictionary.
     pub fn initialisation(mut self, initialisation: Initialisation<B::Scalar>) -> Self {
-        self.initialisation = initialisation;
+        self.config.initialisation = initialisation;
         self
     }
 
     /// Lets the dictionary grow: it begins with few atoms, which are those of the
     /// [initialisation](Self::initialisation), and doubles. Runs that end early give fewer atoms.
     pub fn growth(mut self, growth: Option<Growth>) -> Self {
-        self.settings.growth = growth;
+        self.config.settings.growth = growth;
         self
     }
 
@@ -232,13 +98,13 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// was learned, 0.8 goes on as a run that is nearly done, with the memory of the default
     /// updater in full force; 0 would let the dictionary wander again before it settles.
     pub fn start_at(mut self, progress: f64) -> Self {
-        self.settings.start_at = progress;
+        self.config.settings.start_at = progress;
         self
     }
 
     /// Whether to subtract the mean of the data. The model keeps it and `decode` gives it back.
     pub fn center(mut self, center: bool) -> Self {
-        self.settings.statistics.center = center;
+        self.config.settings.statistics.center = center;
         self
     }
 
@@ -246,20 +112,20 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// tolerances and coefficients mean the same for all data. The model keeps the scale and
     /// `decode` undoes it.
     pub fn scale(mut self, scale: bool) -> Self {
-        self.settings.statistics.scale = scale;
+        self.config.settings.statistics.scale = scale;
         self
     }
 
     /// What learning does with samples of extreme norm.
     pub fn outliers(mut self, outliers: Outliers) -> Self {
-        self.settings.statistics.outliers = outliers;
+        self.config.settings.statistics.outliers = outliers;
         self
     }
 
     /// The most samples from which mean, scale and median norm are taken: runs of them spread over
     /// the data by the seed, or all data if there are no more. They are read up to five times.
     pub fn statistics_samples(mut self, samples: usize) -> Self {
-        self.settings.statistics.samples = samples;
+        self.config.settings.statistics.samples = samples;
         self
     }
 
@@ -268,26 +134,26 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// [`scale`](Self::scale), [`outliers`](Self::outliers)) and not given here is taken from the
     /// data; where a limit is given, `outliers` says only what to do beyond it.
     pub fn preprocessing(mut self, preprocessing: Preprocessing<B::Scalar>) -> Self {
-        self.preprocessing = Some(preprocessing);
+        self.config.preprocessing = Some(preprocessing);
         self
     }
 
     /// Holds out samples: they are measured on at every evaluation and never learned from.
     pub fn held_out(mut self, held_out: HeldOut) -> Self {
-        self.held_out = Some(held_out);
+        self.config.held_out = Some(held_out);
         self
     }
 
     /// How often the error is measured: on held-out samples if there are any, else over the
     /// minibatches since the last time.
     pub fn evaluate_every(mut self, every: Every) -> Self {
-        self.settings.evaluate_every = every;
+        self.config.settings.evaluate_every = every;
         self
     }
 
     /// Ends the run after that many steps; schedules then end there.
     pub fn max_steps(mut self, steps: u64) -> Self {
-        self.settings.max_steps = Some(steps);
+        self.config.settings.max_steps = Some(steps);
         self
     }
 
@@ -295,7 +161,7 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// Schedules follow the clock where it is ahead of the steps, so that the memory of the updater
     /// is reached in time; such a run cannot be repeated bit by bit.
     pub fn time_budget(mut self, time: Duration) -> Self {
-        self.settings.time_budget = Some(time);
+        self.config.settings.time_budget = Some(time);
         self
     }
 
@@ -303,26 +169,24 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// [within](Preprocessing::is_within) the norm limit, where there is one. An evaluation of
     /// which no sample is within ends nothing.
     pub fn target_fvu(mut self, fvu: f64) -> Self {
-        self.settings.target_fvu = Some(fvu);
+        self.config.settings.target_fvu = Some(fvu);
         self
     }
 
     /// Ends the run when evaluations no longer improve.
     pub fn plateau(mut self, plateau: Plateau) -> Self {
-        self.settings.plateau = Some(plateau);
+        self.config.settings.plateau = Some(plateau);
         self
     }
 
     /// Codes samples by another coder.
     pub fn coder<Other>(self, coder: Other) -> Builder<B, Other, U> {
-        let Self { settings, initialisation, preprocessing, held_out, backend, updater, .. } = self;
-        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
+        Builder { config: self.config.with_parts(|_, updater| (coder, updater)) }
     }
 
     /// Updates the dictionary by another updater.
     pub fn updater<Other>(self, updater: Other) -> Builder<B, C, Other> {
-        let Self { settings, initialisation, preprocessing, held_out, backend, coder, .. } = self;
-        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
+        Builder { config: self.config.with_parts(|coder, _| (coder, updater)) }
     }
 
     /// Learns atoms in nested groups: coder and updater, as they are set so far, work on one group
@@ -330,11 +194,11 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// the same; code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
     /// [grows](Self::growth).
     pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U>> {
-        let Self { settings, initialisation, preprocessing, held_out, backend, coder, updater } =
-            self;
-        let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater);
-        let coder = Matryoshka::new(groups).coder(coder);
-        Builder { settings, initialisation, preprocessing, held_out, backend, coder, updater }
+        let config = self.config.with_parts(|coder, updater| {
+            let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater);
+            (Matryoshka::new(groups).coder(coder), updater)
+        });
+        Builder { config }
     }
 
     /// Checks every parameter.
@@ -347,38 +211,7 @@ impl<B: Backend, C, U> Builder<B, C, U> {
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        let Self { settings, initialisation, .. } = &self;
-        // Until data come, the dimension is only known if a dictionary was given.
-        let mut dim = usize::MAX;
-        if let Initialisation::Given(dictionary) = initialisation {
-            if dictionary.atoms() > settings.atoms {
-                let found = format!("a dictionary of {} atoms", dictionary.atoms());
-                let expected = format!("at most {} atoms", settings.atoms);
-                return Err(Error::argument("initialisation", found, expected));
-            }
-            if settings.growth.is_some() {
-                let expected = "samples or Gaussian directions, for a dictionary that grows";
-                return Err(Error::argument("initialisation", "a dictionary", expected));
-            }
-            dim = dictionary.dim();
-        }
-        settings.check()?;
-        self.check_parts(dim)?;
-        Ok(DbKsvd { config: self })
-    }
-
-    /// Whether coder and updater can serve the dictionary at every size that it will have.
-    pub(super) fn check_parts(&self, dim: usize) -> Result<(), Error>
-    where
-        C: SparseCoder<B>,
-        U: DictionaryUpdater<B>,
-    {
-        self.settings.shape(dim).check()?;
-        for atoms in self.settings.sizes() {
-            let shape = self.settings.shape_of(dim, atoms);
-            self.coder.check(&shape)?;
-            self.updater.check(&shape)?;
-        }
-        Ok(())
+        self.config.check()?;
+        Ok(DbKsvd { config: self.config })
     }
 }

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::thread;
 
-#[cfg(feature = "safetensors")]
-use super::checkpoint::{OnFailure, Store};
+use super::checkpoint::saved_run::SavedRun;
+use super::checkpoint::{OnFailure, OpenCheckpoints};
+use super::config::Config;
 use super::evaluation::HeldOutEvaluator;
 use super::fit::Fit;
 use super::observer::{PanicCatching, Progress, Renewed, Snapshot};
@@ -12,7 +13,7 @@ use super::reader::{Reader, Schedule};
 use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
-use super::{Builder, DbKsvd, Every, StopReason, StopToken};
+use super::{DbKsvd, Every, StopReason, StopToken};
 use crate::Dictionary;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
@@ -31,8 +32,7 @@ pub(super) struct Driver<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater
     pub(super) token: Option<StopToken>,
     /// Whether the trainer's state is that after a step: not within one, when a backend may fail.
     pub(super) is_whole: bool,
-    #[cfg(feature = "safetensors")]
-    pub(super) store: Option<Store>,
+    pub(super) checkpoints: Option<OpenCheckpoints<B::Scalar>>,
 }
 
 impl<B, C, U> Driver<'_, B, C, U>
@@ -43,7 +43,7 @@ where
 {
     /// Learns until the run ends.
     pub(super) fn drive(mut self) -> Result<Fit<B::Scalar>, Error> {
-        let (schedule, position) = (self.schedule, self.run_state.position);
+        let (schedule, position) = (self.schedule, self.run_state.record.position);
         let ended = thread::scope(|scope| {
             let mut reader = Reader::start(scope, schedule, position)?;
             self.take_steps(&mut reader)
@@ -79,8 +79,7 @@ where
             {
                 return Ok(stop);
             }
-            #[cfg(feature = "safetensors")]
-            if self.store.as_ref().is_some_and(|store| store.is_due(self.trainer.steps)) {
+            if self.is_checkpoint_due() {
                 self.save()?;
             }
         }
@@ -88,7 +87,7 @@ where
 
     fn reason_to_stop(&self) -> Option<StopReason> {
         let settings = &self.learner.config.settings;
-        if self.run_state.position.epoch > settings.epochs {
+        if self.run_state.record.position.epoch > settings.epochs {
             return Some(StopReason::Completed);
         }
         if settings.max_steps.is_some_and(|most| self.trainer.steps >= most) {
@@ -119,15 +118,15 @@ where
     fn tell_of_step(&mut self, outcome: &Outcome) {
         let settings = &self.learner.config.settings;
         let progress = Progress {
-            epoch: self.run_state.position.epoch,
+            epoch: self.run_state.record.position.epoch,
             epochs: settings.epochs,
-            step: self.run_state.position.step,
+            step: self.run_state.record.position.step,
             steps: steps(self.schedule.source.len(), self.schedule.minibatch),
             total_steps: self.trainer.steps,
             done: self.share_done(),
             samples: outcome.figures.all.samples,
-            fvu: self.run_state.tally.figures.all.fvu(),
-            fvu_within: self.run_state.tally.figures.fvu_within(),
+            fvu: self.run_state.record.tally.figures.all.fvu(),
+            fvu_within: self.run_state.record.tally.figures.fvu_within(),
             elapsed: self.run_state.elapsed(),
         };
         self.observer.tell(|observer| observer.on_step(&progress));
@@ -156,7 +155,7 @@ where
         let config = &self.learner.config;
         let step = self.trainer.steps;
         let evaluation = match &mut self.evaluator {
-            None if self.run_state.watched.samples() == 0 => return Ok(None),
+            None if self.run_state.record.watched.samples() == 0 => return Ok(None),
             None => self.run_state.watch(step),
             Some(evaluator) => {
                 let measured = evaluator.examine(config, &mut self.trainer)?;
@@ -165,9 +164,9 @@ where
                 let evaluation = self.run_state.evaluation(step, &measured);
                 let Evaluation { fvu, fvu_within, .. } = evaluation;
                 let is_beaten = |best: &Leader<_>| best.is_beaten_by(fvu_within);
-                if self.run_state.best.as_ref().is_none_or(is_beaten) {
+                if self.run_state.record.best.as_ref().is_none_or(is_beaten) {
                     let dictionary = self.trainer.download(config)?;
-                    self.run_state.best = Some(Leader { dictionary, step, fvu, fvu_within });
+                    self.run_state.record.best = Some(Leader { dictionary, step, fvu, fvu_within });
                 }
                 evaluation
             }
@@ -182,21 +181,27 @@ where
         }
         let plateau = settings.plateau;
         let is_flat =
-            plateau.is_some_and(|plateau| plateau.is_reached(&self.run_state.evaluations));
+            plateau.is_some_and(|plateau| plateau.is_reached(&self.run_state.record.evaluations));
         Ok(is_flat.then_some(StopReason::Plateau))
     }
 
-    #[cfg(feature = "safetensors")]
+    fn is_checkpoint_due(&self) -> bool {
+        let checkpoints = self.checkpoints.as_ref();
+        checkpoints.is_some_and(|checkpoints| checkpoints.is_due(self.trainer.steps))
+    }
+
     fn save(&mut self) -> Result<(), Error> {
-        let Some(store) = &mut self.store else { return Ok(()) };
-        match store.save(&self.learner.config, &self.trainer, &self.run_state) {
+        let Self { learner, trainer, run_state, checkpoints, observer, .. } = self;
+        let Some(checkpoints) = checkpoints else { return Ok(()) };
+        let run = || SavedRun::of(&learner.config, trainer, run_state);
+        match checkpoints.save(trainer.steps, run) {
             Ok(Some(written)) => {
-                self.observer.tell(|observer| observer.on_checkpoint(&written));
+                observer.tell(|observer| observer.on_checkpoint(&written));
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(error) if store.on_failure() == OnFailure::GoOn => {
-                self.observer.tell(|observer| observer.on_checkpoint_failure(&error));
+            Err(error) if checkpoints.on_failure() == OnFailure::GoOn => {
+                observer.tell(|observer| observer.on_checkpoint_failure(&error));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -215,7 +220,6 @@ where
         }
         // Before the last evaluation, which a run that goes on from here will not have made.
         // A run that has nothing to learn from has nothing to go on with, and would not tell why.
-        #[cfg(feature = "safetensors")]
         if !matches!(failure, Some(Error::NothingLearned { .. }))
             && let Err(error) = self.save()
         {
@@ -227,7 +231,7 @@ where
         }
         // However a run ends, something is known of what it gives.
         let config = &self.learner.config;
-        let evaluated = self.run_state.evaluations.last().map(|evaluation| evaluation.step);
+        let evaluated = self.run_state.record.evaluations.last().map(|evaluation| evaluation.step);
         if failure.is_none() && self.trainer.steps > 0 && evaluated != Some(self.trainer.steps) {
             failure = self.evaluate().err();
         }
@@ -238,7 +242,7 @@ where
             Ok(model) => model,
             Err(error) => return Err(failure.unwrap_or(error)),
         };
-        let best = match self.run_state.best.take() {
+        let best = match self.run_state.record.best.take() {
             None => None,
             Some(Leader { dictionary, step, fvu, fvu_within }) => {
                 let model = self.trainer.model_of(config, dictionary)?;
@@ -249,7 +253,7 @@ where
         let total = self.run_state.elapsed();
         let mut report = Report {
             epochs: self.run_state.all_epochs(),
-            evaluations: std::mem::take(&mut self.run_state.evaluations),
+            evaluations: std::mem::take(&mut self.run_state.record.evaluations),
             steps: self.trainer.steps,
             noise: self.trainer.noise,
             resumed_from: self.run_state.resumed_from,
@@ -273,7 +277,7 @@ where
     U: DictionaryUpdater<B>,
 {
     /// The dictionary as it is now, in host memory.
-    fn download(&self, config: &Builder<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
+    fn download(&self, config: &Config<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
         Dictionary::normalized(config.backend.download(self.dictionary())?)
     }
 }

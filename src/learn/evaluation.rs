@@ -1,6 +1,6 @@
 //! The error of the current dictionary on samples that are never learned from.
 
-use super::builder::Builder;
+use super::config::Config;
 use super::session::Trainer;
 use faer::MatRef;
 
@@ -30,7 +30,7 @@ pub(super) struct HeldOutFigures {
 
 impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
     pub(super) fn new<C, U>(
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         source: &'a dyn SampleSource<B::Scalar>,
         trainer: &Trainer<B, C, U>,
     ) -> Result<Self, Error>
@@ -46,7 +46,7 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
     /// Codes all samples with the trainer's dictionary.
     pub(super) fn examine<C, U>(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         trainer: &mut Trainer<B, C, U>,
     ) -> Result<HeldOutFigures, Error>
     where

@@ -2,7 +2,7 @@
 
 use faer::Mat;
 
-use super::builder::Builder;
+use super::config::Config;
 use crate::backend::Backend;
 use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
@@ -25,7 +25,7 @@ const MOST_ALIKE: f64 = 0.98;
 /// to norm 1, that the old ones represent worst, of a minibatch's number drawn by the seed;
 /// Gaussian directions if those run out.
 pub(super) fn extend<B, C, U>(
-    config: &Builder<B, C, U>,
+    config: &Config<B, C, U>,
     dictionary: Dictionary<B::Scalar>,
     source: &dyn SampleSource<B::Scalar>,
     preprocessing: &Preprocessing<B::Scalar>,
@@ -69,7 +69,7 @@ where
 
 /// Errors and indices of `count` samples, by falling error.
 fn worst_represented<B, C, U>(
-    config: &Builder<B, C, U>,
+    config: &Config<B, C, U>,
     dictionary: &Dictionary<B::Scalar>,
     source: &dyn SampleSource<B::Scalar>,
     preprocessing: &Preprocessing<B::Scalar>,

@@ -11,7 +11,7 @@
 use faer::Mat;
 use rand::seq::index;
 
-use super::builder::Builder;
+use super::config::Config;
 use super::session::Trainer;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
@@ -92,7 +92,7 @@ where
 {
     /// Gives the dictionary `atoms` atoms, the new ones from what the present ones leave of the
     /// minibatch that was loaded. Coder and updater begin anew.
-    pub(super) fn grow(&mut self, config: &Builder<B, C, U>, atoms: usize) -> Result<(), Error> {
+    pub(super) fn grow(&mut self, config: &Config<B, C, U>, atoms: usize) -> Result<(), Error> {
         let (backend, settings) = (&config.backend, &config.settings);
         self.refresh_coder(config)?;
         let y = self.upload.matrix();

@@ -2,8 +2,8 @@
 
 mod apart;
 mod builder;
-#[cfg(feature = "safetensors")]
-mod checkpoint;
+pub(crate) mod checkpoint;
+mod config;
 mod driver;
 mod evaluation;
 mod extend;
@@ -16,14 +16,14 @@ mod reader;
 mod report;
 mod restarts;
 mod run;
-mod run_state;
+pub(crate) mod run_state;
 mod session;
 mod stop;
 
 pub use crate::samples::spectrum::Massive;
-pub use builder::{Builder, Every};
-#[cfg(feature = "safetensors")]
+pub use builder::Builder;
 pub use checkpoint::{Checkpoints, OnFailure, Resume};
+pub use config::Every;
 pub use fit::Fit;
 pub use growth::Growth;
 pub use initialisation::Initialisation;
@@ -42,6 +42,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, KSvd};
+use config::Config;
 
 /// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
 /// [`SparseCoder`] and a [`DictionaryUpdater`].
@@ -59,7 +60,7 @@ use crate::updater::{DictionaryUpdater, KSvd};
 /// ```
 #[derive(Clone, Debug)]
 pub struct DbKsvd<B: Backend = Faer<f32>, C = BatchOmp, U = KSvd> {
-    config: Builder<B, C, U>,
+    config: Config<B, C, U>,
 }
 
 impl DbKsvd {

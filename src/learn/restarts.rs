@@ -84,7 +84,7 @@ where
     /// without leaving a dictionary.
     pub fn best_of(self, runs: usize) -> Result<BestOf<B::Scalar>, Error> {
         let sources = self.sources()?;
-        let Self { learner, mut observer, token, .. } = self;
+        let Self { learner, mut observer, token, checkpoints, .. } = self;
         let mut race = BestOfRuns { best: None, runs: Vec::new() };
         for number in 0..runs {
             let mut own = learner.clone();
@@ -99,8 +99,7 @@ where
                     None => None,
                 },
                 token: token.clone(),
-                #[cfg(feature = "safetensors")]
-                checkpoints: self.checkpoints.as_ref().map(|all| all.of_run(number)),
+                checkpoints: checkpoints.as_ref().map(|(all, open)| (all.of_run(number), *open)),
             };
             match run.learn() {
                 Err(error) => race.lost(seed, error),

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-#[cfg(feature = "safetensors")]
-use super::checkpoint::{Checkpoints, Store};
+use super::checkpoint::{Checkpoints, OpenCheckpoints, OpenStore};
 use super::driver::Driver;
 use super::evaluation::HeldOutEvaluator;
 use super::fit::Fit;
@@ -47,8 +46,7 @@ pub struct Run<'a, B: Backend, C, U> {
     pub(super) held_out: Option<&'a dyn SampleSource<B::Scalar>>,
     pub(super) observer: Option<&'a mut dyn Observer<B::Scalar>>,
     pub(super) token: Option<StopToken>,
-    #[cfg(feature = "safetensors")]
-    pub(super) checkpoints: Option<Checkpoints>,
+    pub(crate) checkpoints: Option<(Checkpoints, OpenStore<B::Scalar>)>,
 }
 
 impl<'a, B, C, U> Run<'a, B, C, U>
@@ -61,15 +59,7 @@ where
         learner: &'a DbKsvd<B, C, U>,
         source: &'a dyn SampleSource<B::Scalar>,
     ) -> Self {
-        Self {
-            learner,
-            source,
-            held_out: None,
-            observer: None,
-            token: None,
-            #[cfg(feature = "safetensors")]
-            checkpoints: None,
-        }
+        Self { learner, source, held_out: None, observer: None, token: None, checkpoints: None }
     }
 
     /// Measures on these samples at every evaluation, in place of a part of the source.
@@ -87,13 +77,6 @@ where
     /// Ends the run after the step in which this token is stopped.
     pub fn stop_token(mut self, token: StopToken) -> Self {
         self.token = Some(token);
-        self
-    }
-
-    /// Saves the state of the run so, and takes it up again.
-    #[cfg(feature = "safetensors")]
-    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
-        self.checkpoints = Some(checkpoints);
         self
     }
 
@@ -121,7 +104,6 @@ where
             // Shortens the lifetime of the trait object, which only a coercion does.
             observer: self.observer.map(|observer| observer as &mut dyn Observer<B::Scalar>),
             token: self.token,
-            #[cfg(feature = "safetensors")]
             checkpoints: self.checkpoints,
         };
         run.learn()
@@ -164,21 +146,18 @@ where
         let settings = &learner.config.settings;
         let minibatch = settings.minibatch_of(source.len());
         let schedule = Schedule { source, minibatch, seed: settings.seed, epochs: settings.epochs };
-        let run_state = RunState::new(source.dim(), start);
-        #[cfg(not(feature = "safetensors"))]
-        let resumed = None;
-        #[cfg(feature = "safetensors")]
-        let (store, run_state, resumed) = {
-            let mut run_state = run_state;
-            let open = |checkpoints| Store::open(checkpoints, &learner.config, source);
-            let store = self.checkpoints.as_ref().map(open).transpose()?;
-            let resume = |store: &Store| store.resume(&learner.config, &mut run_state);
-            let resumed = store.as_ref().map(resume).transpose()?.flatten();
-            (store, run_state, resumed)
+        let open = |(plan, store)| OpenCheckpoints::open(plan, store, &learner.config, source);
+        let checkpoints = self.checkpoints.map(open).transpose()?;
+        let saved = match &checkpoints {
+            None => None,
+            Some(checkpoints) => checkpoints.load(source.dim(), &settings.sizes())?,
         };
-        let trainer = match resumed {
-            Some(trainer) => trainer,
-            None => Trainer::new(&learner.config, source)?,
+        let (trainer, run_state) = match saved {
+            Some(saved) => (saved.trainer(&learner.config)?, saved.into_state(start)),
+            None => {
+                let run_state = RunState::new(source.dim(), start);
+                (Trainer::new(&learner.config, source)?, run_state)
+            }
         };
         let evaluator = match held_out {
             None => None,
@@ -193,8 +172,7 @@ where
             observer: PanicCatching::new(self.observer),
             token: self.token,
             is_whole: true,
-            #[cfg(feature = "safetensors")]
-            store,
+            checkpoints,
         };
         driver.drive()
     }

@@ -13,23 +13,23 @@ use crate::{Model, Scalar};
 
 /// A place in the plan of a run: what is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// From 1.
-    pub(super) epoch: usize,
+    pub(crate) epoch: usize,
     /// From 0.
-    pub(super) step: usize,
+    pub(crate) step: usize,
 }
 
 /// Sums over steps.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tally {
-    pub(super) figures: Figures,
-    pub(super) spectrum: Spectrum,
-    pub(super) nonzeros: usize,
-    pub(super) replaced: usize,
-    pub(super) merged: usize,
-    pub(super) undone: usize,
-    pub(super) outliers: OutlierCounts,
+pub(crate) struct Tally {
+    pub(crate) figures: Figures,
+    pub(crate) spectrum: Spectrum,
+    pub(crate) nonzeros: usize,
+    pub(crate) replaced: usize,
+    pub(crate) merged: usize,
+    pub(crate) undone: usize,
+    pub(crate) outliers: OutlierCounts,
 }
 
 impl Tally {
@@ -111,11 +111,12 @@ pub struct Best<T: Scalar> {
 }
 
 /// The dictionary of an evaluation, with what it was judged by.
-pub(super) struct Leader<T: Scalar> {
-    pub(super) dictionary: Dictionary<T>,
-    pub(super) step: u64,
-    pub(super) fvu: f64,
-    pub(super) fvu_within: f64,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Leader<T: Scalar> {
+    pub(crate) dictionary: Dictionary<T>,
+    pub(crate) step: u64,
+    pub(crate) fvu: f64,
+    pub(crate) fvu_within: f64,
 }
 
 impl<T: Scalar> Leader<T> {
@@ -133,15 +134,22 @@ pub(super) struct Measured<'a> {
     pub(super) held_out: bool,
 }
 
+/// What a run has done and has to tell so far, and where it is: what is saved of it beside what the
+/// trainer holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RunRecord<T: Scalar> {
+    pub(crate) position: Position,
+    /// Over the epoch, and since the last evaluation.
+    pub(crate) tally: Tally,
+    pub(crate) watched: Tally,
+    pub(crate) epochs: Vec<EpochReport>,
+    pub(crate) evaluations: Vec<Evaluation>,
+    pub(crate) best: Option<Leader<T>>,
+}
+
 /// The state of a run, but for what the trainer holds.
 pub(super) struct RunState<T: Scalar> {
-    pub(super) position: Position,
-    /// Over the epoch, and since the last evaluation.
-    pub(super) tally: Tally,
-    pub(super) watched: Tally,
-    pub(super) epochs: Vec<EpochReport>,
-    pub(super) evaluations: Vec<Evaluation>,
-    pub(super) best: Option<Leader<T>>,
+    pub(super) record: RunRecord<T>,
     pub(super) resumed_from: Option<u64>,
     /// Seconds before a resumption, and since.
     pub(super) earlier: f64,
@@ -150,17 +158,15 @@ pub(super) struct RunState<T: Scalar> {
 
 impl<T: Scalar> RunState<T> {
     pub(super) fn new(dim: usize, start: Instant) -> Self {
-        Self {
+        let record = RunRecord {
             position: Position { epoch: 1, step: 0 },
             tally: Tally::new(dim),
             watched: Tally::new(dim),
             epochs: Vec::new(),
             evaluations: Vec::new(),
             best: None,
-            resumed_from: None,
-            earlier: 0.0,
-            start,
-        }
+        };
+        Self { record, resumed_from: None, earlier: 0.0, start }
     }
 
     pub(super) fn elapsed(&self) -> f64 {
@@ -169,9 +175,9 @@ impl<T: Scalar> RunState<T> {
 
     /// Counts a step in.
     pub(super) fn add(&mut self, step: &Outcome) {
-        self.tally.add(step);
-        self.watched.add(step);
-        self.position.step += 1;
+        self.record.tally.add(step);
+        self.record.watched.add(step);
+        self.record.position.step += 1;
     }
 
     /// Closes the epoch if all of its `samples` were read.
@@ -180,41 +186,42 @@ impl<T: Scalar> RunState<T> {
     /// [`Error::NothingLearned`] if there was nothing to learn from among them; the epoch stays
     /// open.
     pub(super) fn end_epoch(&mut self, samples: usize) -> Result<Option<EpochReport>, Error> {
-        if self.tally.outliers.read < samples {
+        if self.record.tally.outliers.read < samples {
             return Ok(None);
         }
-        self.tally.check()?;
-        let report = self.tally.report(self.position.epoch, self.elapsed());
-        self.epochs.push(report);
-        self.tally = Tally::new(self.tally.dim());
-        self.position = Position { epoch: self.position.epoch + 1, step: 0 };
+        self.record.tally.check()?;
+        let report = self.record.tally.report(self.record.position.epoch, self.elapsed());
+        self.record.epochs.push(report);
+        self.record.tally = Tally::new(self.record.tally.dim());
+        self.record.position = Position { epoch: self.record.position.epoch + 1, step: 0 };
         Ok(Some(report))
     }
 
     /// Refuses a run that ends before it has learned from a sample.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.epochs.is_empty() { self.tally.check() } else { Ok(()) }
+        if self.record.epochs.is_empty() { self.record.tally.check() } else { Ok(()) }
     }
 
     /// Reports of all epochs, the current one as far as it went.
     pub(super) fn all_epochs(&self) -> Vec<EpochReport> {
-        let mut epochs = self.epochs.clone();
-        if self.tally.outliers.read > 0 {
-            epochs.push(self.tally.report(self.position.epoch, self.elapsed()));
+        let mut epochs = self.record.epochs.clone();
+        if self.record.tally.outliers.read > 0 {
+            epochs.push(self.record.tally.report(self.record.position.epoch, self.elapsed()));
         }
         epochs
     }
 
     /// An evaluation by the samples coded since the one before.
     pub(super) fn watch(&mut self, step: u64) -> Evaluation {
-        let tally = std::mem::replace(&mut self.watched, Tally::new(self.tally.dim()));
+        let tally =
+            std::mem::replace(&mut self.record.watched, Tally::new(self.record.tally.dim()));
         let (figures, l0) = (&tally.figures, tally.l0());
         self.evaluation(step, &Measured { figures, l0, held_out: false })
     }
 
     pub(super) fn evaluation(&mut self, step: u64, measured: &Measured<'_>) -> Evaluation {
         // The epoch that the last step was part of.
-        let Position { epoch, step: next } = self.position;
+        let Position { epoch, step: next } = self.record.position;
         let epoch = if next == 0 { epoch - 1 } else { epoch };
         let elapsed = self.elapsed();
         let Figures { all, within } = measured.figures;
@@ -230,8 +237,8 @@ impl<T: Scalar> RunState<T> {
             l0: measured.l0,
             elapsed,
         };
-        self.evaluations.push(evaluation);
-        self.watched = Tally::new(self.watched.dim());
+        self.record.evaluations.push(evaluation);
+        self.record.watched = Tally::new(self.record.watched.dim());
         evaluation
     }
 }

@@ -6,7 +6,7 @@ use faer::MatRef;
 use rand::seq::SliceRandom;
 
 use super::apart::Apart;
-use super::builder::Builder;
+use super::config::Config;
 use super::extend::extend;
 use super::{DbKsvd, Seconds};
 use crate::backend::{Backend, Shards};
@@ -145,7 +145,7 @@ pub(super) struct Loaded {
 /// Dictionary, states and buffers of a run: the method bodies of the driver.
 pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     pub(super) coder: C::State,
-    updater: U::State,
+    pub(super) updater: U::State,
     pub(super) dictionary: B::Matrix,
     pub(super) codes: B::Codes,
     pub(super) upload: Upload<B>,
@@ -169,7 +169,7 @@ where
 {
     /// Takes the statistics of the data, makes the initial dictionary and allocates.
     pub(super) fn new(
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         source: &dyn SampleSource<B::Scalar>,
     ) -> Result<Self, Error> {
         let settings = &config.settings;
@@ -187,7 +187,7 @@ where
         } else {
             initial
         };
-        let mut trainer = Self::of(config, &initial, preprocessing)?;
+        let mut trainer = Self::of(config, initial.as_mat(), preprocessing)?;
         // A given dictionary is of unit norm to the precision of the file it may come from.
         config.backend.normalize_columns(&mut trainer.dictionary);
         Ok(trainer)
@@ -195,14 +195,14 @@ where
 
     /// With this dictionary and nothing learned yet.
     pub(super) fn of(
-        config: &Builder<B, C, U>,
-        initial: &Dictionary<B::Scalar>,
+        config: &Config<B, C, U>,
+        initial: MatRef<'_, B::Scalar>,
         preprocessing: Preprocessing<B::Scalar>,
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
-        let shape = settings.shape_of(initial.dim(), initial.atoms());
+        let shape = settings.shape_of(initial.nrows(), initial.ncols());
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
-        backend.upload(initial.as_mat(), &mut dictionary)?;
+        backend.upload(initial, &mut dictionary)?;
         Ok(Self {
             coder: config.coder.prepare(backend, &shape)?,
             updater: config.updater.prepare(backend, &shape)?,
@@ -223,7 +223,7 @@ where
     /// anew.
     pub(super) fn replace(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         dictionary: &Dictionary<B::Scalar>,
     ) -> Result<(), Error> {
         let backend = &config.backend;
@@ -239,7 +239,7 @@ where
 
     fn empty_codes(
         &self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         shape: &ProblemShape,
     ) -> Result<B::Codes, Error> {
         Ok(config.backend.codes(shape.atoms, 0, shape.sparsity)?)
@@ -260,22 +260,10 @@ where
         &self.dictionary
     }
 
-    /// The updater's state.
-    #[cfg(feature = "safetensors")]
-    pub(super) fn updater(&self) -> &U::State {
-        &self.updater
-    }
-
-    /// The updater's state, for a run that resumes.
-    #[cfg(feature = "safetensors")]
-    pub(super) fn updater_mut(&mut self) -> &mut U::State {
-        &mut self.updater
-    }
-
     /// Preprocesses a minibatch and takes it to the backend: `host` is then free.
     pub(super) fn load(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<Loaded, Error> {
         let outliers = self.upload.take(&config.backend, host)?;
@@ -290,8 +278,8 @@ where
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
-    pub(super) fn refresh_coder(&mut self, config: &Builder<B, C, U>) -> Result<(), Error> {
-        let Builder { backend, coder, settings, .. } = config;
+    pub(super) fn refresh_coder(&mut self, config: &Config<B, C, U>) -> Result<(), Error> {
+        let Config { backend, coder, settings, .. } = config;
         coder.set_dictionary(backend, &mut self.coder, &self.dictionary)?;
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
@@ -316,11 +304,11 @@ where
     /// Codes the minibatch that was loaded and updates the dictionary on it.
     pub(super) fn step(
         &mut self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         loaded: Loaded,
         progress: f64,
     ) -> Result<Outcome, Error> {
-        let Builder { backend, coder, updater, settings, .. } = config;
+        let Config { backend, coder, updater, settings, .. } = config;
         let Loaded { mut figures, spectrum, outliers, shards } = loaded;
         // Every sample may have been left out.
         if self.upload.samples() == 0 {
@@ -370,14 +358,14 @@ where
     }
 
     /// The model as it is now.
-    pub(super) fn model(&self, config: &Builder<B, C, U>) -> Result<Model<B::Scalar>, Error> {
+    pub(super) fn model(&self, config: &Config<B, C, U>) -> Result<Model<B::Scalar>, Error> {
         self.model_of(config, Dictionary::normalized(config.backend.download(&self.dictionary)?)?)
     }
 
     /// The model of a dictionary of this run.
     pub(super) fn model_of(
         &self,
-        config: &Builder<B, C, U>,
+        config: &Config<B, C, U>,
         dictionary: Dictionary<B::Scalar>,
     ) -> Result<Model<B::Scalar>, Error> {
         let settings = &config.settings;

@@ -24,13 +24,27 @@ mod renewal;
 mod saved_state;
 
 pub use crate::backend::{AtomRule, LeadingPair};
-pub use incoherent::{Incoherent, IncoherentState};
-pub use ksvd::{Decorrelation, KSvd, KSvdState, Memory};
-pub use matryoshka::{MatryoshkaUpdates, MatryoshkaUpdatesState};
-pub use method_of_directions::{Mod, ModState};
-pub use online::{Forgetting, Online, OnlineState};
+pub use incoherent::Incoherent;
+pub use ksvd::{Decorrelation, KSvd, Memory};
+pub use matryoshka::MatryoshkaUpdates;
+pub use method_of_directions::Mod;
+pub use online::{Forgetting, Online};
 pub use renewal::Renewal;
 pub use saved_state::{SavedArray, SavedState};
+
+pub mod state {
+    //! What updaters keep between minibatches
+    //! ([`DictionaryUpdater::State`](super::DictionaryUpdater::State)).
+    //!
+    //! These types are for those who write an updater around another, or hold one's state
+    //! themselves. Learning makes states and keeps them, so its users need not name any.
+
+    pub use super::incoherent::IncoherentState;
+    pub use super::ksvd::KSvdState;
+    pub use super::matryoshka::MatryoshkaUpdatesState;
+    pub use super::method_of_directions::ModState;
+    pub use super::online::OnlineState;
+}
 
 use crate::backend::{Backend, Shards, SweepKernels, SweepStart};
 use crate::error::{BackendError, Error};

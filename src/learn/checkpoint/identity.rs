@@ -1,14 +1,11 @@
 //! What must be the same for a run to go on: its configuration and its data.
 
-use std::collections::HashMap;
-use std::path::Path;
-
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
-use crate::error::{CheckpointError, Error};
+use crate::error::Error;
 use crate::fingerprint::Fingerprint;
-use crate::learn::builder::Builder;
+use crate::learn::config::Config;
 use crate::parameters::Parameters;
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
@@ -16,91 +13,41 @@ use crate::updater::DictionaryUpdater;
 /// Samples of the data that are part of its identity.
 const PROBES: usize = 16;
 
-/// Where parameters stand in the metadata of a checkpoint.
-const PREFIX: &str = "run.";
-
 /// Names and values, in words: the configuration, then the data.
-pub(super) struct Identity {
-    parameters: Parameters,
-}
-
-impl Identity {
-    pub(super) fn of<B, C, U>(
-        config: &Builder<B, C, U>,
-        source: &dyn SampleSource<B::Scalar>,
-    ) -> Result<Self, Error>
-    where
-        B: Backend,
-        C: SparseCoder<B>,
-        U: DictionaryUpdater<B>,
-    {
-        let settings = &config.settings;
-        let statistics = &settings.statistics;
-        let parameters = Parameters::of("DbKsvd")
-            .with("scalar", B::Scalar::NAME)
-            .with("atoms", settings.atoms)
-            .with("sparsity", settings.sparsity)
-            .with("sign", settings.sign)
-            .with("epochs", settings.epochs)
-            .with("minibatch", settings.minibatch_of(source.len()))
-            .with("seed", settings.seed)
-            .with("growth", settings.growth)
-            .with("start_at", settings.start_at)
-            .with("max_steps", settings.max_steps)
-            .with("evaluate_every", settings.evaluate_every)
-            .with("held_out", config.held_out.as_ref())
-            .with("center", statistics.center)
-            .with("scale", statistics.scale)
-            .with("outliers", statistics.outliers)
-            .with("coder", config.coder.parameters())
-            .with("updater", config.updater.parameters())
-            .with("data.dim", source.dim())
-            .with("data.samples", source.len())
-            .with("data.run_length", source.run_length())
-            .with("data.element_type", source.element_type())
-            .with("data.fingerprint", fingerprint(source)?);
-        Ok(Self { parameters })
-    }
-
-    /// The texts that a checkpoint holds, by key.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (String, &str)> {
-        self.named().map(|(name, value)| (format!("{PREFIX}{name}"), value))
-    }
-
-    /// All but the first, which says what has these parameters.
-    fn named(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.parameters.iter().filter(|(name, _)| !name.is_empty())
-    }
-
-    /// Refuses a checkpoint whose texts say otherwise, or of something that this run has not.
-    pub(super) fn check(
-        &self,
-        path: &Path,
-        found: &HashMap<&str, &str>,
-    ) -> Result<(), CheckpointError> {
-        let mismatch = |what: &str, found: &str, expected: &str| {
-            let (path, what) = (path.to_owned(), what.to_owned());
-            let (found, expected) = (found.to_owned(), expected.to_owned());
-            Err(CheckpointError::Mismatch { path, what, found, expected })
-        };
-        let own: HashMap<String, &str> = self.texts().collect();
-        for (name, expected) in self.named() {
-            let found = found.get(format!("{PREFIX}{name}").as_str()).copied();
-            if found != Some(expected) {
-                return mismatch(name, found.unwrap_or("not stated"), expected);
-            }
-        }
-        let mut unknown: Vec<_> = found
-            .iter()
-            .filter_map(|(key, found)| Some((key.strip_prefix(PREFIX)?, found, key)))
-            .filter(|(_, _, key)| !own.contains_key(**key))
-            .collect();
-        unknown.sort_unstable();
-        match unknown.first() {
-            Some((name, found, _)) => mismatch(name, found, "not a parameter of this run"),
-            None => Ok(()),
-        }
-    }
+pub(super) fn of<B, C, U>(
+    config: &Config<B, C, U>,
+    source: &dyn SampleSource<B::Scalar>,
+) -> Result<Parameters, Error>
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    let settings = &config.settings;
+    let statistics = &settings.statistics;
+    Ok(Parameters::of("DbKsvd")
+        .with("scalar", B::Scalar::NAME)
+        .with("atoms", settings.atoms)
+        .with("sparsity", settings.sparsity)
+        .with("sign", settings.sign)
+        .with("epochs", settings.epochs)
+        .with("minibatch", settings.minibatch_of(source.len()))
+        .with("seed", settings.seed)
+        .with("growth", settings.growth)
+        .with("start_at", settings.start_at)
+        .with("max_steps", settings.max_steps)
+        .with("evaluate_every", settings.evaluate_every)
+        .with("held_out", config.held_out.as_ref())
+        .with("center", statistics.center)
+        .with("scale", statistics.scale)
+        .with("outliers", statistics.outliers)
+        .with("coder", config.coder.parameters())
+        .with("updater", config.updater.parameters())
+        .with("data.dim", source.dim())
+        .with("data.samples", source.len())
+        .with("data.run_length", source.run_length())
+        .with("data.element_type", source.element_type())
+        .with("data.fingerprint", fingerprint(source)?))
 }
 
 /// A hash of the bits of a few samples spread over the data: other data of the same shape are told

@@ -1,36 +1,26 @@
-//! Checkpoints: the state of a run in files, so that a run that was ended goes on where it was.
+//! Checkpoints: when a run is saved, how many of them stay, and whether a run goes on from one.
 //!
-//! A directory belongs to one run. It holds
-//!
-//! ```text
-//! checkpoint-000000001200.safetensors    the state after 1,200 steps; the newest few are kept
-//! lock                                   held while a run is alive, whatever ends it
-//! ```
-//! Each file appears whole or not at all: written under another name, synced, renamed, and the
-//! directory synced. So however a run ends, the newest file is a state it was in; going on from
-//! there takes the same steps, bit by bit, as the run that was not ended.
+//! `saved_run` says what a run is when it is saved. How it lies in files is not known here: that is
+//! up to the [`CheckpointStore`] that a run is given, which `files::checkpoint` implements.
 
-mod contents;
 mod identity;
+pub(crate) mod saved_run;
+#[cfg(test)]
+mod tests;
 
-use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::builder::Builder;
+use super::config::Config;
 use super::report::CheckpointReport;
-use super::run_state::RunState;
-use super::session::Trainer;
+use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
-use crate::error::{CheckpointError, Error, FileError};
+use crate::error::{CheckpointError, Error};
+use crate::parameters::Parameters;
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
-use identity::Identity;
-
-const PREFIX: &str = "checkpoint-";
-const SUFFIX: &str = ".safetensors";
-const LOCK: &str = "lock";
+use saved_run::SavedRun;
 
 /// Whether a run takes up what an earlier one left in the directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,15 +56,8 @@ pub enum OnFailure {
 /// | [`resume`](Self::resume) | never | whether to go on from what is there |
 /// | [`on_failure`](Self::on_failure) | stop | what to do when saving fails |
 ///
-/// # Format
-/// A safetensors file. `dictionary` (m, d) and, where there is one, `best.dictionary`; `mean` (d);
-/// `updater.*`, what the updater keeps; `course`, `tally`, `tally.*`, `watched`, `watched.*`,
-/// `epochs`, `evaluations`: the numbers of the run so far, in F64, sums over rows within the norm
-/// limit among them. `__metadata__` holds `format` (`dbksvd-checkpoint`), `version`, `seal` (a hash
-/// of all else that the file holds, by which numbers that changed on the disk are noticed), and for
-/// every parameter of the run and property of the data a text `run.NAME`: a run resumes only if all
-/// are what they were. Not among them are the stop rules `time_budget`, `target_fvu` and `plateau`,
-/// which may change.
+/// `Run::checkpoints` gives them to a run, and says what the files hold. It is there with the
+/// feature `safetensors`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoints {
     directory: PathBuf,
@@ -156,155 +139,120 @@ impl Checkpoints {
     }
 }
 
-/// The directory of a run that is alive.
-pub(super) struct Store {
-    checkpoints: Checkpoints,
-    identity: Identity,
-    /// Steps of the checkpoints that are there, rising.
-    saved: Vec<u64>,
-    last: Instant,
-    /// Held as long as the run lives; the system lets go of it when the process dies.
-    _lock: File,
+/// Where the checkpoints of one run are stored. Each is there as a whole or not at all.
+pub(crate) trait CheckpointStore<T: Scalar> {
+    /// The steps after which those that are there were written, rising.
+    fn steps(&self) -> &[u64];
+
+    /// Stores a run of this identity, and gives the file.
+    fn save(&mut self, identity: &Parameters, run: &SavedRun<'_, T>) -> Result<PathBuf, Error>;
+
+    /// The run as it was after `step`, if its identity is this one. Samples are of dimension `dim`,
+    /// and dictionaries have one of `sizes` atoms.
+    fn load(
+        &self,
+        step: u64,
+        identity: &Parameters,
+        dim: usize,
+        sizes: &[usize],
+    ) -> Result<SavedRun<'static, T>, Error>;
+
+    /// Removes the checkpoint of `step`.
+    fn remove(&mut self, step: u64) -> Result<(), Error>;
 }
 
-impl Store {
+/// Takes hold of a directory, for as long as the store lives.
+pub(crate) type OpenStore<T> = fn(&Path) -> Result<Box<dyn CheckpointStore<T>>, Error>;
+
+/// The checkpoints of a run that is alive.
+pub(super) struct OpenCheckpoints<T: Scalar> {
+    plan: Checkpoints,
+    store: Box<dyn CheckpointStore<T>>,
+    identity: Parameters,
+    /// When one was last written, or could not be.
+    last: Instant,
+}
+
+impl<T: Scalar> OpenCheckpoints<T> {
     /// Takes hold of the directory.
     pub(super) fn open<B, C, U>(
-        checkpoints: &Checkpoints,
-        config: &Builder<B, C, U>,
-        source: &dyn SampleSource<B::Scalar>,
+        plan: Checkpoints,
+        open: OpenStore<T>,
+        config: &Config<B, C, U>,
+        source: &dyn SampleSource<T>,
     ) -> Result<Self, Error>
     where
-        B: Backend,
+        B: Backend<Scalar = T>,
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        checkpoints.check()?;
-        let directory = &checkpoints.directory;
-        fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
-        let lock = lock(directory)?;
-        let saved = list(directory)?;
-        match (checkpoints.resume, saved.is_empty()) {
+        plan.check()?;
+        let store = open(&plan.directory)?;
+        let directory = || plan.directory.clone();
+        match (plan.resume, store.steps().is_empty()) {
             (Resume::Never, false) => {
-                return Err(CheckpointError::Occupied { directory: directory.clone() }.into());
+                return Err(CheckpointError::Occupied { directory: directory() }.into());
             }
             (Resume::Always, true) => {
-                return Err(CheckpointError::Missing { directory: directory.clone() }.into());
+                return Err(CheckpointError::Missing { directory: directory() }.into());
             }
             _ => {}
         }
-        Ok(Self {
-            checkpoints: checkpoints.clone(),
-            identity: Identity::of(config, source)?,
-            saved,
-            last: Instant::now(),
-            _lock: lock,
-        })
+        let identity = identity::of(config, source)?;
+        Ok(Self { plan, store, identity, last: Instant::now() })
     }
 
-    /// The trainer of the newest checkpoint, and its course; `None` if there is none.
-    pub(super) fn resume<B, C, U>(
+    /// The run of the newest checkpoint, if there is one.
+    pub(super) fn load(
         &self,
-        config: &Builder<B, C, U>,
-        run_state: &mut RunState<B::Scalar>,
-    ) -> Result<Option<Trainer<B, C, U>>, Error>
-    where
-        B: Backend,
-        C: SparseCoder<B>,
-        U: DictionaryUpdater<B>,
-    {
-        let Some(&step) = self.saved.last() else { return Ok(None) };
-        contents::read(&self.path(step), &self.identity, config, run_state).map(Some)
+        dim: usize,
+        sizes: &[usize],
+    ) -> Result<Option<SavedRun<'static, T>>, Error> {
+        let newest = self.store.steps().last();
+        newest.map(|&step| self.store.load(step, &self.identity, dim, sizes)).transpose()
     }
 
     pub(super) fn on_failure(&self) -> OnFailure {
-        self.checkpoints.on_failure
+        self.plan.on_failure
     }
 
     pub(super) fn is_due(&self, step: u64) -> bool {
-        let Checkpoints { every_steps, every, .. } = &self.checkpoints;
+        let Checkpoints { every_steps, every, .. } = &self.plan;
         every_steps.is_some_and(|steps| step.is_multiple_of(steps))
             || every.is_some_and(|time| self.last.elapsed() >= time)
     }
 
-    /// Saves the state, unless that of this step is there, and removes what is too old to keep.
-    pub(super) fn save<B, C, U>(
+    /// Saves the run as it is after `step`, unless that is there, and removes what is too old to
+    /// keep.
+    pub(super) fn save<'a>(
         &mut self,
-        config: &Builder<B, C, U>,
-        trainer: &Trainer<B, C, U>,
-        run_state: &RunState<B::Scalar>,
-    ) -> Result<Option<CheckpointReport>, Error>
-    where
-        B: Backend,
-        C: SparseCoder<B>,
-        U: DictionaryUpdater<B>,
-    {
-        let (start, step) = (Instant::now(), trainer.steps);
+        step: u64,
+        run: impl FnOnce() -> Result<SavedRun<'a, T>, Error>,
+    ) -> Result<Option<CheckpointReport>, Error> {
+        let start = Instant::now();
         if step == 0 {
             return Ok(None);
         }
-        if self.saved.last() == Some(&step) {
+        if self.store.steps().last() == Some(&step) {
             // A run that was killed between a save and the removal may have left one too many.
             self.remove_old()?;
             return Ok(None);
         }
-        let path = self.path(step);
         // Whether or not it succeeds, the clock starts again: a full disk is not tried at every
         // step.
         self.last = start;
-        contents::write(&path, &self.identity, config, trainer, run_state)?;
-        self.saved.push(step);
+        let path = self.store.save(&self.identity, &run()?)?;
         self.remove_old()?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Some(CheckpointReport { path, step, seconds }))
     }
 
-    fn remove_old(&mut self) -> Result<(), CheckpointError> {
-        while self.saved.len() > self.checkpoints.keep {
-            let oldest = self.saved.remove(0);
-            let old = self.path(oldest);
-            fs::remove_file(&old).map_err(|source| failed(&old, source))?;
+    fn remove_old(&mut self) -> Result<(), Error> {
+        while let &[oldest, ref newer @ ..] = self.store.steps()
+            && newer.len() >= self.plan.keep
+        {
+            self.store.remove(oldest)?;
         }
         Ok(())
     }
-
-    fn path(&self, step: u64) -> PathBuf {
-        self.checkpoints.directory.join(format!("{PREFIX}{step:012}{SUFFIX}"))
-    }
-}
-
-fn failed(path: &Path, source: std::io::Error) -> CheckpointError {
-    CheckpointError::File(FileError::Io { path: path.to_owned(), source })
-}
-
-fn lock(directory: &Path) -> Result<File, CheckpointError> {
-    let path = directory.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|source| failed(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(CheckpointError::InUse { directory: directory.to_owned() })
-        }
-        Err(TryLockError::Error(source)) => Err(failed(&path, source)),
-    }
-}
-
-/// Steps of the checkpoints in a directory, rising. What a run that was killed left half written is
-/// removed.
-fn list(directory: &Path) -> Result<Vec<u64>, CheckpointError> {
-    let entries = fs::read_dir(directory).map_err(|source| failed(directory, source))?;
-    let mut steps = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| failed(directory, source))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name.starts_with(&format!(".{PREFIX}")) && name.ends_with(".tmp") {
-            fs::remove_file(entry.path()).map_err(|source| failed(&entry.path(), source))?;
-        }
-        let number = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
-        steps.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    steps.sort_unstable();
-    Ok(steps)
 }

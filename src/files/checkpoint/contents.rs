@@ -1,79 +1,69 @@
 //! The state of a run as tensors, and back.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
 use faer::MatRef;
 
-use super::identity::Identity;
-use crate::backend::Backend;
-use crate::coder::SparseCoder;
+use super::identity;
+use crate::Scalar;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
-use crate::learn::builder::Builder;
-use crate::learn::report::{EpochReport, Evaluation};
-use crate::learn::run_state::{Leader, Position, RunState, Tally};
-use crate::learn::session::Trainer;
+use crate::learn::checkpoint::saved_run::SavedRun;
+use crate::learn::run_state::{Leader, Position, RunRecord, Tally};
+use crate::learn::{EpochReport, Evaluation, Massive};
+use crate::parameters::Parameters;
 use crate::samples::OutlierCounts;
 use crate::samples::moments::{Figures, Moments};
 use crate::samples::preprocessing::Preprocessing;
-use crate::samples::spectrum::{Massive, Spectrum};
+use crate::samples::spectrum::Spectrum;
 use crate::source::safetensors_header::Header;
-use crate::updater::{DictionaryUpdater, SavedArray, SavedState};
-use crate::{Scalar, updater};
+use crate::updater::{SavedArray, SavedState};
 
 const FORMAT: &str = "dbksvd-checkpoint";
 const VERSION: &str = "3";
 const UPDATER: &str = "updater.";
 
 /// Writes the state, whole or not at all.
-pub(super) fn write<B, C, U>(
+pub(super) fn write<T: Scalar>(
     path: &Path,
-    identity: &Identity,
-    config: &Builder<B, C, U>,
-    trainer: &Trainer<B, C, U>,
-    run_state: &RunState<B::Scalar>,
-) -> Result<(), Error>
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
-    let dictionary = config.backend.download(trainer.dictionary())?;
-    let saved = config.updater.save(&config.backend, trainer.updater())?;
-    let preprocessing = trainer.preprocessing();
-    let numbers = run_numbers(trainer, run_state);
-    let tallies = [tally_numbers(&run_state.tally), tally_numbers(&run_state.watched)];
-    let spectra = [&run_state.tally, &run_state.watched].map(|tally| tally.spectrum.to_numbers());
-    let epochs: Vec<f64> = run_state.epochs.iter().flat_map(epoch_numbers).collect();
-    let evaluations: Vec<f64> = run_state.evaluations.iter().flat_map(evaluation_numbers).collect();
+    identity: &Parameters,
+    run: &SavedRun<'_, T>,
+) -> Result<(), Error> {
+    let record = &run.record;
+    let numbers = run_numbers(run);
+    let tallies = [tally_numbers(&record.tally), tally_numbers(&record.watched)];
+    let spectra = [&record.tally, &record.watched].map(|tally| tally.spectrum.to_numbers());
+    let epochs: Vec<f64> = record.epochs.iter().flat_map(epoch_numbers).collect();
+    let evaluations: Vec<f64> = record.evaluations.iter().flat_map(evaluation_numbers).collect();
 
-    let mut file = TensorFile::<B::Scalar>::new();
+    let mut file = TensorFile::<T>::new();
     file.text("format", FORMAT);
     file.text("version", VERSION);
-    for (key, text) in identity.texts() {
+    for (key, text) in identity::texts(identity) {
         file.text(&key, text);
     }
-    file.tensor("dictionary", Numbers::Columns(dictionary.as_ref()));
-    if let Some(best) = &run_state.best {
+    file.tensor("dictionary", Numbers::Columns(run.dictionary.as_ref()));
+    if let Some(best) = &record.best {
         file.tensor("best.dictionary", Numbers::Columns(best.dictionary.as_mat()));
     }
-    if let Some(mean) = preprocessing.mean() {
+    if let Some(mean) = run.preprocessing.mean() {
         file.tensor("mean", Numbers::Scalars(mean));
     }
     file.tensor("course", Numbers::F64(&numbers));
     file.tensor("tally", Numbers::F64(&tallies[0]));
-    file.tensor("tally.mean", Numbers::F64(&run_state.tally.figures.all.mean));
-    file.tensor("tally.within.mean", Numbers::F64(&run_state.tally.figures.within.mean));
+    file.tensor("tally.mean", Numbers::F64(&record.tally.figures.all.mean));
+    file.tensor("tally.within.mean", Numbers::F64(&record.tally.figures.within.mean));
     file.tensor("tally.spectrum", Numbers::F64(&spectra[0]));
     file.tensor("watched", Numbers::F64(&tallies[1]));
-    file.tensor("watched.mean", Numbers::F64(&run_state.watched.figures.all.mean));
-    file.tensor("watched.within.mean", Numbers::F64(&run_state.watched.figures.within.mean));
+    file.tensor("watched.mean", Numbers::F64(&record.watched.figures.all.mean));
+    file.tensor("watched.within.mean", Numbers::F64(&record.watched.figures.within.mean));
     file.tensor("watched.spectrum", Numbers::F64(&spectra[1]));
     file.tensor("epochs", Numbers::F64(&epochs));
     file.tensor("evaluations", Numbers::F64(&evaluations));
-    for (name, array) in saved.iter() {
+    for (name, array) in run.updater.iter() {
         let numbers = match array {
             SavedArray::F64(numbers) => Numbers::F64(numbers),
             SavedArray::U64(numbers) => Numbers::U64(numbers),
@@ -90,23 +80,10 @@ where
     Ok(file.write(path)?)
 }
 
-/// Reads a state into `course`, and makes its trainer.
-pub(super) fn read<B, C, U>(
-    path: &Path,
-    identity: &Identity,
-    config: &Builder<B, C, U>,
-    run_state: &mut RunState<B::Scalar>,
-) -> Result<Trainer<B, C, U>, Error>
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
+/// A checkpoint of this version and identity, whose content is what was written.
+fn open(path: &Path, identity: &Parameters) -> Result<Header, Error> {
     let header = Header::open(path)?;
     let texts: HashMap<_, _> = header.texts().collect();
-    let invalid = |reason: String| -> Error {
-        FileError::Format { path: path.to_owned(), format: FORMAT, reason }.into()
-    };
     let advice = "a run goes on from checkpoints of its own version alone; start a new run from \
                   the dictionary that was saved beside it (`Builder::initialisation` with \
                   `Initialisation::Given`, or `learn --dictionary`)";
@@ -115,19 +92,35 @@ where
     {
         if texts.get(key) != Some(&expected) {
             let found = texts.get(key).unwrap_or(&"not stated");
-            return Err(invalid(format!("`{key}` is {found}, expected {expected}: {advice}")));
+            let reason = format!("`{key}` is {found}, expected {expected}: {advice}");
+            return Err(invalid(path, reason));
         }
     }
-    identity.check(path, &texts)?;
+    identity::check(identity, path, &texts)?;
     // A state that no run was in, of bits that changed on the disk, would be gone on from in
     // silence.
     if !has_seal(&header)? {
         let advice =
             "the content has changed since it was written; go on from an earlier checkpoint";
-        return Err(invalid(advice.to_owned()));
+        return Err(invalid(path, advice.to_owned()));
     }
+    Ok(header)
+}
 
-    let dim = run_state.tally.dim();
+fn invalid(path: &Path, reason: String) -> Error {
+    FileError::Format { path: path.to_owned(), format: FORMAT, reason }.into()
+}
+
+/// Reads the state of a run of this identity, whose samples are of dimension `dim` and whose
+/// dictionaries have one of `sizes` atoms.
+pub(super) fn read<T: Scalar>(
+    path: &Path,
+    identity: &Parameters,
+    dim: usize,
+    sizes: &[usize],
+) -> Result<SavedRun<'static, T>, Error> {
+    let header = open(path, identity)?;
+    let invalid = |reason| invalid(path, reason);
     let names = header.names();
     let has = |name: &str| names.iter().any(|other| other == name);
     let f64s = |name: &str, len: usize| -> Result<Vec<f64>, Error> {
@@ -137,12 +130,11 @@ where
         }
         Err(invalid(format!("`{name}` holds {} numbers, expected {len}", numbers.len())))
     };
-    let dictionary = |name: &str| -> Result<Dictionary<B::Scalar>, Error> {
-        let numbers = read_scalars::<B::Scalar>(&header, name)?;
+    let dictionary = |name: &str| -> Result<Dictionary<T>, Error> {
+        let numbers = read_scalars::<T>(&header, name)?;
         // Of a dictionary that grows, any stage.
-        let sizes = config.settings.sizes();
         let Some(&atoms) = sizes.iter().find(|&&atoms| numbers.len() == dim * atoms) else {
-            let expected = dim * config.settings.atoms;
+            let expected = dim * sizes.iter().max().unwrap_or(&0);
             return Err(invalid(format!(
                 "`{name}` holds {} numbers, not {expected}",
                 numbers.len()
@@ -165,39 +157,42 @@ where
     let preprocessing = preprocessing.with_norm_limit(limit).map_err(broken)?;
     preprocessing.check(dim).map_err(broken)?;
 
-    let mut trainer = Trainer::of(config, &dictionary("dictionary")?, preprocessing)?;
-    trainer.steps = steps as u64;
-    (trainer.progress, trainer.noise) = (progress, noise);
-    (trainer.seconds.encode, trainer.seconds.update) = (encode, update);
-    let saved = kept(&header, &names)?;
-    config.updater.restore(&config.backend, trainer.updater_mut(), &saved)?;
-
-    run_state.position = Position { epoch: epoch as usize, step: step as usize };
-    run_state.resumed_from = Some(steps as u64);
-    run_state.earlier = elapsed;
     let tally = |name: &str| -> Result<Tally, Error> {
         let part = |part: &str| format!("{name}.{part}");
         let means = [f64s(&part("mean"), dim)?, f64s(&part("within.mean"), dim)?];
         let spectrum = read_f64s(&header, &part("spectrum"))?;
         Ok(tally(&f64s(name, TALLY)?, means, &spectrum))
     };
-    run_state.tally = tally("tally")?;
-    run_state.watched = tally("watched")?;
-    run_state.epochs = rows(&read_f64s(&header, "epochs")?, epoch_report);
-    run_state.evaluations = rows(&read_f64s(&header, "evaluations")?, evaluation);
-    if has("best.dictionary") {
-        run_state.best = Some(Leader {
-            dictionary: dictionary("best.dictionary")?,
-            step: best_step as u64,
-            fvu: best_fvu,
-            fvu_within: best_within,
-        });
-    }
-    Ok(trainer)
+    let best = |dictionary| Leader {
+        dictionary,
+        step: best_step as u64,
+        fvu: best_fvu,
+        fvu_within: best_within,
+    };
+    let has_best = has("best.dictionary");
+    Ok(SavedRun {
+        dictionary: dictionary("dictionary")?.into_mat(),
+        preprocessing,
+        updater: saved_state(&header, &names)?,
+        steps: steps as u64,
+        progress,
+        noise,
+        elapsed,
+        encode,
+        update,
+        record: Cow::Owned(RunRecord {
+            position: Position { epoch: epoch as usize, step: step as usize },
+            tally: tally("tally")?,
+            watched: tally("watched")?,
+            epochs: rows(&read_f64s(&header, "epochs")?, epoch_report),
+            evaluations: rows(&read_f64s(&header, "evaluations")?, evaluation),
+            best: has_best.then(|| dictionary("best.dictionary").map(best)).transpose()?,
+        }),
+    })
 }
 
-fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, FileError> {
-    let mut saved = updater::SavedState::new();
+fn saved_state<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, FileError> {
+    let mut saved = SavedState::new();
     for full in names {
         let Some(name) = full.strip_prefix(UPDATER) else { continue };
         if let Some(name) = name.strip_prefix("scalars.") {
@@ -214,31 +209,23 @@ fn kept<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, F
 /// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
 const COURSE: usize = 13;
 
-fn run_numbers<B, C, U>(
-    trainer: &Trainer<B, C, U>,
-    run_state: &RunState<B::Scalar>,
-) -> [f64; COURSE]
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
-    let preprocessing = trainer.preprocessing();
-    let best = run_state.best.as_ref();
+fn run_numbers<T: Scalar>(run: &SavedRun<'_, T>) -> [f64; COURSE] {
+    let SavedRun { preprocessing, record, .. } = run;
+    let best = record.best.as_ref();
     [
-        run_state.position.epoch as f64,
-        run_state.position.step as f64,
-        trainer.steps as f64,
-        run_state.elapsed(),
-        trainer.seconds.encode,
-        trainer.seconds.update,
+        record.position.epoch as f64,
+        record.position.step as f64,
+        run.steps as f64,
+        run.elapsed,
+        run.encode,
+        run.update,
         preprocessing.scale(),
         preprocessing.norm_limit().unwrap_or(f64::NAN),
         best.map_or(0.0, |best| best.step as f64),
         best.map_or(f64::NAN, |best| best.fvu),
         best.map_or(f64::NAN, |best| best.fvu_within),
-        trainer.progress,
-        trainer.noise,
+        run.progress,
+        run.noise,
     ]
 }
 
