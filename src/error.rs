@@ -156,8 +156,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// A parameter outside its range.
-    pub(crate) fn argument(
+    /// [`Error::Argument`] for a parameter outside its range: what was found, and what is expected.
+    /// Coders, updaters and sources written outside this crate say so, too.
+    #[must_use]
+    pub fn argument(
         argument: &'static str,
         found: impl ToString,
         expected: impl Into<String>,

@@ -70,6 +70,9 @@
 //! | [`synthetic`] | planted problems whose answer is known |
 //! | [`notation`] | letters, names and shapes |
 //!
+//! Sparse autoencoders, which are dictionaries with another coder, are in a crate of their own,
+//! `dbksvd-sae`.
+//!
 //! # Determinism
 //!
 //! Results are a function of the data, the parameters and the seed, bit by bit, on any number of
@@ -120,11 +123,10 @@
 //! | feature | adds |
 //! |---|---|
 //! | `npy` | samples from `.npy` files; dictionaries, means, scales to `.npy`, codes to SciPy's `.npz` |
-//! | `safetensors` | samples from `.safetensors` files; models saved and loaded; checkpoints |
+//! | `safetensors` | samples from `.safetensors` files; models saved and loaded; checkpoints; tensors read and written by name |
 //! | `json` | an observer that logs JSON lines |
 //! | `progress` | an observer that shows a progress bar |
 //! | `tracing` | an observer that emits `tracing` events |
-//! | `sae` | sparse autoencoders as coders, from and to the files of SAELens; needs `safetensors` |
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -138,7 +140,8 @@ pub mod conformance;
 mod cpu;
 pub mod dictionary;
 pub mod error;
-mod files;
+#[cfg(any(feature = "npy", feature = "safetensors"))]
+pub mod files;
 mod fingerprint;
 pub mod group;
 mod groups;
@@ -153,8 +156,6 @@ mod printable;
 mod problem;
 mod random;
 mod reference;
-#[cfg(feature = "sae")]
-pub mod sae;
 mod samples;
 mod scalar;
 mod shards;

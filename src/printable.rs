@@ -1,7 +1,7 @@
 //! Text that a file holds, for messages.
 
 /// Most characters that an excerpt shows.
-#[cfg(any(feature = "npy", feature = "sae"))]
+#[cfg(feature = "npy")]
 const MOST: usize = 100;
 
 /// The text on one line: control characters are escaped.
@@ -18,7 +18,7 @@ pub(crate) fn on_a_line(text: &str) -> String {
 }
 
 /// The first hundred characters of the text, on one line.
-#[cfg(any(feature = "npy", feature = "sae"))]
+#[cfg(feature = "npy")]
 pub(crate) fn excerpt(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => on_a_line(&text[..end]) + "…",
@@ -35,7 +35,7 @@ mod tests {
         assert_eq!(on_a_line("a\nb\t\u{7}é"), "a\\nb\\t\\u{7}é");
     }
 
-    #[cfg(any(feature = "npy", feature = "sae"))]
+    #[cfg(feature = "npy")]
     #[test]
     fn excerpts_end_after_a_hundred_characters() {
         assert_eq!(excerpt(&"é".repeat(100)), "é".repeat(100));

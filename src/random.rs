@@ -17,10 +17,6 @@ pub(crate) enum RandomStream {
     Statistics,
     /// Which samples may become atoms of a dictionary that grows.
     Extension,
-    /// Which samples probes are trained and tested on.
-    Split,
-    /// Which of them are left out to make classes equally large.
-    Balance,
     /// Which samples are compared with what rounding makes of them.
     Rounding,
     /// The order of samples in an epoch.
@@ -29,8 +25,6 @@ pub(crate) enum RandomStream {
     Step(u64),
     /// Which residuals become atoms when a dictionary grows at a step.
     Growth(u64),
-    /// A block of samples of made-up features.
-    Draw(u64),
 }
 
 /// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
@@ -43,12 +37,9 @@ pub(crate) fn generator(seed: u64, purpose: RandomStream) -> ChaCha8Rng {
         RandomStream::HeldOut => 8,
         RandomStream::Statistics => 12,
         RandomStream::Extension => 16,
-        RandomStream::Split => 20,
-        RandomStream::Balance => 24,
         RandomStream::Rounding => 28,
         RandomStream::Epoch(epoch) => epoch << 2 | 1,
         RandomStream::Step(step) => step << 2 | 2,
-        RandomStream::Draw(block) => block << 3 | 3,
         RandomStream::Growth(step) => step << 3 | 7,
     });
     generator

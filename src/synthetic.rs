@@ -1,9 +1,7 @@
 //! Problems made up from a seed, whose dictionary and codes are known: for docs, tests, benches.
 //!
-//! [`Planted`] problems are of few parameters. [`sae_bench`] makes samples of features that are
-//! correlated, rare and hierarchical.
-
-pub mod sae_bench;
+//! [`Planted`] problems are of few parameters. (Samples of features that are correlated, rare and
+//! hierarchical are made by the crate `dbksvd-sae`.)
 
 use faer::Mat;
 use rand::RngExt;

@@ -11,3 +11,5 @@ mod model;
 mod npy;
 #[path = "files/safetensors.rs"]
 mod safetensors;
+#[path = "files/tensors.rs"]
+mod tensors;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dbksvd::metrics::{Likeness, Neighbours, Reconstruction};
+use dbksvd::metrics::Reconstruction;
 use dbksvd::{Model, Sign, SparseCodes};
+use dbksvd_sae::metrics::{Likeness, Neighbours};
 use serde_json::{Value, json};
 
 use crate::dozen::{dozen, strength};

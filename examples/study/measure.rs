@@ -1,7 +1,8 @@
 //! What is measured of each dictionary and its codes, and of all seeds of a method together.
 
 use dbksvd::Dictionary;
-use dbksvd::metrics::{Coherence, Stability, Usage, reconstruction};
+use dbksvd::metrics::{Coherence, reconstruction};
+use dbksvd_sae::metrics::{Stability, Usage};
 
 use crate::data::Data;
 use crate::methods::{Method, Subject};

@@ -2,8 +2,8 @@
 
 use dbksvd::coder::{BatchOmp, SparseCoder, ThresholdPursuit, TopK};
 use dbksvd::faer::MatRef;
-use dbksvd::sae::{Sae, SaeCoder};
 use dbksvd::{DbKsvd, Faer, Initialisation, Model, Sign, SparseCodes};
+use dbksvd_sae::{Sae, SaeCoder};
 
 use crate::arguments::Arguments;
 use crate::clock;

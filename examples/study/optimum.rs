@@ -6,8 +6,8 @@
 use dbksvd::coder::{BatchOmp, Coefficients, Exact, LinearEncoder, SparseCoder, Swaps, TopK};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::reconstruction;
-use dbksvd::sae::{Sae, SaeCoder};
 use dbksvd::{DbKsvd, Faer, Model, Sign};
+use dbksvd_sae::{Sae, SaeCoder};
 
 use crate::arguments::Arguments;
 use crate::data::Data;

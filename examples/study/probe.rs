@@ -10,7 +10,7 @@ use std::path::Path;
 
 use dbksvd::SparseCodes;
 use dbksvd::faer::MatRef;
-use dbksvd::metrics::{Features, Probing, Split};
+use dbksvd_sae::metrics::{Features, Probing, Split};
 
 use crate::program::Outcome;
 use crate::statistics::mean;

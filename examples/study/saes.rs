@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dbksvd::sae::Sae;
+use dbksvd_sae::Sae;
 use serde_json::Value;
 
 use crate::program::Outcome;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dbksvd::synthetic::sae_bench::Recipe;
+use dbksvd_sae::synthetic::Recipe;
 
 use crate::options::Options;
 use crate::program::Outcome;

@@ -23,9 +23,10 @@ use std::time::Instant;
 
 use arguments::Arguments;
 use dbksvd::coder::ThresholdPursuit;
-use dbksvd::metrics::{Detection, Recovery, reconstruction};
-use dbksvd::synthetic::sae_bench::FeatureData;
+use dbksvd::metrics::{Recovery, reconstruction};
 use dbksvd::{DbKsvd, Error, SparseCodes};
+use dbksvd_sae::metrics::Detection;
+use dbksvd_sae::synthetic::FeatureData;
 use program::Outcome;
 use table::{Row, Table};
 

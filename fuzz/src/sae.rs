@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dbksvd::error::FileError;
 use dbksvd::faer::mat;
-use dbksvd::sae::{Architecture, Sae};
+use dbksvd_sae::{Architecture, Sae};
 
 use crate::bytes::tensors;
 use crate::{check_error, scratch};

@@ -1,6 +1,6 @@
 //! `cfg.json` of SAELens, beside weights of every architecture.
 
-use dbksvd::sae::Sae;
+use dbksvd_sae::Sae;
 
 use crate::Seed;
 use crate::sae::{GATED, JUMPRELU, PURSUIT, Part, STANDARD, TUNED, check, folder};

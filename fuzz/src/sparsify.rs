@@ -1,6 +1,6 @@
 //! `cfg.json` of sparsify.
 
-use dbksvd::sae::Sae;
+use dbksvd_sae::Sae;
 
 use crate::Seed;
 use crate::sae::{SPARSIFY, check, folder};

@@ -12,10 +12,24 @@ const ATTEMPTS: usize = 64;
 
 /// Lets `write` fill a temporary file beside `path`, syncs it, and renames it to `path`. If
 /// anything fails, `path` is as it was and the temporary file is gone.
-pub(crate) fn write_atomically(
-    path: &Path,
+///
+/// ```
+/// use std::io::Write;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("labels.txt");
+/// dbksvd::files::write_atomically(&path, |file| writeln!(file, "one line"))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "one line\n");
+/// # Ok::<(), dbksvd::error::FileError>(())
+/// ```
+///
+/// # Errors
+/// [`FileError::Io`] for whatever the operating system refuses, and for what `write` returns.
+pub fn write_atomically(
+    path: impl AsRef<Path>,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
+    let path = path.as_ref();
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let (temporary, file) = create_beside(path).map_err(failed)?;
     let written = fill(file, write)

@@ -55,7 +55,7 @@ impl<T: Scalar> Model<T> {
         if let Some(mean) = self.mean() {
             file.tensor("mean", Numbers::Scalars(mean));
         }
-        file.write(path.as_ref())
+        file.write(path)
     }
 
     /// Reads a model that [`save`](Self::save) wrote, or any file of that layout.

@@ -11,17 +11,24 @@ use crate::Scalar;
 use crate::error::FileError;
 use crate::files::atomic::write_atomically;
 use crate::fingerprint::Fingerprint;
-use crate::matrix::column;
 use crate::source::element::{Element, write_values};
 use crate::source::safetensors_header::Header;
 
-/// The numbers of a tensor.
-pub(crate) enum Numbers<'a, T: Scalar> {
+/// The numbers of a tensor, borrowed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Numbers<'a, T: Scalar> {
+    /// A vector of F64.
     F64(&'a [f64]),
+    /// A vector of U64.
     U64(&'a [u64]),
+    /// A vector of F32 or F64, as `T`.
     Scalars(&'a [T]),
-    /// Column j of the matrix is row j of the tensor.
+    /// A matrix (r × c) as a tensor of shape (c, r), of F32 or F64 as `T`: column j of the matrix
+    /// is row j of the tensor.
     Columns(MatRef<'a, T>),
+    /// A matrix (r × c) as a tensor of shape (r, c), of F32 or F64 as `T`.
+    Rows(MatRef<'a, T>),
 }
 
 impl<T: Scalar> Numbers<'_, T> {
@@ -29,7 +36,7 @@ impl<T: Scalar> Numbers<'_, T> {
         match self {
             Self::F64(_) => "F64",
             Self::U64(_) => "U64",
-            Self::Scalars(_) | Self::Columns(_) => scalar_dtype::<T>(),
+            Self::Scalars(_) | Self::Columns(_) | Self::Rows(_) => scalar_dtype::<T>(),
         }
     }
 
@@ -39,13 +46,14 @@ impl<T: Scalar> Numbers<'_, T> {
             Self::U64(numbers) => vec![numbers.len()],
             Self::Scalars(numbers) => vec![numbers.len()],
             Self::Columns(matrix) => vec![matrix.ncols(), matrix.nrows()],
+            Self::Rows(matrix) => vec![matrix.nrows(), matrix.ncols()],
         }
     }
 
     fn bytes(&self) -> usize {
         let size = match self {
             Self::F64(_) | Self::U64(_) => 8,
-            Self::Scalars(_) | Self::Columns(_) => size_of::<T>(),
+            Self::Scalars(_) | Self::Columns(_) | Self::Rows(_) => size_of::<T>(),
         };
         size * self.shape().iter().product::<usize>()
     }
@@ -57,11 +65,26 @@ impl<T: Scalar> Numbers<'_, T> {
                 numbers.iter().try_for_each(|number| file.write_all(&number.to_le_bytes()))
             }
             Self::Scalars(numbers) => write_values(file, numbers),
-            Self::Columns(matrix) => {
-                (0..matrix.ncols()).try_for_each(|j| write_values(file, column(*matrix, j)))
+            Self::Columns(matrix) => write_columns(file, *matrix),
+            Self::Rows(matrix) => write_columns(file, matrix.transpose()),
+        }
+    }
+}
+
+/// The columns of a matrix of any strides, one after the other.
+fn write_columns<T: Scalar>(file: &mut impl Write, matrix: MatRef<'_, T>) -> io::Result<()> {
+    let mut scratch: Vec<T> = Vec::new();
+    for column in matrix.col_iter() {
+        match column.try_as_col_major() {
+            Some(column) => write_values(file, column.as_slice())?,
+            None => {
+                scratch.clear();
+                scratch.extend(column.iter());
+                write_values(file, &scratch)?;
             }
         }
     }
+    Ok(())
 }
 
 /// `F32` or `F64`.
@@ -69,26 +92,48 @@ pub(crate) fn scalar_dtype<T: Scalar>() -> &'static str {
     if Element::of::<T>() == Element::F64 { "F64" } else { "F32" }
 }
 
-/// What a file is to hold: texts under `__metadata__`, and tensors in the order of their data.
-pub(crate) struct TensorFile<'a, T: Scalar> {
+/// What a safetensors file is to hold: texts under `__metadata__`, and tensors in the order of
+/// their data. [`TensorReader`](crate::files::TensorReader) reads one, and has an example.
+#[derive(Clone, Debug)]
+pub struct TensorFile<'a, T: Scalar> {
     texts: Map<String, Value>,
     tensors: Vec<(String, Numbers<'a, T>)>,
 }
 
+/// The key of a header under which the texts stand.
+const METADATA: &str = "__metadata__";
+
 /// The text that holds the hash of a sealed file's content.
 const SEAL: &str = "seal";
 
-impl<'a, T: Scalar> TensorFile<'a, T> {
-    pub(crate) fn new() -> Self {
+impl<T: Scalar> Default for TensorFile<'_, T> {
+    fn default() -> Self {
         Self { texts: Map::new(), tensors: Vec::new() }
     }
+}
 
-    pub(crate) fn text(&mut self, key: &str, text: impl Into<String>) {
+impl<'a, T: Scalar> TensorFile<'a, T> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says something of the file, in place of what was said under this key.
+    pub fn text(&mut self, key: &str, text: impl Into<String>) {
         self.texts.insert(key.to_owned(), Value::String(text.into()));
     }
 
-    pub(crate) fn tensor(&mut self, name: impl Into<String>, numbers: Numbers<'a, T>) {
-        self.tensors.push((name.into(), numbers));
+    /// Adds a tensor.
+    ///
+    /// # Panics
+    /// If there is one of this name already, or it is `__metadata__`, which stands for the texts.
+    #[track_caller]
+    pub fn tensor(&mut self, name: impl Into<String>, numbers: Numbers<'a, T>) {
+        let name = name.into();
+        let is_new = name != METADATA && self.tensors.iter().all(|(known, _)| *known != name);
+        assert!(is_new, "tensor `{name}` is there already");
+        self.tensors.push((name, numbers));
     }
 
     /// Adds a text by which [`has_seal`] tells whether the content is what was written. Everything
@@ -107,7 +152,10 @@ impl<'a, T: Scalar> TensorFile<'a, T> {
     }
 
     /// Writes the file, whole or not at all. The same content gives the same bytes.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         write_atomically(path, |file| {
             let header = self.header()?;
             file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -119,7 +167,9 @@ impl<'a, T: Scalar> TensorFile<'a, T> {
     /// The JSON that describes the file, padded so that the data start at a multiple of 8.
     fn header(&self) -> io::Result<Vec<u8>> {
         let mut header = Map::new();
-        header.insert("__metadata__".to_owned(), Value::Object(self.texts.clone()));
+        if !self.texts.is_empty() {
+            header.insert(METADATA.to_owned(), Value::Object(self.texts.clone()));
+        }
         let mut end = 0;
         for (name, numbers) in &self.tensors {
             let start = end;

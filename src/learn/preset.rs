@@ -23,12 +23,12 @@ impl DbKsvd {
     /// ([`Report::noise`](super::Report::noise)):
     ///
     /// ```
-    /// use dbksvd::DbKsvd;
     /// use dbksvd::coder::ThresholdPursuit;
-    /// use dbksvd::synthetic::sae_bench::Recipe;
+    /// use dbksvd::synthetic::Planted;
+    /// use dbksvd::{DbKsvd, Sign};
     ///
-    /// let features = Recipe::new(96, 32).frequencies(0.1, 0.02, 0.5).build::<f32>()?;
-    /// let data = features.draw(2_000, 1)?.samples;
+    /// let features = Planted::new(32, 64, 4, 2_000).sign(Sign::NonNegative).noise(0.1);
+    /// let data = features.generate::<f32>()?.samples;
     /// let learner = DbKsvd::true_features(64, 16).epochs(8).build()?;
     /// let (model, report) = learner.fit(&data)?;
     /// let coder = ThresholdPursuit::of_noise(report.noise);

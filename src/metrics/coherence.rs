@@ -118,7 +118,7 @@ fn measure<T: Scalar>(
     nearest: &mut [f64],
     babel: &mut [f64],
 ) {
-    let atoms = directions.len();
+    let atoms = directions.atoms();
     let mut cosines = vec![T::zero(); atoms * nearest.len()];
     directions.cosines(directions, first, &mut cosines);
     for (i, row) in cosines.chunks_exact_mut(atoms).enumerate() {

@@ -17,35 +17,19 @@
 //! | recovered | share of true atoms matched with c > threshold | 0 … 1 | 1 | [`Recovery::recovered`] |
 //! | MMCS | mean over j of max_i c_ij | 0 … 1 | 1 | [`Recovery::mmcs`] |
 //! | uniqueness | distinct argmax_j c_ij over i, / m | 1/m … 1 | 1 | [`Recovery::uniqueness`] |
-//! | precision, recall, F1 | of d_i firing, for its most alike t_j firing | 0 … 1 | 1 | [`Detection`] |
 //! | coherence μ | max over i ≠ j of \|cos(d_i, d_j)\| | 0 … 1 | 0 | [`Coherence::coherence`] |
 //! | Babel μ₁(k) | max over j of the k largest \|cos(d_i, d_j)\|, summed | 0 … k | 0 | [`Coherence::babel`] |
 //! | recovery bound | largest k with k < (1 + 1/μ)/2 | 0 … m | m | [`Coherence::sparsity_bound`] |
-//! | max decoder cosine | max over i ≠ j of cos(d_i, d_j), for each j | −1 … 1 | | [`Neighbours::max_cosines`] |
 //! | Babel bound | largest k with μ₁(k − 1) + μ₁(k) < 1 | 0 … m | m | [`Coherence::babel_sparsity_bound`] |
 //! | recovery coefficient | max over j ∉ S of ‖D_S⁺ d_j‖₁, for the support S of a sample | ≥ 0 | 0 | [`SampleGuarantee::recovery_coefficient`] |
-//!
-//! Measures of the tools around sparse autoencoders, whose variants are named at each:
-//!
-//! | measure | definition | range | best | where |
-//! |---|---|---|---|---|
-//! | mean squared error | mean ‖y − ŷ‖² | ≥ 0 | 0 | [`Fidelity::mean_squared_error`] |
-//! | normalised MSE | mean of ‖y − ŷ‖² / ‖y‖² | ≥ 0 | 0 | [`Fidelity::mean_relative_error`] |
-//! | legacy explained variance | mean of 1 − ‖y − ŷ‖² / ‖y − ȳ‖² | ≤ 1 | 1 | [`Fidelity::explained_variance_legacy`] |
-//! | cosine | mean of cos(y, ŷ) | −1 … 1 | 1 | [`Fidelity::cosine`] |
-//! | l2 ratio, shrinkage | mean of ‖ŷ‖ / ‖y‖ | ≥ 0 | 1 | [`Fidelity::l2_ratio`] |
-//! | relative reconstruction bias | Σ‖ŷ‖² / Σyᵀŷ | | 1 | [`Fidelity::relative_reconstruction_bias`] |
-//! | dead share | dead atoms / m | 0 … 1 | 0 | [`Usage::dead_share`] |
-//! | log densities | atoms by log₁₀ of their densities | | | [`Usage::histogram`] |
-//! | precision, recall, F1 | of d_i firing, for its most alike t_j firing | 0 … 1 | 1 | [`Detection`] |
-//! | k-sparse probing | accuracy of a label by k atoms | 0 … 1 | 1 | [`Probing`] |
-//! | stability | mean c over matched atoms of two runs | 0 … 1 | 1 | [`Stability`] |
 //!
 //! FVU and relative error are different numbers whenever the samples are not centred: say which.
 //! MCC, uniqueness, explained variance and L0 are those of SynthSAEBench (D. Chanin & A.
 //! Garriga-Alonso, 2026, arXiv:2602.14687), tested against their formulas in SciPy. MMCS is from
 //! L. Sharkey, D. Braun & B. Millidge, *Taking features out of superposition with sparse
 //! autoencoders*, 2022. The sources of coherence and its bounds are named at [`Coherence`].
+//!
+//! Measures of the tools around sparse autoencoders are in the crate `dbksvd-sae`.
 //!
 //! No single number tells whether a dictionary is right: a pursuit can reproduce samples well by
 //! fitting what true atoms leave behind, which shows in recovery and not in FVU.
@@ -54,24 +38,12 @@ mod assignment;
 mod batch;
 mod coherence;
 mod cosine;
-mod detection;
-mod fidelity;
 mod guarantees;
-mod logistic;
-mod neighbours;
-mod probing;
 mod reconstruction;
 mod recovery;
-mod stability;
-mod usage;
 
 pub use coherence::Coherence;
-pub use detection::Detection;
-pub use fidelity::{Fidelity, fidelity};
+pub use cosine::Directions;
 pub use guarantees::{Guarantees, SampleGuarantee};
-pub use neighbours::{Likeness, Neighbour, Neighbours};
-pub use probing::{Features, Probe, Probes, Probing, Split};
 pub use reconstruction::{Reconstruction, reconstruction};
 pub use recovery::{Alike, Pair, RECOVERED, Recovery};
-pub use stability::Stability;
-pub use usage::{DensityHistogram, Usage};

@@ -168,10 +168,7 @@ fn compare<T: Scalar>(few: &Dictionary<T>, many: &Dictionary<T>) -> Result<Compa
 }
 
 /// |cos| of every pair: a row for each of `few`, with a column for each of `many`.
-pub(super) fn cosines<T: Scalar>(
-    few: &Dictionary<T>,
-    many: &Dictionary<T>,
-) -> Result<Vec<T>, Error> {
+fn cosines<T: Scalar>(few: &Dictionary<T>, many: &Dictionary<T>) -> Result<Vec<T>, Error> {
     let (rows, cols) = (few.atoms(), many.atoms());
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
     let length = rows.checked_mul(cols).ok_or_else(|| refuse("its size overflows".into()))?;

@@ -6,7 +6,6 @@ mod features;
 mod images;
 mod learn;
 mod options;
-mod sae;
 mod studies;
 mod truth;
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::programs::{error_of, run, stdout_of, with};
-use dbksvd::sae::{Sae, Tied};
 use dbksvd::source::{SampleSource, SliceSource, open};
 use dbksvd::{DbKsvd, Model, Sign};
+use dbksvd_sae::{Sae, Tied};
 use npyz::WriterBuilder;
 use tempfile::TempDir;
 

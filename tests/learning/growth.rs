@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 use dbksvd::coder::{Nesting, NoiseSchedule, Phase, SparseCoder, ThresholdPursuit};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Checkpoints, Growth, Progress, Resume};
-use dbksvd::metrics::{Detection, Recovery};
+use dbksvd::metrics::Recovery;
 use dbksvd::source::HeldOut;
-use dbksvd::synthetic::sae_bench::Recipe;
 use dbksvd::synthetic::{Planted, PlantedData};
 use dbksvd::{DbKsvd, Error, Faer, Initialisation, ProblemShape, Sign, SparseCodes};
+use dbksvd_sae::metrics::Detection;
+use dbksvd_sae::synthetic::Recipe;
 
 fn planted() -> PlantedData<f32> {
     Planted::new(24, 40, 3, 1_000).sign(Sign::NonNegative).noise(0.1).generate().unwrap()

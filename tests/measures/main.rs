@@ -2,7 +2,6 @@
 
 mod guarantees;
 mod metrics;
-mod sae_tools;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,9 @@
 
 use approx::assert_abs_diff_eq;
 use dbksvd::faer::{Mat, MatRef, mat};
-use dbksvd::metrics::{Coherence, Pair, RECOVERED, Reconstruction, Recovery, reconstruction};
+use dbksvd::metrics::{
+    Coherence, Directions, Pair, RECOVERED, Reconstruction, Recovery, reconstruction,
+};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Scalar, Sign, SparseCodes};
 
@@ -56,6 +58,26 @@ fn agrees_with_synth_sae_bench_in_f32() {
 #[test]
 fn agrees_with_synth_sae_bench_in_f64() {
     check_against_python::<f64>();
+}
+
+mod of_directions {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "2 atoms from 2 on, of 3")]
+    fn atoms_beyond_the_last_panic() {
+        let ours = Dictionary::new(Mat::<f64>::identity(3, 3)).unwrap();
+        let ours = Directions::new(&ours);
+        ours.cosines(&ours, 2, &mut [0.0; 6]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a whole number of rows")]
+    fn parts_of_rows_panic() {
+        let ours = Dictionary::new(Mat::<f64>::identity(3, 3)).unwrap();
+        let ours = Directions::new(&ours);
+        ours.signed_cosines(&ours, 0, &mut [0.0; 5]);
+    }
 }
 
 mod of_reconstruction {

@@ -1,4 +1,5 @@
 //! Examples run as programs.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,0 +1,35 @@
+//! Measures of the tools around sparse autoencoders, beside those of [`dbksvd::metrics`], whose
+//! notation they use. Variants that tools differ in are named at each.
+//!
+//! | measure | definition | range | best | where |
+//! |---|---|---|---|---|
+//! | mean squared error | mean ‖y − ŷ‖² | ≥ 0 | 0 | [`Fidelity::mean_squared_error`] |
+//! | normalised MSE | mean of ‖y − ŷ‖² / ‖y‖² | ≥ 0 | 0 | [`Fidelity::mean_relative_error`] |
+//! | legacy explained variance | mean of 1 − ‖y − ŷ‖² / ‖y − ȳ‖² | ≤ 1 | 1 | [`Fidelity::explained_variance_legacy`] |
+//! | cosine | mean of cos(y, ŷ) | −1 … 1 | 1 | [`Fidelity::cosine`] |
+//! | l2 ratio, shrinkage | mean of ‖ŷ‖ / ‖y‖ | ≥ 0 | 1 | [`Fidelity::l2_ratio`] |
+//! | relative reconstruction bias | Σ‖ŷ‖² / Σyᵀŷ | | 1 | [`Fidelity::relative_reconstruction_bias`] |
+//! | dead share | dead atoms / m | 0 … 1 | 0 | [`Usage::dead_share`] |
+//! | log densities | atoms by log₁₀ of their densities | | | [`Usage::histogram`] |
+//! | max decoder cosine | max over i ≠ j of cos(d_i, d_j), for each j | −1 … 1 | | [`Neighbours::max_cosines`] |
+//! | precision, recall, F1 | of d_i firing, for its most alike t_j firing | 0 … 1 | 1 | [`Detection`] |
+//! | k-sparse probing | accuracy of a label by k atoms | 0 … 1 | 1 | [`Probing`] |
+//! | stability | mean c over matched atoms of two runs | 0 … 1 | 1 | [`Stability`] |
+
+mod detection;
+mod fidelity;
+mod logistic;
+mod neighbours;
+mod probing;
+mod stability;
+mod usage;
+
+pub use detection::Detection;
+pub use fidelity::{Fidelity, fidelity};
+pub use neighbours::{Likeness, Neighbour, Neighbours};
+pub use probing::{Features, Probe, Probes, Probing, Split};
+pub use stability::Stability;
+pub use usage::{DensityHistogram, Usage};
+
+/// Atoms compared by one task; fixed, so that results do not depend on the number of threads.
+const BLOCK: usize = 128;

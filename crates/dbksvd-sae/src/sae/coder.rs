@@ -1,0 +1,141 @@
+//! The encoder of a sparse autoencoder as a [`SparseCoder`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dbksvd::coder::SparseCoder;
+use dbksvd::error::BackendError;
+use dbksvd::{Error, HostBackend, Parameters, ProblemShape, Scalar, Sign};
+use rayon::prelude::*;
+
+use super::activation::{Activation, Input, Output};
+use super::encode::{BLOCK, Pool, copy};
+use super::types::Sae;
+
+/// An SAE's encoder, to be used with the models that [`Sae::model`] makes of its decoder.
+///
+/// Codes are those of [`Sae::encode`], with three departures:
+/// - Of more nonzeros than the budget k, the k of largest |code| stay, of equals the lower atoms.
+///   [`SaeState::cut`] says how many samples that happened to.
+/// - The encoder is fixed: codes do not depend on the dictionary it is handed.
+/// - Samples come with the model's mean subtracted. For an encoder that wants them as they are
+///   ([`Sae::is_input_centred`] is false), W_encᵀ b_dec is added to its bias instead, which
+///   rounds differently.
+///
+/// Of the [contract of coders](SparseCoder#contract), one clause is not kept: a sample that is zero
+/// (equal to the mean) may have a code, since that is what b_enc says; the reconstruction of any
+/// sample may be worse than none.
+///
+/// ```
+/// use dbksvd::faer::mat;
+/// use dbksvd_sae::{Affine, Architecture, Sae, SaeCoder};
+///
+/// let encoder = Affine { weights: mat![[1.0, 0.0], [0.0, 1.0]], bias: vec![0.0, 0.0] };
+/// let decoder = mat![[1.0, 0.0], [0.0, 1.0]];
+/// let sae = Sae::new(decoder, vec![0.0, 0.0], true, Architecture::Standard { encoder })?;
+/// let mut encoder = sae.model(1)?.encoder(SaeCoder::new(sae))?;
+/// let codes = encoder.encode(mat![[3.0, 1.0], [2.0, -1.0]].as_ref())?;
+/// assert_eq!((codes.values(0), codes.values(1)), (&[3.0][..], &[1.0][..]));
+/// assert_eq!(encoder.state().cut(), 1); // sample 0 had two
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SaeCoder<T: Scalar> {
+    sae: Arc<Sae<T>>,
+}
+
+impl<T: Scalar> SaeCoder<T> {
+    /// The encoder of `sae`, which is shared between the clones of a coder.
+    #[must_use]
+    pub fn new(sae: impl Into<Arc<Sae<T>>>) -> Self {
+        Self { sae: sae.into() }
+    }
+
+    /// The SAE.
+    #[must_use]
+    pub fn sae(&self) -> &Sae<T> {
+        &self.sae
+    }
+}
+
+/// Scratch memory of [`SaeCoder`], and what it had to leave out.
+#[derive(Debug)]
+pub struct SaeState<T: Scalar> {
+    shape: ProblemShape,
+    activation: Activation<T>,
+    pool: Pool<T>,
+    cut: u64,
+}
+
+impl<T: Scalar> SaeState<T> {
+    /// How many of the samples coded so far had more nonzeros than the budget allows, and lost
+    /// their weakest.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+}
+
+impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
+    type State = SaeState<B::Scalar>;
+
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        shape.check()?;
+        let (sae, expected) = (&self.sae, format!("d = {}, m = {}", shape.dim, shape.atoms));
+        if (sae.dim(), sae.atoms()) != (shape.dim, shape.atoms) {
+            let found = format!("of d = {}, m = {}", sae.dim(), sae.atoms());
+            return Err(Error::argument("sae", found, expected));
+        }
+        if shape.sign == Sign::NonNegative && sae.architecture().sign() == Sign::Signed {
+            let found = sae.architecture().name();
+            return Err(Error::argument("sae", found, "non-negative latents"));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let input = if self.sae.has_mean() { Input::Centred } else { Input::AsWanted };
+        let activation = Activation::new(&self.sae, input, Output::Codes);
+        Ok(SaeState { shape: *shape, activation, pool: Pool::default(), cut: 0 })
+    }
+
+    fn set_dictionary(
+        &self,
+        _: &B,
+        _: &mut Self::State,
+        _: &B::Matrix,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn encode(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        _: &B::Matrix,
+        y: &B::Matrix,
+        codes: &mut B::Codes,
+    ) -> Result<(), BackendError> {
+        let y = backend.view(y);
+        let SaeState { shape, activation, pool, cut } = state;
+        assert_eq!(y.nrows(), shape.dim, "the samples' dimension");
+        codes.reset(y.ncols());
+        let (part, cuts) = ((&*self.sae, &*activation), AtomicU64::new(0));
+        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+            let samples = y.subcols(block.first(), block.len());
+            pool.block(backend, part, samples, None, |i, found| {
+                if found.len() > shape.sparsity {
+                    cuts.fetch_add(1, Ordering::Relaxed);
+                    found.truncate(shape.sparsity);
+                }
+                block.write(i, |support, values| copy(found, support, values));
+            });
+        });
+        *cut += cuts.into_inner();
+        Ok(())
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters::of("SaeCoder").with("sae", &*self.sae)
+    }
+}

@@ -1,0 +1,80 @@
+//! Learned dictionaries as sparse autoencoders with tied weights.
+
+use dbksvd::faer::Mat;
+use dbksvd::{Error, Model, Scalar, Sign, SparseCodes};
+
+use super::types::{Affine, Architecture, Sae};
+
+/// The encoder that a dictionary is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tied {
+    /// Matching pursuit with k iterations (`residual_threshold` 0, `stop_on_duplicate_support`
+    /// false): the pursuit that other tools have, close to OMP, whose coefficients it does not
+    /// refit. Signed models get 2m latents, W_dec = [D; −D], since its latents are not negative;
+    /// [`split_signs`] takes codes along.
+    MatchingPursuit,
+    /// One product and the k largest latents, W_enc = Dᵀ: `topk`, or `abstopk` for signed models.
+    TopK,
+}
+
+impl<T: Scalar> Sae<T> {
+    /// The SAE whose decoder is the model's dictionary: b_dec is its mean, or zero, and is
+    /// subtracted from samples.
+    ///
+    /// Latents are in the units of the samples: the decoder reproduces the model's own codes, times
+    /// its [scale](dbksvd::Preprocessing::scale), exactly; the encoder finds others, by the rule of
+    /// [`Tied`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if 2m latents are too many to count.
+    pub fn from_model(model: &Model<T>, encoder: Tied) -> Result<Self, Error> {
+        let atoms = model.dictionary().as_mat();
+        let (dim, m) = (model.dim(), model.atoms());
+        let bias = model.mean().map_or_else(|| vec![T::zero(); dim], <[T]>::to_vec);
+        match (encoder, model.sign()) {
+            (Tied::MatchingPursuit, sign) => {
+                let decoder = match sign {
+                    Sign::NonNegative => atoms.to_owned(),
+                    Sign::Signed => Mat::from_fn(dim, 2 * m, |i, j| {
+                        if j < m { atoms[(i, j)] } else { -atoms[(i, j - m)] }
+                    }),
+                };
+                let architecture = Architecture::MatchingPursuit {
+                    residual_threshold: 0.0,
+                    max_iterations: model.sparsity(),
+                    stop_on_duplicate_support: false,
+                };
+                Self::new(decoder, bias, true, architecture)
+            }
+            (Tied::TopK, sign) => {
+                let encoder = Affine { weights: atoms.to_owned(), bias: vec![T::zero(); m] };
+                let (sparsity, rescaled) = (model.sparsity(), false);
+                let architecture = match sign {
+                    Sign::NonNegative => Architecture::TopK { encoder, sparsity, rescaled },
+                    Sign::Signed => Architecture::AbsTopK { encoder, sparsity, rescaled },
+                };
+                Self::new(atoms.to_owned(), bias, true, architecture)
+            }
+        }
+    }
+}
+
+/// Signed codes over D (m atoms) as the same sums with coefficients ≥ 0 over [D; −D] (2m): a
+/// negative coefficient of atom j becomes a positive one of atom m + j.
+#[must_use]
+pub fn split_signs<T: Scalar>(codes: &SparseCodes<T>) -> SparseCodes<T> {
+    let m = codes.atoms();
+    let mut split = SparseCodes::new(2 * m, codes.samples(), codes.sparsity());
+    let (mut support, mut values) = (Vec::new(), Vec::new());
+    for (i, (atoms, coefficients)) in codes.iter().enumerate() {
+        support.clear();
+        values.clear();
+        for (&atom, &value) in atoms.iter().zip(coefficients) {
+            let negative = value < T::zero();
+            support.push(if negative { atom + m as u32 } else { atom });
+            values.push(if negative { -value } else { value });
+        }
+        split.set(i, &support, &values);
+    }
+    split
+}
