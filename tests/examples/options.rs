@@ -30,7 +30,7 @@ fn refused(example: &str, output: &Output, part: &str) {
 #[test]
 fn every_example_explains_itself_and_refuses_what_it_does_not_know() {
     let examples = examples();
-    assert!(examples.len() >= 18, "{examples:?}");
+    assert!(examples.len() >= 17, "{examples:?}");
     for example in &examples {
         for asked in ["--help", "-h"] {
             let help = run(example, &[asked]);
@@ -51,18 +51,15 @@ fn words_are_refused_where_none_are_expected() {
         let words: &[&str] = match example.as_str() {
             "coders" => &["everything"],
             "matryoshka" => &["none"],
-            "sae" => &["look", "at", "this"],
             _ => &["surplus"],
         };
-        let output = run(&example, words);
-        let part = if example == "sae" { "no such command" } else { words[0] };
-        refused(&example, &output, part);
+        refused(&example, &run(&example, words), words[0]);
     }
 }
 
 #[test]
 fn values_that_cannot_be_are_refused() {
-    let cases: [(&str, &[&str], &str); 16] = [
+    let cases: [(&str, &[&str], &str); 15] = [
         ("encode", &["--threads", "100000"], "--threads is 100000, expected a whole number from 1"),
         ("denoise", &["--threads", "0"], "--threads is 0"),
         ("features", &["--threads", "1025"], "--threads is 1025"),
@@ -77,7 +74,6 @@ fn values_that_cannot_be_are_refused() {
         ("large", &["--steps", "1e3"], "--steps is \"1e3\""),
         ("matryoshka", &["2000"], "from 1 to 1024"),
         ("matryoshka", &["3", "4"], "3 4"),
-        ("sae", &["import", "sae", "model.safetensors", "0"], "K is \"0\""),
         ("denoise", &["--quiet=yes"], "--quiet"),
     ];
     for (example, arguments, part) in cases {
@@ -103,14 +99,12 @@ fn an_output_is_no_input() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::create_dir(folder.path().join("below")).unwrap();
     let (a, same) = (path("a.npy"), path("below/../a.npy"));
-    let cases: [(&str, Vec<&str>); 7] = [
+    let cases: [(&str, Vec<&str>); 5] = [
         ("encode", vec!["--dictionary", "d.npy", "--samples", &a, "--out", &same]),
         ("encode", vec!["--dictionary", &a, "--samples", "y.npy", "--out", &same]),
         ("features", vec!["--data", &a, "--tokens", "t", "--groups", "g", "--out", &same]),
         ("denoise", vec!["--image", "out/noisy.png"]),
         ("study", vec!["--data", "out/rows.npy", "--prepare", "out"]),
-        ("sae", vec!["convert", "sae", "below/../sae"]),
-        ("sae", vec!["encode", "sae", "out/reconstruction.npy", "out"]),
     ];
     for (example, arguments) in &cases {
         std::fs::write(&a, "").unwrap();

@@ -59,15 +59,34 @@ fn encoders_are_compared_with_a_pursuit() {
 }
 
 #[test]
+fn help_is_told() {
+    for asked in ["--help", "-h"] {
+        let help = stdout_of(&run("sae", &[asked]));
+        assert!(help.contains("Usage:") && help.contains("sae"), "{help}");
+    }
+}
+
+#[test]
 fn failures_are_one_line() {
     for (words, part) in [
         (&["encode"][..], "no such command"),
-        (&["encode", "none", "none.npy", "out"], "none"),
-        (&["import", &fixture("gated"), "out", "many"], "many"),
+        (&["look", "at", "this"], "no such command"),
         (&["export", "none.safetensors", "out", "relu"], "relu"),
+        (&["import", &fixture("gated"), "out", "many"], "many"),
+        (&["import", "sae", "model.safetensors", "0"], "K is \"0\""),
+        (&["convert", "sae", "below/../sae"], "kept apart"),
+        (&["encode", "sae", "out/reconstruction.npy", "out"], "kept apart"),
         (&["--new"], "--new"),
+        (&["--new=1"], "--new"),
+        (&["-x"], "-x"),
     ] {
-        let line = error_of(&run("sae", words));
+        let output = run("sae", words);
+        let line = error_of(&output);
         assert!(line.contains(part), "{line}");
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(output.stdout.is_empty(), "{words:?}");
     }
+    let output = run("sae", &["encode", "none", "none.npy", "out"]);
+    assert!(error_of(&output).contains("none"));
+    assert_eq!(output.status.code(), Some(1));
 }
