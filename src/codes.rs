@@ -17,11 +17,11 @@ const EMPTY: u32 = u32::MAX;
 
 /// The codes X (m × N) of N samples: at most k nonzero coefficients each.
 ///
-/// Storage is fixed-k, padded and sample-major: sample i owns the slots `i·k .. (i+1)·k`, of which
-/// the first `support(i).len()` are in use, in the order in which the coder chose the atoms. That
-/// takes `k·(4 + size of T) + 4` bytes a sample, and lets samples be written in parallel without
-/// assembly. [`to_csc`](Self::to_csc) and [`to_csr_parts`](Self::to_csr_parts) convert to the
-/// usual sparse formats.
+/// Storage is padded and sample-major, with a fixed k: sample i owns the slots `i·k .. (i+1)·k`.
+/// The first `support(i).len()` of them are in use, in the order in which the coder chose the
+/// atoms. This takes `k·(4 + size of T) + 4` bytes a sample, and threads can write samples in
+/// parallel without putting parts together afterwards. [`to_csc`](Self::to_csc) and
+/// [`to_csr_parts`](Self::to_csr_parts) convert to the usual sparse formats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseCodes<T> {
     atoms: usize,
@@ -31,10 +31,11 @@ pub struct SparseCodes<T> {
     lengths: Vec<u32>,
 }
 
-/// Compressed rows: one row per sample, as SciPy's `csr_matrix((values, indices, offsets))`.
+/// Compressed rows: one row per sample, in the format of SciPy's
+/// `csr_matrix((values, indices, offsets))`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CsrParts<T> {
-    /// Atom of each nonzero; increasing within a sample.
+    /// Atom of each nonzero, in increasing order within a sample.
     pub indices: Vec<u32>,
     /// Coefficient of each nonzero.
     pub values: Vec<T>,
@@ -52,7 +53,7 @@ impl<T: Scalar> SparseCodes<T> {
         codes
     }
 
-    /// Codes from compressed rows (a sample is a row).
+    /// Codes from compressed rows (each row is a sample).
     ///
     /// # Errors
     /// [`Error::Argument`] if the offsets do not start at 0, decrease, or do not end at the number
@@ -110,7 +111,7 @@ impl<T: Scalar> SparseCodes<T> {
         self.lengths.len()
     }
 
-    /// The budget k: no sample has more nonzeros.
+    /// The budget k: the most nonzeros that a sample may have.
     #[must_use]
     pub fn sparsity(&self) -> usize {
         self.sparsity
@@ -122,7 +123,7 @@ impl<T: Scalar> SparseCodes<T> {
         self.lengths.iter().map(|&len| len as usize).sum()
     }
 
-    /// The atoms sample `i` uses, in the order they were chosen. Panics if `i` ≥ N.
+    /// The atoms that sample `i` uses, in the order in which they were chosen. Panics if `i` ≥ N.
     #[must_use]
     pub fn support(&self, i: usize) -> &[u32] {
         &self.support[self.slots(i)]
@@ -143,8 +144,8 @@ impl<T: Scalar> SparseCodes<T> {
     /// Replaces the code of sample `i`.
     ///
     /// # Panics
-    /// If `i` ≥ N, the slices differ in length, there are more than k of them, an atom is not below
-    /// m, or occurs twice.
+    /// If `i` ≥ N, if the slices differ in length, if they are longer than k, if an atom is not
+    /// below m, or if an atom occurs twice.
     #[track_caller]
     pub fn set(&mut self, i: usize, support: &[u32], values: &[T]) {
         assert!(
@@ -166,7 +167,8 @@ impl<T: Scalar> SparseCodes<T> {
         self.values[start + values.len()..start + self.sparsity].fill(T::zero());
     }
 
-    /// Makes these the empty codes of `samples` samples, keeping the allocation where it fits.
+    /// Turns these codes into the empty codes of `samples` samples. The allocation is reused if it
+    /// is large enough.
     pub fn reset(&mut self, samples: usize) {
         self.support.clear();
         self.values.clear();
@@ -179,7 +181,7 @@ impl<T: Scalar> SparseCodes<T> {
     /// Appends the samples of `other`, which must have the same atoms and budget.
     ///
     /// # Panics
-    /// If the number of atoms or the budget differ.
+    /// If the numbers of atoms or the budgets differ.
     #[track_caller]
     pub fn extend(&mut self, other: &Self) {
         assert_eq!((self.atoms, self.sparsity), (other.atoms, other.sparsity), "unlike codes");
@@ -188,7 +190,8 @@ impl<T: Scalar> SparseCodes<T> {
         self.lengths.extend_from_slice(&other.lengths);
     }
 
-    /// The codes as faer's compressed sparse columns, m × N: a column is a sample, rows sorted.
+    /// The codes in faer's compressed sparse column format, m × N: each column is a sample, with
+    /// sorted row indices.
     #[must_use]
     pub fn to_csc(&self) -> SparseColMat<usize, T> {
         let CsrParts { indices, values, offsets } = self.to_csr_parts();
@@ -203,7 +206,7 @@ impl<T: Scalar> SparseCodes<T> {
         SparseColMat::new(symbolic, values)
     }
 
-    /// The codes as plain compressed rows, one row a sample, atoms increasing within a sample.
+    /// The codes as plain compressed rows: one row per sample, with atoms in increasing order.
     #[must_use]
     pub fn to_csr_parts(&self) -> CsrParts<T> {
         let nnz = self.nnz();
@@ -225,13 +228,14 @@ impl<T: Scalar> SparseCodes<T> {
         parts
     }
 
-    /// These codes for atoms that are not of norm 1: the same samples as combinations of `norms[j]`
-    /// times atom j, so that each coefficient is divided by the norm of its atom.
+    /// Converts the codes to atoms that are not of norm 1. If atom j is multiplied by `norms[j]`,
+    /// each coefficient of atom j is divided by `norms[j]`, so that the codes stand for the same
+    /// samples.
     ///
     /// # Errors
-    /// [`Error::Dimension`] unless there is a norm for each atom, [`Error::Argument`] for a norm
-    /// that is not positive and finite, or so small that a coefficient over it is not finite in
-    /// `T`.
+    /// [`Error::Dimension`] unless there is one norm for each atom; [`Error::Argument`] for a norm
+    /// that is not positive and finite, or that is so small that a coefficient divided by it is not
+    /// finite in `T`.
     pub fn for_atoms_of_norms(&self, norms: &[f64]) -> Result<Self, Error> {
         if norms.len() != self.atoms {
             let (found, expected) = (norms.len(), self.atoms);
@@ -258,8 +262,8 @@ impl<T: Scalar> SparseCodes<T> {
         Ok(codes)
     }
 
-    /// All samples as disjoint blocks of `block` samples (the last may be shorter), to be written
-    /// in parallel.
+    /// All samples, divided into disjoint blocks of `block` samples (the last may be shorter) that
+    /// can be written in parallel.
     ///
     /// # Panics
     /// If `block` is 0.
@@ -293,7 +297,8 @@ impl<T: Scalar> SparseCodes<T> {
         }
     }
 
-    /// Takes `atom` out of the code of sample `i` and returns its coefficient, if it is there.
+    /// Removes `atom` from the code of sample `i` and returns its coefficient; `None` if the sample
+    /// does not use the atom.
     pub fn remove(&mut self, i: usize, atom: u32) -> Option<T> {
         let slots = self.slots(i);
         let at = slots.start + self.support(i).iter().position(|&a| a == atom)?;
@@ -306,11 +311,11 @@ impl<T: Scalar> SparseCodes<T> {
         Some(value)
     }
 
-    /// Adds `value` to the coefficient of `atom` in sample `i`; an atom that is not there yet is
-    /// appended.
+    /// Adds `value` to the coefficient of `atom` in sample `i`. An atom that the sample does not
+    /// use yet is appended.
     ///
     /// # Panics
-    /// If `i` ≥ N, the atom is not below m, or the sample's budget is exhausted.
+    /// If `i` ≥ N, if the atom is not below m, or if the sample's budget is exhausted.
     #[track_caller]
     pub fn add(&mut self, i: usize, atom: u32, value: T) {
         assert!((atom as usize) < self.atoms, "atom {atom} of {}", self.atoms);
@@ -335,7 +340,7 @@ impl<T: Scalar> SparseCodes<T> {
     }
 }
 
-/// A run of consecutive samples of a [`SparseCodes`], borrowed for writing.
+/// Consecutive samples of a [`SparseCodes`], borrowed for writing.
 #[derive(Debug)]
 pub struct CodesBlock<'a, T> {
     first: usize,
@@ -364,28 +369,29 @@ impl<T: Scalar> CodesBlock<'_, T> {
         self.lengths.is_empty()
     }
 
-    /// The code of the block's sample `i` (counted within the block): its atoms and coefficients.
+    /// The atoms and coefficients of the block's sample `i`, counted from the start of the block.
     #[must_use]
     pub fn code(&self, i: usize) -> (&[u32], &[T]) {
         let slots = i * self.sparsity..i * self.sparsity + self.lengths[i] as usize;
         (&self.support[slots.clone()], &self.values[slots])
     }
 
-    /// The coefficients of the block's sample `i`, to be changed in place.
+    /// The coefficients of the block's sample `i`, which the caller may change in place.
     pub fn values_mut(&mut self, i: usize) -> &mut [T] {
         &mut self.values[i * self.sparsity..][..self.lengths[i] as usize]
     }
 
-    /// The atoms of the block's sample `i`, with its coefficients to be changed in place.
+    /// The atoms of the block's sample `i`, and its coefficients, which the caller may change in
+    /// place.
     pub(crate) fn code_mut(&mut self, i: usize) -> (&[u32], &mut [T]) {
         let slots = i * self.sparsity..i * self.sparsity + self.lengths[i] as usize;
         (&self.support[slots.clone()], &mut self.values[slots])
     }
 
-    /// The first `samples` samples and the rest.
+    /// Splits the block into its first `samples` samples and the rest.
     ///
     /// # Panics
-    /// If the block is shorter than that.
+    /// If the block holds fewer than `samples` samples.
     #[must_use]
     pub fn split_at(self, samples: usize) -> (Self, Self) {
         let (support, support_rest) = self.support.split_at_mut(samples * self.sparsity);
@@ -403,8 +409,8 @@ impl<T: Scalar> CodesBlock<'_, T> {
         (head, tail)
     }
 
-    /// Lets `write` fill sample `i`'s k slots; it returns how many it used. The rest is cleared.
-    /// Atoms must be distinct and below m: coders are trusted with that.
+    /// Lets `write` fill the k slots of sample `i`. `write` returns how many slots it used; the
+    /// others are cleared. Atoms must be distinct and below m, which is not checked.
     pub fn write(&mut self, i: usize, write: impl FnOnce(&mut [u32], &mut [T]) -> usize) {
         let slots = i * self.sparsity..(i + 1) * self.sparsity;
         let (support, values) = (&mut self.support[slots.clone()], &mut self.values[slots]);

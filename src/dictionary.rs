@@ -9,19 +9,20 @@ use crate::scalar::compiled;
 
 /// A dictionary D (d × m): m atoms of dimension d, each of Euclidean norm 1.
 ///
-/// The invariant holds to `√ε · 8` of the scalar, so that dictionaries survive a file in the same
-/// precision; everything here that makes a dictionary checks it.
+/// Norms are 1 within `√ε · 8`, where ε is that of the scalar, so a dictionary is still valid after
+/// it was saved and read in the same precision. Every function here that makes a dictionary checks
+/// this.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dictionary<T: Scalar> {
     atoms: Mat<T>,
 }
 
 impl<T: Scalar> Dictionary<T> {
-    /// A dictionary from unit-norm columns.
+    /// Makes a dictionary from columns of norm 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] without rows or columns, [`Error::NotFiniteAtom`], and
-    /// [`Error::NotUnitAtom`] for a column whose norm is not 1.
+    /// [`Error::Argument`] if there are no rows or no columns, [`Error::NotFiniteAtom`] for a NaN
+    /// or an infinity, and [`Error::NotUnitAtom`] for a column whose norm is not 1.
     pub fn new(atoms: Mat<T>) -> Result<Self, Error> {
         let tolerance = 8.0 * T::EPSILON.sqrt();
         for (atom, norm) in checked_norms(atoms.as_ref())?.into_iter().enumerate() {
@@ -32,17 +33,17 @@ impl<T: Scalar> Dictionary<T> {
         Ok(Self { atoms })
     }
 
-    /// A dictionary from any nonzero columns, each scaled to norm 1.
+    /// Makes a dictionary from any nonzero columns by scaling each to norm 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] without rows or columns, [`Error::NotFiniteAtom`], and
-    /// [`Error::ZeroAtom`] for a column without a direction.
+    /// [`Error::Argument`] if there are no rows or no columns, [`Error::NotFiniteAtom`] for a NaN
+    /// or an infinity, and [`Error::ZeroAtom`] for a column that is zero and so has no direction.
     pub fn normalized(mut atoms: Mat<T>) -> Result<Self, Error> {
         normalize(&mut atoms)?;
         Ok(Self { atoms })
     }
 
-    /// A dictionary whose atoms the caller has just normalised.
+    /// Makes a dictionary from atoms that the caller has just scaled to norm 1, without a check.
     pub(crate) fn trusted(atoms: Mat<T>) -> Self {
         debug_assert!(Self::new(atoms.clone()).is_ok(), "atoms are not of unit norm");
         Self { atoms }
@@ -72,14 +73,14 @@ impl<T: Scalar> Dictionary<T> {
         self.atoms.as_ref()
     }
 
-    /// The matrix itself.
+    /// Takes the d × m matrix out of the dictionary.
     #[must_use]
     pub fn into_mat(self) -> Mat<T> {
         self.atoms
     }
 }
 
-/// The norm of every column, in f64; errors for an empty matrix and for values that are not finite.
+/// The norm of every column, in f64. An empty matrix and values that are not finite are errors.
 fn checked_norms<T: Scalar>(atoms: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
     if atoms.nrows() == 0 || atoms.ncols() == 0 {
         let found = format!("{} × {}", atoms.nrows(), atoms.ncols());

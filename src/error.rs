@@ -1,4 +1,4 @@
-//! Typed errors. Each names the argument at fault, what was found and what was expected.
+//! Typed errors. Each of them names the argument at fault, what was found and what was expected.
 
 use std::path::PathBuf;
 
@@ -13,64 +13,66 @@ pub enum Error {
     Argument {
         /// The parameter's name, as the builder or function spells it.
         argument: &'static str,
-        /// The value given, printed.
+        /// The value that was given, as text.
         found: String,
         /// The range of legal values, in words.
         expected: String,
     },
-    /// A matrix or source has another sample dimension than the dictionary or model.
+    /// A matrix or source has a sample dimension that differs from the dictionary's or the model's.
     #[error("`{argument}` has dimension {found}, expected {expected}")]
     Dimension {
         /// The argument at fault.
         argument: &'static str,
-        /// Its dimension.
+        /// The dimension that was found.
         found: usize,
-        /// The dimension it must have.
+        /// The dimension that was expected.
         expected: usize,
     },
-    /// A shard is of another sample dimension than the first one.
+    /// The samples of a shard have another dimension than those of the first shard.
     #[error("shard {shard} has dimension {found}, expected {expected}, that of the first")]
     Shard {
         /// Index of the shard.
         shard: usize,
-        /// Its dimension.
+        /// The dimension of its samples.
         found: usize,
         /// The dimension of the first shard.
         expected: usize,
     },
-    /// What an updater saved, as it comes from a checkpoint, is not what it restores.
+    /// An array in an updater's saved state is missing, or is not of the type and length that the
+    /// updater restores.
     #[error("kept array `{name}` is {found}, expected {expected}")]
     SavedState {
         /// The array's name.
         name: String,
-        /// Its type and length.
+        /// The type and length that were found.
         found: String,
-        /// Those it must have.
+        /// The type and length that were expected.
         expected: String,
     },
     /// A checkpoint cannot be written, or the run cannot go on from it.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// There is nothing to learn from or to measure: the argument holds no samples.
+    /// The argument holds no samples, so nothing can be learned or measured.
     #[error("`{argument}` holds no samples")]
     NoSamples {
         /// The argument at fault.
         argument: &'static str,
     },
-    /// No sample was left to learn from: all are zero, or were dropped for their norm.
+    /// No sample was left to learn from: every sample is zero or was dropped because of its norm.
     #[error(
         "nothing to learn from: of {samples} samples, {zeros} are zero throughout and {dropped} were \
          dropped for their norm"
     )]
     NothingLearned {
-        /// Samples that were looked at.
+        /// How many samples were read.
         samples: usize,
-        /// Those of them that are zero throughout.
+        /// How many of these samples are zero in every coordinate.
         zeros: usize,
-        /// Those of them beyond the norm limit, where these are left out.
+        /// How many of these samples were dropped because their norm is beyond the limit.
         dropped: usize,
     },
-    /// Most samples lie beyond the norm limit, so that it says nothing of outliers.
+    /// Most samples lie beyond the norm limit, so the limit does not separate outliers from the
+    /// rest.
     #[error(
         "the norm limit of {limit:.4} would {verb} {beyond} of {samples} samples, expected at most half \
          of them: {}",
@@ -83,13 +85,14 @@ pub enum Error {
     NormLimit {
         /// The limit of ‖y − mean‖.
         limit: f64,
-        /// What would be done to samples beyond it: clip or drop.
+        /// What would be done to samples beyond the limit: `clip` or `drop`.
         verb: &'static str,
-        /// Samples beyond it.
+        /// How many samples lie beyond the limit.
         beyond: usize,
-        /// Samples that were looked at, not counting those that are zero throughout.
+        /// How many samples were read, not counting those that are zero in every coordinate.
         samples: usize,
-        /// Whether the limit was given, as by an earlier model, and not taken from the samples.
+        /// Whether the limit was given (for example by an earlier model) instead of being derived
+        /// from the samples.
         is_given: bool,
     },
     /// A sample holds a NaN or an infinity.
@@ -102,22 +105,22 @@ pub enum Error {
         /// The value found there.
         value: f64,
     },
-    /// Samples stored as f64 differ by so little, compared with their size, that rounded to f32
-    /// they are no longer what they were.
+    /// Samples are stored as f64, and the differences between them are so small, compared with
+    /// their size, that rounding to f32 would destroy them.
     #[error(
         "sample {sample}: coordinate {coordinate} is {value:e}, and rounding to f32 would change the \
          samples by {:.1}% of their variance: read them as f64, or subtract the mean beforehand",
         100.0 * share
     )]
     Rounding {
-        /// Index in its source of a sample that is typical of all.
+        /// Index in its source of a sample that is typical of all samples.
         sample: usize,
-        /// Index of the coordinate within the sample that loses most.
+        /// Index within that sample of the coordinate that loses most by rounding.
         coordinate: usize,
-        /// Its value.
+        /// The value of that coordinate.
         value: f64,
-        /// Σ‖y − round(y)‖² over half the squared distances of pairs of samples; the median of
-        /// pairs.
+        /// (‖a − r(a)‖² + ‖b − r(b)‖²) / ‖a − b‖² of a pair (a, b) of samples, where r rounds to
+        /// f32: the median over the pairs that were compared.
         share: f64,
     },
     /// An atom of a given dictionary holds a NaN or an infinity.
@@ -135,7 +138,7 @@ pub enum Error {
     NotUnitAtom {
         /// Index of the atom.
         atom: usize,
-        /// Its Euclidean norm.
+        /// The Euclidean norm of the atom.
         norm: f64,
     },
     /// An atom of a given dictionary is zero and has no direction.
@@ -147,7 +150,7 @@ pub enum Error {
     /// Reading samples failed.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The backend failed: memory, device, driver.
+    /// The backend failed, for example for lack of memory or because of a device or driver.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// A file could not be read, written or understood.
@@ -156,8 +159,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Argument`] for a parameter outside its range: what was found, and what is expected.
-    /// Coders, updaters and sources written outside this crate say so, too.
+    /// An [`Error::Argument`] for a parameter that is outside its range, with the value found and
+    /// the values expected. Coders, updaters and sources written outside this crate can use it,
+    /// too.
     #[must_use]
     pub fn argument(
         argument: &'static str,
@@ -172,22 +176,22 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The range asked for lies outside the source.
+    /// The requested range lies outside the source.
     #[error("samples {start}..{end} were asked of a source of {len}")]
     OutOfRange {
-        /// First sample asked for.
+        /// The first sample requested.
         start: usize,
-        /// One past the last sample asked for.
+        /// One past the last sample requested.
         end: usize,
         /// Number of samples in the source.
         len: usize,
     },
-    /// The buffer handed in does not hold exactly the samples asked for.
+    /// The length of the given buffer is not that of the requested samples.
     #[error("the buffer holds {found} values, the samples asked for need {expected}")]
     Buffer {
         /// Length of the buffer.
         found: usize,
-        /// Samples × dimension.
+        /// The length needed: samples × dimension.
         expected: usize,
     },
     /// A slice's length is not a multiple of its dimension, or its dimension is zero.
@@ -195,27 +199,27 @@ pub enum SourceError {
     Ragged {
         /// Length of the slice.
         len: usize,
-        /// Dimension stated.
+        /// The given dimension.
         dim: usize,
     },
     /// The file behind the source is at fault.
     #[error(transparent)]
     File(#[from] FileError),
-    /// An error of a source implemented outside this crate.
+    /// An error in a source that is implemented outside this crate.
     #[error("{0}")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why a file could not be read or written. Each names the file.
+/// Why a file could not be read or written. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The header promises more bytes than the file holds.
@@ -228,7 +232,7 @@ pub enum FileError {
         /// Bytes the file holds.
         found: u64,
     },
-    /// The file holds more bytes than its array, which the format has no use for.
+    /// The file is longer than its header and its array, and the format allows no further bytes.
     #[error(
         "{}: {} bytes after the array: its header promises {promised} bytes, the file holds \
          {found} (save each array to a file of its own)",
@@ -240,18 +244,18 @@ pub enum FileError {
         path: PathBuf,
         /// Bytes the header promises.
         promised: u64,
-        /// Bytes the file holds, which are more.
+        /// Bytes the file holds.
         found: u64,
     },
-    /// The path stands for something that is not a regular file, and so cannot be read by ranges.
+    /// The path is not that of a regular file, so ranges of it cannot be read.
     #[error("{}: {kind}, expected a regular file, whose ranges can be read", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What it stands for: `a directory`, `a pipe`, `a socket`, `a device` or `a special file`.
+        /// What the path is: `a directory`, `a pipe`, `a socket`, `a device` or `a special file`.
         kind: &'static str,
     },
-    /// A row of f64 numbers is lost when it is rounded to f32.
+    /// A row of f64 numbers would be lost if it were rounded to f32.
     #[error(
         "{}: row {row}: coordinate {coordinate} is {value:e}: {loss}; read the file as f64, or scale \
          the data",
@@ -262,44 +266,44 @@ pub enum FileError {
         path: PathBuf,
         /// Index of the row.
         row: usize,
-        /// Index within the row of the number that is furthest out of range.
+        /// Index, within the row, of the number that is furthest out of range.
         coordinate: usize,
         /// That number.
         value: f64,
-        /// What would become of it, or of the row.
+        /// What rounding would do to this number or to the row.
         loss: &'static str,
     },
-    /// The file is not of the format expected, or its header makes no sense.
+    /// The file does not have the expected format, or its header is invalid.
     #[error("{}: not a valid {format} file: {}", path.display(), on_a_line(reason))]
     Format {
         /// The file.
         path: PathBuf,
-        /// The format expected.
+        /// The expected format.
         format: &'static str,
         /// What is wrong.
         reason: String,
     },
-    /// The element type is not one this crate reads.
+    /// This crate does not read elements of this type.
     #[error("{}: element type {}, expected {expected}", path.display(), on_a_line(found))]
     ElementType {
         /// The file.
         path: PathBuf,
-        /// The type found.
+        /// The type that was found.
         found: String,
         /// The types that can be read.
         expected: &'static str,
     },
-    /// The array is not of the shape expected.
+    /// The array does not have the expected shape.
     #[error("{}: shape {found:?}, expected {expected}", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
-        /// The shape found.
+        /// The shape that was found.
         found: Vec<usize>,
-        /// The shape expected, in words.
+        /// The expected shape, in words.
         expected: String,
     },
-    /// A path or pattern stands for no file of samples.
+    /// A path or pattern leads to no file of samples.
     #[error("{}: {reason}", path.display())]
     NoFiles {
         /// The path or pattern.
@@ -307,7 +311,8 @@ pub enum FileError {
         /// What is wrong.
         reason: String,
     },
-    /// A tensor asked for by name is not there, or none was named and there are several.
+    /// The file has no tensor of the given name, or no name was given and the file has several
+    /// tensors.
     #[error(
         "{}: {}; the file holds {}",
         path.display(),
@@ -322,7 +327,7 @@ pub enum FileError {
         /// Names of the tensors in the file.
         available: Vec<String>,
     },
-    /// A key of a configuration file is absent, or has a value that cannot be honoured.
+    /// A key of a configuration file is missing, or has a value that this crate does not support.
     #[error(
         "{}: `{}` is {}, expected {expected}",
         path.display(),
@@ -332,14 +337,15 @@ pub enum FileError {
     Setting {
         /// The file.
         path: PathBuf,
-        /// The key; a dot stands between an object's and those within.
+        /// The key. For a key within an object, it is the object's key, a dot, and the key itself.
         key: String,
         /// Its value, or `absent`.
         found: String,
-        /// The values that can be honoured, in words.
+        /// The supported values, in words.
         expected: String,
     },
-    /// A configuration file has keys that this crate does not know, and so may not ignore.
+    /// A configuration file has keys that this crate does not know. They might change results, so
+    /// they are not ignored.
     #[error(
         "{}: unknown keys: {} (remove them if they do not change what the model computes)",
         path.display(),
@@ -357,13 +363,13 @@ pub enum FileError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// Another run, alive, writes to the directory.
+    /// Another run, which is still alive, writes to the directory.
     #[error("{}: another run writes its checkpoints here", directory.display())]
     InUse {
         /// The directory.
         directory: PathBuf,
     },
-    /// The directory holds checkpoints of an earlier run, and this one is not to resume it.
+    /// The directory holds checkpoints of an earlier run, and this run was not told to resume it.
     #[error(
         "{}: holds checkpoints of an earlier run: resume it, or choose another directory",
         directory.display()
@@ -372,22 +378,22 @@ pub enum CheckpointError {
         /// The directory.
         directory: PathBuf,
     },
-    /// There is no checkpoint to resume from.
+    /// The directory holds no checkpoint to resume from.
     #[error("{}: no checkpoint to resume from", directory.display())]
     Missing {
         /// The directory.
         directory: PathBuf,
     },
-    /// The checkpoint belongs to another run: another configuration or other data.
+    /// The checkpoint belongs to another run: one with another configuration or other data.
     #[error("{}: `{what}` was {}, now it is {expected}", path.display(), on_a_line(found))]
     Mismatch {
         /// The checkpoint.
         path: PathBuf,
-        /// The parameter, or the property of the data.
+        /// The parameter, or the property of the data, that differs.
         what: String,
-        /// What the checkpoint says of it.
+        /// Its value in the checkpoint.
         found: String,
-        /// What it is in the run that is to resume.
+        /// Its value in the run that is to resume.
         expected: String,
     },
     /// A file could not be read, written or understood.
@@ -395,36 +401,38 @@ pub enum CheckpointError {
     File(#[from] FileError),
 }
 
-/// Why a [`Backend`](crate::backend::Backend) failed: out of memory, a lost device.
+/// Why a [`Backend`](crate::backend::Backend) failed, for example for lack of memory or because a
+/// device was lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// A matrix of this shape cannot be allocated.
     #[error("cannot allocate a {rows} × {cols} matrix: {reason}")]
     Allocation {
-        /// Rows asked for.
+        /// Rows of the matrix.
         rows: usize,
-        /// Columns asked for.
+        /// Columns of the matrix.
         cols: usize,
         /// The allocator's or device's reason.
         reason: String,
     },
-    /// What was asked for is not possible on this backend, or for several owners of samples.
+    /// The requested operation is not possible on this backend, or not for several owners of
+    /// samples.
     #[error("not supported: {what}")]
     Unsupported {
-        /// What was asked for.
+        /// The requested operation.
         what: String,
     },
-    /// An owner of a [`Group`](crate::group::Group) has gone, cannot be reached, or does not fit
-    /// together with the others.
+    /// An owner of a [`Group`](crate::group::Group) has left, cannot be reached, or does not fit
+    /// together with the other owners.
     #[error("owner {rank} of the group: {reason}")]
     Group {
-        /// The owner.
+        /// The rank of the owner.
         rank: usize,
-        /// What is known of it.
+        /// What went wrong.
         reason: String,
     },
-    /// A device error of a backend implemented outside this crate.
+    /// A device error in a backend that is implemented outside this crate.
     #[error("{0}")]
     Device(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

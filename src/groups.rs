@@ -1,4 +1,4 @@
-//! Nested groups of atoms, as coder and updater of a Matryoshka dictionary share them.
+//! Nested groups of atoms, which the coder and the updater of a Matryoshka dictionary share.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Atoms in groups: the first `sizes[0]` atoms, the `sizes[1]` that follow, and so on. Each group
-/// codes what those before it left, with a budget of its own.
+/// Atoms in groups: the first `sizes[0]` atoms, the `sizes[1]` atoms that follow, and so on. Each
+/// group codes what the groups before it left, with a budget of its own.
 ///
-/// The budgets add up to k exactly. Unless they are [given](Self::budgets), nonzeros are dealt one
-/// by one, from the first group to the last and round again, passing over groups that have as many
-/// as atoms: each of n groups that are large enough gets ⌊k/n⌋, and the first k mod n of them one
-/// more. So the budgets of the [first](Self::first) few groups are those of these groups by
-/// themselves, with what they sum to.
+/// The budgets add up to k exactly. They can be [given](Self::budgets). Otherwise nonzeros are
+/// dealt to the groups one by one, from the first group to the last and round again; a group that
+/// has as many nonzeros as atoms is passed over. If n groups are all large enough, each gets ⌊k/n⌋
+/// nonzeros, and the first k mod n groups get one more. So if the [first](Self::first) few groups
+/// are used alone, with the sum of their budgets as k, each of them keeps its budget.
 ///
 /// ```
 /// use dbksvd::Groups;
@@ -33,20 +33,21 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Groups of these sizes, which are to add up to the number of atoms.
+    /// Groups of these sizes. The sizes must add up to the number of atoms.
     #[must_use]
     pub fn new(sizes: impl Into<Vec<usize>>) -> Self {
         Self { sizes: sizes.into(), budgets: None }
     }
 
-    /// Groups such that each but the first has as many atoms as all before it: `first`, `first`,
-    /// 2·`first`, 4·`first`, up to `atoms` in all. The last group takes what is left if that is at
-    /// least half of what would be its turn; less than that goes to the group before.
+    /// Groups of `first`, `first`, 2·`first`, 4·`first`, … atoms, up to `atoms` in all: each group
+    /// but the first has as many atoms as all groups before it. If fewer atoms are left than the
+    /// last group should have, it gets these if they are at least half of its size; otherwise the
+    /// group before it gets them.
     #[must_use]
     pub fn doubling(atoms: usize, first: usize) -> Self {
         let mut sizes = vec![first.min(atoms)];
         let mut total = sizes[0];
-        // A first group of nothing is for the check to refuse.
+        // A first group without atoms is left to `check`, which refuses it.
         while total > 0 && total < atoms {
             let (turn, left) = (total, atoms - total);
             match sizes.last_mut() {
@@ -58,14 +59,14 @@ impl Groups {
         Self::new(sizes)
     }
 
-    /// Nonzeros a sample of each group, which are to add up to k.
+    /// The nonzeros of each group, per sample. They must add up to k.
     #[must_use]
     pub fn budgets(mut self, budgets: impl Into<Vec<usize>>) -> Self {
         self.budgets = Some(budgets.into());
         self
     }
 
-    /// The numbers of atoms.
+    /// The number of atoms of each group.
     #[must_use]
     pub fn sizes(&self) -> &[usize] {
         &self.sizes
@@ -77,14 +78,14 @@ impl Groups {
         self.sizes.len()
     }
 
-    /// Whether there are none, which no coder accepts.
+    /// Whether there are no groups. No coder accepts that.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sizes.is_empty()
     }
 
-    /// Nonzeros a sample of each group, of `sparsity` in all: those given, whatever they add up to,
-    /// or as they are dealt.
+    /// The nonzeros of each group, per sample, if there are `sparsity` in all. Budgets that were
+    /// given are returned as they are, whatever their sum.
     #[must_use]
     pub fn budgets_of(&self, sparsity: usize) -> Vec<usize> {
         if let Some(budgets) = &self.budgets {
@@ -103,21 +104,21 @@ impl Groups {
         budgets
     }
 
-    /// The first `count` groups by themselves; all, if there are no more.
+    /// The first `count` groups alone, or all groups if there are no more.
     #[must_use]
     pub fn first(&self, count: usize) -> Self {
         let first = |numbers: &Vec<usize>| numbers[..count.min(numbers.len())].to_vec();
         Self { sizes: first(&self.sizes), budgets: self.budgets.as_ref().map(first) }
     }
 
-    /// The first `count` groups of a model as a model by itself: their atoms, and the sum of their
-    /// budgets. Coded by [`Matryoshka`](crate::coder::Matryoshka) with
-    /// [`first(count)`](Self::first), its codes are the first parts of those of the whole, bit by
-    /// bit.
+    /// A model that has only the first `count` groups of `model`: their atoms, and the sum of their
+    /// budgets as its sparsity. If it is coded by [`Matryoshka`](crate::coder::Matryoshka) with
+    /// [`first(count)`](Self::first), each of its codes is the beginning of the whole model's code,
+    /// bit by bit.
     ///
     /// # Errors
-    /// [`Error::Argument`], naming `groups` or `budgets`, if these are not groups of the model, and
-    /// naming `count`, for one outside 1..=n.
+    /// [`Error::Argument`], naming `groups` or `budgets` if these do not fit the model, and naming
+    /// `count` if it is outside 1..=n, where n is the number of groups.
     pub fn prefix_of<T: Scalar>(&self, model: &Model<T>, count: usize) -> Result<Model<T>, Error> {
         self.check(&model.shape())?;
         if count == 0 || count > self.len() {
@@ -131,7 +132,7 @@ impl Groups {
             .preprocessed(model.preprocessing().clone())
     }
 
-    /// Whether these are groups of the atoms of `shape`, with budgets that are its k.
+    /// Checks that the sizes add up to the atoms of `shape`, and the budgets to its k.
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         let Self { sizes, budgets } = self;
         let refuse = |argument, found: &[usize], expected: String| {
@@ -166,7 +167,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The atoms of each group.
+    /// The range of atoms of each group.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.sizes.iter().scan(0, |end, size| {
             let start = *end;
@@ -183,7 +184,8 @@ impl From<&Groups> for Parameters {
     }
 }
 
-/// The sum, or the largest number there is: sizes may be anything until they are checked.
+/// The sum, or the largest `usize` if the sum overflows: sizes can be anything until they are
+/// checked.
 fn total(numbers: &[usize]) -> usize {
     numbers.iter().fold(0, |sum: usize, &number| sum.saturating_add(number))
 }

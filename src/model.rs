@@ -1,5 +1,5 @@
-//! What learning gives: a dictionary, how samples are preprocessed, and the shape of their codes;
-//! and encoding with it, again and again.
+//! The result of learning (a dictionary, the preprocessing of samples, and the shape of their
+//! codes), and an encoder that codes many batches of samples with it.
 
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
@@ -18,7 +18,8 @@ use crate::problem::{ProblemShape, Sign};
 use crate::samples::preprocessing::Preprocessing;
 use crate::source::{SampleSource, check_rounding};
 
-/// A learned dictionary with what is needed to use it.
+/// A learned dictionary, together with the preprocessing and the constraints that coding with it
+/// needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model<T: Scalar> {
     dictionary: Dictionary<T>,
@@ -28,11 +29,11 @@ pub struct Model<T: Scalar> {
 }
 
 impl<T: Scalar> Model<T> {
-    /// A model of the given dictionary, coding `sample − mean` with at most `sparsity` nonzeros.
+    /// A model of the given dictionary that codes `sample − mean` with at most `sparsity` nonzeros.
     ///
     /// # Errors
     /// [`Error::Argument`] for a sparsity outside 1..=min(d, m), [`Error::Dimension`] for a mean
-    /// that is not of dimension d, [`Error::Argument`] for one that is not finite.
+    /// that is not of dimension d, [`Error::Argument`] for a mean that is not finite.
     pub fn new(
         dictionary: Dictionary<T>,
         mean: Option<Vec<T>>,
@@ -44,8 +45,8 @@ impl<T: Scalar> Model<T> {
             .preprocessed(preprocessing)
     }
 
-    /// The same dictionary for samples that are preprocessed so: codes are of `(sample − mean) /
-    /// scale`, and [`decode`](Self::decode) undoes it.
+    /// The same dictionary with this preprocessing of samples: the codes are those of
+    /// `(sample − mean) / scale`, and [`decode`](Self::decode) undoes the preprocessing.
     ///
     /// # Errors
     /// [`Error::Dimension`] for a mean that is not of dimension d.
@@ -62,13 +63,14 @@ impl<T: Scalar> Model<T> {
         &self.dictionary
     }
 
-    /// The mean that is subtracted before coding and added after decoding, if data were centred.
+    /// The mean that is subtracted before coding and added after decoding; `None` if samples are
+    /// not centred.
     #[must_use]
     pub fn mean(&self) -> Option<&[T]> {
         self.preprocessing.mean()
     }
 
-    /// What is done to samples before coding, and undone after decoding.
+    /// What is done to samples before coding; decoding undoes it.
     #[must_use]
     pub fn preprocessing(&self) -> &Preprocessing<T> {
         &self.preprocessing
@@ -86,19 +88,19 @@ impl<T: Scalar> Model<T> {
         self.dictionary.atoms()
     }
 
-    /// The budget k of nonzeros a sample.
+    /// The budget k: the most nonzeros of a sample.
     #[must_use]
     pub fn sparsity(&self) -> usize {
         self.sparsity
     }
 
-    /// The sign of coefficients.
+    /// Whether coefficients may be negative.
     #[must_use]
     pub fn sign(&self) -> Sign {
         self.sign
     }
 
-    /// Dimensions and constraints, as coders take them.
+    /// Dimensions and constraints, in the form that coders take.
     #[must_use]
     pub fn shape(&self) -> ProblemShape {
         ProblemShape {
@@ -119,8 +121,8 @@ impl<T: Scalar> Model<T> {
         Ok(model)
     }
 
-    /// An [`Encoder`] of this model with its own copy of the dictionary and scratch memory: the
-    /// way to encode more than once, since what a coder derives from the dictionary is kept.
+    /// Makes an [`Encoder`] of this model, with its own copy of the dictionary and scratch memory.
+    /// Use it to encode more than once: it keeps whatever the coder derives from the dictionary.
     ///
     /// # Errors
     /// As [`Encoder::new`].
@@ -131,7 +133,7 @@ impl<T: Scalar> Model<T> {
         Encoder::new(Faer::default(), coder, self)
     }
 
-    /// The codes of `samples` (d × N, a column a sample), by any coder.
+    /// The codes of `samples` (d × N, one sample per column), computed by any coder.
     ///
     /// # Errors
     /// Those of [`encoder`](Self::encoder) and [`Encoder::encode`].
@@ -146,7 +148,7 @@ impl<T: Scalar> Model<T> {
     /// in parallel.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if the codes are over another number of atoms.
+    /// [`Error::Dimension`] if the codes are for another number of atoms.
     pub fn decode(&self, codes: &SparseCodes<T>) -> Result<Mat<T>, Error> {
         if codes.atoms() != self.atoms() {
             return Err(Error::Dimension {
@@ -179,7 +181,8 @@ loops::vectorized! {
     }
 }
 
-/// A model bound to a backend and a coder, with what the coder derived from the dictionary.
+/// A model together with a backend and a coder. It keeps what the coder derived from the
+/// dictionary.
 pub struct Encoder<B: Backend, C: SparseCoder<B>> {
     shape: ProblemShape,
     backend: B,
@@ -203,8 +206,8 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// Uploads the model's dictionary to `backend` and prepares `coder` for it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the coder cannot serve the model's shape, [`Error::Backend`] if
-    /// memory cannot be had.
+    /// [`Error::Argument`] if the coder cannot code for the model's shape, [`Error::Backend`] if
+    /// memory cannot be allocated.
     pub fn new(backend: B, coder: C, model: &Model<B::Scalar>) -> Result<Self, Error> {
         let shape = model.shape();
         coder.check(&shape)?;
@@ -216,21 +219,21 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
         Ok(Self { shape, backend, coder, state, dictionary, blocks })
     }
 
-    /// The coder's state: what coders tell of their work besides the codes.
+    /// The coder's state, which may hold information about its work besides the codes.
     #[must_use]
     pub fn state(&self) -> &C::State {
         &self.state
     }
 
-    /// The codes of `samples` (d × N, a column a sample).
+    /// The codes of `samples` (d × N, one sample per column).
     ///
-    /// Works through blocks of 4,096 samples: besides the codes, memory does not grow with N.
-    /// O(N (d·m + k²m)) with [`BatchOmp`](crate::coder::BatchOmp).
+    /// Samples are coded in blocks of 4,096, so apart from the codes themselves the memory does not
+    /// grow with N. O(N (d·m + k²m)) with [`BatchOmp`](crate::coder::BatchOmp).
     ///
     /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`] if one holds a
-    /// NaN or an infinity, [`Error::Argument`] if they are too large or small to square,
-    /// [`Error::Backend`] if memory cannot be had.
+    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`] if a sample
+    /// holds a NaN or an infinity, [`Error::Argument`] if samples are so large or so small that
+    /// their squares overflow or vanish, [`Error::Backend`] if memory cannot be allocated.
     pub fn encode(
         &mut self,
         samples: MatRef<'_, B::Scalar>,
@@ -241,8 +244,9 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// The codes of all samples of `source`, in order.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), [`Error::Source`] if reading fails, and [`Error::Rounding`] for
-    /// samples that are stored in more digits than they can do without.
+    /// The errors of [`encode`](Self::encode); [`Error::Source`] if reading fails; and
+    /// [`Error::Rounding`] if the samples are stored in a higher precision and rounding them to `T`
+    /// would destroy the differences between them.
     pub fn encode_source(
         &mut self,
         source: &impl SampleSource<B::Scalar>,

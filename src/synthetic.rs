@@ -1,7 +1,8 @@
-//! Problems made up from a seed, whose dictionary and codes are known: for docs, tests, benches.
+//! Problems with a known dictionary and known codes, generated from a seed, for docs, tests and
+//! benches.
 //!
-//! [`Planted`] problems are of few parameters. (Samples of features that are correlated, rare and
-//! hierarchical are made by the crate `dbksvd-sae`.)
+//! [`Planted`] problems have few parameters. (The crate `dbksvd-sae` generates samples of features
+//! that are correlated, rare and hierarchical.)
 
 use faer::Mat;
 use rand::RngExt;
@@ -20,30 +21,32 @@ use crate::problem::{ProblemShape, Sign};
 use crate::random::{RandomStream, generator};
 use crate::scalar::compiled;
 
-/// Samples drawn from one stream of random numbers.
+/// Samples that are drawn from one stream of random numbers.
 const BLOCK: usize = 256;
 
-/// Directions that [`Kind::Correlated`] atoms share beside their mean.
+/// Directions, besides their mean, that [`Kind::Correlated`] atoms share.
 const SHARED: usize = 7;
 
-/// The kind of atoms and samples. Easy data hide what goes wrong on real ones: draw conclusions
-/// on the two others.
+/// The kind of atoms and samples. The default is easy, and methods that work on it may fail on real
+/// data: draw conclusions from the other two kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Independent Gaussian atoms, nearly orthogonal where d is large.
+    /// Independent Gaussian atoms, which are nearly orthogonal if d is large.
     #[default]
     Planted,
-    /// Coherent atoms: g + s + √(3/14) Σ_r w_r q_r, normalised, with g ~ N(0, I/d), weights
-    /// w_r ~ N(0, 1), and a unit direction s and seven unit directions q_r that all atoms share. An
-    /// atom's largest |cos| with another is about 0.7 in the median.
+    /// Coherent atoms: g + s + √(3/14) Σ_r w_r q_r, normalised. Here g ~ N(0, I/d) and the weights
+    /// w_r ~ N(0, 1) are drawn for each atom; the unit direction s and seven unit directions q_r
+    /// are shared by all atoms. An atom's largest |cos| with another atom is about 0.7 in the
+    /// median.
     Correlated,
-    /// Samples like embeddings, without planted codes: a mean of norm 1 in a random direction plus
-    /// independent Gaussian coordinates of variance ∝ 1/(r + 1) for coordinate r, which sum to 1.
-    /// The atoms are further samples of that law, normalised, and the codes are empty.
+    /// Samples that resemble embeddings, without planted codes: a mean of norm 1 in a random
+    /// direction, plus independent Gaussian coordinates. Coordinate r has a variance ∝ 1/(r + 1),
+    /// and the variances sum to 1. The atoms are further samples of the same distribution,
+    /// normalised, and the codes are empty.
     Anisotropic,
 }
 
-/// What to generate; [`generate`](Self::generate) does it.
+/// The parameters of a problem; [`generate`](Self::generate) makes it.
 ///
 /// | parameter | default | meaning | range |
 /// |---|---|---|---|
@@ -53,10 +56,11 @@ pub enum Kind {
 /// | `noise` | 0 | norm of the noise over norm of the signal | ≥ 0, finite |
 /// | `seed` | 0 | the random numbers | any |
 ///
-/// Each sample is the sum of k distinct atoms, uniformly chosen, with coefficients ±(0.5 + |g|),
-/// g ~ N(0, 1), and signs that are fair coins (or all +). Noise adds to every coordinate a Gaussian
-/// of standard deviation `noise` · s / √d, where s is the root mean square over all samples of
-/// the norm of the signal: Σ‖noise‖² / Σ‖signal‖² has the expectation `noise`².
+/// Each sample is the sum of k distinct atoms, which are chosen uniformly. Their coefficients are
+/// ±(0.5 + |g|) with g ~ N(0, 1); both signs are equally likely (or all are +, by `sign`). The
+/// noise adds to every coordinate a Gaussian of standard deviation `noise` · s / √d, where s is the
+/// root mean square, over all samples, of the norm of the signal. So Σ‖noise‖² / Σ‖signal‖² has the
+/// expectation `noise`².
 ///
 /// ```
 /// use dbksvd::synthetic::Planted;
@@ -88,7 +92,8 @@ pub struct PlantedData<T: Scalar> {
 }
 
 impl Planted {
-    /// `samples` samples of dimension `dim`, made of `sparsity` out of `atoms` atoms each.
+    /// A problem of `samples` samples of dimension `dim`, each made of `sparsity` out of `atoms`
+    /// atoms.
     pub fn new(dim: usize, atoms: usize, sparsity: usize, samples: usize) -> Self {
         let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::default() };
         Self { shape, samples, noise: 0.0, seed: 0, kind: Kind::default() }
@@ -109,7 +114,7 @@ impl Planted {
         Self { noise, ..self }
     }
 
-    /// The seed. The same seed gives the same bits, on any number of threads.
+    /// The seed. The same seed gives the same bits on any number of threads.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -118,7 +123,7 @@ impl Planted {
     ///
     /// # Errors
     /// [`Error::Argument`] for a parameter outside the range in the [table](Self),
-    /// [`Error::Backend`] if the memory for samples or atoms cannot be had.
+    /// [`Error::Backend`] if the memory for samples or atoms cannot be allocated.
     pub fn generate<T: Scalar>(&self) -> Result<PlantedData<T>, Error> {
         generate(self)
     }
@@ -134,7 +139,8 @@ impl Planted {
         Ok(())
     }
 
-    /// Writes the samples without noise, and their codes; returns the sum of squares.
+    /// Writes the samples without noise, and their codes. Returns the sum of the squares of these
+    /// samples.
     fn add_signal<T: Scalar>(
         &self,
         law: &Law,
@@ -172,7 +178,7 @@ impl Planted {
         energies.into_iter().sum()
     }
 
-    /// k distinct atoms with coefficients ±(0.5 + |g|).
+    /// Draws k distinct atoms with coefficients ±(0.5 + |g|).
     fn draw_code<T: Scalar>(
         &self,
         support: &mut [u32],
@@ -190,7 +196,7 @@ impl Planted {
     }
 }
 
-/// The law of the vectors that a [`Kind`] draws: m₀ + g ⊙ σ + Σ_r w_r q_r.
+/// The distribution of the vectors that a [`Kind`] draws: m₀ + g ⊙ σ + Σ_r w_r q_r.
 struct Law {
     mean: Vec<f64>,
     deviations: Vec<f64>,
@@ -204,7 +210,8 @@ impl Law {
             Kind::Planted => Self { mean: vec![0.0; dim], deviations: even, shared: Vec::new() },
             Kind::Correlated => {
                 let mean = direction(dim, 1.0, random);
-                // Energies 1 (own), 1 (mean) and 3/2 (shared): a median coherence of about 0.7.
+                // The energies are 1 (own part), 1 (mean) and 3/2 (shared directions), which gives
+                // a median coherence of about 0.7.
                 let length = (1.5 / SHARED as f64).sqrt();
                 let shared = (0..SHARED).map(|_| direction(dim, length, random)).collect();
                 Self { mean, deviations: even, shared }

@@ -14,15 +14,16 @@ pub struct Use {
     pub slot: u32,
 }
 
-/// For each atom j its uses Ω_j, in order of samples. Built by counting: O(m + nnz).
+/// For each atom j its uses Ω_j, in the order of samples. The index is built by counting, in O(m +
+/// nnz).
 ///
-/// Samples may be cut into contiguous parts; the uses of an atom within a part are then a slice as
-/// well.
+/// Samples can be divided into contiguous parts. The uses of an atom within a part are then a
+/// slice, too.
 #[derive(Clone, Debug, Default)]
 pub struct AtomIndex {
-    /// Where the samples of each part begin, and where those of the last end.
+    /// Where the samples of each part begin, and where those of the last part end.
     bounds: Vec<usize>,
-    /// Where the uses of atom j in part p begin: entry j · parts + p.
+    /// Where the uses of atom j in part p begin, at entry j · parts + p.
     offsets: Vec<usize>,
     uses: Vec<Use>,
 }
@@ -36,12 +37,13 @@ impl AtomIndex {
         index
     }
 
-    /// Makes this the index of `codes`, keeping the allocations where they fit.
+    /// Turns this into the index of `codes`. The allocations are reused if they are large enough.
     pub fn rebuild<T: Scalar>(&mut self, codes: &SparseCodes<T>) {
         self.rebuild_in_parts(codes, [0, codes.samples()]);
     }
 
-    /// The same, with the samples cut into parts: each begins where the one before ends.
+    /// Does the same for samples that are divided into parts. Each part begins where the one before
+    /// it ends.
     pub(crate) fn rebuild_in_parts<T: Scalar>(
         &mut self,
         codes: &SparseCodes<T>,
@@ -51,7 +53,8 @@ impl AtomIndex {
         self.bounds.extend(bounds);
         debug_assert!(self.bounds.is_sorted() && self.bounds.last() == Some(&codes.samples()));
         let parts = self.parts();
-        // offsets[b + 2] first counts the uses in bin b = (atom, part), then sums to where it ends.
+        // `offsets[b + 2]` first counts the uses in bin b = (atom, part). Then the sums turn it
+        // into the end of the bin.
         self.offsets.clear();
         self.offsets.resize(codes.atoms() * parts + 2, 0);
         let mut nnz = 0;
@@ -69,7 +72,7 @@ impl AtomIndex {
         }
         self.uses.clear();
         self.uses.resize(nnz, Use::default());
-        // Filling moves offsets[b + 1] from the start of bin b to its end.
+        // Filling moves `offsets[b + 1]` from the start of bin b to its end.
         for (part, bounds) in self.bounds.windows(2).enumerate() {
             for sample in bounds[0]..bounds[1] {
                 for (slot, &atom) in codes.support(sample).iter().enumerate() {
@@ -88,7 +91,7 @@ impl AtomIndex {
         self.uses_in(j, 0..self.parts())
     }
 
-    /// Number of uses of all atoms.
+    /// Number of uses, over all atoms.
     pub(crate) fn len(&self) -> usize {
         self.uses.len()
     }
@@ -98,18 +101,20 @@ impl AtomIndex {
         self.bounds.len().saturating_sub(1)
     }
 
-    /// The first sample of `part`; of the part after the last, the number of samples.
+    /// The first sample of `part`. For the number after the last part, this is the number of
+    /// samples.
     pub(crate) fn start_of(&self, part: usize) -> usize {
         self.bounds[part]
     }
 
-    /// The uses of atom `j` by samples of consecutive `parts`.
+    /// The uses of atom `j` in these consecutive `parts`.
     #[inline(always)]
     pub(crate) fn uses_in(&self, j: usize, parts: Range<usize>) -> &[Use] {
         &self.uses[self.range_in(j, parts)]
     }
 
-    /// Where the uses of atom `j` by samples of consecutive `parts` are among those of all atoms.
+    /// The range, within the uses of all atoms, that holds the uses of atom `j` in these
+    /// consecutive `parts`.
     #[inline(always)]
     pub(crate) fn range_in(&self, j: usize, parts: Range<usize>) -> Range<usize> {
         let bin = j * self.parts();

@@ -1,4 +1,4 @@
-//! A log of one JSON object a line.
+//! A log that writes one JSON object per line.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -11,10 +11,11 @@ use crate::learn::{
     CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Report, Snapshot,
 };
 
-/// Writes what happens as JSON, an object a line, each with its `event`: `step`, `renewal`,
-/// `epoch`, `evaluation`, `checkpoint`, `checkpoint-failure`, `stop` (feature `json`). Keys are the
-/// fields of the structures that observers are told; numbers that are not finite are null. A line
-/// is flushed when it is complete, so a run that is killed leaves whole lines.
+/// Writes each event as a JSON object on a line of its own (feature `json`). Its key `event` is
+/// `step`, `renewal`, `epoch`, `evaluation`, `checkpoint`, `checkpoint-failure` or `stop`; the
+/// other keys are the fields of the structure that observers are given. Numbers that are not finite
+/// are written as null. A line is flushed when it is complete, so a run that is killed leaves only
+/// whole lines.
 #[derive(Debug)]
 pub struct JsonLines<W> {
     writer: W,
@@ -28,17 +29,17 @@ impl<W: Write> JsonLines<W> {
         Self { writer, every_steps: 1, failure: None }
     }
 
-    /// Logs each so many steps only (0 is none of them); all other events are logged as ever.
+    /// Logs only every `steps`-th step; 0 logs no steps. All other events are still logged.
     #[must_use]
     pub fn every_steps(mut self, steps: u64) -> Self {
         self.every_steps = steps;
         self
     }
 
-    /// The writer back.
+    /// Gives the writer back.
     ///
     /// # Errors
-    /// The first error in writing; nothing was written after it.
+    /// The first error that occurred in writing. Nothing was written after it.
     pub fn finish(self) -> io::Result<W> {
         match self.failure {
             None => Ok(self.writer),

@@ -1,7 +1,7 @@
-//! Observers ready made: a progress bar, a log of JSON lines, `tracing` events.
+//! Observers that are ready to use: a progress bar, a log of JSON lines, `tracing` events.
 //!
-//! Two of them are one observer as a pair, `(bar, log)`. An observer of one's own implements
-//! [`Observer`](crate::learn::Observer), whose methods all have defaults.
+//! A pair of observers, such as `(bar, log)`, is an observer, too. To write an observer of your
+//! own, implement [`Observer`](crate::learn::Observer); all its methods have defaults.
 
 #[cfg(feature = "json")]
 mod json_lines;

@@ -7,14 +7,15 @@ use indicatif::{ProgressDrawTarget, ProgressStyle};
 use crate::Scalar;
 use crate::learn::{Evaluation, Observer, Progress, Report, Snapshot};
 
-/// Parts of a run that the bar tells apart.
+/// Steps into which the bar divides a run.
 const PARTS: u64 = 10_000;
 
 const TEMPLATE: &str = "{prefix} [{bar:30}] {msg} · {elapsed} gone, {eta} left";
 
-/// A bar on stderr: epoch, share of the run done, FVU of the epoch so far and of held-out samples
-/// (of those within the norm limit, where there is one), time gone and left (feature `progress`).
-/// Where stderr is not a terminal it shows nothing. It goes away at the end of the run.
+/// A progress bar on stderr (feature `progress`). It shows the epoch, the share of the run that is
+/// done, the FVU of the epoch so far and of the held-out samples (if there is a norm limit, of the
+/// samples within it), and the time elapsed and left. If stderr is not a terminal, it shows
+/// nothing. The bar is removed at the end of the run.
 #[derive(Debug)]
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,
@@ -34,7 +35,7 @@ impl ProgressBar {
         Self::on(ProgressDrawTarget::stderr())
     }
 
-    /// A bar that shows nothing, for programs in which showing it is an option.
+    /// A bar that shows nothing, for programs in which the bar is an option.
     #[must_use]
     pub fn hidden() -> Self {
         Self::on(ProgressDrawTarget::hidden())
@@ -42,7 +43,8 @@ impl ProgressBar {
 
     fn on(target: ProgressDrawTarget) -> Self {
         let bar = indicatif::ProgressBar::with_draw_target(Some(PARTS), target);
-        // The template is ours and parses; a bar in the default style is no reason to fail.
+        // The template is a constant that parses. If it did not, a bar in the default style would
+        // do.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("=> "));
         }

@@ -12,8 +12,8 @@ use crate::learn::{
 };
 
 /// Emits `tracing` events with the numbers as fields, under the target `dbksvd::observe` (feature
-/// `tracing`): steps and renewals at debug level, the others at info, checkpoints that could not be
-/// written, and few samples with most of the variance, at warn.
+/// `tracing`). Steps and renewals are at debug level, most other events at info. Two are at warn: a
+/// checkpoint that could not be written, and a few samples that have most of the variance.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace;
 
