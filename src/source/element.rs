@@ -7,10 +7,10 @@ use half::{bf16, f16};
 
 use crate::Scalar;
 
-/// Values converted at a time by way of a buffer on the stack.
+/// Values that are converted at a time through a buffer on the stack.
 const BLOCK: usize = 256;
 
-/// The floating-point types read from files.
+/// The floating-point types that can be read from files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     F16,
@@ -19,22 +19,22 @@ pub(crate) enum Element {
     F64,
 }
 
-/// In which order the bytes of a number lie in a file.
+/// The order of the bytes of a number in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByteOrder {
     Little,
-    /// Only `.npy` files have it.
+    /// Only `.npy` files have this order.
     #[cfg(feature = "npy")]
     Big,
 }
 
 impl ByteOrder {
-    /// That of this machine.
+    /// The byte order of this machine.
     #[cfg(feature = "npy")]
     pub(crate) const NATIVE: Self =
         if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 
-    /// Puts numbers of `size` bytes from this order into that of little-endian ones.
+    /// Puts the bytes of numbers of `size` bytes from this order into little-endian order.
     pub(crate) fn make_little(self, bytes: &mut [u8], size: usize) {
         #[cfg(feature = "npy")]
         if self == Self::Big {
@@ -61,7 +61,7 @@ impl Element {
         }
     }
 
-    /// Bytes of one value.
+    /// The size of one value in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::F16 => 2,
@@ -76,11 +76,11 @@ impl Element {
         self == Self::F64 && Self::of::<T>() != Self::F64
     }
 
-    /// Converts little-endian `bytes` to `into`: exactly, but for f64 to f32, which rounds to
-    /// nearest.
+    /// Converts little-endian `bytes` to `into`. Conversions are exact, except that f64 is rounded
+    /// to the nearest f32.
     ///
     /// # Panics
-    /// If the lengths do not belong together.
+    /// If the lengths of `bytes` and `into` do not match.
     #[track_caller]
     pub(crate) fn decode<T: Scalar>(self, bytes: &[u8], into: &mut [T]) {
         let (found, expected) = (bytes.len(), into.len() * self.size());
@@ -106,7 +106,7 @@ impl Element {
     }
 }
 
-/// Decodes 16-bit values by blocks, since their conversion is an instruction on slices.
+/// Decodes 16-bit values in blocks, since one instruction converts a slice of them.
 fn decode_halves<H: Copy + Default, T: Scalar>(
     bytes: &[u8],
     into: &mut [T],
@@ -126,7 +126,7 @@ fn decode_halves<H: Copy + Default, T: Scalar>(
     }
 }
 
-/// Writes `values` in their own precision, little-endian.
+/// Writes `values` in their own precision, in little-endian order.
 pub(crate) fn write_values<T: Scalar>(
     to: &mut (impl Write + ?Sized),
     values: &[T],
@@ -138,7 +138,7 @@ pub(crate) fn write_values<T: Scalar>(
         for (bytes, value) in bytes.chunks_exact_mut(size).zip(values) {
             match Element::of::<T>() {
                 Element::F64 => bytes.copy_from_slice(&value.widen().to_le_bytes()),
-                // The value is an f32 that was widened, so nothing is lost.
+                // The value is an f32 that was widened, so the conversion loses nothing.
                 _ => bytes.copy_from_slice(&(value.widen() as f32).to_le_bytes()),
             }
         }

@@ -1,4 +1,4 @@
-//! Samples in a file of either format, told apart by its extension.
+//! Samples in a `.npy` or `.safetensors` file; the extension tells the format.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::SafetensorsSource;
 use super::rows::{RowFile, check_kind, impl_file_source};
 use crate::error::FileError;
 
-/// An open file of samples, of a format whose feature is on.
+/// An open file of samples, in one of the formats whose features are enabled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileSource {
@@ -43,14 +43,14 @@ impl FileSource {
 
 impl_file_source!(FileSource);
 
-/// Opens the samples of a `.npy` or `.safetensors` file, whichever its extension says; `tensor`
-/// names the tensor of the latter, as in `SafetensorsSource::open`.
+/// Opens the samples of a `.npy` or `.safetensors` file; the extension tells the format. `tensor`
+/// names the tensor of a `.safetensors` file, as in `SafetensorsSource::open`.
 ///
 /// # Errors
-/// [`FileError::NotAFile`] for a directory or a pipe,
-/// [`FileError::Format`] for another extension and for a format whose feature is off,
-/// [`FileError::Tensor`] for a tensor named in a `.npy` file, whose array has no name, and those of
-/// `NpySource::open` and `SafetensorsSource::open`.
+/// [`FileError::NotAFile`] for a directory or a pipe; [`FileError::Format`] for any other extension
+/// and for a format whose feature is disabled; [`FileError::Tensor`] for a tensor name with a
+/// `.npy` file, since its array has no name; and the errors of `NpySource::open` and
+/// `SafetensorsSource::open`.
 pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<FileSource, FileError> {
     let path = path.as_ref();
     let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
@@ -58,7 +58,7 @@ pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<FileSource, 
         Some("npy") => open_npy(path, tensor),
         Some("safetensors") => open_safetensors(path, tensor),
         _ => {
-            // A directory or a pipe has no extension to blame.
+            // A directory or a pipe gets its own error, not one about a missing extension.
             check_kind(path)?;
             let reason = "its extension is neither .npy nor .safetensors".to_owned();
             Err(FileError::Format { path: path.to_owned(), format: "sample", reason })
@@ -93,7 +93,7 @@ fn open_safetensors(path: &Path, _: Option<&str>) -> Result<FileSource, FileErro
     Err(feature_off(path, "safetensors"))
 }
 
-/// The error for a format that this build leaves out.
+/// The error for a format that is disabled in this build.
 #[cfg(not(all(feature = "npy", feature = "safetensors")))]
 fn feature_off(path: &Path, format: &'static str) -> FileError {
     let reason = format!("this build cannot read the format: its feature `{format}` is off");

@@ -1,4 +1,4 @@
-//! Sets of sample files: shards by name, by directory, by pattern.
+//! Sets of sample files, given by name, by directory or by pattern.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -10,25 +10,27 @@ use super::file::{FileSource, open};
 use super::shards::Shards;
 use crate::error::{Error, FileError};
 
-/// Files kept open. Beyond them, a file is opened anew for each read, so that thousands of shards
-/// do not exhaust the file descriptors of a process.
+/// The most files that are kept open. Any further file is opened again for each read, so that
+/// thousands of shards do not exhaust the file descriptors of a process.
 const MOST_OPEN: usize = 256;
 
 /// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a
-/// directory (all such files in it, not those of its directories), or a pattern with `*`, `**`, `?`
-/// or `[…]`. Hidden files, whose names begin with a dot, are passed over by directories, and by
-/// patterns unless these spell out the dot: some systems leave one beside each file
-/// (`._part1.npy`). Files of a directory or pattern are taken in natural order (`part2` before
-/// `part10`), those of several paths in the order of the paths; `tensor` names the tensor of
+/// directory, or a pattern with `*`, `**`, `?` or `[…]`. A directory stands for all sample files in
+/// it, but not for files in its subdirectories.
+///
+/// Some systems leave a hidden file beside each file (`._part1.npy`). Files whose names begin with
+/// a dot are therefore passed over in directories, and in patterns unless the pattern spells out
+/// the dot. The files of a directory or pattern are taken in natural order (`part2` before
+/// `part10`), and those of several paths in the order of the paths. `tensor` names the tensor of
 /// `.safetensors` files.
 ///
-/// Headers are read and held against the lengths of the files here, before anything is learned. Up
-/// to 256 files stay open; others are opened anew for each read.
+/// All headers are read here and compared with the lengths of the files, before learning starts. Up
+/// to 256 files stay open; any others are opened again for each read.
 ///
 /// # Errors
-/// [`FileError::NoFiles`] for a path or pattern without files, those of [`open`] for a file (also
-/// for a pipe or a link to nowhere that a directory holds under the name of a sample file), and
-/// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] without paths.
+/// [`FileError::NoFiles`] for a path or pattern without files; the errors of [`open`] for a file
+/// (also for a pipe or a broken link in a directory, if its name is that of a sample file);
+/// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] if there are no paths.
 pub fn open_shards<P: AsRef<Path>>(
     paths: impl IntoIterator<Item = P>,
     tensor: Option<&str>,
@@ -51,7 +53,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let none = |reason: &str| FileError::NoFiles { path: path.to_owned(), reason: reason.into() };
     let text = path.to_str();
     let is_pattern = text.is_some_and(|text| text.contains(['*', '?', '[']));
-    // A file of that very name comes first, whatever characters it has.
+    // A file whose name is exactly this text comes first, even if the text could be a pattern.
     let mut found = if path.is_dir() {
         let failed = |source| FileError::Io { path: path.to_owned(), source };
         let entries = std::fs::read_dir(path).map_err(failed)?;
@@ -80,8 +82,9 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(found)
 }
 
-/// Whether an entry of a directory is to be opened. Directories are passed over, whatever they are
-/// called. Anything else may have been meant, so if it cannot be read, opening it says why.
+/// Whether an entry of a directory is to be opened. Directories are passed over, whatever their
+/// names are. Anything else may be meant as samples, so it is opened, and if it cannot be read,
+/// opening it says why.
 fn is_sample_file(path: &Path) -> bool {
     let extension = path.extension().map(OsStr::to_ascii_lowercase);
     let known = extension.is_some_and(|text| text == "npy" || text == "safetensors");
@@ -92,8 +95,8 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(starts_with_dot)
 }
 
-/// Whether a pattern names with their dot, as a shell demands, all hidden files and directories on
-/// the way to what it has found.
+/// Whether the pattern spells out the dot of every hidden file and directory in the path `found`,
+/// as a shell requires.
 fn spells_out_dots(pattern: &Path, found: &Path) -> bool {
     let dotted = |path: &Path| -> Vec<String> {
         let names = path.components().filter_map(|part| match part {
@@ -113,7 +116,8 @@ fn starts_with_dot(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Digits compare as numbers, everything else as bytes; of equals, by bytes alone.
+/// Compares digits as numbers and everything else as bytes; if that gives equality, compares bytes
+/// only.
 fn natural_order(a: &OsStr, b: &OsStr) -> Ordering {
     let (whole_a, whole_b) = (a.as_encoded_bytes(), b.as_encoded_bytes());
     let (mut a, mut b) = (whole_a, whole_b);
@@ -133,7 +137,7 @@ fn natural_order(a: &OsStr, b: &OsStr) -> Ordering {
     a.len().cmp(&b.len()).then(whole_a.cmp(whole_b))
 }
 
-/// Takes the digits that `text` begins with; they are returned without leading zeros.
+/// Takes the digits at the beginning of `text` and returns them without leading zeros.
 fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);

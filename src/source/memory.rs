@@ -8,7 +8,8 @@ use super::{SampleSource, check_read};
 use crate::Scalar;
 use crate::error::SourceError;
 
-/// Samples in a slice, one after the other: a row-major (N, d) array, or a column-major d × N one.
+/// Samples in a slice, one after the other. This is the layout of a row-major (N, d) array and of a
+/// column-major d × N matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceSource<'a, T> {
     values: &'a [T],
@@ -16,7 +17,7 @@ pub struct SliceSource<'a, T> {
 }
 
 impl<'a, T: Scalar> SliceSource<'a, T> {
-    /// The samples of dimension `dim` that lie in `values`.
+    /// A source of the samples of dimension `dim` in `values`.
     ///
     /// # Errors
     /// [`SourceError::Ragged`] if `dim` is 0 or does not divide the length.
@@ -50,7 +51,7 @@ impl<T: Scalar> SampleSource<T> for SliceSource<'_, T> {
     }
 }
 
-/// A d × N matrix: each column a sample.
+/// A d × N matrix: each column is a sample.
 impl<T: Scalar> SampleSource<T> for MatRef<'_, T> {
     fn dim(&self) -> usize {
         self.nrows()
@@ -76,7 +77,7 @@ impl<T: Scalar> SampleSource<T> for MatRef<'_, T> {
     }
 }
 
-/// A d × N matrix: each column a sample.
+/// A d × N matrix: each column is a sample.
 impl<T: Scalar> SampleSource<T> for Mat<T> {
     fn dim(&self) -> usize {
         self.nrows()

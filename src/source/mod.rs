@@ -1,4 +1,4 @@
-//! Where samples come from: memory, files, anything that can deliver a range.
+//! Sources of samples: memory, files, and anything else that can deliver a range of samples.
 
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub(crate) mod element;
@@ -47,9 +47,9 @@ use std::ops::Range;
 use crate::Scalar;
 use crate::error::SourceError;
 
-/// N samples of dimension d that can be read by ranges, from any thread.
+/// N samples of dimension d, of which ranges can be read from any thread.
 ///
-/// Read-ahead, shuffling, held-out splits and resuming are all plans of ranges over this.
+/// Read-ahead, shuffling, held-out splits and resuming only decide which ranges are read, and when.
 pub trait SampleSource<T: Scalar>: Sync {
     /// The dimension d of a sample.
     fn dim(&self) -> usize;
@@ -66,31 +66,32 @@ pub trait SampleSource<T: Scalar>: Sync {
     ///
     /// # Errors
     /// [`SourceError::OutOfRange`] unless `range` lies in `0..len`, [`SourceError::Buffer`] unless
-    /// `into` holds exactly `range.len() × dim` values, and whatever reading itself meets.
+    /// `into` holds exactly `range.len() × dim` values, and any error that occurs in reading.
     fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError>;
 
     /// How many consecutive samples are worth one read: the shuffle keeps runs of this length
-    /// together. 1 for memory; files say more, at the price that neighbours share a minibatch.
+    /// together. It is 1 for memory. Files return more, at the price that neighbouring samples
+    /// share a minibatch.
     fn run_length(&self) -> usize {
         1
     }
 
-    /// The type of the numbers as they are stored, such as `f16`: part of what a checkpoint
-    /// remembers of its data.
+    /// The type of the stored numbers, such as `f16`. Checkpoints compare it before a run resumes.
     fn element_type(&self) -> &'static str {
         T::NAME
     }
 
-    /// The number by which errors name a sample: its index, but in a part of a source that in the
-    /// whole.
+    /// The index by which errors name a sample. A source that is part of another source gives the
+    /// index in the whole.
     fn origin(&self, sample: usize) -> usize {
         sample
     }
 
-    /// Reads sample `sample` into `into` (d values) as it is stored, if [`read`](Self::read) rounds
-    /// it to `T`, and says whether it does. By this [`check_rounding`] finds data that rounding
-    /// would destroy. By default nothing is rounded: a source that reads from another must forward
-    /// this as it forwards [`read`](Self::read), or the check cannot see the doubles behind it.
+    /// If [`read`](Self::read) rounds samples to `T`, writes the unrounded sample `sample` to
+    /// `into` (d values) and returns `true`. [`check_rounding`] uses this to find data that
+    /// rounding would destroy. The default returns `false`. A source that reads from another source
+    /// must forward this method along with [`read`](Self::read); otherwise the check does not see
+    /// the stored doubles.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -138,7 +139,7 @@ impl<T: Scalar, S: SampleSource<T> + ?Sized> SampleSource<T> for &S {
 /// Checks the arguments of [`SampleSource::read`] for a source of `len` samples of dimension `dim`.
 ///
 /// # Errors
-/// As documented there.
+/// See [`SampleSource::read`].
 pub fn check_read(
     range: &Range<usize>,
     buffer: usize,

@@ -1,10 +1,10 @@
-//! Rows of f64 numbers that f32 cannot hold: beyond its range, or all below it.
+//! Rows of f64 numbers that f32 cannot hold, because one is too large for f32 or all are too small.
 
 use std::path::Path;
 
 use crate::error::FileError;
 
-/// A walk over numbers that are about to be rounded to f32, row by row.
+/// Checks, row by row, numbers that are about to be rounded to f32.
 pub(super) struct Narrowing {
     row: usize,
     dim: usize,
@@ -24,16 +24,16 @@ pub(super) struct Loss {
 }
 
 impl Narrowing {
-    /// A walk that begins with row `row`, of `dim` numbers as all are.
+    /// Starts the check at row `row`. Every row has `dim` numbers.
     pub(super) fn new(row: usize, dim: usize) -> Self {
         Self { row, dim, next: 0, largest: 0.0, coordinate: 0 }
     }
 
-    /// Walks over the next numbers, little-endian, which need not end where a row does.
+    /// Checks the next numbers, given as little-endian bytes. They may end within a row.
     pub(super) fn check(&mut self, bytes: &[u8]) -> Result<(), Loss> {
         for &bytes in bytes.as_chunks().0 {
             let value = f64::from_le_bytes(bytes);
-            // What is not finite is not lost, and is for others to refuse.
+            // A number that is not finite stays so in f32; other checks refuse it.
             if value.is_finite() && value.abs() > self.largest.abs() {
                 (self.largest, self.coordinate) = (value, self.next);
             }

@@ -6,19 +6,20 @@ use super::npy_header::{self, Header};
 use super::rows::{Layout, RowFile, file_len, impl_file_source, open_file, read_at};
 use crate::error::FileError;
 
-/// The samples of a `.npy` file: an array in C order of f16, bfloat16, f32 or f64 whose last axis
-/// is a sample. Of shape (N, d) it is N samples, of shape (B, S, d) it is B·S, and so with more
-/// axes.
+/// The samples of a `.npy` file: an array of f16, bfloat16, f32 or f64 in C order. Its last axis is
+/// the coordinate of a sample. An array of shape (N, d) is N samples, one of shape (B, S, d) is B·S
+/// samples, and so on for more axes.
 ///
-/// Opening reads the header alone; [`read`](super::SampleSource::read) reads the range asked for by
-/// positional reads, from any thread, converting as it goes and allocating nothing. All types but
-/// f64 convert exactly; f64 read as f32 is rounded, or an error where rounding would lose a row.
-/// [`run_length`](super::SampleSource::run_length) is 16. N = 0 is a source without samples.
+/// Opening reads only the header. [`read`](super::SampleSource::read) uses positional reads, so it
+/// can be called from any thread; it reads only the requested range and allocates nothing. All
+/// types except f64 convert exactly. f64 read as f32 is rounded; if rounding would lose a row, that
+/// is an error. [`run_length`](super::SampleSource::run_length) is 16. If N = 0, the source has no
+/// samples.
 ///
-/// Headers are read as NumPy understands them: of either byte order or the machine's (`<f4`, `>f4`,
-/// `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for
-/// bfloat16; `ml_dtypes`, and so JAX, writes it as `<V2`, and any `V2` is read so. Where an array
-/// of two raw bytes is something else, save it as safetensors, which states its types.
+/// Headers are read in all forms that NumPy reads: with either byte order or the machine's (`<f4`,
+/// `>f4`, `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for
+/// bfloat16. `ml_dtypes`, and so JAX, writes it as `<V2`, and every `V2` is read as bfloat16. If an
+/// array of two-byte elements is something else, save it as safetensors, which states its types.
 #[derive(Debug)]
 pub struct NpySource {
     rows: RowFile,
@@ -32,11 +33,11 @@ impl NpySource {
     ///   or a pipe,
     /// - [`FileError::Format`] if it is not a `.npy` file, is in Fortran order, or has sizes that
     ///   overflow,
-    /// - [`FileError::ElementType`] for other elements than those above,
-    /// - [`FileError::Shape`] unless the array is of rank 2 at least with d ≥ 1,
+    /// - [`FileError::ElementType`] for elements of other types than those above,
+    /// - [`FileError::Shape`] unless the array has at least two axes and d ≥ 1,
     /// - [`FileError::Truncated`] if the file is shorter than its header says, and
-    ///   [`FileError::Trailing`] if it is longer: arrays that were saved to one file one after the
-    ///   other would be lost but for the first.
+    ///   [`FileError::Trailing`] if it is longer. A longer file may hold several arrays that were
+    ///   saved one after the other, and all but the first would be lost.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let file = open_file(path)?;

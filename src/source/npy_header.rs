@@ -1,33 +1,33 @@
-//! The header of a `.npy` file, read by a parser of its own.
+//! The header of a `.npy` file, and the parser that reads it.
 //!
-//! NumPy evaluates the header as a Python literal, and what others write differs from what NumPy
-//! writes: numbers of Python 2 (`400L`), types without a byte order (`f4`) or of the machine's
-//! (`=f4`). The parser knows the one dictionary that a header is, goes through it once without
-//! recursion, and takes memory for the shape and the text of the type alone, whatever the bytes
-//! are.
+//! NumPy evaluates the header as a Python literal. Other programs write headers that differ from
+//! NumPy's: numbers of Python 2 (`400L`), types without a byte order (`f4`) or with the machine's
+//! (`=f4`). The parser accepts only the dictionary that a header is. It reads the text once,
+//! without recursion, and allocates memory only for the shape and the text of the type, whatever
+//! the input is.
 
 use std::ops::Range;
 
 use super::element::{ByteOrder, Element};
 use crate::printable::excerpt;
 
-/// The longest header read. NumPy itself refuses more than 10,000 bytes unless told otherwise.
+/// The longest header that is read. NumPy itself refuses more than 10,000 bytes by default.
 pub(super) const LONGEST: usize = 64 * 1024;
 
-/// The most axes that NumPy's arrays have.
+/// The most axes that a NumPy array can have.
 const MOST_AXES: usize = 64;
 
 /// What the header of a `.npy` file says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// The type of the elements: a name such as `<f4`, or the text of a type that has no name.
+    /// The type of the elements: a name such as `<f4`, or the text of a type without a name.
     pub(super) descr: String,
     pub(super) fortran_order: bool,
     pub(super) shape: Vec<u64>,
 }
 
-/// Where the header's text lies: after the magic string, the version and its own length. The
-/// array follows it.
+/// The range of the header's text in the file. It follows the magic string, the version and the
+/// length of the header; the array follows the text.
 pub(super) fn text_range(preamble: &[u8]) -> Result<Range<usize>, String> {
     let Some(rest) = preamble.strip_prefix(b"\x93NUMPY") else {
         return Err("it does not start with the magic string".to_owned());
@@ -46,7 +46,7 @@ pub(super) fn text_range(preamble: &[u8]) -> Result<Range<usize>, String> {
     }
 }
 
-/// Reads a header's text.
+/// Parses the text of a header.
 pub(super) fn parse(text: &[u8]) -> Result<Header, String> {
     let mut parser = Parser { text, at: 0 };
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -80,10 +80,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Header, String> {
     })
 }
 
-/// The element type of this name, if it is one of floating-point numbers, and its byte order.
+/// The element type of this name and its byte order, if it is a type of floating-point numbers.
 ///
-/// NumPy takes a type without a byte order, or of none (`|`), to be of the machine's. `V2` is what
-/// `ml_dtypes`, and so JAX, calls bfloat16: NumPy has no name for it.
+/// For a type without a byte order, or with the order `|` (none), NumPy takes the machine's order.
+/// `V2` is the name that `ml_dtypes`, and so JAX, gives to bfloat16; NumPy has no name for it.
 pub(super) fn element(descr: &str) -> Option<(Element, ByteOrder)> {
     let (order, kind) = match descr.split_at_checked(1) {
         Some(("<", kind)) => (ByteOrder::Little, kind),
@@ -96,7 +96,7 @@ pub(super) fn element(descr: &str) -> Option<(Element, ByteOrder)> {
         "f4" | "f" => Element::F32,
         "f8" | "d" => Element::F64,
         "V2" if order == ByteOrder::Little => Element::Bf16,
-        // Names in words have no byte order.
+        // Names that are words have no byte order.
         "float16" | "half" if kind.len() == descr.len() => Element::F16,
         "bfloat16" if kind.len() == descr.len() => Element::Bf16,
         "float32" | "single" if kind.len() == descr.len() => Element::F32,
@@ -106,7 +106,7 @@ pub(super) fn element(descr: &str) -> Option<(Element, ByteOrder)> {
     Some((element, order))
 }
 
-/// A place in a header's text.
+/// A position in the text of a header.
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
@@ -118,13 +118,13 @@ impl<'a> Parser<'a> {
         self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     }
 
-    /// The next byte that is no space.
+    /// The next byte that is not a space.
     fn peek(&mut self) -> Option<u8> {
         self.skip_spaces();
         self.text.get(self.at).copied()
     }
 
-    /// Takes `byte` if it is next.
+    /// Takes `byte` if it is the next one.
     fn accept(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
@@ -147,7 +147,8 @@ impl<'a> Parser<'a> {
         format!("the header has {found} at byte {at}, expected {expected}")
     }
 
-    /// A string in either quotes, without escapes, perhaps marked as one of Unicode by Python 2.
+    /// A string in single or double quotes, without escapes. Python 2 may have marked it as
+    /// Unicode.
     fn string(&mut self) -> Result<&'a [u8], String> {
         if self.peek() == Some(b'u') {
             self.at += 1;
@@ -167,7 +168,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The name of a type, or the text of one that is described by a list or a tuple.
+    /// The name of a type, or the text of a type that is described by a list or a tuple.
     fn descr(&mut self) -> Result<String, String> {
         if !matches!(self.peek(), Some(b'[' | b'(')) {
             let name = self.string()?;
@@ -220,7 +221,7 @@ impl<'a> Parser<'a> {
         Ok(shape)
     }
 
-    /// A number of decimal digits. Those of Python 2 may end in `L`.
+    /// A number in decimal digits. Python 2 may end it with `L`.
     fn number(&mut self) -> Result<u64, String> {
         self.skip_spaces();
         let rest = &self.text[self.at..];
@@ -317,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bytes are, the parser returns, and keeps no more than they are.
+        /// For any bytes, the parser returns, and its result is no larger than the input.
         #[test]
         fn any_bytes_return(text in prop::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(header) = parse(&text) {
@@ -326,7 +327,7 @@ mod tests {
             let _ = text_range(&text);
         }
 
-        /// Headers that are nearly right reach further than any bytes do.
+        /// Headers that are nearly right reach more of the parser than random bytes do.
         #[test]
         fn nearly_right_headers_return(at in 0_usize..62, byte: u8, cut in 0_usize..62) {
             let mut text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (40L, 16), }".to_vec();

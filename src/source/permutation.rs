@@ -1,22 +1,23 @@
 //! Seeded permutations of any size that take no memory.
 //!
-//! A Feistel network permutes the numbers of 2b bits: (l, r) → (r, l ⊕ f(r)) is undone by its
-//! mirror image whatever f is. With the least b for which they cover `0..n`, at most four in a row
-//! lie outside on average; walking the cycle until one lies inside gives a permutation of `0..n`
-//! itself (Black & Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+//! A Feistel network permutes the numbers of 2b bits: each step (l, r) → (r, l ⊕ f(r)) can be
+//! undone, whatever f is. We take the least b for which the network covers `0..n`. A result that is
+//! not in `0..n` is permuted again until it is in `0..n` (cycle walking), which takes at most four
+//! rounds on average and gives a permutation of `0..n` itself (Black & Rogaway, "Ciphers with
+//! arbitrary finite domains", CT-RSA 2002).
 
 use rand::Rng;
 
 use crate::random::{RandomStream, generator};
 
-/// Luby & Rackoff need four rounds for a random function f; ours is only well mixed.
+/// Luby & Rackoff need four rounds if f is a random function; ours is only a good mixing function.
 const ROUNDS: usize = 8;
 
-/// A permutation of `0..len`, found element by element.
+/// A permutation of `0..len` whose elements are computed one by one.
 #[derive(Clone, Debug)]
 pub(crate) struct Permutation {
     len: u64,
-    /// Bits of a half.
+    /// The number of bits of a half.
     half: u32,
     keys: [u64; ROUNDS],
 }
@@ -30,7 +31,7 @@ impl Permutation {
         Self { len, half: bits.div_ceil(2).max(1), keys: [(); ROUNDS].map(|()| random.next_u64()) }
     }
 
-    /// Where `index` goes; below `len` as `index` is.
+    /// The place to which `index` is moved. Both are below `len`.
     pub(crate) fn at(&self, index: usize) -> usize {
         self.walk(index, |number| {
             self.keys.iter().fold(number, |number, &key| {
@@ -40,7 +41,7 @@ impl Permutation {
         })
     }
 
-    /// What goes to `place`: the inverse of [`at`](Self::at).
+    /// The index that is moved to `place`: the inverse of [`at`](Self::at).
     pub(crate) fn origin(&self, place: usize) -> usize {
         self.walk(place, |number| {
             self.keys.iter().rev().fold(number, |number, &key| {
@@ -67,7 +68,7 @@ impl Permutation {
         (1 << self.half) - 1
     }
 
-    /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014), cut to a half.
+    /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014), reduced to the bits of a half.
     fn mix(&self, half: u64, key: u64) -> u64 {
         let mut z = half.wrapping_add(key);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -95,8 +96,8 @@ mod tests {
         }
     }
 
-    /// χ² of where a first element goes, and of the difference of neighbours, over many seeds: both
-    /// are uniform, to 6 standard deviations.
+    /// χ² statistics, over many seeds, of the place of the first element and of the difference
+    /// between the places of neighbours: both are uniform to within 6 standard deviations.
     #[test]
     fn places_and_differences_are_uniform() {
         let (len, seeds) = (23, 46_000);
@@ -111,7 +112,7 @@ mod tests {
             let expected = seeds as f64 / counts.len() as f64;
             counts.iter().map(|count| (count - expected).powi(2) / expected).sum()
         };
-        // No difference is 0, so 22 of its counts are not.
+        // The difference is never 0, so only 22 of its counts can be nonzero.
         for (name, chi, degrees) in [
             ("places", chi_squared(&places), 22.0_f64),
             ("differences", chi_squared(&differences[1..]), 21.0),

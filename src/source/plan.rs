@@ -5,26 +5,26 @@ use std::ops::Range;
 use super::permutation::Permutation;
 use crate::random::RandomStream;
 
-/// One epoch: every sample once, in minibatches of runs of consecutive samples.
+/// One epoch: every sample once, in minibatches that are made of runs of consecutive samples.
 ///
-/// Samples are cut into runs of `run` (the last may be shorter), the runs are permuted by a
-/// function of (seed, epoch), and the sequence is cut into steps whose sizes differ by at most one.
-/// A minibatch of n samples so comes from about n / `run` places spread over the whole source, all
-/// equally likely. Nothing is kept, whatever the number of samples, so any step of any epoch can be
-/// found again.
+/// Samples are divided into runs of `run` samples (the last may be shorter), the runs are permuted
+/// by a function of (seed, epoch), and the resulting sequence is divided into minibatches whose
+/// sizes differ by at most one. So a minibatch of n samples comes from about n / `run` places all
+/// over the source, and all places are equally likely. The plan stores nothing that grows with the
+/// number of samples, and it can compute any step of any epoch again.
 ///
-/// Samples of a run stay together: neighbours that resemble each other, such as the tokens of one
-/// text, then share a minibatch, which counts as fewer independent samples than it has. A minibatch
-/// should hold many runs (the default of 16 in a minibatch of 8,192 makes 512); where neighbours
-/// are all but equal, as frames of a film, shuffle the data beforehand or wrap the source in one
-/// whose [`run_length`](super::SampleSource::run_length) is 1.
+/// The samples of a run stay together. If neighbouring samples resemble each other, as the tokens
+/// of one text do, a minibatch counts as fewer independent samples than it has. A minibatch should
+/// hold many runs (runs of 16, the default for files, are 512 runs in a minibatch of 8,192). If
+/// neighbours are almost equal, as the frames of a film are, shuffle the data beforehand or wrap
+/// the source in one whose [`run_length`](super::SampleSource::run_length) is 1.
 #[derive(Clone, Debug)]
 pub struct EpochPlan {
     samples: usize,
     run: usize,
     steps: usize,
     runs: Permutation,
-    /// Samples that the one short run lacks, and the position at which it ends.
+    /// How many samples the one short run lacks, and the position at which it ends.
     missing: usize,
     short_end: usize,
 }
@@ -40,7 +40,7 @@ impl EpochPlan {
         let count = samples.div_ceil(run);
         let runs = Permutation::new(count, seed, RandomStream::Epoch(epoch));
         let missing = count * run - samples;
-        // The last run is the short one.
+        // Only the last run can be short.
         let short = count.checked_sub(1).map(|last| runs.origin(last));
         let short_end = short.map_or(usize::MAX, |slot| (slot + 1) * run - missing);
         Self { samples, run, steps: steps(samples, minibatch), runs, missing, short_end }
@@ -55,7 +55,7 @@ impl EpochPlan {
     /// The ranges of samples that minibatch `step` reads, in order.
     ///
     /// # Panics
-    /// The iterator does, if `step` is not below [`steps`](Self::steps).
+    /// The iterator panics if `step` is not below [`steps`](Self::steps).
     pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
         // The minibatch covers positions first..last of the shuffled sequence.
         let position = |s: usize| (s as u128 * self.samples as u128 / self.steps as u128) as usize;
@@ -65,7 +65,7 @@ impl EpochPlan {
             if at >= last {
                 return None;
             }
-            // Past the short run, positions lag behind multiples of the run length.
+            // After the short run, positions lag behind multiples of the run length.
             let shifted = if at >= self.short_end { at + self.missing } else { at };
             let (slot, offset) = (shifted / self.run, shifted % self.run);
             let start = self.runs.at(slot) * self.run;

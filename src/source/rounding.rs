@@ -1,4 +1,4 @@
-//! Whether samples survive being rounded to fewer digits than they are stored in.
+//! A check that samples survive rounding to a lower precision than the one they are stored in.
 
 use super::SampleSource;
 use super::permutation::Permutation;
@@ -10,31 +10,33 @@ use crate::scalar::compiled;
 /// Pairs of samples that are compared.
 const PAIRS: usize = 256;
 
-/// The most samples that are read to find those, where many are padding.
+/// The most samples that are read to find these pairs. It matters if many samples are padding.
 const MOST_READ: usize = 32 * PAIRS;
 
-/// The most that rounding may change samples, as a share of their spread. Codes leave a few percent
-/// of it, rarely less than a hundredth.
+/// The most that rounding may change samples, as a share of their spread. For comparison, the error
+/// of codes is a few percent of the spread, and rarely less than a hundredth.
 const MOST: f64 = 1e-3;
 
 compiled! {
-    /// Refuses samples that rounding to `T` would destroy: those stored as f64 that are read as
-    /// f32, and differ by less than the digits that f32 has for numbers of their size. Values of
-    /// 10⁹ that differ by 1 are all one number then, and what is learned of them is nothing.
+    /// Refuses samples that rounding to `T` would destroy. These are samples that are stored as f64
+    /// and read as f32, but differ by less than the precision of f32 at their size. For example,
+    /// values near 10⁹ that differ by 1 all become one number, and nothing can be learned from
+    /// them.
     ///
-    /// Up to 512 samples, a function of their number, are compared in pairs: of a pair (a, b),
-    /// rounding may change ‖a − r(a)‖² + ‖b − r(b)‖² up to a thousandth of ‖a − b‖². It is the
-    /// median pair that counts, so a few samples of extreme size do not hide what becomes of the
-    /// others; pairs of equal samples say nothing. Samples that are zero throughout are padding and
-    /// are passed over, and so that much of it hides nothing, up to 8192 samples are read to find
-    /// others. Sources that round nothing pass at once.
+    /// Up to 512 samples, chosen by a function of the number of samples, are compared in pairs. For
+    /// a pair (a, b), rounding may change ‖a − r(a)‖² + ‖b − r(b)‖² by up to a thousandth of ‖a −
+    /// b‖², where r rounds. The median over the pairs decides, so a few samples of extreme size do
+    /// not hide what rounding does to the others. Pairs of equal samples do not count. Samples that
+    /// are zero in every coordinate are taken for padding and passed over; up to 8192 samples are
+    /// read to find others, so much padding hides nothing. Sources that round nothing pass at once.
     ///
-    /// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) ask for
-    /// themselves. Call it before reading a file into memory.
+    /// Learning from a source and [`Encoder::encode_source`](crate::Encoder::encode_source) make
+    /// this check themselves. Call it before you read a file into memory.
     ///
     /// # Errors
-    /// [`Error::Rounding`] for a sample that is typical of all and the coordinate that loses most,
-    /// and [`Error::Source`] if reading fails, as for samples that `T` cannot hold at all.
+    /// [`Error::Rounding`], which names a sample that is typical of all samples and the coordinate
+    /// that loses most; and [`Error::Source`] if reading fails, for example for samples that `T`
+    /// cannot hold at all.
     pub fn check_rounding<T>(source: &dyn SampleSource<T>) -> Result<(), Error> {
         let (samples, dim) = (source.len(), source.dim());
         if T::EPSILON == f64::EPSILON || source.element_type() == T::NAME {
@@ -59,7 +61,8 @@ compiled! {
             };
             compared += 1;
             let share = (a.change + b.change) / a.squared_distance(&b);
-            // Equal samples have no distance, and others are not finite.
+            // The share is not finite for equal samples, whose distance is 0, and for samples that
+            // are not finite.
             if share.is_finite() {
                 shares.push((share, a));
             }
@@ -75,13 +78,13 @@ compiled! {
     }
 }
 
-/// A sample and what rounding did to it.
+/// A sample and the change that rounding made to it.
 struct Rounded {
     sample: usize,
     stored: Vec<f64>,
     /// ‖y − r(y)‖².
     change: f64,
-    /// The coordinate that was changed most, and its value before.
+    /// The coordinate that changed most, and its value before rounding.
     coordinate: usize,
     value: f64,
 }
@@ -143,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Points of a unit square, moved by `offset` in the second coordinate.
+    /// Points of a unit square, shifted by `offset` in the second coordinate.
     fn points(count: usize, offset: f64) -> Vec<[f64; 2]> {
         (0..count)
             .map(|i| [(i as f64 * 0.37).fract(), (i as f64 * 0.73).fract() + offset])
@@ -172,7 +175,7 @@ mod tests {
         let mut padded = points(500, 1e9);
         padded.extend(vec![[0.0, 0.0]; 100]);
         assert!(matches!(check_rounding(&Doubles(padded)), Err(Error::Rounding { .. })));
-        // 0.1 is rounded, and so are the few that differ, by nothing that matters.
+        // 0.1 is rounded, and so are the few points that differ, but by too little to matter.
         let mut padded = points(100, 0.0);
         padded.extend(vec![[0.1, 0.1]; 5000]);
         check_rounding(&Doubles(padded)).unwrap();

@@ -1,4 +1,4 @@
-//! A row-major array in a file, read by ranges of rows: what every file format comes down to.
+//! A row-major array in a file that is read by ranges of rows. All file formats use it.
 
 use std::fs::{File, FileType};
 use std::io;
@@ -12,45 +12,46 @@ use super::positional::read_exact_at;
 use crate::Scalar;
 use crate::error::{FileError, SourceError};
 
-/// Samples worth one read of a file: at d = 384 in f16 that is 12 KiB, three pages of a disk.
+/// Samples that are worth one read of a file: at d = 384 in f16 they take 12 KiB, three pages of a
+/// disk.
 pub(crate) const RUN_LENGTH: usize = 16;
 
-/// Bytes read at a time. On the stack, so that reading allocates nothing.
+/// Bytes that are read at a time. The buffer is on the stack, so that reading allocates nothing.
 const BUFFER: usize = 32 * 1024;
 
-/// An array within an open file, as rows: all axes but the last are one.
+/// An array within an open file, as rows: all axes but the last are merged into one.
 #[derive(Debug)]
 pub(crate) struct RowFile {
     path: PathBuf,
-    /// `None`: opened anew for each read.
+    /// `None` if the file is opened again for each read.
     file: Option<File>,
     element: Element,
     order: ByteOrder,
     offset: u64,
-    /// The array's own.
+    /// The shape of the array in the file, with all axes.
     shape: Vec<usize>,
     samples: usize,
     dim: usize,
 }
 
-/// The array that a file's header describes.
+/// The array as the file's header describes it.
 pub(crate) struct Layout {
-    /// The file's format, for messages.
+    /// The file's format, for error messages.
     pub(crate) format: &'static str,
     pub(crate) element: Element,
     pub(crate) order: ByteOrder,
-    /// Where it starts in the file, in bytes.
+    /// The offset in the file at which the array starts, in bytes.
     pub(crate) offset: u64,
-    /// Of rank 2 at least.
+    /// The shape, of rank 2 at least.
     pub(crate) shape: Vec<u64>,
 }
 
 impl RowFile {
-    /// The array of this layout in `file`.
+    /// The array with this layout in `file`.
     ///
     /// # Errors
-    /// [`FileError::Shape`] for rank 0 or 1 and for d = 0, [`FileError::Format`] for sizes beyond
-    /// this machine, [`FileError::Truncated`] if the file is shorter than the array.
+    /// [`FileError::Shape`] for rank 0 or 1 and for d = 0, [`FileError::Format`] for sizes that
+    /// this machine cannot address, [`FileError::Truncated`] if the file is shorter than the array.
     pub(crate) fn new(path: &Path, file: File, layout: Layout) -> Result<Self, FileError> {
         let Layout { format, element, order, offset, shape } = layout;
         let found = file_len(path, &file)?;
@@ -65,7 +66,8 @@ impl RowFile {
             [ref leading @ .., dim] if !leading.is_empty() => (leading, dim),
             _ => return Err(wrong_shape(path, sizes, SHAPES)),
         };
-        // An axis of no values makes the array empty, and hides no size that overflows.
+        // A size of 0 makes the array empty. It is counted as 1, so that it does not hide an
+        // overflow of the others.
         let values = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size.max(1)));
         let bytes = values.and_then(|values| values.checked_mul(element.size()));
         let fits = bytes.is_some_and(|bytes| offset.checked_add(bytes as u64).is_some());
@@ -85,12 +87,12 @@ impl RowFile {
         Ok(rows)
     }
 
-    /// Where the array ends in the file, in bytes.
+    /// The offset in the file at which the array ends, in bytes.
     pub(crate) fn end(&self) -> u64 {
         self.offset + (self.samples * self.dim * self.element.size()) as u64
     }
 
-    /// Closes the file; each read opens it again.
+    /// Closes the file. Each read then opens it again.
     pub(crate) fn close(&mut self) {
         self.file = None;
     }
@@ -103,7 +105,7 @@ impl RowFile {
         self.element
     }
 
-    /// The array's own shape.
+    /// The shape of the array in the file, with all axes.
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -139,10 +141,10 @@ impl RowFile {
         Ok(true)
     }
 
-    /// Reads the values from `row` on, as many as `into` holds.
+    /// Reads values from row `row` on, as many as `into` holds.
     ///
     /// # Errors
-    /// [`FileError::Narrowing`] for rows of f64 that `T` cannot hold, and those of reading.
+    /// [`FileError::Narrowing`] for rows of f64 that `T` cannot hold, and the errors of reading.
     pub(crate) fn read_values<T: Scalar>(
         &self,
         row: usize,
@@ -174,7 +176,8 @@ impl RowFile {
         Ok(())
     }
 
-    /// What went wrong; a file that ends early was cut after it was opened.
+    /// The error for a failed read. If the file has become too short, it was cut after it was
+    /// opened.
     fn failed(&self, file: &File, source: io::Error) -> FileError {
         let path = self.path.clone();
         match file_len(&path, file) {
@@ -186,33 +189,33 @@ impl RowFile {
     }
 }
 
-/// The shapes that are read as samples, in words.
+/// The shapes that are accepted for samples, in words.
 pub(crate) const SHAPES: &str = "(N, d), or (B, S, d), which is read as (B·S, d)";
 
 fn wrong_shape(path: &Path, found: Vec<usize>, expected: &str) -> FileError {
     FileError::Shape { path: path.to_owned(), found, expected: expected.to_owned() }
 }
 
-/// Opens `path`, a regular file, for reading.
+/// Opens the regular file at `path` for reading.
 pub(crate) fn open_file(path: &Path) -> Result<File, FileError> {
-    // Asked before opening: that of a pipe waits until somebody writes to it.
+    // The kind is checked before opening, since opening a pipe waits until somebody writes to it.
     check_kind(path)?;
     File::open(path).map_err(|source| FileError::Io { path: path.to_owned(), source })
 }
 
-/// Refuses what is there under the name `path` but is no regular file.
+/// Returns an error if `path` exists but is not a regular file.
 pub(crate) fn check_kind(path: &Path) -> Result<(), FileError> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
             let kind = kind_name(metadata.file_type());
             Err(FileError::NotAFile { path: path.to_owned(), kind })
         }
-        // Opening tells why it cannot be had.
+        // If the kind cannot be found out, opening the file reports the reason.
         _ => Ok(()),
     }
 }
 
-/// What a file that is not a regular one is.
+/// The kind of a file that is not a regular one, in words.
 fn kind_name(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -249,8 +252,8 @@ pub(crate) fn read_at(
         .map_err(|source| FileError::Io { path: path.to_owned(), source })
 }
 
-/// Makes a type with a method `rows() -> &RowFile` a source. The inherent methods spare callers
-/// the question for which scalar they ask.
+/// Makes a source of a type that has a method `rows() -> &RowFile`. The inherent methods do not
+/// depend on a scalar, so callers need not name one.
 macro_rules! impl_file_source {
     ($source:ty) => {
         impl $source {
@@ -278,8 +281,8 @@ macro_rules! impl_file_source {
                 self.len() == 0
             }
 
-            /// The shape of the array in the file: (N, d), or one of more axes, of which the last
-            /// is d and the product of the others N.
+            /// The shape of the array in the file: (N, d), or more axes, of which the last is d; N
+            /// is the product of the others.
             #[must_use]
             pub fn shape(&self) -> &[usize] {
                 self.rows().shape()

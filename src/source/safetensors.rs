@@ -7,16 +7,17 @@ use super::rows::{RowFile, SHAPES, impl_file_source};
 use super::safetensors_header::{Header, element};
 use crate::error::FileError;
 
-/// Tensors whose shapes a message shows.
+/// The most tensors whose shapes an error message lists.
 const MOST_SHAPES: usize = 4;
 
-/// The samples of one tensor of a safetensors file: F16, BF16, F32 or F64 of shape (N, d), or of
-/// shape (B, S, d), which is B·S samples, and so with more axes.
+/// The samples of one tensor of a safetensors file: F16, BF16, F32 or F64. A tensor of shape (N, d)
+/// is N samples, one of shape (B, S, d) is B·S samples, and so on for more axes.
 ///
-/// Opening reads the header alone; [`read`](super::SampleSource::read) reads the range asked for by
-/// positional reads, from any thread, converting as it goes and allocating nothing. All but F64
-/// convert exactly; F64 read as f32 is rounded, or an error where rounding would lose a row.
-/// [`run_length`](super::SampleSource::run_length) is 16. N = 0 is a source without samples.
+/// Opening reads only the header. [`read`](super::SampleSource::read) uses positional reads, so it
+/// can be called from any thread; it reads only the requested range and allocates nothing. All
+/// types except F64 convert exactly. F64 read as f32 is rounded; if rounding would lose a row, that
+/// is an error. [`run_length`](super::SampleSource::run_length) is 16. If N = 0, the source has no
+/// samples.
 #[derive(Debug)]
 pub struct SafetensorsSource {
     rows: RowFile,
@@ -25,20 +26,20 @@ pub struct SafetensorsSource {
 }
 
 impl SafetensorsSource {
-    /// Opens the tensor of this name, or without a name the only one of floating-point numbers that
-    /// is of rank 2, or if there is none, of a higher rank. One of rank 2 that has a number for
-    /// each row of another, such as a mask of shape (B, S) beside samples of shape (B, S, d), makes
-    /// a name necessary.
+    /// Opens the tensor of this name. Without a name, opens the only floating-point tensor of rank
+    /// 2, or, if no tensor has rank 2, the only one of a higher rank. A name is required, too, if
+    /// the tensor of rank 2 has one number for each row of another tensor, as a mask of shape (B,
+    /// S) beside samples of shape (B, S, d) has.
     ///
     /// # Errors
     /// - [`FileError::Io`] if the file cannot be opened or read, [`FileError::NotAFile`] for a
     ///   directory or a pipe,
     /// - [`FileError::Format`] if it is not a safetensors file,
     /// - [`FileError::Truncated`] if it is shorter than its header says,
-    /// - [`FileError::Tensor`] if the name is not there, or none is given and not exactly one
-    ///   tensor could be meant; it lists the names,
-    /// - [`FileError::ElementType`] and [`FileError::Shape`] (rank 2 at least, d ≥ 1) for the
-    ///   tensor.
+    /// - [`FileError::Tensor`] if the file has no tensor of this name, or if no name is given and
+    ///   not exactly one tensor can be the samples; it lists the names,
+    /// - [`FileError::ElementType`] if the tensor's type is not one of those above, and
+    ///   [`FileError::Shape`] unless it has rank 2 at least and d ≥ 1.
     pub fn open(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<Self, FileError> {
         let header = Header::open(path.as_ref())?;
         let tensor = match tensor {
@@ -56,7 +57,8 @@ impl SafetensorsSource {
         &self.tensor
     }
 
-    /// What the file's writer says of it (`__metadata__`), such as model and layer.
+    /// The texts that the program which wrote the file left in `__metadata__`, such as model and
+    /// layer.
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
@@ -73,7 +75,7 @@ impl SafetensorsSource {
 
 impl_file_source!(SafetensorsSource);
 
-/// The name of the only tensor that can be samples.
+/// The name of the only tensor that can be the samples.
 fn only_samples(header: &Header) -> Result<String, FileError> {
     let shape = |name: &str| header.info(name).map_or(&[][..], |info| info.shape.as_slice());
     let of_rank_2 = |name: &String| shape(name).len() >= 2;
@@ -89,7 +91,7 @@ fn only_samples(header: &Header) -> Result<String, FileError> {
     }
     match (real.as_slice(), arrays.as_slice()) {
         ([only], _) => Ok((*only).clone()),
-        // Opening it tells of its type.
+        // Opening it gives an error that names its type.
         ([], [only]) => Ok(only.clone()),
         ([], []) => {
             let shapes = shapes(header);
@@ -105,7 +107,7 @@ fn only_samples(header: &Header) -> Result<String, FileError> {
     }
 }
 
-/// The shapes of the first tensors, for a message.
+/// The shapes of the first few tensors, for an error message.
 fn shapes(header: &Header) -> String {
     let shape = |name: String| {
         header

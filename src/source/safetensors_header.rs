@@ -1,4 +1,4 @@
-//! The header of a safetensors file, read and checked without its data.
+//! The header of a safetensors file, which is read and checked without the data.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::element::{ByteOrder, Element};
 use super::rows::{Layout, RowFile, file_len, open_file, read_at};
 use crate::error::FileError;
 
-/// The longest header read; the limit of the reference implementation.
+/// The longest header that is read: the limit of the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// An open safetensors file.
@@ -23,7 +23,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Opens `path`: 8 bytes of length n, n bytes of JSON, and data that must end with the file.
+    /// Opens `path`: 8 bytes that hold a length n, n bytes of JSON, and the data, which must end
+    /// where the file ends.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let file = open_file(path)?;
         let found = file_len(path, &file)?;
@@ -43,7 +44,7 @@ impl Header {
         }
         let mut json = vec![0; length as usize];
         read_at(path, &file, &mut json, 8)?;
-        // Checks that the tensors tile the data without overflow, gap or overlap.
+        // This checks that the tensors cover the data without overflow, gap or overlap.
         let tensors: Metadata =
             serde_json::from_slice(&json).map_err(|error| malformed(path, error.to_string()))?;
         match data.checked_add(tensors.data_len() as u64) {
@@ -66,13 +67,13 @@ impl Header {
         self.tensors.info(tensor).ok_or_else(|| self.no_tensor(format!("no tensor `{tensor}`")))
     }
 
-    /// The texts that a writer left under `__metadata__`.
+    /// The texts under `__metadata__`.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tensors.metadata().iter().flatten().map(|(key, text)| (key.as_str(), text.as_str()))
     }
 
-    /// Tensor `tensor` as rows: of its shape (N, d) if `rank` is 2, or as the one row of its shape
-    /// (d) if it is 1.
+    /// Tensor `tensor` as rows: a tensor of shape (N, d) if `rank` is 2; a tensor of shape (d), as
+    /// one row, if `rank` is 1.
     pub(crate) fn rows(&self, tensor: &str, rank: usize) -> Result<RowFile, FileError> {
         let info = self.info(tensor)?;
         if info.shape.len() != rank {
@@ -84,7 +85,7 @@ impl Header {
         self.open_rows(info, one_row.into_iter().chain(info.shape.iter().map(|&n| n as u64)))
     }
 
-    /// Tensor `tensor` as samples: its last axis is d, the product of the others N.
+    /// Tensor `tensor` as samples: its last axis is d, and N is the product of the others.
     pub(crate) fn samples(&self, tensor: &str) -> Result<RowFile, FileError> {
         let info = self.info(tensor)?;
         self.open_rows(info, info.shape.iter().map(|&n| n as u64))
@@ -128,7 +129,7 @@ impl Header {
     }
 }
 
-/// The element type of samples that a tensor's type is, if it is one.
+/// The element type of samples that corresponds to a tensor's type, if there is one.
 pub(crate) fn element(dtype: Dtype) -> Option<Element> {
     match dtype {
         Dtype::F16 => Some(Element::F16),

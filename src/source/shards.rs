@@ -1,4 +1,4 @@
-//! Several sources as one.
+//! Several sources that are read as one.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use super::{SampleSource, check_read};
 use crate::Scalar;
 use crate::error::{Error, SourceError};
 
-/// Sources one after the other, such as the shards of a data set: sample i of the whole is found in
-/// the shard whose range holds i. Shards may differ in length and be empty.
+/// Sources one after the other, such as the shards of a data set. Sample i of the whole is in the
+/// shard whose range of samples contains i. Shards may differ in length and may be empty.
 #[derive(Clone, Debug)]
 pub struct Shards<S> {
     shards: Vec<S>,
@@ -20,8 +20,8 @@ impl<S> Shards<S> {
     /// The concatenation of `shards`, in their order.
     ///
     /// # Errors
-    /// [`Error::Argument`] without shards or for more samples than can be counted,
-    /// [`Error::Shard`] for one that is of another dimension than the first.
+    /// [`Error::Argument`] if there are no shards or more samples than a `usize` can count,
+    /// [`Error::Shard`] for a shard whose dimension differs from that of the first.
     pub fn new<T: Scalar>(shards: Vec<S>) -> Result<Self, Error>
     where
         S: SampleSource<T>,
@@ -49,11 +49,12 @@ impl<S> Shards<S> {
         &self.shards
     }
 
-    /// The shard that holds sample `index` of the whole, and its index there; `None` beyond the
-    /// end.
+    /// The shard that holds sample `index` of the whole, and the sample's index in that shard;
+    /// `None` if `index` is beyond the end.
     #[must_use]
     pub fn locate(&self, index: usize) -> Option<(usize, usize)> {
-        // Empty shards start where the next one does: the last of equals is the one.
+        // An empty shard starts where the next one does. Of several shards with the same start, the
+        // last one holds the sample.
         let shard = self.starts.partition_point(|&start| start <= index) - 1;
         (shard < self.shards.len()).then(|| (shard, index - self.starts[shard]))
     }
@@ -87,12 +88,12 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Shards<S> {
         Ok(())
     }
 
-    /// The longest of the shards'.
+    /// The longest run length of the shards.
     fn run_length(&self) -> usize {
         self.shards.iter().map(SampleSource::run_length).max().unwrap_or(1)
     }
 
-    /// That of the shards, or `mixed`.
+    /// The element type of the shards, or `mixed` if they differ.
     fn element_type(&self) -> &'static str {
         let mut types = self.shards.iter().map(SampleSource::element_type);
         let first = types.next().unwrap_or(T::NAME);

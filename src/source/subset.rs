@@ -1,4 +1,4 @@
-//! Parts of a source: what is learned from, and what is held out.
+//! Parts of a source: the samples to learn from and the samples that are held out.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use crate::error::{Error, SourceError};
 use crate::parameters::Parameters;
 use crate::random::RandomStream;
 
-/// Most samples that are held out together. Neighbours of a long run resemble those inside it more
-/// than those learned from.
+/// The most consecutive samples that are held out together. In a longer block, most samples would
+/// resemble their held-out neighbours more than any sample that is learned from.
 const LONGEST_BLOCK: usize = 1024;
 
-/// Which samples are held out: measured on, never learned from.
+/// The samples that are held out: errors are measured on them, and nothing is learned from them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeldOut {
-    /// These.
+    /// The samples of this range.
     Range(Range<usize>),
-    /// This share of all, above 0 and below 1: blocks of up to 1,024 consecutive samples (fewer
-    /// where that would be fewer than 16 blocks), spread by the seed. The number of samples is
-    /// rounded to whole blocks.
+    /// This share of all samples, above 0 and below 1. The samples are held out in blocks of up to
+    /// 1,024 consecutive ones, whose places depend on the seed. Blocks are shorter where there
+    /// would be fewer than 16 otherwise. The number of samples is rounded to whole blocks.
     Share(f64),
 }
 
@@ -35,21 +35,21 @@ impl From<&HeldOut> for Parameters {
     }
 }
 
-/// Some of the samples of a source, as ranges of it in ascending order.
+/// Some of the samples of a source, given as ranges in ascending order.
 #[derive(Clone, Debug)]
 pub struct Subset<S> {
     source: S,
-    /// Disjoint, not empty, ascending.
+    /// Disjoint ranges in ascending order, none of them empty.
     ranges: Vec<Range<usize>>,
     /// The index of the first sample of each range, and the number of samples.
     starts: Vec<usize>,
 }
 
 impl<S> Subset<S> {
-    /// The samples of `ranges`, which are sorted.
+    /// The samples of `ranges`. The ranges are sorted first.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a range beyond the source or one that overlaps another.
+    /// [`Error::Argument`] for a range that reaches beyond the source or overlaps another.
     pub fn new<T: Scalar>(source: S, mut ranges: Vec<Range<usize>>) -> Result<Self, Error>
     where
         S: SampleSource<T>,
@@ -74,7 +74,7 @@ impl<S> Subset<S> {
         &self.source
     }
 
-    /// The ranges, ascending.
+    /// The ranges in ascending order.
     #[must_use]
     pub fn ranges(&self) -> &[Range<usize>] {
         &self.ranges
@@ -86,7 +86,8 @@ impl<S> Subset<S> {
         self.starts[self.ranges.len()]
     }
 
-    /// The index in the source of this subset's sample `index`; `None` beyond the end.
+    /// The index in the source of sample `index` of this subset; `None` if `index` is beyond the
+    /// end.
     #[must_use]
     pub fn index_in_source(&self, index: usize) -> Option<usize> {
         let at = self.starts.partition_point(|&start| start <= index) - 1;
@@ -138,12 +139,12 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
     }
 }
 
-/// Splits `source` into the samples to learn from and those held out, by a function of its length
-/// and the seed.
+/// Splits `source` into the samples to learn from and the samples that are held out. The split
+/// depends only on the length of the source and on the seed.
 ///
 /// # Errors
-/// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share outside 0 to 1,
-/// or a split that leaves either part empty.
+/// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share that is not
+/// between 0 and 1, or a split that leaves one of the parts empty.
 pub fn split<T: Scalar, S: SampleSource<T> + Copy>(
     source: S,
     held_out: &HeldOut,
@@ -170,7 +171,7 @@ pub fn split<T: Scalar, S: SampleSource<T> + Copy>(
     Ok((Subset::new(source, learned)?, Subset::new(source, held)?))
 }
 
-/// Blocks that make up `share` of `samples`, ascending.
+/// The blocks that make up `share` of `samples`, in ascending order.
 fn blocks(samples: usize, share: f64, seed: u64) -> Result<Vec<Range<usize>>, Error> {
     let refuse =
         |expected: &str| Err(Error::argument("held_out", format!("a share of {share}"), expected));
