@@ -1,4 +1,4 @@
-//! The suite for [`Backend`]s: every kernel against [`Reference`].
+//! The test suite for [`Backend`]s, which compares every kernel with [`Reference`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,16 +11,18 @@ use crate::codes::SparseCodes;
 use crate::reference::Reference;
 use crate::synthetic::{Kind, Planted};
 
-/// d, m and N: the least there is, sizes that no vector width divides, and more samples than a
-/// block of columns takes.
+/// d, m and N: the smallest sizes that are possible, sizes that no vector width divides, and more
+/// samples than fit into one block of columns.
 const SHAPES: [(usize, usize, usize); 5] =
     [(1, 1, 1), (3, 5, 2), (16, 32, 128), (17, 7, 129), (9, 65, 531)];
 
-/// Compares every kernel of `backend` with [`Reference`]: results, their shapes, independence of
-/// what the destination held, zero and empty matrices, bits on one and on several threads,
-/// refusals. Matrices go in by `upload` and out by `download` alone.
+/// Compares every kernel of `backend` with [`Reference`]. It checks results and their shapes, that
+/// results do not depend on the former content of the destination, zero and empty matrices, that
+/// bits are the same on one and on several threads, and that errors and panics occur where they
+/// must. Matrices are only uploaded and downloaded.
 ///
 /// # Panics
+/// If `backend` breaks the contract of [`Backend`].
 /// Where `backend` breaks the contract of [`Backend`].
 #[track_caller]
 pub fn backend<B: Backend>(backend: &B) {
@@ -39,7 +41,7 @@ pub fn backend<B: Backend>(backend: &B) {
     refusals(backend);
 }
 
-/// A destination that holds NaN: of the shape asked for, of a larger and of a smaller one.
+/// Destinations that hold NaN: one of the requested shape, a larger one and a smaller one.
 fn stale<B: Backend>(backend: &B, rows: usize, cols: usize) -> [B::Matrix; 3] {
     [(rows, cols), (rows + 3, cols + 2), (rows.div_ceil(2), cols.div_ceil(2))].map(
         |(rows, cols)| {
@@ -64,14 +66,15 @@ fn transfers<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     }
 }
 
-/// Fails unless the two are within `bound`; NaN never is.
+/// Panics unless the two numbers differ by at most `bound`; NaN always fails.
 #[track_caller]
 fn assert_near(found: f64, expected: f64, bound: f64, what: impl Fn() -> String) {
     let near = (found - expected).abs() <= bound;
     assert!(near, "{} is {found:e}, expected {expected:e} to {bound:e}", what());
 }
 
-/// Columns by index come down as they are, and one goes up alone.
+/// Columns that are downloaded by index are unchanged, and uploading one column changes only that
+/// one.
 fn columns<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let named = [y.ncols() - 1, 0, y.ncols() / 2];
     let expected = Mat::from_fn(y.nrows(), named.len(), |i, j| y[(i, named[j])]);
@@ -98,8 +101,8 @@ fn some_codes<T: Scalar>(atoms: usize, samples: usize) -> SparseCodes<T> {
     codes
 }
 
-/// Codes come down as they went up, with as many nonzeros, and Y − DX is the reference's; Y − D·0
-/// is Y, bit by bit.
+/// Downloaded codes are those that were uploaded, with the same number of nonzeros. Y − DX is that
+/// of the reference, and Y − D·0 is Y, bit by bit.
 fn codes_and_residual<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatRef<'_, B::Scalar>) {
     let (atoms, samples) = (d.ncols(), y.ncols());
     let mut codes = backend.codes(atoms, samples, 2).expect("memory for small codes");
@@ -131,7 +134,7 @@ fn codes_and_residual<B: Backend>(backend: &B, d: MatRef<'_, B::Scalar>, y: MatR
     }
 }
 
-/// Squares are added in f64, whatever the scalar.
+/// Squares are summed in f64 for every scalar.
 fn norms<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let expected = Reference::default().squared_norm(&y.to_owned()).expect("host memory");
     let found = backend.squared_norm(&upload(backend, y)).expect("a sound device");
@@ -141,7 +144,7 @@ fn norms<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     assert_eq!(backend.squared_norm(&zeros).expect("a sound device"), 0.0, "squared_norm of zeros");
 }
 
-/// Columns large, small and zero.
+/// Columns that are large, small and zero are scaled to norm 1.
 fn unit_columns<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let scaled = Mat::from_fn(y.nrows(), y.ncols(), |i, j| {
         B::Scalar::narrow(y[(i, j)].widen() * [1.0, 0.0, 1e9, 1e-9][j % 4])
@@ -178,7 +181,7 @@ fn threads<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     assert_eq!(norm_together.to_bits(), norm_alone.to_bits(), "squared_norm on three threads");
 }
 
-/// Matrices without columns go through every kernel.
+/// Every kernel accepts matrices without columns.
 fn empty_matrices<B: Backend>(backend: &B) {
     let ones = Mat::from_fn(3, 2, |_, _| B::Scalar::narrow(1.0));
     let (d, y) = (upload(backend, ones.as_ref()), upload(backend, ones.as_ref().subcols(0, 0)));
@@ -194,8 +197,8 @@ fn empty_matrices<B: Backend>(backend: &B) {
     );
 }
 
-/// What cannot be done is an error if it is a matter of memory, and a panic that names both shapes
-/// if it is the caller's bug.
+/// A lack of memory is an error. A wrong shape is a bug of the caller, and so a panic that names
+/// both shapes.
 fn refusals<B: Backend>(backend: &B) {
     let beyond = backend.zeros(1 << 60, 1 << 60);
     assert!(beyond.is_err(), "zeros of more bytes than there are addresses is not an error");
@@ -207,7 +210,7 @@ fn refusals<B: Backend>(backend: &B) {
     });
 }
 
-/// Fails unless `call` panics with a message that holds both numbers.
+/// Panics unless `call` panics with a message that contains both numbers.
 #[track_caller]
 fn assert_refused(what: &str, numbers: [&str; 2], call: impl FnOnce()) {
     let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { panic!("{what} did not panic") };

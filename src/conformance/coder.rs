@@ -1,4 +1,4 @@
-//! The suite for [`SparseCoder`]s.
+//! The test suite for [`SparseCoder`]s.
 
 use faer::{Mat, MatRef};
 
@@ -11,8 +11,8 @@ use crate::codes::SparseCodes;
 use crate::synthetic::{Kind, Planted};
 use crate::{ProblemShape, Scalar, Sign};
 
-/// d, m, k, N and the kind of data: the least there is, m below and above d, k = d = m, and more
-/// samples than a block takes, at sizes that no vector width divides.
+/// d, m, k, N and the kind of data: the smallest sizes that are possible, m below and above d, k =
+/// d = m, and more samples than fit into one block, at sizes that no vector width divides.
 const PROBLEMS: [(usize, usize, usize, usize, Kind); 5] = [
     (1, 1, 1, 8, Kind::Planted),
     (8, 24, 3, 150, Kind::Correlated),
@@ -21,32 +21,33 @@ const PROBLEMS: [(usize, usize, usize, usize, Kind); 5] = [
     (33, 65, 5, 40, Kind::Anisotropic),
 ];
 
-/// Checks `coder` on `backend` against the contract of [`SparseCoder`]: budget, distinct atoms,
-/// finite coefficients and their sign, the empty code for the zero sample, errors never above
-/// ‖y‖; and bit by bit the independence of a sample's code from its neighbours, its position, the
-/// number of threads, and of what state and codes were used for before.
+/// Checks `coder` on `backend` against the contract of [`SparseCoder`]: the budget, distinct atoms,
+/// finite coefficients and their sign, the empty code for the zero sample, and errors that are
+/// never above ‖y‖. It also checks, bit by bit, that the code of a sample does not depend on the
+/// samples beside it, on its position, on the number of threads, or on earlier use of the state and
+/// the codes.
 ///
-/// Codes in hand, it also checks [`Backend::residual`] and [`Backend::download_codes`].
+/// With the codes, it also checks [`Backend::residual`] and [`Backend::download_codes`].
 ///
 /// # Panics
-/// Where `coder` breaks the contract, or refuses small problems of either sign.
+/// If `coder` breaks the contract, or refuses small problems for both signs.
 #[track_caller]
 pub fn coder<B: Backend, C: SparseCoder<B>>(backend: &B, coder: &C) {
     check(backend, coder, Errors::AtMostTheSamples);
 }
 
-/// As [`coder`](coder()), for coders whose coefficients are not fitted to the sample, such as the
-/// activations of an autoencoder's encoder: what their codes leave may be more than ‖y‖, and is not
-/// checked.
+/// The same as [`coder`](coder()), for coders whose coefficients are not fitted to the sample, such
+/// as the activations of an autoencoder's encoder. The error of their codes may be above ‖y‖ and is
+/// not checked.
 ///
 /// # Panics
-/// As [`coder`](coder()).
+/// See [`coder`](coder()).
 #[track_caller]
 pub fn unfitted_coder<B: Backend, C: SparseCoder<B>>(backend: &B, coder: &C) {
     check(backend, coder, Errors::Any);
 }
 
-/// What codes may leave of a sample.
+/// How large the error of a sample's code may be.
 #[derive(Clone, Copy, PartialEq)]
 enum Errors {
     AtMostTheSamples,
@@ -59,7 +60,7 @@ fn check<B: Backend, C: SparseCoder<B>>(backend: &B, coder: &C, errors: Errors) 
     for sign in [Sign::Signed, Sign::NonNegative] {
         for (dim, atoms, sparsity, samples, kind) in PROBLEMS {
             let shape = ProblemShape { dim, atoms, sparsity, sign };
-            // A coder may be for one sign only.
+            // A coder may accept one sign only.
             if coder.check(&shape).is_err() {
                 continue;
             }
@@ -72,8 +73,8 @@ fn check<B: Backend, C: SparseCoder<B>>(backend: &B, coder: &C, errors: Errors) 
     refuses_bad_shapes(backend, coder);
 }
 
-/// Samples of which some are zero, repeated, an atom, large or small; the last atom repeats the
-/// first.
+/// Samples of which some are zero, some are repeated, some are atoms, and some are large or small.
+/// The last atom is a copy of the first.
 fn problem<T: Scalar>(shape: &ProblemShape, samples: usize, kind: Kind) -> (Mat<T>, Mat<T>) {
     let planted = Planted::new(shape.dim, shape.atoms, shape.sparsity, samples);
     let data = planted.kind(kind).noise(0.1).seed(9).generate::<T>().expect("a legal problem");
@@ -113,7 +114,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         self.residuals_are_those_of_the_codes();
     }
 
-    /// Codes with fresh state.
+    /// The codes that a fresh state gives.
     fn encode(&self, samples: MatRef<'_, B::Scalar>) -> SparseCodes<B::Scalar> {
         let mut state = self.coder.prepare(self.backend, &self.shape).expect("memory");
         let dictionary = upload(self.backend, self.dictionary.as_ref());
@@ -181,7 +182,8 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         assert_eq!(self.encode(y.subcols(0, 0)).samples(), 0, "no samples have no codes");
     }
 
-    /// State that has served another dictionary and other samples, and codes that are full.
+    /// A state that was used for another dictionary and other samples, and codes that are full,
+    /// give the same codes.
     fn used_state_codes_alike(&self, codes: &SparseCodes<B::Scalar>) {
         let y = self.samples.as_ref();
         let mut state = self.coder.prepare(self.backend, &self.shape).expect("memory");
@@ -205,7 +207,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         assert_same_bits(after.as_ref(), self.dictionary.as_ref(), "the dictionary after coding");
     }
 
-    /// R ← Y − DX of the backend against the sum in f64.
+    /// The backend's R ← Y − DX agrees with the sum in f64.
     fn residuals_are_those_of_the_codes(&self) {
         let backend = self.backend;
         let (d, y) = (self.dictionary.as_ref(), self.samples.as_ref());
@@ -232,7 +234,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
     }
 }
 
-/// Fails unless code `i` of `found` has the bits of code `j` of `expected`.
+/// Panics unless code `i` of `found` has the same bits as code `j` of `expected`.
 #[track_caller]
 fn assert_same_code<T: Scalar>(
     found: &SparseCodes<T>,
@@ -254,7 +256,7 @@ fn assert_same_code<T: Scalar>(
     );
 }
 
-/// `check` must catch what [`ProblemShape::check`] does.
+/// `check` must refuse every shape that [`ProblemShape::check`] refuses.
 fn refuses_bad_shapes<B: Backend, C: SparseCoder<B>>(_: &B, coder: &C) {
     let good = ProblemShape { dim: 4, atoms: 8, sparsity: 2, sign: Sign::Signed };
     for bad in [

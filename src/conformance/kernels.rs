@@ -1,4 +1,4 @@
-//! What the kernels of a backend must give, beside those of [`Reference`].
+//! The test suites for the kernels of pursuits and sweeps, which compare them with [`Reference`].
 
 use faer::Mat;
 
@@ -12,14 +12,14 @@ use crate::reference::Reference;
 use crate::synthetic::Planted;
 use crate::{ProblemShape, Scalar, Sign};
 
-/// Checks the pursuits of a backend: by every rule, the error of each sample is that of the
+/// Checks the pursuits of a backend: for every rule, the error of each sample must be that of the
 /// textbook loop of [`Reference`].
 ///
-/// That codes keep the contract of coders is checked by [`coder`](super::coder) with
-/// [`BatchOmp`](crate::coder::BatchOmp).
+/// The suite [`coder`](super::coder), run with [`BatchOmp`](crate::coder::BatchOmp), checks that
+/// the codes keep the contract of coders.
 ///
 /// # Panics
-/// If it is not, naming the rule, the shape and the sample.
+/// If an error differs. The message names the rule, the shape and the sample.
 pub fn pursuit_kernels<B: PursuitKernels>(backend: &B) {
     let plain = PursuitRule::default();
     let rules = [
@@ -70,11 +70,12 @@ fn pursue<B: PursuitKernels>(
     backend.download_codes(&codes).expect("memory for small codes")
 }
 
-/// Checks the steps of K-SVD of a backend: each gives what that of [`Reference`] does, to rounding,
-/// for both signs, by power steps and by the exact pair, refitted and shared.
+/// Checks the steps of K-SVD of a backend: to rounding, each step must give what [`Reference`]
+/// gives. All combinations are tried: both signs, power steps and the exact pair, refitted and
+/// shared.
 ///
 /// # Panics
-/// If one does not, naming the step, the rule and the shape.
+/// If a step gives something else. The message names the step, the rule and the shape.
 pub fn sweep_kernels<B: SweepKernels>(backend: &B) {
     for (dim, atoms, sparsity) in [(1, 2, 1), (9, 20, 3), (24, 40, 5)] {
         for sign in [Sign::Signed, Sign::NonNegative] {
@@ -94,10 +95,11 @@ pub fn sweep_kernels<B: SweepKernels>(backend: &B) {
     }
 }
 
-/// Samples of a minibatch.
+/// The number of samples of a minibatch.
 const SAMPLES: usize = 300;
 
-/// A minibatch on a backend, with a dictionary that is not the one it was made of.
+/// A minibatch on a backend, with a dictionary that differs from the one that generated the
+/// samples.
 struct Minibatch<B: SweepKernels> {
     y: B::Matrix,
     dictionary: B::Matrix,
@@ -145,7 +147,8 @@ fn error_of<B: SweepKernels>(backend: &B, sweep: &B::Sweep, shards: &Shards) -> 
     errors.iter().sum()
 }
 
-/// Two sweeps of three batches, the second batch undone; and what each step left.
+/// The results of every step of two sweeps of three batches each, in which the second batch is
+/// undone.
 struct Trace<T: Scalar> {
     numbers: Vec<(&'static str, f64)>,
     counts: Vec<u64>,
@@ -199,8 +202,8 @@ fn check_sweep<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemSh
     let expected = trace(&Reference::<B::Scalar>::default(), rule, shape);
     let what = format!("{rule:?}, {shape:?}");
     assert_eq!(found.counts, expected.counts, "uses: {what}");
-    // Every batch starts from what the one before left, so that rounding grows; exact pairs stop
-    // when they have settled to a few ε.
+    // Every batch starts from the result of the batch before, so rounding errors grow. The
+    // iteration for exact pairs stops when the change is a few ε.
     let rounding = 2e4 * B::Scalar::EPSILON;
     let start = expected.numbers[0].1.max(expected.energies.iter().sum());
     for (found, expected) in found.numbers.iter().zip(&expected.numbers) {
@@ -222,7 +225,7 @@ fn check_sweep<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemSh
     }
 }
 
-/// What renewal asks for, and does.
+/// Checks the queries that renewal makes, and its changes.
 fn check_renewal<B: SweepKernels>(backend: &B, shape: &ProblemShape) {
     let found = renewed(backend, shape);
     let expected = renewed(&Reference::<B::Scalar>::default(), shape);

@@ -1,10 +1,10 @@
-//! Test suites for implementations of this crate's traits, each run by one line (feature
+//! Test suites for implementations of this crate's traits. One line runs a suite (feature
 //! `conformance`).
 //!
-//! A suite checks the contract in its trait's documentation on generated problems of several
-//! shapes, and panics with what was expected of what. Everything goes through the traits: matrices
-//! are uploaded and downloaded, never borrowed, so that a suite serves backends whose matrices
-//! live on a device.
+//! A suite checks the contract in the documentation of its trait on generated problems of several
+//! shapes. If a check fails, it panics with a message that says what was found and what was
+//! expected. Matrices are uploaded and downloaded, but never borrowed, so the suites also work for
+//! backends whose matrices are in the memory of a device.
 //!
 //! ```
 //! use dbksvd::Faer;
@@ -17,8 +17,8 @@
 //! conformance::updater(&Faer::<f64>::default(), &Omp::new(), &KSvd::textbook());
 //! ```
 //!
-//! Tolerances are the scalar's epsilon times the number of terms, so backends must compute in the
-//! precision of their scalar.
+//! Tolerances are the scalar's epsilon times the number of terms, so a backend must compute in the
+//! precision of its scalar.
 
 mod backend;
 mod coder;
@@ -51,13 +51,13 @@ fn download<B: Backend>(backend: &B, matrix: &B::Matrix) -> Mat<B::Scalar> {
     backend.download(matrix).expect("memory for a small matrix")
 }
 
-/// What `run` returns on a pool of `threads` threads.
+/// Runs `run` on a pool of `threads` threads and returns its result.
 fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.expect("a pool of a few threads").install(run)
 }
 
-/// Fails unless the two matrices are the same, bit by bit.
+/// Panics unless the two matrices have the same bits.
 #[track_caller]
 fn assert_same_bits<T: Scalar>(found: MatRef<'_, T>, expected: MatRef<'_, T>, what: &str) {
     assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
@@ -70,8 +70,8 @@ fn assert_same_bits<T: Scalar>(found: MatRef<'_, T>, expected: MatRef<'_, T>, wh
     }
 }
 
-/// Fails unless sample `i` has at most k distinct atoms below m, with finite coefficients of the
-/// sign allowed.
+/// Panics unless sample `i` has at most k distinct atoms below m, and finite coefficients whose
+/// sign is allowed.
 #[track_caller]
 fn assert_sound<T: Scalar>(codes: &SparseCodes<T>, shape: &ProblemShape, i: usize) {
     let (support, values) = (codes.support(i), codes.values(i));
@@ -111,7 +111,8 @@ fn squared(a: impl IntoIterator<Item = f64>) -> f64 {
     a.into_iter().map(|a| a * a).sum()
 }
 
-/// What is added up in y − Dx of sample `i`, ‖y‖ + Σ|x_j|: rounding errors are a multiple of it.
+/// ‖y‖ + Σ|x_j| of sample `i`, the size of the terms that y − Dx sums. Rounding errors are a
+/// multiple of it.
 fn magnitude<T: Scalar>(samples: MatRef<'_, T>, codes: &SparseCodes<T>, i: usize) -> f64 {
     let norm = squared(samples.col(i).iter().map(|y| y.widen())).sqrt();
     norm + codes.values(i).iter().map(|x| x.widen().abs()).sum::<f64>()

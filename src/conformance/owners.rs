@@ -1,4 +1,4 @@
-//! The suite for backends on which several owners can hold the samples.
+//! The test suite for backends on which several owners can hold the samples of a minibatch.
 
 use std::thread;
 
@@ -11,16 +11,16 @@ use crate::synthetic::{Kind, Planted};
 use crate::updater::{DictionaryUpdater, KSvd, Step, UpdateReport};
 use crate::{ProblemShape, Sign};
 
-/// Samples of a minibatch, in eight shards.
+/// The number of samples of a minibatch, which has eight shards.
 const SAMPLES: usize = 600;
 
 /// Checks [`direction_sums`](SweepKernels::direction_sums) and
-/// [`directions_of`](SweepKernels::directions_of), which a backend may leave out: owners who hold
-/// parts of a minibatch have, by [`KSvd`], the dictionary, the report and the state of one who
-/// holds all of it, bit by bit.
+/// [`directions_of`](SweepKernels::directions_of), which a backend need not implement. Several
+/// owners that each hold a part of a minibatch update by [`KSvd`]. Each of them must get the same
+/// dictionary, report and state, bit by bit, as one owner that holds all samples.
 ///
 /// # Panics
-/// If they have not, naming the owner.
+/// If an owner's result differs. The message names the owner.
 pub fn owners<B: PursuitKernels + SweepKernels>(backend: &B) {
     for sign in [Sign::Signed, Sign::NonNegative] {
         for leading_pair in [1, 3].map(|iterations| LeadingPair::Power { iterations }) {
@@ -51,7 +51,7 @@ fn check<B: PursuitKernels + SweepKernels>(backend: &B, updater: &KSvd, shape: &
 
 type Learned<T> = (faer::Mat<T>, UpdateReport);
 
-/// Two updates, by one owner of a group or by one who holds all samples.
+/// Two updates, made by one owner of a group, or by one owner that holds all samples.
 fn learn<B: PursuitKernels + SweepKernels>(
     backend: &B,
     updater: &KSvd,

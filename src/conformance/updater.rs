@@ -1,4 +1,4 @@
-//! The suite for [`DictionaryUpdater`]s.
+//! The test suite for [`DictionaryUpdater`]s.
 
 use faer::{Mat, MatRef};
 
@@ -12,8 +12,8 @@ use crate::synthetic::{Kind, Planted};
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 use crate::{ProblemShape, Scalar, Sign};
 
-/// d, m, k, N and the kind of data: the least there is, several uses of each atom, and fewer
-/// samples than atoms, so that most atoms are unused.
+/// d, m, k, N and the kind of data: the smallest sizes that are possible, several uses of each
+/// atom, and fewer samples than atoms, so that most atoms are unused.
 const PROBLEMS: [(usize, usize, usize, usize, Kind); 4] = [
     (1, 1, 1, 8, Kind::Planted),
     (8, 24, 3, 100, Kind::Correlated),
@@ -21,19 +21,20 @@ const PROBLEMS: [(usize, usize, usize, usize, Kind); 4] = [
     (12, 15, 4, 60, Kind::Anisotropic),
 ];
 
-/// Minibatches fed to one state, to reach what depends on earlier ones.
+/// Minibatches that one state is given, so that effects of earlier minibatches are tested, too.
 const STEPS: usize = 4;
 
-/// Checks `updater` on `backend` against the contract of [`DictionaryUpdater`], over steps of
-/// coding and updating: finite atoms of norm 1, codes within budget that use an atom once and obey
-/// the sign, a report whose numbers are those of Y, D and X, samples left alone, and the same bits
-/// again, on any number of threads, and by a state restored before each step.
+/// Checks `updater` on `backend` against the contract of [`DictionaryUpdater`], over several steps
+/// of coding and updating: atoms are finite and of norm 1; codes keep their budget, use an atom
+/// only once and obey the sign; the numbers of the report are those of Y, D and X; samples are
+/// unchanged. The same bits must result on any number of threads, and if the state is restored
+/// before each step.
 ///
-/// Codes cannot be uploaded to every backend, so `coder` makes them; let it be one that passes
+/// Codes cannot be uploaded to every backend, so `coder` makes them. Choose a coder that passes
 /// [`coder`](super::coder()).
 ///
 /// # Panics
-/// Where `updater` breaks the contract, or refuses small problems of either sign.
+/// If `updater` breaks the contract, or refuses small problems for both signs.
 #[track_caller]
 pub fn updater<B, C, U>(backend: &B, coder: &C, updater: &U)
 where
@@ -45,7 +46,7 @@ where
     for sign in [Sign::Signed, Sign::NonNegative] {
         for (dim, atoms, sparsity, samples, kind) in PROBLEMS {
             let shape = ProblemShape { dim, atoms, sparsity, sign };
-            // Coder and updater may be for one sign only.
+            // The coder and the updater may accept one sign only.
             if coder.check(&shape).is_err() || updater.check(&shape).is_err() {
                 continue;
             }
@@ -72,7 +73,7 @@ struct Suite<'a, B: Backend, C, U> {
     samples: Mat<B::Scalar>,
 }
 
-/// What one update was given and what it made of it.
+/// The input and the result of one update.
 #[derive(Debug, PartialEq)]
 struct Updated<T: Scalar> {
     old_dictionary: Mat<T>,
@@ -96,8 +97,8 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         assert!(restored == run, "what `keep` gave does not restore the state: {:?}", self.shape);
     }
 
-    /// A few steps of coding and updating, all with one state, or each with a fresh one that takes
-    /// up what the one before kept.
+    /// A few steps of coding and updating: all with one state or, if `is_restored`, each with a
+    /// fresh state that is restored from what the state before saved.
     fn learn(&self, is_restored: bool) -> Vec<Updated<B::Scalar>> {
         let Self { backend, coder, updater, shape, .. } = *self;
         let mut coder_state = coder.prepare(backend, &shape).expect("memory");
@@ -156,7 +157,8 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         }
     }
 
-    /// Both errors are ‖Y − DX‖² with the atoms and codes of their time: X belongs to D.
+    /// Both errors are ‖Y − DX‖² with the atoms and codes at that time, which shows that X belongs
+    /// to D.
     fn report_is_true(&self, updated: &Updated<B::Scalar>) {
         let Updated { old_dictionary, old_codes, dictionary, codes, report } = updated;
         self.assert_error(report.error_before, old_dictionary.as_ref(), old_codes, "error_before");
@@ -185,7 +187,7 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         for i in 0..codes.samples() {
             let error = squared(residual(samples, dictionary, codes, i));
             expected += error;
-            // Residuals r that are off by ε(‖y‖ + Σ|x|) are off by that times ‖r‖ when squared.
+            // If residuals r are off by ε(‖y‖ + Σ|x|), their squares are off by that times ‖r‖.
             let magnitude = magnitude(samples, codes, i);
             size += magnitude * (error.sqrt() + B::Scalar::EPSILON * magnitude);
         }

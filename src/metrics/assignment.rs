@@ -1,14 +1,16 @@
-//! The linear assignment problem: which column for which row, so that the sum of costs is least.
+//! The linear assignment problem: give each row a column of its own, so that the sum of costs is
+//! least.
 
 use crate::Scalar;
 
-/// Marks a column that no row has.
+/// Marks a column that no row has been given.
 const FREE: u32 = u32::MAX;
 
 /// For each row its column in an assignment of least total cost; no column is taken twice.
 ///
-/// `entries` is row-major with `columns` columns, at least as many as rows; an entry's cost is
-/// `cost(entry)`, finite. Ties go to free columns first, then to the lowest index.
+/// `entries` is row-major with `columns` columns, of which there must be at least as many as rows.
+/// The cost of an entry is `cost(entry)`, which must be finite. Ties go to free columns first, then
+/// to the lowest index.
 ///
 /// ```text
 /// potentials u = 0, v = 0                     # c_ij − u_i − v_j ≥ 0, and 0 for assigned pairs
@@ -18,13 +20,13 @@ const FREE: u32 = u32::MAX;
 ///     flip the assignments along the path
 /// ```
 ///
-/// O(n² m) for n rows and m columns at worst; less where shortest paths are short. Memory beside
-/// the entries: O(n + m).
+/// O(n² m) for n rows and m columns at worst; less if shortest paths are short. Memory besides the
+/// entries: O(n + m).
 ///
 /// References: R. Jonker & A. Volgenant, *A shortest augmenting path algorithm for dense and sparse
 /// linear assignment problems*, Computing 38, 1987; D. F. Crouse, *On implementing 2D rectangular
-/// assignment algorithms*, IEEE Trans. Aerospace and Electronic Systems 52, 2016 (the rectangular
-/// form, and what SciPy implements).
+/// assignment algorithms*, IEEE Trans. Aerospace and Electronic Systems 52, 2016 (the form for
+/// rectangular problems, which SciPy implements).
 pub(crate) fn assign<T: Scalar>(
     entries: &[T],
     columns: usize,
@@ -47,15 +49,16 @@ struct Search {
     column_of: Vec<u32>,
     u: Vec<f64>,
     v: Vec<f64>,
-    /// Length of the shortest path found to each column.
+    /// Length of the shortest path found so far to each column.
     distance: Vec<f64>,
-    /// The row before each column on that path.
+    /// The row that precedes each column on that path.
     before: Vec<u32>,
     /// Whether the column's distance is final.
     done: Vec<bool>,
-    /// The final columns in the order in which they became so; the free one is not among them.
+    /// The columns whose distance is final, in the order in which it became so, without the free
+    /// column.
     scanned: Vec<u32>,
-    /// Distance of the free column.
+    /// Distance of the free column that was reached.
     reach: f64,
 }
 
@@ -116,7 +119,8 @@ impl Search {
         }
     }
 
-    /// Makes every edge on the path tight, and keeps all others non-negative.
+    /// Makes the reduced cost c − u − v of every edge on the path 0, and keeps all others
+    /// non-negative.
     fn raise_potentials(&mut self, start: usize) {
         self.u[start] += self.reach;
         for &column in &self.scanned {
@@ -127,7 +131,8 @@ impl Search {
         }
     }
 
-    /// Gives `free` to the row before it, that row's column to the one before, back to `start`.
+    /// Gives column `free` to the row that precedes it, that row's former column to the row before,
+    /// and so on back to `start`.
     fn augment(&mut self, start: usize, free: usize) {
         let mut column = free as u32;
         loop {
@@ -151,7 +156,8 @@ mod tests {
         chosen.iter().enumerate().map(|(i, &j)| entries[i * columns + j as usize]).sum()
     }
 
-    /// The least total over all ways to give the rows from `row` on columns not in the set `taken`.
+    /// The least total cost over all ways to give columns that are not in the set `taken` to the
+    /// rows from `row` on.
     fn brute_force(entries: &[f64], columns: usize, row: usize, taken: u32) -> f64 {
         if row * columns == entries.len() {
             return 0.0;
@@ -203,7 +209,8 @@ mod tests {
         assert!(assign::<f64>(&[], 3, |c| c).is_empty());
     }
 
-    /// Costs of `tests/fixtures/metrics/generate.py`, by the same linear congruence.
+    /// The costs of `tests/fixtures/metrics/generate.py`, from the same linear congruential
+    /// generator.
     fn congruential_costs(count: usize) -> Vec<f64> {
         let next = |x: &u64| {
             Some(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))

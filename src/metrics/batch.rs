@@ -1,4 +1,4 @@
-//! Samples with their codes, read and decoded one by one: what measures of errors share.
+//! Samples with their codes, read and decoded one by one. All measures of errors use this.
 
 use faer::MatRef;
 
@@ -9,10 +9,11 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::source::SampleSource;
 
-/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+/// Samples that one task sums. The number is fixed, so that results do not depend on the number of
+/// threads.
 pub(super) const BLOCK: usize = 256;
 
-/// One call's arguments, checked to agree; `offset` samples came before.
+/// The arguments of one call, whose sizes were checked to agree. `offset` samples came before.
 pub(super) struct Batch<'a, T: Scalar> {
     model: &'a Model<T>,
     samples: MatRef<'a, T>,
@@ -42,7 +43,7 @@ impl<'a, T: Scalar> Batch<'a, T> {
         self.samples.ncols()
     }
 
-    /// Sample i, checked to be finite.
+    /// Reads sample i and checks that it is finite.
     pub(super) fn read(&self, i: usize, sample: &mut [T]) -> Result<(), Error> {
         self.samples.read(i..i + 1, sample)?;
         match loops::first_not_finite(sample) {
@@ -54,8 +55,8 @@ impl<'a, T: Scalar> Batch<'a, T> {
         }
     }
 
-    /// ŷ ← scale · D x_i + mean, in double precision: in single precision, a large coefficient
-    /// would round away what small ones explain.
+    /// ŷ ← scale · D x_i + mean, in double precision. In single precision, a large coefficient
+    /// would round away the parts that small ones explain.
     pub(super) fn decode(&self, i: usize, decoded: &mut [f64]) -> Result<(), Error> {
         let dictionary = self.model.dictionary();
         decoded.fill(0.0);
@@ -75,7 +76,7 @@ impl<'a, T: Scalar> Batch<'a, T> {
     }
 }
 
-/// An error unless the sizes are the same.
+/// Returns an error unless the two sizes are the same.
 pub(super) fn agree(argument: &'static str, found: usize, expected: usize) -> Result<(), Error> {
     if found == expected { Ok(()) } else { Err(Error::Dimension { argument, found, expected }) }
 }

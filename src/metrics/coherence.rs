@@ -1,4 +1,4 @@
-//! How alike the atoms of a dictionary are, and what that guarantees for pursuit.
+//! How similar the atoms of a dictionary are to each other, and what that guarantees for pursuit.
 
 use rayon::prelude::*;
 
@@ -6,10 +6,10 @@ use super::cosine::{BLOCK, Directions};
 use crate::Scalar;
 use crate::dictionary::Dictionary;
 
-/// The coherence μ of a dictionary, its Babel function μ₁, and the sparsity up to which pursuit
-/// is guaranteed to find the codes.
+/// The coherence μ of a dictionary, its Babel function μ₁, and the largest number of nonzeros for
+/// which each of them guarantees that pursuit finds the codes.
 ///
-/// The guarantees hold for every sample y = D x with at most k nonzeros in x: then x is the
+/// The guarantees hold for every sample y = D x that has at most k nonzeros in x: x is then the
 /// sparsest code of y, and orthogonal matching pursuit finds it in k steps.
 ///
 /// References: D. L. Donoho & M. Elad, *Optimally sparse representation in general (nonorthogonal)
@@ -38,14 +38,15 @@ pub struct Coherence {
 impl Coherence {
     /// Measures a dictionary of m atoms.
     ///
-    /// O(m² (d + log m)), in parallel over atoms; memory 128 m scalars a thread, never m². The
-    /// result does not depend on the number of threads.
+    /// O(m² (d + log m)), in parallel over atoms. Memory: 128 m scalars per thread; the m² cosines
+    /// are never all stored. The result does not depend on the number of threads.
     #[must_use]
     pub fn new<T: Scalar>(dictionary: &Dictionary<T>) -> Self {
         let atoms = dictionary.atoms();
         let directions = Directions::new(dictionary);
         let mut nearest = vec![0.0; atoms];
-        // The maximum is exact in any order, so the blocks may be folded as they come.
+        // The maximum is exact in any order, so the blocks may be combined in the order in which
+        // they end.
         let babel = nearest
             .par_chunks_mut(BLOCK)
             .enumerate()
@@ -66,14 +67,14 @@ impl Coherence {
         Self { nearest, babel }
     }
 
-    /// μ = max |cos| over pairs of distinct atoms, 0 (orthogonal) to 1 (a duplicate); 0 for a
-    /// single atom.
+    /// μ = max |cos| over pairs of distinct atoms, from 0 (orthogonal atoms) to 1 (an atom occurs
+    /// twice). It is 0 for a single atom.
     #[must_use]
     pub fn coherence(&self) -> f64 {
         self.nearest.iter().copied().fold(0.0, f64::max)
     }
 
-    /// For each atom, its largest |cos| with another one, 0 to 1.
+    /// For each atom, its largest |cos| with another atom, 0 to 1.
     #[must_use]
     pub fn nearest(&self) -> &[f64] {
         &self.nearest
@@ -85,8 +86,8 @@ impl Coherence {
         self.nearest.iter().sum::<f64>() / self.nearest.len() as f64
     }
 
-    /// The Babel function μ₁(k): the largest sum of |cos| of one atom with k others. Not
-    /// decreasing in k; μ₁(0) = 0, μ₁(1) = μ, μ₁(k) ≤ k μ, constant from k = m − 1 on.
+    /// The Babel function μ₁(k): the largest sum of the |cos| of one atom with k others. It never
+    /// decreases in k; μ₁(0) = 0, μ₁(1) = μ, μ₁(k) ≤ k μ, and it is constant from k = m − 1 on.
     #[must_use]
     pub fn babel(&self, k: usize) -> f64 {
         match k.min(self.babel.len()) {
@@ -95,15 +96,16 @@ impl Coherence {
         }
     }
 
-    /// The largest k ≤ m with k < (1 + 1/μ)/2: so many nonzeros are recovered, by coherence.
+    /// The largest k ≤ m with k < (1 + 1/μ)/2: by the coherence, codes with up to k nonzeros are
+    /// recovered.
     #[must_use]
     pub fn sparsity_bound(&self) -> usize {
         let mu = self.coherence();
         (1..=self.nearest.len()).take_while(|&k| (2 * k - 1) as f64 * mu < 1.0).count()
     }
 
-    /// The largest k ≤ m with μ₁(k − 1) + μ₁(k) < 1: so many nonzeros are recovered, by the Babel
-    /// function. Never below [`sparsity_bound`](Self::sparsity_bound).
+    /// The largest k ≤ m with μ₁(k − 1) + μ₁(k) < 1: by the Babel function, codes with up to k
+    /// nonzeros are recovered. It is never below [`sparsity_bound`](Self::sparsity_bound).
     #[must_use]
     pub fn babel_sparsity_bound(&self) -> usize {
         let recovered = |&k: &usize| self.babel(k - 1) + self.babel(k) < 1.0;
@@ -111,7 +113,8 @@ impl Coherence {
     }
 }
 
-/// Raises `babel` by the atoms from `first` on, one for each place in `nearest`.
+/// Raises `babel` to at least the sums of the atoms from `first` on, one atom for each entry of
+/// `nearest`.
 fn measure<T: Scalar>(
     directions: &Directions<'_, T>,
     first: usize,
@@ -122,7 +125,7 @@ fn measure<T: Scalar>(
     let mut cosines = vec![T::zero(); atoms * nearest.len()];
     directions.cosines(directions, first, &mut cosines);
     for (i, row) in cosines.chunks_exact_mut(atoms).enumerate() {
-        // The atom itself goes last, out of the way of the others.
+        // The atom itself goes to the end of the row, so that the others are contiguous.
         row.swap(first + i, atoms - 1);
         let others = &mut row[..atoms - 1];
         others.sort_unstable_by(|a, b| b.widen().total_cmp(&a.widen()));

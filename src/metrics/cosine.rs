@@ -1,4 +1,4 @@
-//! Cosines between atoms, a block of them at a time.
+//! Cosines between atoms, computed in blocks.
 
 use faer::MatMut;
 use rayon::prelude::*;
@@ -8,13 +8,15 @@ use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 
-/// Atoms multiplied by one task; fixed, so that results do not depend on the number of threads.
+/// Atoms that one task multiplies. The number is fixed, so that results do not depend on the number
+/// of threads.
 pub(super) const BLOCK: usize = 128;
 
-/// The directions of a dictionary's atoms, to be compared with those of another: cosines of all
-/// pairs, computed a block at a time where there is no room for all of them.
+/// The directions of a dictionary's atoms, which can be compared with those of another dictionary.
+/// The cosines of all pairs can be computed a block at a time, if there is no memory for all at
+/// once.
 ///
-/// Products are divided by the norms of the atoms, which are 1 only to rounding.
+/// Products are divided by the norms of the atoms, which are not exactly 1 because of rounding.
 ///
 /// ```
 /// use dbksvd::Dictionary;
@@ -52,14 +54,14 @@ impl<'a, T: Scalar> Directions<'a, T> {
         self.norms.len()
     }
 
-    /// |cos| of each of our atoms with the consecutive atoms of `other` from `first` on, as many
-    /// as `out` has room for: one row of `out` for each atom of `other`. At most 1.
+    /// |cos| of each of our atoms with consecutive atoms of `other`, from atom `first` on. `out` gets one row for each atom of `other`, as many rows as it has room for. The values are at most 1.
     ///
-    /// O(m d) for each row, on the calling thread alone, for use inside parallel tasks. Blocks of
-    /// another size may give other last bits.
+    /// O(m d) for each row. It runs on the calling thread only, for use inside parallel tasks. A
+    /// block of another size may give other last bits.
     ///
     /// # Panics
-    /// If the dimensions differ, or `out` is no whole number of rows, or there are fewer atoms.
+    /// If the dimensions differ, if `out` is not a whole number of rows, or if `other` has fewer
+    /// atoms from `first` on than `out` has rows.
     #[track_caller]
     pub fn cosines(&self, other: &Self, first: usize, out: &mut [T]) {
         self.signed_cosines(other, first, out);
@@ -68,7 +70,7 @@ impl<'a, T: Scalar> Directions<'a, T> {
         }
     }
 
-    /// [`cosines`](Self::cosines) with their signs: −1 to 1.
+    /// The same as [`cosines`](Self::cosines), but with signs: −1 to 1.
     ///
     /// # Panics
     /// As [`cosines`](Self::cosines).

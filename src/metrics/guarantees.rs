@@ -1,4 +1,4 @@
-//! Whether the classical guarantees of pursuit hold for the codes at hand.
+//! Whether the classical guarantees of pursuit hold for given codes.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 
-/// Samples measured by one task.
+/// Samples that one task measures.
 const SAMPLES_A_TASK: usize = 16;
 
-/// What theory guarantees of one sample's code, were the sample exactly D x.
+/// What theory guarantees for the code of one sample, if the sample were exactly D x.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleGuarantee {
     /// Coefficients ≠ 0: the size of the support S.
@@ -25,13 +25,13 @@ pub struct SampleGuarantee {
     pub by_coherence: bool,
     /// Whether μ₁(|S| − 1) + μ₁(|S|) < 1.
     pub by_babel: bool,
-    /// max ‖D_S⁺ d_j‖₁ over the atoms j ∉ S; 0 without such an atom or for an empty support,
-    /// infinite if the atoms of S are linearly dependent to rounding.
+    /// max ‖D_S⁺ d_j‖₁ over the atoms j ∉ S. It is 0 if there is no such atom or the support is
+    /// empty, and infinite if the atoms of S are linearly dependent to rounding.
     pub recovery_coefficient: f64,
 }
 
 impl SampleGuarantee {
-    /// Whether Tropp's exact recovery condition holds for the support itself: the
+    /// Whether Tropp's exact recovery condition holds for this support: the
     /// [coefficient](Self::recovery_coefficient) is below 1.
     #[must_use]
     pub fn by_support(&self) -> bool {
@@ -39,11 +39,11 @@ impl SampleGuarantee {
     }
 }
 
-/// For which samples the classical guarantees hold that a pursuit finds their codes; printed, a
-/// small table.
+/// For each sample, which of the classical guarantees hold that a pursuit finds its code.
+/// Displayed, it is a small table.
 ///
-/// Each says of a sample y = D x without noise, x being nonzero on S: orthogonal matching pursuit
-/// finds x in |S| steps, and so does basis pursuit.
+/// Each guarantee is about a sample y = D x without noise, where x is nonzero on S. It says that
+/// orthogonal matching pursuit finds x in |S| steps, and that basis pursuit finds x, too.
 ///
 /// | guarantee | condition | depends on |
 /// |---|---|---|
@@ -51,11 +51,12 @@ impl SampleGuarantee {
 /// | Babel | μ₁(\|S\| − 1) + μ₁(\|S\|) < 1 | the size of S and the closest \|S\| + 1 atoms |
 /// | exact recovery | max ‖D_S⁺ d_j‖₁ < 1 over j ∉ S | the atoms of S |
 ///
-/// Each implies the next. By the first two, x is also the sparsest code of y. The third is sharp:
-/// where it fails, some samples of this support mislead the pursuit's first step. All are for the
-/// worst case: dictionaries of many atoms rarely satisfy them beyond a few nonzeros, though
-/// pursuits nearly always succeed there. They tell what is certain, not what is likely; and of
-/// codes that leave an error they tell what a sample D x without that error would do.
+/// Each guarantee implies the next. The first two also imply that x is the sparsest code of y. The
+/// third is sharp: if it fails, some samples with this support mislead the first step of the
+/// pursuit. All three are about the worst case. Dictionaries of many atoms rarely satisfy them
+/// beyond a few nonzeros, although pursuits nearly always succeed there: the guarantees say what is
+/// certain, not what is likely. For codes that leave an error, they are about a sample D x without
+/// that error.
 ///
 /// References: J. A. Tropp, *Greed is good: algorithmic results for sparse approximation*, IEEE
 /// Trans. Information Theory 50, 2004 (theorem 3.1: exact recovery; 3.5: both bounds); D. L. Donoho
@@ -86,15 +87,15 @@ pub struct Guarantees {
 }
 
 impl Guarantees {
-    /// Examines the codes (m × N) of N samples over a dictionary (d × m). Coefficients that are
-    /// zero do not count.
+    /// Examines the codes (m × N) of N samples for a dictionary (d × m). Coefficients that are zero
+    /// do not count.
     ///
-    /// O(N m (d·k + k²)), in parallel, beside O(m² (d + log m)) for the coherence: the codes of
-    /// some hundred samples tell what those of a million would. Memory: m (k + d) scalars a thread.
+    /// O(N m (d·k + k²)), in parallel, and O(m² (d + log m)) for the coherence. The codes of a few
+    /// hundred samples tell as much as those of a million. Memory: m (k + d) scalars per thread.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if the codes are over another number of atoms, [`Error::NoSamples`] if
-    /// there are none.
+    /// [`Error::Dimension`] if the codes are for another number of atoms, [`Error::NoSamples`] if
+    /// there are no codes.
     pub fn new<T: Scalar>(
         dictionary: &Dictionary<T>,
         codes: &SparseCodes<T>,
@@ -128,13 +129,13 @@ impl Guarantees {
         Ok(Self { coherence, samples })
     }
 
-    /// The coherence of the dictionary, with the sparsity that it admits.
+    /// The coherence of the dictionary, which also gives the sparsities it guarantees.
     #[must_use]
     pub fn coherence(&self) -> &Coherence {
         &self.coherence
     }
 
-    /// What holds for each sample, in order.
+    /// The guarantees of each sample, in order.
     #[must_use]
     pub fn samples(&self) -> &[SampleGuarantee] {
         &self.samples
@@ -146,8 +147,8 @@ impl Guarantees {
         self.share(|sample| sample.by_coherence)
     }
 
-    /// The share of samples for which the Babel function guarantees recovery, 0 to 1. Never below
-    /// that by coherence.
+    /// The share of samples for which the Babel function guarantees recovery, 0 to 1. It is never
+    /// below the share by coherence.
     #[must_use]
     pub fn share_by_babel(&self) -> f64 {
         self.share(|sample| sample.by_babel)
@@ -159,14 +160,14 @@ impl Guarantees {
         self.share(SampleGuarantee::by_support)
     }
 
-    /// The mean number of nonzeros.
+    /// The mean number of nonzeros per sample.
     #[must_use]
     pub fn mean_nonzeros(&self) -> f64 {
         self.samples.iter().map(|sample| sample.nonzeros as f64).sum::<f64>() / self.count()
     }
 
     /// The mean of the [recovery coefficients](SampleGuarantee::recovery_coefficient); infinite if
-    /// one is.
+    /// one of them is.
     #[must_use]
     pub fn mean_recovery_coefficient(&self) -> f64 {
         self.samples.iter().map(|sample| sample.recovery_coefficient).sum::<f64>() / self.count()
@@ -207,13 +208,13 @@ impl fmt::Display for Guarantees {
     }
 }
 
-/// Memory to measure a support in.
+/// Scratch memory for measuring one support.
 struct Scratch<T: Scalar> {
     /// D_S, d × |S|.
     chosen: Mat<T>,
     /// D_SᵀD, |S| × m.
     products: Mat<T>,
-    /// L, the triangular factor of D_SᵀD_S, by rows, in f64.
+    /// L, the triangular factor of D_SᵀD_S, row by row, in f64.
     factor: Vec<f64>,
     /// One column of D_S⁺D.
     column: Vec<f64>,
@@ -249,7 +250,7 @@ impl<T: Scalar> Scratch<T> {
         most
     }
 
-    /// LLᵀ ← D_SᵀD_S. `false` if an atom lies in the span of those before it, to rounding.
+    /// LLᵀ ← D_SᵀD_S. Returns `false` if, to rounding, an atom lies in the span of those before it.
     fn factorise(&mut self, size: usize) -> bool {
         let Self { chosen, factor, .. } = self;
         let least = 8.0 * chosen.nrows() as f64 * T::EPSILON;
@@ -279,7 +280,7 @@ fn wide_product<T: Scalar>(a: &[T], b: &[T]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.widen() * b.widen()).sum()
 }
 
-/// x ← L⁻ᵀ L⁻¹ x, for L by rows.
+/// x ← L⁻ᵀ L⁻¹ x, for L row by row.
 fn solve(factor: &[f64], x: &mut [f64]) {
     for i in 0..x.len() {
         let row = &factor[i * (i + 1) / 2..][..i + 1];

@@ -1,8 +1,8 @@
-//! Measures, each defined once.
+//! Measures of codes and dictionaries. Each measure is defined and computed in one place.
 //!
-//! Samples y, their decoded codes ŷ, the samples' mean ȳ; learned atoms d_i (m of them), true atoms
-//! t_j (M of them), c_ij = |cos(d_i, t_j)|. Sums are in f64; decoding
-//! and the cosines' products are in the scalar of the dictionary.
+//! Notation: samples y, their decoded codes ŷ, the samples' mean ȳ; learned atoms d_i (m of them),
+//! true atoms t_j (M of them), c_ij = |cos(d_i, t_j)|. Sums are in f64. Decoding and the products
+//! for cosines are in the scalar of the dictionary.
 //!
 //! | measure | definition | range | best | where |
 //! |---|---|---|---|---|
@@ -23,16 +23,16 @@
 //! | Babel bound | largest k with μ₁(k − 1) + μ₁(k) < 1 | 0 … m | m | [`Coherence::babel_sparsity_bound`] |
 //! | recovery coefficient | max over j ∉ S of ‖D_S⁺ d_j‖₁, for the support S of a sample | ≥ 0 | 0 | [`SampleGuarantee::recovery_coefficient`] |
 //!
-//! FVU and relative error are different numbers whenever the samples are not centred: say which.
-//! MCC, uniqueness, explained variance and L0 are those of SynthSAEBench (D. Chanin & A.
-//! Garriga-Alonso, 2026, arXiv:2602.14687), tested against their formulas in SciPy. MMCS is from
-//! L. Sharkey, D. Braun & B. Millidge, *Taking features out of superposition with sparse
+//! FVU and relative error differ whenever the samples are not centred, so always say which one you
+//! give. MCC, uniqueness, explained variance and L0 are those of SynthSAEBench (D. Chanin & A.
+//! Garriga-Alonso, 2026, arXiv:2602.14687), tested against their formulas in SciPy. MMCS is from L.
+//! Sharkey, D. Braun & B. Millidge, *Taking features out of superposition with sparse
 //! autoencoders*, 2022. The sources of coherence and its bounds are named at [`Coherence`].
 //!
-//! Measures of the tools around sparse autoencoders are in the crate `dbksvd-sae`.
+//! The crate `dbksvd-sae` has the measures of the tools around sparse autoencoders.
 //!
-//! No single number tells whether a dictionary is right: a pursuit can reproduce samples well by
-//! fitting what true atoms leave behind, which shows in recovery and not in FVU.
+//! No single number tells whether a dictionary is right. A pursuit can reproduce samples well by
+//! fitting what the true atoms leave; measures of recovery show this, and FVU does not.
 
 mod assignment;
 mod batch;

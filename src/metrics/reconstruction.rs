@@ -1,4 +1,4 @@
-//! How well codes reproduce samples, and how they use the atoms.
+//! How well codes reproduce samples, and how often the codes use each atom.
 
 use faer::MatRef;
 use rayon::prelude::*;
@@ -11,16 +11,16 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::samples::moments::{Figures, PairOfSums};
 
-/// Error, variance and use of atoms over any number of batches of samples and their codes.
+/// Errors, variance and uses of atoms, over any number of batches of samples and their codes.
 ///
 /// Sums are in f64. The variance is accumulated around a moving mean (Chan, Golub & LeVeque 1983),
-/// so a mean far larger than the spread does not cancel it. Memory: 2d + m numbers, and while a
-/// batch is added 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in parallel;
-/// the same batches give the same bits on any number of threads.
+/// so a mean that is far larger than the spread does not cancel it. Memory: 2d + m numbers and,
+/// while a batch is added, 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in
+/// parallel. The same batches give the same bits on any number of threads.
 ///
-/// A few samples of a hundred times the usual norm can hold nearly all of the variance, and decide
-/// every measure of it. Where the model has a norm limit, measures of the samples
-/// [within](crate::Preprocessing::is_within) it stand beside those of all.
+/// A few samples of a hundred times the usual norm can hold nearly all of the variance, and so
+/// decide every measure that is based on it. If the model has a norm limit, the same measures are
+/// therefore also given for the samples [within](crate::Preprocessing::is_within) this limit.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -45,9 +45,8 @@ pub struct Reconstruction {
     usage: Vec<u64>,
 }
 
-/// The measures of `codes` as codes of `samples` (d × N, a column a sample) under `model`: the
-/// samples are compared with what the codes stand for, decoded in double precision and not rounded
-/// to `T` as by [`Model::decode`].
+/// Measures `codes` as the codes of `samples` (d × N, one sample per column) under `model`. Codes
+/// are decoded in double precision, and not rounded to `T` as [`Model::decode`] does.
 ///
 /// # Errors
 /// [`Error::NoSamples`] if N = 0, and those of [`Reconstruction::add`].
@@ -65,20 +64,20 @@ pub fn reconstruction<T: Scalar>(
 }
 
 impl Reconstruction {
-    /// Measures of no samples yet, for dimension `dim` and `atoms` atoms.
+    /// Measures without samples yet, for dimension `dim` and `atoms` atoms.
     #[must_use]
     pub fn new(dim: usize, atoms: usize) -> Self {
         Self { figures: Figures::new(dim), usage: vec![0; atoms] }
     }
 
-    /// Adds a batch: `samples` (d × N) and what `codes` (m × N) stand for under `model`, computed
-    /// in double precision.
+    /// Adds a batch: `samples` (d × N) and their `codes` (m × N), which are decoded by `model` in
+    /// double precision.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if model, samples or codes do not agree with each other in d, m or N,
-    /// or with [`new`](Self::new); [`Error::NotFinite`] for a sample, counted from the first one
-    /// ever added; [`Error::Argument`] for a coefficient that is not finite or an atom that does
-    /// not exist. After an error nothing has been added.
+    /// [`Error::Dimension`] if model, samples and codes do not agree in d, m and N, or do not agree
+    /// with [`new`](Self::new); [`Error::NotFinite`] for a sample, whose index is counted from the
+    /// first sample of the first batch; [`Error::Argument`] for a coefficient that is not finite or
+    /// an atom that does not exist. After an error, nothing of the batch has been added.
     pub fn add<T: Scalar>(
         &mut self,
         model: &Model<T>,
@@ -93,7 +92,8 @@ impl Reconstruction {
             .into_par_iter()
             .map(|block| figures(&batch, model, block * BLOCK))
             .collect();
-        // In order: the first bad sample is the one reported, and sums are always the same.
+        // The blocks are added in order, so that the first bad sample is reported and sums are
+        // always the same.
         let mut figures = self.figures.clone();
         for block in blocks {
             figures.merge(&block?);
@@ -107,7 +107,7 @@ impl Reconstruction {
         Ok(())
     }
 
-    /// Adds what `other` has measured.
+    /// Adds the samples that `other` has measured.
     ///
     /// # Errors
     /// [`Error::Dimension`] if `other` is for another dimension or number of atoms.
@@ -125,14 +125,14 @@ impl Reconstruction {
         self.figures.all.samples
     }
 
-    /// Number of those that lie [within](crate::Preprocessing::is_within) the norm limit of the
-    /// model that they were added with: all, where it has none.
+    /// Number of these samples that lie [within](crate::Preprocessing::is_within) the norm limit of
+    /// the model with which they were added. Without a norm limit, all samples count.
     #[must_use]
     pub fn samples_within(&self) -> usize {
         self.figures.within.samples
     }
 
-    /// The mean ȳ of the samples, of length d; zero before the first one.
+    /// The mean ȳ of the samples, of length d; zero before the first sample.
     #[must_use]
     pub fn mean(&self) -> &[f64] {
         &self.figures.all.mean
@@ -144,45 +144,45 @@ impl Reconstruction {
         self.figures.all.error
     }
 
-    /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖²: 0 is perfect, 1 is what the mean
-    /// alone achieves, and worse is possible.
+    /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖². 0 is perfect, 1 is reached by the
+    /// mean alone, and values above 1 are possible.
     ///
-    /// Samples that are all equal (a single one, say) have no variance, of which nothing can be
-    /// explained: it is NaN if they are reproduced exactly, as it is without samples, and infinite
-    /// otherwise.
+    /// Equal samples, and a single sample, have no variance. The value is then NaN if they are
+    /// reproduced exactly, and infinite otherwise. Without samples it is NaN.
     #[must_use]
     pub fn fvu(&self) -> f64 {
         self.figures.all.fvu()
     }
 
     /// The fraction of variance unexplained of the samples within the norm limit, around their own
-    /// mean: the figure to go by where others are of extreme norm. [`fvu`](Self::fvu) again where
-    /// all are within, or none is.
+    /// mean. Use this figure if other samples are of extreme norm. If all samples are within the
+    /// limit, or none is, it equals [`fvu`](Self::fvu).
     #[must_use]
     pub fn fvu_within(&self) -> f64 {
         self.figures.fvu_within()
     }
 
-    /// Explained variance, 1 − [`fvu`](Self::fvu): NaN or −∞ where there is none.
+    /// Explained variance, 1 − [`fvu`](Self::fvu). It is NaN or −∞ if the samples have no variance.
     #[must_use]
     pub fn explained_variance(&self) -> f64 {
         1.0 - self.fvu()
     }
 
-    /// Σ‖y − ŷ‖² / Σ‖y‖²: 0 is perfect, 1 is what empty codes achieve. For samples that are all
-    /// zero it is 0 if they are reproduced exactly and infinite otherwise; without samples NaN.
+    /// Σ‖y − ŷ‖² / Σ‖y‖²: 0 is perfect, 1 is reached by empty codes. If all samples are zero, the
+    /// value is 0 if they are reproduced exactly, and infinite otherwise. Without samples it is
+    /// NaN.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
         self.figures.all.relative_error()
     }
 
-    /// L0: the mean number of coefficients ≠ 0 a sample; NaN without samples.
+    /// L0: the mean number of coefficients ≠ 0 per sample; NaN without samples.
     #[must_use]
     pub fn l0(&self) -> f64 {
         self.usage.iter().sum::<u64>() as f64 / self.samples() as f64
     }
 
-    /// For each atom, how many samples use it with a coefficient ≠ 0.
+    /// For each atom, the number of samples that use it with a coefficient ≠ 0.
     #[must_use]
     pub fn usage(&self) -> &[u64] {
         &self.usage
@@ -200,7 +200,7 @@ impl Reconstruction {
     }
 }
 
-/// The figures of the block of samples of `batch` that starts at `first`.
+/// The figures of one block of the samples of `batch`; the block starts at sample `first`.
 fn figures<T: Scalar>(
     batch: &Batch<'_, T>,
     model: &Model<T>,
@@ -210,7 +210,7 @@ fn figures<T: Scalar>(
     let last = (first + BLOCK).min(batch.samples());
     let (mut sample, mut decoded) = (vec![T::zero(); dim], vec![0.0; dim]);
     let (mut sums, mut scratch) = (PairOfSums::new(dim), Vec::new());
-    // Coordinate by coordinate: of the samples within the limit, and of the others.
+    // Squared differences per coordinate: of the samples within the limit, and of the others.
     let (mut within, mut outside) = (vec![0.0; dim], vec![0.0; dim]);
     for i in first..last {
         batch.read(i, &mut sample)?;

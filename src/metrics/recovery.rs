@@ -1,4 +1,4 @@
-//! How much of a true dictionary a learned one has found.
+//! How much of a true dictionary a learned dictionary has found.
 
 use rayon::prelude::*;
 
@@ -8,32 +8,33 @@ use crate::Scalar;
 use crate::dictionary::Dictionary;
 use crate::error::{BackendError, Error};
 
-/// The |cos| above which a true atom usually counts as [recovered](Recovery::recovered).
+/// The usual threshold of |cos| above which a true atom counts as [recovered](Recovery::recovered).
 pub const RECOVERED: f64 = 0.99;
 
-/// An atom of the other dictionary, and how alike it is.
+/// An atom of the other dictionary, and how similar it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Alike {
     /// Index of the atom.
     pub atom: usize,
-    /// |cos|, 0 to 1: the sign of an atom carries no meaning.
+    /// |cos|, 0 to 1: the sign of an atom has no meaning.
     pub cosine: f64,
 }
 
-/// A learned and a true atom that the matching pairs.
+/// A learned atom and a true atom that are a pair of the matching.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
     /// Index of the learned atom.
     pub learned: usize,
     /// Index of the true atom.
     pub truth: usize,
-    /// Their |cos|, 0 to 1.
+    /// The |cos| of the two, 0 to 1.
     pub cosine: f64,
 }
 
 /// A learned dictionary (m atoms) compared with the true one (M atoms), both of dimension d.
 ///
-/// The measures see directions only, not codes; dead atoms count like any other.
+/// The measures depend on the directions of atoms only, not on codes. Dead atoms count like any
+/// others.
 ///
 /// ```
 /// use dbksvd::Dictionary;
@@ -57,19 +58,19 @@ pub struct Recovery {
 impl Recovery {
     /// Compares `learned` with `truth`.
     ///
-    /// O(m M d) for the cosines, in parallel, and for the matching at worst O(n² max(m, M)) with
-    /// n = min(m, M), sequential. Memory: m M scalars. The result does not depend on the number of
+    /// O(m M d) for the cosines, in parallel. The matching takes at worst O(n² max(m, M)) with n =
+    /// min(m, M), on one thread. Memory: m M scalars. The result does not depend on the number of
     /// threads; ties go to the lowest index.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the dictionaries differ in dimension, [`Error::Backend`] if the
-    /// memory for the cosines cannot be had.
+    /// memory for the cosines cannot be allocated.
     pub fn new<T: Scalar>(learned: &Dictionary<T>, truth: &Dictionary<T>) -> Result<Self, Error> {
         let (found, expected) = (learned.dim(), truth.dim());
         if found != expected {
             return Err(Error::Dimension { argument: "learned", found, expected });
         }
-        // The assignment wants a row for each atom of the smaller dictionary.
+        // The assignment needs one row for each atom of the smaller dictionary.
         if learned.atoms() <= truth.atoms() {
             let Comparison { best_of_many, best_of_few, partners } = compare(learned, truth)?;
             let pair =
@@ -86,14 +87,16 @@ impl Recovery {
         }
     }
 
-    /// Mean over the true atoms of the largest |cos| with a learned one (MMCS), 0 to 1.
+    /// The largest |cos| of each true atom with a learned atom, averaged over the true atoms
+    /// (MMCS), 0 to 1.
     #[must_use]
     pub fn mmcs(&self) -> f64 {
         mean(self.best_for_truth.iter().map(|best| best.cosine))
     }
 
-    /// Mean |cos| over the [matching](Self::pairs) (MCC), 0 to 1. Unlike [`mmcs`](Self::mmcs), no
-    /// learned atom counts twice; of the larger dictionary, atoms without a partner do not count.
+    /// Mean |cos| over the [matching](Self::pairs) (MCC), 0 to 1. In contrast to
+    /// [`mmcs`](Self::mmcs), no learned atom counts twice. Atoms of the larger dictionary that have
+    /// no partner do not count.
     #[must_use]
     pub fn mcc(&self) -> f64 {
         mean(self.pairs.iter().map(|pair| pair.cosine))
@@ -107,8 +110,9 @@ impl Recovery {
         recovered as f64 / self.best_for_truth.len() as f64
     }
 
-    /// How many distinct true atoms are the best of some learned atom, divided by m: 1/m (all
-    /// learned atoms resemble one true atom) to 1 (each resembles one of its own).
+    /// The number of distinct true atoms that are most similar to some learned atom, divided by m.
+    /// It is 1/m if all learned atoms resemble one true atom, and 1 if each resembles a different
+    /// one.
     #[must_use]
     pub fn uniqueness(&self) -> f64 {
         let mut best: Vec<usize> = self.best_for_learned.iter().map(|best| best.atom).collect();
@@ -117,32 +121,32 @@ impl Recovery {
         best.len() as f64 / self.best_for_learned.len() as f64
     }
 
-    /// The min(m, M) pairs of the matching that minimises Σ (1 − |cos|), by learned atom.
+    /// The min(m, M) pairs of the matching that minimises Σ (1 − |cos|), sorted by learned atom.
     #[must_use]
     pub fn pairs(&self) -> &[Pair] {
         &self.pairs
     }
 
-    /// For each learned atom, the true atom most alike.
+    /// For each learned atom, the true atom that is most similar.
     #[must_use]
     pub fn best_for_learned(&self) -> &[Alike] {
         &self.best_for_learned
     }
 
-    /// For each true atom, the learned atom most alike.
+    /// For each true atom, the learned atom that is most similar.
     #[must_use]
     pub fn best_for_truth(&self) -> &[Alike] {
         &self.best_for_truth
     }
 }
 
-/// A smaller dictionary compared with one at least as large.
+/// Two dictionaries compared, of which the first is no larger than the second.
 struct Comparison {
-    /// For each atom of the smaller, the most alike of the larger.
+    /// For each atom of the smaller dictionary, the most similar atom of the larger.
     best_of_many: Vec<Alike>,
-    /// For each atom of the larger, the most alike of the smaller.
+    /// For each atom of the larger dictionary, the most similar atom of the smaller.
     best_of_few: Vec<Alike>,
-    /// For each atom of the smaller, its partner in the matching.
+    /// For each atom of the smaller dictionary, its partner in the matching.
     partners: Vec<Alike>,
 }
 
@@ -167,7 +171,7 @@ fn compare<T: Scalar>(few: &Dictionary<T>, many: &Dictionary<T>) -> Result<Compa
     Ok(Comparison { best_of_many, best_of_few, partners })
 }
 
-/// |cos| of every pair: a row for each of `few`, with a column for each of `many`.
+/// |cos| of every pair: one row for each atom of `few`, one column for each atom of `many`.
 fn cosines<T: Scalar>(few: &Dictionary<T>, many: &Dictionary<T>) -> Result<Vec<T>, Error> {
     let (rows, cols) = (few.atoms(), many.atoms());
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
@@ -183,7 +187,7 @@ fn cosines<T: Scalar>(few: &Dictionary<T>, many: &Dictionary<T>) -> Result<Vec<T
     Ok(cosines)
 }
 
-/// The largest entry of a row; the first of equals.
+/// The largest entry of a row; the first one, if several are equal.
 fn largest<T: Scalar>(row: &[T]) -> Alike {
     let mut best = Alike { atom: 0, cosine: -1.0 };
     for (atom, cosine) in row.iter().enumerate() {
