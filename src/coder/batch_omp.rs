@@ -1,4 +1,4 @@
-//! OMP and OLS through the Gram matrix: the coder for many samples on one dictionary.
+//! OMP and OLS through the Gram matrix: the coder for many samples with one dictionary.
 
 use super::{GRAM_LIMIT, SparseCoder};
 use crate::backend::{PursuitKernels, PursuitRule, Selection, Tolerance};
@@ -8,32 +8,35 @@ use crate::problem::ProblemShape;
 
 /// OMP or OLS through the Gram matrix of the dictionary (batch-OMP): the default coder.
 ///
-/// It runs on any backend with [`PursuitKernels`]; what follows is said of [`Faer`](crate::Faer).
+/// It runs on any backend with [`PursuitKernels`]. The following describes [`Faer`](crate::Faer).
 ///
-/// The codes are those of [`Omp`](super::Omp) up to rounding and ties. Where rounding might decide,
-/// a sample's pursuit goes on in double precision, as [`Omp`](super::Omp) does it: once the best
-/// correlation is below 2·10⁴ ε‖y‖ (0.0024 ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (of any
-/// atom, with selection by least squares) is below 10⁵ ε. Such steps cost O(dm) each; non-negative
-/// codes are begun anew.
+/// The codes are those of [`Omp`](super::Omp), except for rounding and ties. If rounding might
+/// decide which atom is chosen, the pursuit of that sample continues in double precision, as in
+/// [`Omp`](super::Omp). This happens as soon as the best correlation is below 2·10⁴ ε‖y‖ (0.0024
+/// ‖y‖ in `f32`), or ‖(I − P) d‖² of a chosen atom (with selection by least squares, of any atom)
+/// is below 10⁵ ε. Such a step costs O(dm). For non-negative codes, the pursuit of such a sample
+/// starts again from the beginning.
 ///
-/// It needs the Gram matrix, in 16-bit numbers, which costs about as much as the correlations of m
-/// samples, so it pays from a few m/k samples on; for fewer, use [`Omp`](super::Omp). A Gram matrix
-/// beyond [`gram_limit`](Self::gram_limit) is not built: each step then computes the correlations
-/// of a block of samples anew, by a matrix product.
+/// The Gram matrix, in 16-bit numbers, costs about as much as the correlations of m samples. So it
+/// pays from a few m/k samples on; for fewer samples, use [`Omp`](super::Omp). A Gram matrix that
+/// would be larger than [`gram_limit`](Self::gram_limit) is not built. Each step then computes the
+/// correlations of a block of samples again, by a matrix product.
 ///
-/// Correlations begin with a product of the backend's, or, on x86-64 with AVX2 and for 192
-/// dimensions or more of large problems, of 16-bit numbers, which is faster: codes are as exact,
-/// since what that leaves in question is looked at in full precision.
+/// The first correlations are a product that the backend computes. For large problems of at least
+/// 192 dimensions, on x86-64 with AVX2, it is a product of 16-bit numbers, which is faster. The
+/// codes are equally exact, because atoms that the 16-bit product cannot decide between are
+/// compared in full precision.
 ///
-/// A residual tolerance is met to about 10⁻⁶ ‖y‖² in `f32`, since ‖r‖² is found by subtracting from
-/// ‖y‖², and exactly where ‖r‖² is below 10³ ε‖y‖².
+/// In `f32`, a residual tolerance is met to about 10⁻⁶ ‖y‖², since ‖r‖² is computed by subtraction
+/// from ‖y‖². It is met exactly if ‖r‖² is below 10³ ε‖y‖².
 ///
-/// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm). Memory: 2m² bytes for the
-/// Gram matrix, 2dm for the dictionary in 16-bit numbers and, for each thread, at most 136·m +
-/// 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512 or m·k ≤ 8,192) m²
-/// scalars for the Gram matrix and, for each thread, 132·m + 128·d + 2·k·m. Without the Gram
-/// matrix, for each thread 128·(m + (k + 1)·d) scalars, and with selection by least squares
-/// 128·(3m + (k + 2)·d).
+/// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm).
+///
+/// Memory: 2m² bytes for the Gram matrix, 2dm bytes for the dictionary in 16-bit numbers and, per
+/// thread, at most 136·m + 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512
+/// or m·k ≤ 8,192): m² scalars for the Gram matrix and, per thread, 132·m + 128·d + 2·k·m scalars.
+/// Without the Gram matrix: 128·(m + (k + 1)·d) scalars per thread, and with selection by least
+/// squares 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BatchOmp {
@@ -52,8 +55,9 @@ impl Default for BatchOmp {
 pursuit_setters!(BatchOmp);
 
 impl BatchOmp {
-    /// Bytes that the Gram matrix may take, about 2m² for m atoms; where that is more, the coder
-    /// does without. Default: 4 GiB, which is up to 46,313 atoms.
+    /// Bytes that the Gram matrix may take. It takes about 2m² bytes for m atoms; if that is more
+    /// than the limit, the coder works without it. Default: 4 GiB, which is enough for 46,313
+    /// atoms.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;

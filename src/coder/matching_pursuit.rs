@@ -1,4 +1,4 @@
-//! Matching pursuit: one coefficient a step, and no least squares in between.
+//! Matching pursuit: each step changes one coefficient, without least squares in between.
 //!
 //! ```text
 //! x ← 0, r ← y
@@ -8,17 +8,17 @@
 //!     if x has k + 1 nonzeros: the smallest is dropped; end
 //! refit, if asked for: x ← argmin ‖y − D_S x‖
 //! ```
-//! α is kept up to date by rows of the Gram matrix: α ← α − α_s G_s. Where rounding might decide
-//! ([`Doubt`]), the sample is coded anew in double precision. Non-negative codes select by
-//! α_s > 0, so that coefficients only grow.
+//! α is kept up to date by rows of the Gram matrix: α ← α − α_s G_s. If rounding might decide
+//! ([`Doubt`]), the sample is coded again in double precision. Non-negative codes select atoms with
+//! α_s > 0, so their coefficients only grow.
 //!
-//! The rule is that of KSVD.jl, which goes on with k atoms until a (k + 1)-th is the best one: the
-//! atoms at hand get a few steps more that way. Departures from it, and why:
-//! 1. KSVD.jl can return k + 1 nonzeros where the last step meets the tolerance. Here there are
-//!    never more than k.
-//! 2. To drop an older atom than the newest can raise the error, without refit, even above ‖y‖², if
-//!    atoms are coherent. Where it would leave more than ‖y‖², the newest atom goes instead.
-//! 3. Atoms may be off unit norm by rounding: the step is α_s / ‖d_s‖².
+//! The rule is that of KSVD.jl. With k atoms chosen, the pursuit continues until the best atom is a
+//! (k + 1)-th one, so that the k atoms get a few more steps. Departures from KSVD.jl, and why:
+//! 1. KSVD.jl can return k + 1 nonzeros if the last step meets the tolerance. Here there are never
+//!    more than k.
+//! 2. Dropping an older atom instead of the newest can raise the error. Without a refit and with
+//!    coherent atoms, it can even rise above ‖y‖². If it would, the newest atom is dropped instead.
+//! 3. The norms of atoms may differ from 1 by rounding, so the step is α_s / ‖d_s‖².
 //!
 //! S. Mallat, Z. Zhang, "Matching pursuits with time-frequency dictionaries", IEEE Trans. Signal
 //! Processing 41(12), 1993. KSVD.jl: <https://github.com/sisl/KSVD.jl>, `MatchingPursuit`.
@@ -45,25 +45,25 @@ use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
-/// Most steps of a sample, in k.
+/// The most steps of a sample, divided by k.
 const STEPS_PER_ATOM: usize = 4;
 
 /// Matching pursuit (MP), with or without a refit of the coefficients at the end.
 ///
-/// The cheapest pursuit: a step is one pass over m numbers. Its error is above that of
-/// [`BatchOmp`](super::BatchOmp) at the same k, since coefficients once given are not corrected; a
-/// refit ([`Coefficients::Refitted`]) takes back part of it.
+/// This is the cheapest pursuit: a step is one pass over m numbers. Its error is higher than that
+/// of [`BatchOmp`](super::BatchOmp) at the same k, since coefficients are not corrected once they
+/// are chosen. A refit ([`Coefficients::Refitted`]) recovers part of the difference.
 ///
-/// A sample takes at most 4k steps, mostly little more than k. Where a step chooses a (k + 1)-th
-/// atom, the smallest coefficient is dropped and the pursuit ends.
+/// A sample takes at most 4k steps, and usually only a few more than k. When a step chooses a (k +
+/// 1)-th atom, the smallest coefficient is dropped and the pursuit ends.
 ///
-/// Correlations are kept by recurrences, in `f32` to some 10⁻⁷ ‖y‖. A sample whose code that might
-/// change is coded anew in double precision, in O(kdm), for which the dictionary is kept in that
-/// precision, too, once there is such a sample.
+/// Correlations are updated by recurrences, which are exact to about 10⁻⁷ ‖y‖ in `f32`. A sample
+/// whose code might change because of this is coded again in double precision, in O(kdm). Once
+/// there is such a sample, the dictionary is also kept in double precision.
 ///
 /// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
-/// Memory: m² scalars for the Gram matrix and, for each thread, 130·m + 128·d scalars; once a
-/// sample needs double precision, d·m doubles and, for each thread, 2·m + d.
+/// Memory: m² scalars for the Gram matrix and, per thread, 130·m + 128·d scalars. Once a sample
+/// needs double precision: d·m doubles and, per thread, 2·m + d.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MatchingPursuit {
@@ -86,7 +86,7 @@ impl Default for MatchingPursuit {
 }
 
 impl MatchingPursuit {
-    /// No refit, and no stop but the budget.
+    /// Matching pursuit without a refit, and without a stop rule other than the budget.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -106,15 +106,16 @@ impl MatchingPursuit {
         self
     }
 
-    /// Stops a sample once the best atom's |dᵀr| is below this. Default: 0.
+    /// Stops a sample once the largest |dᵀr| is below this. Default: 0.
     #[must_use]
     pub fn min_correlation(mut self, least: f64) -> Self {
         self.rule.min_correlation = Some(least);
         self
     }
 
-    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed
-    /// as they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    /// Bytes that the Gram matrix may take. It takes m² scalars; if that is more than the limit,
+    /// its rows are computed when they are needed. Default: 4 GiB, which is enough for 32,768 atoms
+    /// in `f32`.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;
@@ -143,7 +144,7 @@ struct Scratch<T> {
     double: Option<Box<DoubleScratch>>,
 }
 
-/// What a sample works with that is coded in double precision.
+/// Scratch for a sample that is coded in double precision.
 #[derive(Debug, Default)]
 struct DoubleScratch {
     sample: Vec<f64>,
@@ -266,7 +267,7 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
     }
 }
 
-/// The pursuit of one sample, whose correlations α⁰ are given.
+/// The pursuit of one sample with given correlations α⁰.
 struct Pursuit<'a, T: Scalar> {
     gram: &'a GramRows<T>,
     dictionary: MatRef<'a, T>,
@@ -277,13 +278,13 @@ struct Pursuit<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Pursuit<'_, T> {
-    /// Fills `support` and `values`. `false` if rounding might have decided.
+    /// Fills `support` and `values`. Returns `false` if rounding might have decided.
     fn run(&mut self, rule: &PursuitRule, shape: &ProblemShape, energy: f64, doubt: Doubt) -> bool {
         let ProblemShape { sparsity, sign, .. } = *shape;
         self.support.clear();
         self.values.clear();
         let done = rule.squared_tolerance(energy);
-        // What is left of correlations by rounding is not worth an atom.
+        // Correlations this small are rounding, and not worth an atom.
         let rounding = 4.0 * f64::EPSILON * energy.sqrt();
         let least = T::narrow(rule.min_correlation.unwrap_or(0.0).max(rounding));
         let mut residual = energy;
@@ -322,7 +323,7 @@ impl<T: Scalar> Pursuit<'_, T> {
             subtract(self.alpha, value, row);
         }
         if sign == Sign::Signed {
-            // Steps back and forth can cancel.
+            // Steps with opposite signs can cancel and leave a coefficient of zero.
             let mut values = self.values.iter();
             self.support.retain(|_| values.next().is_some_and(|value| !value.is_zero()));
             self.values.retain(|value| !value.is_zero());
@@ -353,9 +354,9 @@ impl DoubleScratch {
     }
 }
 
-/// Drops the smallest coefficient, the earliest of equals; or the newest atom, where the error
-/// would be above ‖y‖². `alpha` are the correlations before the last step, `row` is the newest
-/// atom's of G.
+/// Drops the smallest coefficient, or the earliest of several equal ones. Drops the newest atom
+/// instead if the error would be above ‖y‖² otherwise. `alpha` holds the correlations before the
+/// last step, and `row` is the newest atom's row of G.
 fn drop_one<T: Scalar>(
     support: &mut Vec<u32>,
     values: &mut Vec<T>,

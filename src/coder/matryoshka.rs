@@ -12,18 +12,18 @@
 //! follows the same rule.
 //!
 //! Departures from the Matryoshka loop of KSVD.jl, and why:
-//! 1. Later groups are coded on what is left, in coding as in learning, where the reference's
+//! 1. Later groups code what the earlier groups left, in coding as in learning. The reference's
 //!    function for coding correlates all groups with Y.
-//! 2. Budgets add up to k exactly, and are the same in learning and coding. The reference rounds
-//!    k/n up in learning and to the nearest in coding.
-//! 3. Groups may be of any sizes; the reference fails unless m is a power of two.
-//! 4. A sample that is represented to the rounding of its coefficients is zero to the groups that
-//!    follow, and gets no code there; while a dictionary is learned, whose atoms add up more
-//!    rounding, to 64 ε‖y‖. They would spend their budget, and learn their atoms, on noise of the
-//!    arithmetic. What is left of a sample that is nearly represented is computed in double
-//!    precision.
+//! 2. Budgets add up to k exactly, and are the same in learning and in coding. The reference rounds
+//!    k/n up in learning, and to the nearest integer in coding.
+//! 3. Groups may be of any sizes. The reference fails unless m is a power of two.
+//! 4. If a sample is represented up to the rounding of its coefficients, the groups that follow see
+//!    zero and give it no code. While a dictionary is learned, its atoms add more rounding, and the
+//!    limit is 64 ε‖y‖. Without this rule, groups would spend their budget on rounding errors and
+//!    learn atoms from them. What is left of a sample that is nearly represented is computed in
+//!    double precision.
 //!
-//! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2; the idea is
+//! Reference: `MatryoshkaLoop` of KSVD.jl (github.com/sisl/KSVD.jl), at commit 8e8aca2. The idea is
 //! that of Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv:2503.17547).
 
 use num_traits::Zero;
@@ -41,29 +41,28 @@ use crate::matrix::{column, column_mut};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Samples that one task looks at.
+/// Samples that one task processes.
 const BLOCK: usize = 128;
 
-/// ‖r‖, in ε‖y‖, that is not told from the rounding of atoms and coefficients that are being
-/// learned.
+/// In learning, ‖r‖ up to this many ε‖y‖ counts as rounding of the atoms and coefficients.
 const LEARNING: f64 = 64.0;
 
-/// ‖r‖, in ε‖y‖, below which it is computed in double precision.
+/// ‖r‖ below this many ε‖y‖ is computed in double precision.
 const DOUBT: f64 = 2e4;
 
-/// Codes by groups of atoms in turn, each of which gets what the groups before it left.
+/// Codes by groups of atoms in turn. Each group codes what the groups before it left.
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
 /// | groups | given | sizes and budgets of the groups |
-/// | [`coder`](Self::coder) | [`BatchOmp`] | codes each group; its stop rules see what the group is given |
+/// | [`coder`](Self::coder) | [`BatchOmp`] | codes each group; its stop rules apply to what the group is given |
 ///
-/// Codes list atoms group by group. Errors fall with each group, and are above those of a pursuit
-/// with all atoms: that is the price of prefixes that can be used by themselves.
+/// A code lists its atoms group by group. The error falls with each group. It is higher than that
+/// of a pursuit with all atoms, which is the price of prefixes that can be used by themselves.
 ///
-/// Complexity and memory: those of the inner coder for each group (with [`BatchOmp`], Gram matrices
-/// of Σ m_g² entries instead of m²), and 2·d·N + d·m scalars and a copy of the codes for N samples
-/// at a time.
+/// Complexity and memory are those of the inner coder for each group (with [`BatchOmp`], Gram
+/// matrices of Σ m_g² entries instead of m²). In addition, memory for N samples at a time takes
+/// 2·d·N + d·m scalars and a copy of the codes.
 ///
 /// ```
 /// use dbksvd::coder::Matryoshka;
@@ -114,17 +113,18 @@ impl<C> Matryoshka<C> {
     }
 }
 
-/// The states of the inner coder, one a group, with dictionaries and codes of the groups.
+/// The states of the inner coder, one for each group, with the dictionaries and codes of the
+/// groups.
 #[derive(Debug)]
 pub struct MatryoshkaState<B: HostBackend, S> {
     groups: Vec<Group<B::Matrix, B::Scalar, S>>,
     target: Target<B::Matrix>,
 }
 
-/// One group, with the state of what works on it.
+/// One group, with the state of the coder or updater that works on it.
 #[derive(Debug)]
 pub(crate) struct Group<M, T, S> {
-    /// Its first atom.
+    /// The first atom of the group.
     pub(crate) first: usize,
     pub(crate) atoms: usize,
     /// D_g.
@@ -135,7 +135,7 @@ pub(crate) struct Group<M, T, S> {
 }
 
 impl<M, T, S> Group<M, T, S> {
-    /// D_g ← its part of D.
+    /// D_g ← the atoms of the group in D.
     pub(crate) fn take_atoms<B: HostBackend<Matrix = M>>(&mut self, backend: &B, dictionary: &M) {
         let part = backend.view(dictionary).subcols(self.first, self.atoms);
         backend.view_mut(&mut self.dictionary).copy_from(part);
@@ -206,7 +206,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
 
     fn set_phase(&self, backend: &B, state: &mut Self::State, phase: &Phase<'_>) {
         state.target.is_learning = true;
-        // A dictionary in groups does not grow.
+        // A dictionary in groups does not grow, so there are no earlier stages.
         let phase = Phase { earlier: &[], ..*phase };
         for group in &mut state.groups {
             self.coder.set_phase(backend, &mut group.state, &phase);
@@ -219,7 +219,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
     }
 }
 
-/// The first atom of each group, and the shape of the problem that it is given.
+/// The first atom of each group, and the shape of the group's problem.
 pub(crate) fn shapes_of(
     groups: &Groups,
     shape: &ProblemShape,
@@ -236,7 +236,7 @@ pub(crate) fn shapes_of(
 pub(crate) struct Target<M> {
     left: M,
     next: M,
-    /// Whether `left` is T; before the first group Y itself is.
+    /// Whether `left` is T. Before the first group, T is Y itself.
     is_left: bool,
     /// Whether atoms and coefficients are being learned.
     is_learning: bool,
@@ -251,7 +251,7 @@ impl<M> Target<M> {
         Ok(Self { left, next, is_left: false, is_learning: false })
     }
 
-    /// The target of samples that are learned from.
+    /// The target for samples that are learned from.
     pub(crate) fn of_learning(self) -> Self {
         Self { is_learning: true, ..self }
     }
@@ -266,7 +266,7 @@ impl<M> Target<M> {
         if self.is_left { &self.left } else { y }
     }
 
-    /// T ← T − D_g X_g, or 0 where that is rounding of Y.
+    /// T ← T − D_g X_g, or 0 for samples of which only rounding of Y is left.
     pub(crate) fn leave<B: HostBackend<Matrix = M>>(
         &mut self,
         backend: &B,
@@ -293,15 +293,16 @@ impl<M> Target<M> {
                 }
                 let (sample, code) =
                     (column(target, i), || terms(codes.support(i), codes.values(i)));
-                // Atoms that were fitted to the rounding of a sample which others represent do not
-                // count.
+                // An atom may have been fitted to the rounding error of a sample that other atoms
+                // represent. Such atoms are not counted.
                 let largest = code().fold(0.0, |most, (_, x)| f64::max(most, x.abs()));
                 let weighty = || code().filter(|(_, x)| x.abs() > 4.0 * epsilon * largest);
                 leave(dictionary, sample, weighty(), &mut residual);
                 sums.clear();
                 sums.extend(sample.iter().map(|y| y.widen().abs()));
-                // Coefficients and sample are rounded, and atoms may be; in double precision, so is
-                // all that led to the coefficients.
+                // Coefficients and the sample are rounded to the scalar, and atoms may be.
+                // Everything that the coefficients were computed from is rounded to double
+                // precision.
                 let unit = 2.0 * epsilon + 32.0 * f64::EPSILON;
                 if is_rounding(dictionary, weighty(), &residual, unit, &mut sums)
                     || leave(dictionary, sample, code(), &mut residual) <= floor * energy
@@ -317,8 +318,8 @@ impl<M> Target<M> {
     }
 }
 
-/// X ← the codes of groups that begin with these atoms, one below the other. What goes beyond the
-/// budget of X is left out: only an updater that adds atoms to codes can make it so.
+/// X ← the codes of all groups, where each part comes with the first atom of its group. Nonzeros
+/// beyond the budget of X are left out; there can be some only if an updater adds atoms to codes.
 pub(crate) fn join<T: Scalar>(parts: &[(u32, &SparseCodes<T>)], codes: &mut SparseCodes<T>) {
     codes.reset(parts.first().map_or(0, |(_, part)| part.samples()));
     codes.par_blocks_mut(BLOCK).for_each(|mut block| {

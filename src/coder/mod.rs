@@ -1,23 +1,23 @@
-//! Sparse coding: given D and Y, find codes X with at most k nonzeros a sample.
+//! Sparse coding: given D and Y, find codes X with at most k nonzeros per sample.
 //!
 //! | coder | what it does | choose it |
 //! |---|---|---|
-//! | [`BatchOmp`] | OMP or OLS through the Gram matrix | for everything, unless there is a reason |
-//! | [`Omp`] | the same by the book | for a handful of samples |
-//! | [`Swaps`] | improves another coder's supports until no swap of one atom helps | for final codes, where errors matter more than time |
-//! | [`MatchingPursuit`] | one coefficient a step | to compare with KSVD.jl, or where it is fast enough only so |
-//! | [`TopK`] | the k largest activations, of the dictionary or an encoder | to code as an autoencoder does |
-//! | [`Matryoshka`] | groups of atoms in turn, each on what those before it left | where prefixes of the dictionary are to be used by themselves |
-//! | [`Exact`] | the optimum, for up to 64 atoms and 5 nonzeros | to know how far from it the others are |
+//! | [`BatchOmp`] | OMP or OLS through the Gram matrix | by default |
+//! | [`Omp`] | OMP or OLS as in the textbook, without a Gram matrix | for a handful of samples |
+//! | [`Swaps`] | improves another coder's supports until no swap of one atom helps | for final codes, if errors matter more than time |
+//! | [`MatchingPursuit`] | changes one coefficient per step, without least squares | to compare with KSVD.jl, or if the other coders are too slow |
+//! | [`TopK`] | takes the k largest activations, of the dictionary or of an encoder | to code as an autoencoder does |
+//! | [`Matryoshka`] | codes groups of atoms in turn, each on what the groups before it left | if prefixes of the dictionary are to be used by themselves |
+//! | [`Exact`] | finds the optimum, for up to 64 atoms and 5 nonzeros | to know how far from the optimum the other coders are |
 //!
-//! Measured side by side in `docs/coders.md` of the repository; `examples/custom_coder.rs` adds
-//! another in 70 lines.
+//! In the repository, `docs/coders.md` compares their speed and their errors, and
+//! `examples/custom_coder.rs` adds another coder in 70 lines.
 
 /// The constructor and setters of a coder whose only field is its [`PursuitRule`].
 macro_rules! pursuit_setters {
     ($coder:ident) => {
         impl $coder {
-            /// Selection by correlation, and no stop but the budget.
+            /// Selection by correlation, without a stop rule other than the budget.
             #[must_use]
             pub fn new() -> Self {
                 Self::default()
@@ -68,11 +68,11 @@ pub use top_k::{LinearEncoder, TopK};
 pub use crate::backend::{PursuitRule, Selection, Tolerance};
 
 pub mod state {
-    //! What coders keep between calls ([`SparseCoder::State`](super::SparseCoder::State)).
+    //! The data that coders keep between calls ([`SparseCoder::State`](super::SparseCoder::State)).
     //!
-    //! These types are for those who write a coder around another, or hold one's state themselves.
-    //! Learning and [`Encoder`](crate::Encoder) make states and keep them, so their users need not
-    //! name any.
+    //! You need these types to write a coder that wraps another, or to keep a coder's state
+    //! yourself. Learning and [`Encoder`](crate::Encoder) make states and keep them, so their users
+    //! need not name any of these types.
 
     pub use super::exact::ExactState;
     pub use super::matching_pursuit::MatchingPursuitState;
@@ -88,17 +88,19 @@ use crate::error::{BackendError, Error};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Default bytes that a Gram matrix may take.
+/// The default limit for the bytes of a Gram matrix.
 const GRAM_LIMIT: usize = 4 << 30;
 
-/// Which coefficients the chosen atoms get, where choosing them does not say.
+/// Which coefficients the chosen atoms get, for coders in which the choice of atoms does not settle
+/// this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Coefficients {
-    /// Those they were chosen by.
+    /// The coefficients by which the atoms were chosen.
     #[default]
     AsChosen,
-    /// Those of least squares on the chosen atoms; non-negative least squares where the sign of
-    /// codes asks for it. Never a larger error, for O(k³) more a sample, or O(k²d) without a Gram
+    /// The coefficients of least squares on the chosen atoms, or of non-negative least squares if
+    /// codes must not be negative. The error is never larger than with
+    /// [`AsChosen`](Self::AsChosen). A refit costs O(k³) per sample, or O(k²d) without a Gram
     /// matrix.
     Refitted,
 }
@@ -112,67 +114,68 @@ impl From<Coefficients> for Parameters {
     }
 }
 
-/// Where in the course of learning samples are coded.
+/// The point in the course of learning at which samples are coded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Phase<'a> {
-    /// The share of the run that lies behind, in `0.0..=1.0`.
+    /// The share of the run that is done, in `0.0..=1.0`.
     pub progress: f64,
-    /// The share of the present stage of a dictionary's [growth](crate::learn::Growth) that lies
-    /// behind, in `0.0..=1.0`; without growth, of the run.
+    /// The share of the present stage of the dictionary's [growth](crate::learn::Growth) that is
+    /// done, in `0.0..=1.0`. Without growth, the share of the run.
     pub stage: f64,
     /// Whether the dictionary is at its full size.
     pub is_grown: bool,
-    /// The numbers of atoms in earlier stages, rising: atoms keep their places when others are
-    /// added.
+    /// The numbers of atoms in earlier stages, in rising order. Atoms keep their places when others
+    /// are added.
     pub earlier: &'a [usize],
-    /// Root mean square, over samples and coordinates, of what the codes of the minibatch before
-    /// left; at the start, of the samples themselves.
+    /// Root mean square, over samples and coordinates, of the error that the codes of the previous
+    /// minibatch left. At the start, it is that of the samples themselves.
     pub noise: f64,
 }
 
 impl Phase<'_> {
-    /// A dictionary at its full size, when this share of the run lies behind and the codes of the
-    /// minibatch before left this noise.
+    /// The phase of a dictionary at its full size, when this share of the run is done and the codes
+    /// of the previous minibatch left this noise.
     #[must_use]
     pub fn new(progress: f64, noise: f64) -> Self {
         Self { progress, stage: progress, is_grown: true, earlier: &[], noise }
     }
 }
 
-/// Finds sparse codes. The value is the configuration: immutable, shareable between threads.
+/// Finds sparse codes. A value of an implementing type is a configuration: it does not change, and
+/// threads can share it.
 ///
-/// What the problem fixes (dimensions, the budget k, the sign of codes) comes with the
-/// [`ProblemShape`]; a coder's own fields say how it searches. Scratch memory and whatever is
-/// derived from the dictionary live in [`State`](Self::State).
+/// The problem fixes the dimensions, the budget k and the sign of codes; a coder gets these as a
+/// [`ProblemShape`]. A coder's own fields say how it searches. Scratch memory and everything that
+/// is derived from the dictionary are in [`State`](Self::State).
 ///
 /// # Contract
-/// After [`encode`](Self::encode), for each sample of `y`: at most `shape.sparsity` distinct atoms
-/// below `shape.atoms`, finite coefficients, non-negative ones where `shape.sign` says so; the
-/// empty code for the zero sample. A sample's code depends on that sample and the dictionary
-/// alone, bit by bit: not on its neighbours, its position, or the number of threads.
-/// `conformance::coder` (feature `conformance`) checks this.
+/// After [`encode`](Self::encode), each sample of `y` has at most `shape.sparsity` distinct atoms
+/// below `shape.atoms`, with finite coefficients, which are non-negative if `shape.sign` says so.
+/// The zero sample has the empty code. A sample's code depends only on that sample and the
+/// dictionary, bit by bit. It does not depend on the samples beside it, on its position, or on the
+/// number of threads. `conformance::coder` (feature `conformance`) checks this contract.
 pub trait SparseCoder<B: Backend>: Send + Sync {
-    /// Scratch memory and what was derived from the dictionary.
+    /// Scratch memory, and everything that is derived from the dictionary.
     type State: Send;
 
     /// Whether this coder can solve problems of this shape.
     ///
     /// # Errors
-    /// [`Error::Argument`], naming the field of the coder at fault.
+    /// [`Error::Argument`], which names the field of the coder that is at fault.
     fn check(&self, shape: &ProblemShape) -> Result<(), Error>;
 
     /// Allocates the state for problems of this shape.
     ///
     /// # Errors
-    /// [`BackendError`] if memory cannot be had.
+    /// [`BackendError`] if memory cannot be allocated.
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError>;
 
-    /// Takes notice of a new dictionary (d × m): called before the first `encode` and whenever
-    /// the dictionary has changed.
+    /// Prepares the state for a new dictionary (d × m). This is called before the first `encode`
+    /// and whenever the dictionary has changed.
     ///
     /// # Errors
-    /// [`BackendError`] if memory cannot be had, or a device fails.
+    /// [`BackendError`] if memory cannot be allocated, or a device fails.
     fn set_dictionary(
         &self,
         backend: &B,
@@ -180,10 +183,11 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         dictionary: &B::Matrix,
     ) -> Result<(), BackendError>;
 
-    /// X ← codes of Y (d × N) on the dictionary given last. `codes` takes the sample count of `y`.
+    /// X ← codes of Y (d × N) on the dictionary that was set last. The number of samples of `codes`
+    /// becomes that of `y`.
     ///
     /// # Errors
-    /// [`BackendError`] if memory cannot be had, or a device fails.
+    /// [`BackendError`] if memory cannot be allocated, or a device fails.
     fn encode(
         &self,
         backend: &B,
@@ -193,13 +197,13 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         codes: &mut B::Codes,
     ) -> Result<(), BackendError>;
 
-    /// Takes notice of the course of learning: called before [`encode`](Self::encode) whenever that
-    /// is part of learning, and never elsewhere. Coders that search the same way throughout, which
-    /// is the default, do nothing; for others "the dictionary" in the contract above includes the
-    /// phase.
+    /// Tells the coder how far learning has come. This is called before every
+    /// [`encode`](Self::encode) that is part of learning, and never elsewhere. The default does
+    /// nothing, which is right for coders that always search the same way. For other coders, "the
+    /// dictionary" in the contract above includes the phase.
     fn set_phase(&self, _backend: &B, _state: &mut Self::State, _phase: &Phase<'_>) {}
 
-    /// The configuration as named values: what a checkpoint compares before a run resumes.
-    /// Whatever changes results must be among them.
+    /// The configuration as named values, which a checkpoint compares before a run resumes.
+    /// Everything that changes results must be among them.
     fn parameters(&self) -> Parameters;
 }

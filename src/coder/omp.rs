@@ -1,4 +1,4 @@
-//! OMP and OLS by the book, in double precision: see [`double`](super::double).
+//! OMP and OLS as in the textbook, in double precision; see [`double`](super::double).
 
 use super::SparseCoder;
 use crate::backend::{PursuitRule, Selection, Tolerance};
@@ -10,15 +10,16 @@ use crate::problem::ProblemShape;
 
 /// OMP or OLS without a Gram matrix: the textbook algorithm.
 ///
-/// Correlations are recomputed from the residual at every step, in double precision, so errors do
-/// not add up: the coder for a handful of samples, for dictionaries whose Gram matrix does not fit,
-/// and the oracle of [`BatchOmp`](super::BatchOmp), which is faster for many samples.
+/// Every step computes the correlations anew from the residual, in double precision, so errors do
+/// not add up. Use it for a handful of samples, or for dictionaries whose Gram matrix does not fit
+/// into memory. For many samples, [`BatchOmp`](super::BatchOmp) is faster; its tests compare it
+/// with this coder.
 ///
-/// Atoms within 64 ε of the span of those chosen count as part of it, where ε is that of the
-/// samples' scalar. Without a tolerance, a pursuit ends before its budget only where nothing but
-/// the rounding of double precision is left.
+/// An atom within 64 ε of the span of the chosen atoms counts as part of it, where ε is that of the
+/// samples' scalar. Without a tolerance, a pursuit ends before its budget only if nothing but the
+/// rounding of double precision is left.
 ///
-/// Complexity per sample: O(kdm). Memory: for each thread, 2m + (k + 3)·d + k² doubles.
+/// Complexity per sample: O(kdm). Memory per thread: 2m + (k + 3)·d + k² doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Omp {

@@ -1,4 +1,4 @@
-//! One-shot coding: one product, and the k best of it.
+//! One-shot coding: one product, and its k largest entries.
 //!
 //! ```text
 //! h ← Dᵀy,  or  E y + c, an encoder's weights (m × d) and bias (m)
@@ -6,9 +6,9 @@
 //! S ← the k largest |h_j| that are not zero   ties go to the lowest index
 //! x_S ← h_S,  or, refitted, argmin ‖y − D_S x‖
 //! ```
-//! With an encoder's weights and non-negative codes this is what a k-sparse autoencoder's encoder
-//! does. A model subtracts its mean before coding: an autoencoder's encoder that works on y − b is
-//! had by giving b as the model's mean.
+//! With the weights of an encoder and non-negative codes, this is what the encoder of a k-sparse
+//! autoencoder does. A model subtracts its mean before coding. So for an autoencoder whose encoder
+//! works on y − b, set the mean of the model to b.
 //!
 //! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
 //! sparse autoencoders", arXiv 2406.04093, 2024.
@@ -34,15 +34,15 @@ use crate::problem::{ProblemShape, Sign};
 /// The weights E (m × d) and bias c (m) of an encoder: sample y has the activations E y + c.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearEncoder<T: Scalar> {
-    /// Eᵀ, d × m: a column an atom.
+    /// Eᵀ, d × m: one column for each atom.
     weights: Mat<T>,
     bias: Option<Vec<T>>,
 }
 
 impl<T: Scalar> LinearEncoder<T> {
-    /// An encoder from Eᵀ (d × m), whose column j scores atom j, and a bias of length m. A
-    /// row-major (m, d) array, such as the weights of PyTorch's `Linear`, has the bytes of this
-    /// column-major matrix.
+    /// An encoder from Eᵀ (d × m), whose column j gives the activation of atom j, and a bias of
+    /// length m. A row-major (m, d) array, such as the weights of PyTorch's `Linear`, has the same
+    /// bytes as this column-major matrix.
     ///
     /// # Errors
     /// [`Error::Argument`] for weights without rows or columns, for values that are not finite, and
@@ -72,7 +72,7 @@ impl<T: Scalar> LinearEncoder<T> {
         Ok(Self { weights, bias })
     }
 
-    /// Hashes of the arrays.
+    /// Hashes of the two arrays, as named values.
     fn parameters(&self) -> Parameters {
         let Self { weights, bias } = self;
         let bias = bias.as_ref().map(|bias| {
@@ -96,23 +96,21 @@ impl<T: Scalar> LinearEncoder<T> {
     }
 }
 
-/// The k atoms with the largest activations, all at once: no pursuit.
+/// The k atoms with the largest activations, chosen all at once without a pursuit.
 ///
-/// The fastest coder, and the one with the largest error: atoms that explain the same part of a
-/// sample are chosen together. Unless they are refitted ([`Coefficients::Refitted`]), codes on
-/// coherent dictionaries may even leave more than ‖y‖. What it is for: to code as an autoencoder
-/// does ([`by_encoder`](Self::by_encoder)), and as the floor that other coders are measured
-/// against.
+/// This is the fastest coder, and the one with the largest error: atoms that explain the same part
+/// of a sample are chosen together. Without a refit ([`Coefficients::Refitted`]), codes on coherent
+/// dictionaries may even leave an error above ‖y‖. Use it to code as an autoencoder does
+/// ([`by_encoder`](Self::by_encoder)), and as the baseline for other coders.
 ///
-/// The zero sample has the empty code, whatever the bias says. Activations of zero are no nonzeros,
-/// so that non-negative codes may have fewer than k.
+/// The zero sample has the empty code, even with a bias. Activations of zero do not count as
+/// nonzeros, so non-negative codes may have fewer than k nonzeros.
 ///
-/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory: for each thread, 129·m + 128·d
-/// scalars.
+/// Complexity per sample: O(dm), and O(k²d) for a refit. Memory per thread: 129·m + 128·d scalars.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TopK<T: Scalar> {
-    /// Where activations come from; `None` for the dictionary itself.
+    /// The source of the activations; `None` stands for the dictionary itself.
     pub encoder: Option<Arc<LinearEncoder<T>>>,
     /// Which coefficients the chosen atoms get.
     pub coefficients: Coefficients,
@@ -131,13 +129,14 @@ impl<T: Scalar> TopK<T> {
         Self::default()
     }
 
-    /// Activations are those of an encoder of the dictionary's shape.
+    /// The activations are those of an encoder, which must have the dictionary's shape.
     #[must_use]
     pub fn by_encoder(encoder: LinearEncoder<T>) -> Self {
         Self { encoder: Some(Arc::new(encoder)), ..Self::default() }
     }
 
-    /// Whether coefficients are the activations or refitted. Default: [`Coefficients::AsChosen`].
+    /// Whether coefficients are the activations or are refitted. Default:
+    /// [`Coefficients::AsChosen`].
     #[must_use]
     pub fn coefficients(mut self, coefficients: Coefficients) -> Self {
         self.coefficients = coefficients;
@@ -156,7 +155,7 @@ pub struct TopKState<T> {
 struct Scratch<T> {
     products: Correlations<T>,
     activations: Vec<T>,
-    /// The largest activations so far, in size, and their atoms: the largest first.
+    /// The largest activations so far and their atoms, in falling order of size.
     best: Vec<(T, u32)>,
     support: Vec<u32>,
     squares: LeastSquares,
@@ -186,7 +185,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
             let found = format!("weights for {atoms} atoms");
             return Err(Error::argument("encoder", found, format!("{} atoms", shape.atoms)));
         }
-        // A builder that has not seen data yet asks for the largest dimension there is.
+        // A builder that has not seen data yet checks with the largest possible dimension.
         if dim != shape.dim && shape.dim != usize::MAX {
             let found = format!("weights for samples of dimension {dim}");
             return Err(Error::argument("encoder", found, format!("dimension {}", shape.dim)));
@@ -266,7 +265,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
     }
 }
 
-/// h ← products + bias; the negative ones become zero where the sign asks for it.
+/// h ← products + bias. Negative values become zero if codes must not be negative.
 fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [T]) {
     h.copy_from_slice(products);
     if let Some(bias) = bias {
@@ -277,8 +276,9 @@ fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [
     }
 }
 
-/// Lists the `count` largest |h|, the largest first; zeros are none of them. Few values of a random
-/// order get past the comparison with the least of those listed: O(m + k² log(m/k)), at most O(km).
+/// Lists the `count` largest |h| in falling order, without zeros. If the values come in a random
+/// order, few of them are larger than the least listed value: O(m + k² log(m/k)), and at most
+/// O(km).
 fn largest<T: Scalar>(h: &[T], count: usize, best: &mut Vec<(T, u32)>) {
     let mut least = T::zero();
     for (atom, &h) in h.iter().enumerate() {
@@ -300,7 +300,7 @@ fn largest<T: Scalar>(h: &[T], count: usize, best: &mut Vec<(T, u32)>) {
 mod tests {
     use super::*;
 
-    /// Against a sort of everything, with ties.
+    /// Compares with sorting all values, including ties.
     #[test]
     fn the_largest_are_those_of_a_sort() {
         let h: Vec<f32> = (0..300).map(|i| ((i * 7919) % 101) as f32 - 50.0).collect();
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// Activations whose zero is no nonzero.
+    /// Activations of which some are zero and do not count as nonzeros.
     #[test]
     fn zeros_are_not_chosen() {
         let mut best = Vec::new();

@@ -1,11 +1,12 @@
-//! The ℓ0 problem solved exactly, for small dictionaries.
+//! The ℓ0 problem, solved exactly for small dictionaries.
 //!
 //! ```text
 //! minimise ‖y − Dx‖²    subject to    ‖x‖₀ ≤ k     (and x ≥ 0)
 //! ```
-//! A local search ([`Swaps`](super::Swaps) from OLS; OMP where codes must be non-negative) gives a
-//! good support. Branch and bound ([`search`]) then either proves that no other is better, or finds
-//! one that is. Everything is computed in double precision, whatever the scalar.
+//! A local search ([`Swaps`](super::Swaps) that starts from OLS, or from OMP for non-negative
+//! codes) finds a good support. Branch and bound ([`search`]) then either proves that no other
+//! support is better, or finds one that is. Everything is computed in double precision, whatever
+//! the scalar is.
 
 mod search;
 
@@ -28,42 +29,43 @@ use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use search::Search;
 
-/// Samples coded by one task.
+/// Samples that one task codes.
 const BLOCK: usize = 4;
 
-/// Supports that are better by less, in ‖y‖², are not told from rounding.
+/// A support that is better by less than this, as a share of ‖y‖², counts as equal, because of
+/// rounding.
 const ROUNDING: f64 = 1e-12;
 
-/// Codes that leave the least error of all codes with at most k nonzeros: the yardstick of the
-/// other coders.
+/// Codes that leave the least error of all codes with at most k nonzeros. Use it to measure how far
+/// other coders are from the optimum.
 ///
-/// For at most [`MOST_ATOMS`](Self::MOST_ATOMS) atoms and [`MOST_NONZEROS`](Self::MOST_NONZEROS)
-/// nonzeros a sample: the problem is NP-hard, and the search may have to look at all supports.
-/// Larger problems are refused.
+/// It accepts at most [`MOST_ATOMS`](Self::MOST_ATOMS) atoms and
+/// [`MOST_NONZEROS`](Self::MOST_NONZEROS) nonzeros per sample, because the problem is NP-hard and
+/// the search may have to try all supports. It refuses larger problems.
 ///
-/// The optimum is exact to rounding: no code with at most k nonzeros leaves an error ‖y − Dx‖²
-/// lower by more than 10⁻¹² ‖y‖². Atoms within √(128 ε) of the span of others of a support (1.7 ·
-/// 10⁻⁷, in double precision) are not told from combinations of them.
+/// The optimum is exact to rounding: no code with at most k nonzeros leaves an error ‖y − Dx‖² that
+/// is lower by more than 10⁻¹² ‖y‖². An atom whose distance to the span of other atoms of a support
+/// is at most √(128 ε) (1.7 · 10⁻⁷ in double precision) counts as a combination of them.
 ///
-/// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations, 41,664 nodes of two atoms
-/// to come for m = 64, k = 5; mostly a part of it. Memory: for each thread, 100 KB and 35 KB more
-/// for each of the k levels.
+/// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations each. For m = 64 and k = 5
+/// these are 41,664 nodes at which two atoms are still to be chosen; usually only some of them are
+/// visited. Memory per thread: 100 KB, and 35 KB more for each of the k levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exact;
 
-/// An optimal code, and what it took to prove that it is.
+/// An optimal code, and the work that its proof took.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate<T> {
     /// The atoms of an optimal code.
     pub support: Vec<u32>,
     /// Their coefficients.
     pub values: Vec<T>,
-    /// ‖y − Dx‖², the least of all codes with at most k nonzeros.
+    /// ‖y − Dx‖², the least error of all codes with at most k nonzeros.
     pub error: f64,
-    /// ‖y − Dx‖² of the code that local search had found, before the proof.
+    /// ‖y − Dx‖² of the code that the local search found before the proof.
     pub start_error: f64,
-    /// Partial supports whose extensions were tried or excluded by a bound; at least 1, but for the
-    /// zero sample.
+    /// The number of partial supports whose extensions were tried or excluded by a bound. It is at
+    /// least 1, except for the zero sample.
     pub nodes: u64,
 }
 
@@ -74,13 +76,14 @@ impl Exact {
     /// The largest budget k.
     pub const MOST_NONZEROS: usize = 5;
 
-    /// Finds an optimal code of one sample, with its proof.
+    /// Finds an optimal code of one sample and proves that it is optimal.
     ///
     /// # Errors
     /// [`Error::Argument`] for more atoms or nonzeros than the limits, or a sparsity outside
     /// 1..=min(d, m); [`Error::Dimension`] for a sample that is not of dimension d;
-    /// [`Error::NotFinite`] for a NaN or an infinity; [`Error::Argument`] for a sample too large or
-    /// small to square; [`Error::Backend`] if memory cannot be had.
+    /// [`Error::NotFinite`] for a NaN or an infinity; [`Error::Argument`] for a sample that is so
+    /// large or so small that its squares overflow or vanish; [`Error::Backend`] if memory cannot
+    /// be allocated.
     ///
     /// # Example
     /// ```
@@ -126,7 +129,8 @@ impl Exact {
         let (start_error, nodes) = scratch.solve(&problem);
         let values = scratch.values.iter().map(|&value| T::narrow(value)).collect();
         let error = scratch.error(&problem);
-        // The two are found by other sums: of one code they may differ by rounding.
+        // The two errors are computed by different sums. For the same code they may differ by
+        // rounding.
         let start_error = start_error.max(error);
         Ok(Certificate { support: scratch.support, values, error, start_error, nodes })
     }
@@ -172,7 +176,7 @@ struct Scratch {
     initial: Vec<f64>,
     local: LocalSearch<f64>,
     search: Search,
-    /// The code found.
+    /// The support and coefficients of the code found.
     support: Vec<u32>,
     values: Vec<f64>,
 }
@@ -195,8 +199,8 @@ impl Scratch {
         self.sample.extend(sample.iter().map(|y| y.widen()));
     }
 
-    /// Finds an optimal code of the sample. Returns the error of the first support, and the nodes
-    /// visited.
+    /// Finds an optimal code of the sample. Returns the error of the first support and the number
+    /// of nodes visited.
     fn solve(&mut self, problem: &Problem) -> (f64, u64) {
         let Self { sample, initial, local, search, support, values } = self;
         let ProblemShape { atoms, sparsity, sign, .. } = problem.shape;

@@ -1,44 +1,47 @@
 //! Branch and bound over the supports of one sample.
 //!
-//! A node is a set S of atoms that are in and a list C of those that may still come, r of them at
-//! most. Everything is kept relative to S, with the components in its span taken out:
+//! A node is a set S of chosen atoms and a list C of candidates, of which at most r may still be
+//! added. All quantities are relative to S: their components in the span of S are removed.
 //!
 //! ```text
 //! α_j = d_jᵀ(I − P_S) y,   g_ij = d_iᵀ(I − P_S) d_j,   h_j = g_jj        for i, j ∈ C
 //! ‖(I − P_{S∪T}) y‖² = ‖(I − P_S) y‖² − α_Tᵀ g_TT⁻¹ α_T                  for T ⊆ C
 //! ```
-//! The drop α_Tᵀ g_TT⁻¹ α_T is bounded by diagonal dominance: with the cosines c_ij = g_ij/√(h_i
-//! h_j) and
+//! The drop of the error, α_Tᵀ g_TT⁻¹ α_T, is bounded by diagonal dominance. With the cosines c_ij
+//! = g_ij/√(h_i h_j), let
 //!
 //! ```text
 //! δ_j = 1 − the sum of the r − 1 largest |c_ij|,   w_j = (α_j²/h_j)/δ_j, or ∞ if δ_j ≤ 0
 //! ```
-//! the matrix c_TT − diag(δ_T) is positive semidefinite for every T of at most r atoms, so that the
-//! drop is at most Σ_T w_j. For r = 1 this is exact. No T drops more than there is, nor more than
-//! the projection on all of C does. Children are tried by falling w, the i-th without the atoms of
-//! those before it, until the bound says that no better support is left: the bounds of the i-th are
-//! the sum of the r weights from w_i on, and the projection on C from its i-th atom on, found for
-//! all i by one triangular factor that takes the atoms from behind. Where r = 2, all pairs are
-//! tried: the best second atom after i is a maximum of α²/h over one row of g.
+//! Then the matrix c_TT − diag(δ_T) is positive semidefinite for every T of at most r atoms, so the
+//! drop is at most Σ_T w_j. For r = 1 this bound is exact. The drop is also at most the whole
+//! remaining error, and at most the drop by the projection on all of C.
+//!
+//! Children are tried in falling order of w. The i-th child may not use the atoms of the children
+//! before it. The search at a node ends when the bounds show that no better support is left. The
+//! bounds for the i-th child are the sum of the r weights from w_i on, and the projection on the
+//! atoms of C from the i-th on. One triangular factor, which takes the atoms in reverse order,
+//! gives these projections for all i. If r = 2, all pairs are tried: the best second atom after i
+//! is a maximum of α²/h over one row of g.
 //!
 //! Non-negative codes: an optimal code with positive coefficients on T solves the unconstrained
-//! least squares on T, so it is among the supports of at most k atoms whose solution is positive,
-//! and the bounds hold as they are.
+//! least squares on T. So it is among the supports of at most k atoms whose least-squares solution
+//! is positive, and the bounds hold unchanged.
 //!
 //! G. M. Furnival, R. W. Wilson, "Regressions by leaps and bounds", Technometrics 16(4), 1974 (the
-//! bound by what remains).
+//! bound by the projection on the remaining candidates).
 
 use crate::cpu::pursuit::factor::DEPENDENCE;
 use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::problem::Sign;
 
-/// Candidates of a level are padded to this: the most atoms there are.
+/// The candidates of a level are padded to this number, the most atoms that a dictionary may have.
 pub(super) const WIDTH: usize = 64;
 
-/// Pairs compared at a time.
+/// Pairs that are compared at a time.
 const LANES: usize = 16;
 
-/// ‖(I − P) d‖² up to which an atom is taken for a combination of others.
+/// An atom with ‖(I − P) d‖² up to this counts as a combination of the chosen atoms.
 const DEPENDENT: f64 = DEPENDENCE * f64::EPSILON;
 
 /// The sample, and the best support found so far.
@@ -52,30 +55,30 @@ pub(super) struct Search {
     initial: Vec<f64>,
     /// The Gram matrix of all atoms, in rows of [`WIDTH`].
     gram: Vec<f64>,
-    /// Better supports than this much lower are not looked for.
+    /// A support whose error is lower by no more than this is not looked for.
     rounding: f64,
     pub(super) best: Vec<u32>,
     pub(super) best_error: f64,
     pub(super) nodes: u64,
     pub(super) squares: LeastSquares,
     trial: Vec<u32>,
-    /// A triangular factor, row by row.
+    /// Scratch for a triangular factor, row by row.
     factor: Vec<f64>,
 }
 
-/// The candidates after the atoms of S were taken out.
+/// The candidates of a node, relative to S.
 #[derive(Debug)]
 struct Level {
     atoms: Vec<u32>,
     alpha: [f64; WIDTH],
-    /// Zero for padding.
+    /// The heights h; zero for padding.
     heights: [f64; WIDTH],
     /// g, in rows of [`WIDTH`].
     gram: Vec<f64>,
-    /// For every candidate w, and the order in which they are tried.
+    /// w of every candidate, and the order in which candidates are tried.
     weights: [f64; WIDTH],
     order: Vec<usize>,
-    /// What the candidates from one of the order on drop, all together.
+    /// How much the candidates from the i-th of the order on lower the error together, for every i.
     projections: [f64; WIDTH],
 }
 
@@ -101,16 +104,16 @@ impl Level {
         &self.gram[i * WIDTH..][..WIDTH]
     }
 
-    /// α_i²/h_i, what candidate i drops alone.
+    /// α_i²/h_i: how much candidate i alone lowers the error.
     fn drop(&self, i: usize) -> f64 {
         self.alpha[i] * self.alpha[i] / self.heights[i]
     }
 
-    /// Weights, the order of trials, and the projections.
+    /// Computes the weights, the order of trials, and the projections.
     fn order(&mut self, remaining: usize, factor: &mut Vec<f64>) {
         let count = self.atoms.len();
         for i in 0..count {
-            // The r − 1 largest cosines, the largest first.
+            // The r − 1 largest cosines, in falling order.
             let mut largest = [0.0_f64; WIDTH];
             let kept = &mut largest[..remaining - 1];
             for j in (0..count).filter(|&j| j != i) {
@@ -124,7 +127,7 @@ impl Level {
             }
             let dominance = 1.0 - kept.iter().map(|square| square.sqrt()).sum::<f64>();
             let drop = self.drop(i);
-            // Dominance by rounding alone proves nothing.
+            // If δ is positive only by rounding, it proves nothing.
             self.weights[i] = if dominance > 1e-6 { drop / dominance } else { f64::INFINITY };
         }
         self.order.clear();
@@ -137,7 +140,7 @@ impl Level {
         self.project(factor);
     }
 
-    /// ‖P r‖² for P on the candidates from the i-th of the order on, for all i.
+    /// ‖P r‖² for all i, where P projects on the candidates from the i-th of the order on.
     fn project(&mut self, factor: &mut Vec<f64>) {
         factor.clear();
         let (mut taken, mut coordinates) = ([0; WIDTH], [0.0; WIDTH]);
@@ -163,7 +166,8 @@ impl Level {
                 count += 1;
                 total += alpha * alpha / height;
             } else {
-                // Its part outside the others may still be anything: no bound from here on.
+                // The part of this atom that is orthogonal to the others is not known well enough,
+                // so there is no bound for this place and those before it.
                 factor.truncate(start);
                 self.projections[..=place].fill(f64::INFINITY);
                 return;
@@ -192,8 +196,8 @@ impl Search {
         }
     }
 
-    /// Proves `best` optimal among the supports of at most k atoms, or finds a better one. `gram`
-    /// gives d_iᵀd_j and `initial` holds Dᵀy; `best_error` is what `best` leaves.
+    /// Proves that `best` is optimal among the supports of at most k atoms, or finds a better one.
+    /// `gram` gives d_iᵀd_j, `initial` holds Dᵀy, and `best_error` is the error of `best`.
     pub(super) fn run(
         &mut self,
         sign: Sign,
@@ -223,7 +227,7 @@ impl Search {
         self.expand(0, energy);
     }
 
-    /// Tries all extensions of S, which has `depth` atoms and leaves `error`.
+    /// Tries all extensions of S, which has `depth` atoms and the error `error`.
     fn expand(&mut self, depth: usize, error: f64) {
         self.nodes += 1;
         let count = self.levels[depth].atoms.len();
@@ -244,7 +248,7 @@ impl Search {
                     let sum = rest.iter().take(remaining).map(|&i| level.weights[i]).sum::<f64>();
                     let bound = sum.min(level.projections[first]);
                     if error - bound >= self.best_error - self.rounding {
-                        // The bounds of those that follow are no larger.
+                        // The bounds of the children that follow are no larger.
                         break;
                     }
                     let chosen = rest[0];
@@ -258,7 +262,8 @@ impl Search {
         }
     }
 
-    /// The level below: candidate `first` of the order is taken, those before it are left out.
+    /// Makes the next level: candidate `first` of the order is chosen, and the ones before it are
+    /// excluded.
     fn descend(&mut self, depth: usize, first: usize) {
         let (above, below) = self.levels.split_at_mut(depth + 1);
         let (parent, child) = (&above[depth], &mut below[0]);
@@ -286,7 +291,7 @@ impl Search {
         }
     }
 
-    /// The last two atoms.
+    /// Tries all pairs for the last two atoms.
     fn pairs(&mut self, depth: usize, error: f64) {
         let level = &self.levels[depth];
         let mut best = [0.0; WIDTH];
@@ -313,8 +318,8 @@ impl Search {
         }
     }
 
-    /// Takes S with `more` atoms for the best support, if least squares finds it better and the
-    /// sign of its coefficients is allowed.
+    /// Takes S with `more` atoms as the best support, if its least-squares error is lower and the
+    /// signs of its coefficients are allowed.
     fn offer(&mut self, more: &[u32]) {
         let Self { trial, support, squares, gram, initial, energy, .. } = self;
         trial.clear();
@@ -338,7 +343,7 @@ impl Search {
     }
 }
 
-/// What an atom drops after another, of 1/h = `inverse`, was taken.
+/// How much an atom lowers the error after another atom with 1/h = `inverse` was chosen.
 #[inline(always)]
 fn second_drop(alpha: f64, height: f64, product: f64, other: f64, inverse: f64) -> f64 {
     let share = product * inverse;
@@ -347,7 +352,7 @@ fn second_drop(alpha: f64, height: f64, product: f64, other: f64, inverse: f64) 
     if height > DEPENDENT { drop } else { 0.0 }
 }
 
-/// For every candidate i, the most that one after it drops once i is taken.
+/// For every candidate i, the largest drop of the error by a later candidate once i is chosen.
 fn best_partners(
     alpha: &[f64; WIDTH],
     heights: &[f64; WIDTH],
@@ -379,7 +384,8 @@ impl pulp::WithSimd for BestPartners<'_> {
             let (row, _) = rows[i].as_chunks::<LANES>();
             let (other, inverse) = (alpha[i], heights[i].recip());
             let mut lanes = [0.0; LANES];
-            // Pairs with atoms before i in its chunk come twice: no harm. Padding has no height.
+            // Pairs with atoms before i in its chunk are computed twice, which is harmless. Padding
+            // has height 0 and never wins.
             for c in i / LANES..count.div_ceil(LANES) {
                 for l in 0..LANES {
                     let drop =

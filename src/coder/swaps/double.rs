@@ -1,5 +1,5 @@
-//! The search in double precision, for samples of which so little is left that what exchanges gain
-//! is rounding in single precision.
+//! The search in double precision, for samples whose error is so small that in single precision the
+//! gains of exchanges would be rounding.
 
 use super::exchange::Sample;
 use super::{Found, LocalSearch};
@@ -29,8 +29,8 @@ impl DoubleSearch {
         })
     }
 
-    /// Looks for a better code than one of the error `start`, from its support; `false` if there is
-    /// none.
+    /// Looks for a code that is better than one with the error `start`, and begins with the support
+    /// of that code. Returns `false` if there is none.
     pub(super) fn improve<T: Scalar>(
         &mut self,
         wide: &Wide,

@@ -1,22 +1,23 @@
-//! The support of one sample, and what an exchange of one of its atoms would gain.
+//! The support of one sample, and the gain of an exchange of one of its atoms.
 //!
-//! With H = (D_SᵀD_S)⁻¹, every chosen atom u has a dual direction q_u = Σ_t H_ut d_t: it is
-//! orthogonal to the other chosen atoms, and d_uᵀq_u = 1. Taking u out of S turns
+//! Let H = (D_SᵀD_S)⁻¹. Every chosen atom u has a dual direction q_u = Σ_t H_ut d_t, which is
+//! orthogonal to the other chosen atoms, with d_uᵀq_u = 1. Removing u from S turns
 //!
 //! ```text
 //! r   into  r + (γ_u/H_uu) q_u                  ‖r‖² rises by γ_u²/H_uu
 //! α_j into  α_j + (γ_u/H_uu) b_uj               b_u = Dᵀq_u, a row of B = H G_S
 //! h_j into  h_j + b_uj²/H_uu                    h_j = ‖(I − P_S) d_j‖²
 //! ```
-//! so that with B, α and h at hand, the best atom to take u's place is the best of m quotients: the
-//! one that orthogonal least squares would choose. An exchange of u for j, with f_t = H_tu/H_uu
-//! and, after u has left, c = H' g, g = D_S'ᵀd_j and the height h of j, is one pass over B:
+//! So B, α and h give the best atom to replace u, by the maximum of m quotients: it is the atom
+//! that orthogonal least squares would choose. To exchange u for j, let f_t = H_tu/H_uu and, after
+//! u has left, c = H' g, where g = D_S'ᵀd_j, and let h be the height of j. Then one pass over B is
+//! enough:
 //!
 //! ```text
 //! b_j ← (G_j − Σ_t g_t b_t + (Σ_t g_t f_t) b_u) / h,     b_t ← b_t − f_t b_u − c_t b_j
 //! ```
-//! A new support begins with B = H G_S, one small product a block of columns. All of order k is
-//! done in double precision.
+//! For a new support, B = H G_S is computed by one small product per block of columns. Quantities
+//! whose size depends on k alone are in double precision.
 
 use faer::MatRef;
 
@@ -28,7 +29,7 @@ use crate::cpu::pursuit::factor::{DEPENDENCE, dependence};
 use crate::cpu::pursuit::full_gram::{CHUNK, GramRows};
 use crate::problem::Sign;
 
-/// A growing or changing support, orthogonalised.
+/// A support that grows or changes, with its dual directions.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {
     capacity: usize,
@@ -37,12 +38,12 @@ pub(super) struct Exchange<T> {
     alpha: Vec<T>,
     /// h_j; zero at the chosen atoms.
     heights: Vec<T>,
-    /// The rows of B, as long as α each.
+    /// The rows of B, each as long as α.
     duals: Vec<T>,
     /// H, in rows of `capacity`.
     inverse: Vec<f64>,
     gamma: Vec<f64>,
-    /// A row of the Gram matrix, where it is not kept.
+    /// Scratch for a row of the Gram matrix, if the matrix is not kept.
     row: Vec<T>,
     /// g, f and c.
     products: Vec<f64>,
@@ -54,14 +55,14 @@ pub(super) struct Exchange<T> {
     tile: Vec<T>,
 }
 
-/// An atom that may take the place of a chosen one.
+/// An atom that may replace a chosen one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Swap {
     pub(super) place: usize,
     pub(super) atom: u32,
 }
 
-/// An exchange, or without a place an addition, and what it gains if signs do not matter.
+/// An exchange, or an addition if it has no place, and the gain if signs did not matter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub(super) place: Option<usize>,
@@ -69,7 +70,7 @@ pub(super) struct Move {
     pub(super) gain: f64,
 }
 
-/// What a sample brings: α⁰ = Dᵀy, and the dictionary it belongs to.
+/// The data of a sample: α⁰ = Dᵀy, and the dictionary.
 #[derive(Clone, Copy)]
 pub(in crate::coder) struct Sample<'a, T: Scalar> {
     pub(in crate::coder) gram: &'a GramRows<T>,
@@ -80,7 +81,7 @@ pub(in crate::coder) struct Sample<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Exchange<T> {
-    /// Room for supports of `capacity` of `atoms` atoms.
+    /// Allocates memory for supports of up to `capacity` out of `atoms` atoms.
     pub(super) fn new(atoms: usize, capacity: usize) -> Self {
         let width = atoms.next_multiple_of(CHUNK);
         let (zeros, small) = (|length| vec![T::zero(); length], || vec![0.0; capacity]);
@@ -106,7 +107,7 @@ impl<T: Scalar> Exchange<T> {
         }
     }
 
-    /// Begins with a support; atoms that depend linearly on those before them are left out.
+    /// Begins with a support. Atoms that depend linearly on the atoms before them are left out.
     pub(super) fn begin(&mut self, sample: Sample<'_, T>, support: &[u32]) {
         let (atoms, width) = (sample.initial.len(), self.alpha.len());
         self.alpha[..atoms].copy_from_slice(sample.initial);
@@ -139,7 +140,7 @@ impl<T: Scalar> Exchange<T> {
         &self.support
     }
 
-    /// A place for another atom, without influence yet.
+    /// Adds a place for another atom, which has no influence yet.
     fn reserve(&mut self, atom: u32) {
         let place = self.support.len();
         self.support.push(atom);
@@ -151,8 +152,8 @@ impl<T: Scalar> Exchange<T> {
         self.fall[..=place].fill(0.0);
     }
 
-    /// Adds an atom: it takes the place of a row of zeros. `false` if it depends linearly on those
-    /// chosen.
+    /// Adds an atom, as if it replaced a row of zeros. Returns `false` if it depends linearly on
+    /// the chosen atoms.
     fn add(&mut self, sample: Sample<'_, T>, atom: u32) -> bool {
         let (place, width) = (self.support.len(), self.alpha.len());
         self.reserve(atom);
@@ -164,8 +165,8 @@ impl<T: Scalar> Exchange<T> {
         added
     }
 
-    /// Fills the support up to `count` atoms by orthogonal least squares, as long as anything is
-    /// left.
+    /// Adds atoms to the support by orthogonal least squares, until it has `count` atoms or nothing
+    /// is left to explain.
     pub(super) fn grow(&mut self, sample: Sample<'_, T>, count: usize) {
         while self.support.len() < count {
             let by_drop = Selection::LeastSquares;
@@ -180,8 +181,7 @@ impl<T: Scalar> Exchange<T> {
         }
     }
 
-    /// The exchange that lowers the error most, if there is one that lowers it by more than
-    /// `least`. O(km).
+    /// The exchange that lowers the error most, if it lowers it by more than `least`. O(km).
     pub(super) fn best(&self, least: f64) -> Option<Swap> {
         let (mut best, mut gain) = (None, least);
         for place in 0..self.support.len() {
@@ -200,9 +200,9 @@ impl<T: Scalar> Exchange<T> {
         best
     }
 
-    /// All exchanges, and with `room` additions, that lower the error of a support in use (γ > 0)
-    /// by more than `least` if signs do not matter, but for those that surely gain nothing under γ
-    /// ≥ 0. O(km).
+    /// All exchanges (and additions, if there is `room`) that would lower the error by more than
+    /// `least` if signs did not matter, for a support whose atoms are all in use (γ > 0). Moves
+    /// that certainly gain nothing under γ ≥ 0 are left out. O(km).
     pub(super) fn moves(&self, least: f64, room: bool, into: &mut Vec<Move>) {
         let count = self.support.len();
         let least = T::narrow(least);
@@ -243,8 +243,8 @@ impl<T: Scalar> Exchange<T> {
         }
     }
 
-    /// Makes an exchange; `false` if the atom depends linearly on those that stay. The support is
-    /// then as it was, but must be built anew.
+    /// Makes an exchange. Returns `false` if the new atom depends linearly on the atoms that stay.
+    /// The support is then unchanged, but it must be built again.
     pub(super) fn exchange(&mut self, sample: Sample<'_, T>, swap: Swap) -> bool {
         let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
         let eta = self.inverse[u * capacity + u].recip();
@@ -274,12 +274,12 @@ impl<T: Scalar> Exchange<T> {
         made
     }
 
-    /// Puts an atom in a place whose atom has left: H and γ are those without it, `step` and `eta`
-    /// are its γ_u/H_uu and 1/H_uu, or zero if there was none.
+    /// Puts an atom in a place whose atom has left, where H and γ are those without that atom.
+    /// `step` and `eta` are its γ_u/H_uu and 1/H_uu, or zero if the place was empty.
     fn put(&mut self, sample: Sample<'_, T>, swap: Swap, step: f64, eta: f64) -> bool {
         let Some((height, alpha)) = self.enter(sample, swap) else { return false };
         let (count, u) = (self.support.len(), swap.place);
-        // Hence −Σ g_t f_t is the weight of b_u.
+        // The weight of b_u is therefore −Σ g_t f_t.
         let products = self.products[..count].iter().zip(&self.fall);
         self.products[u] = -products.map(|(g, f)| g * f).sum::<f64>();
         for (into, from) in [
@@ -298,8 +298,9 @@ impl<T: Scalar> Exchange<T> {
         true
     }
 
-    /// H and γ with an atom in a place that was left. Returns its height and its correlation with
-    /// the residual without it, and leaves g and c; `None` if it depends linearly on the others.
+    /// Updates H and γ for an atom that enters a free place. Returns the atom's height and its
+    /// correlation with the residual without it, and leaves g and c in scratch memory. Returns
+    /// `None` if the atom depends linearly on the others.
     fn enter(&mut self, sample: Sample<'_, T>, swap: Swap) -> Option<(f64, f64)> {
         let (count, capacity, u) = (self.support.len(), self.capacity, swap.place);
         for (product, &other) in self.products.iter_mut().zip(&self.support) {
@@ -335,8 +336,8 @@ impl<T: Scalar> Exchange<T> {
         Some((height, alpha))
     }
 
-    /// What is known exactly at the chosen atoms: α_s = 0, h_s = 0, b_t at s is 1 for t = s, else
-    /// 0.
+    /// Sets the values that are known exactly at the chosen atoms: α_s = 0, h_s = 0, and b_t at s
+    /// is 1 for t = s, else 0.
     fn settle(&mut self) {
         let width = self.alpha.len();
         for (t, &atom) in self.support.iter().enumerate() {
@@ -365,7 +366,7 @@ mod tests {
     use crate::cpu::vector::loops;
     use crate::matrix::column;
 
-    /// α, h, γ and the gains of exchanges after a walk are those of supports built anew.
+    /// After many exchanges, α, h, γ and the gains equal those of a support that is built anew.
     #[test]
     fn exchanges_leave_what_a_new_start_gives() {
         let (dim, atoms, sparsity) = (11, 70, 4);
@@ -403,7 +404,7 @@ mod tests {
         near(&walked.duals, &fresh.duals);
         near(&walked.gamma, &fresh.gamma);
         near(&walked.inverse, &fresh.inverse);
-        // The best exchange lowers the error by what least squares says.
+        // The best exchange lowers the error by as much as least squares says.
         let mut squares = LeastSquares::new(sparsity);
         let mut error = |support: &[u32]| {
             squares.fit(Sign::Signed, dictionary.as_ref(), y, support);

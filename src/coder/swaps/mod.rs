@@ -1,4 +1,4 @@
-//! Local search: a support is improved until no exchange of one atom for another helps.
+//! Local search: a support is improved until no exchange of one atom for another lowers the error.
 //!
 //! ```text
 //! S ← the support of another coder, filled up by OLS if some of its atoms depend on others
@@ -8,15 +8,16 @@
 //!     S ← S ∖ {u} ∪ {j}
 //! γ ← argmin ‖y − D_S γ‖
 //! ```
-//! The best j for every u is an OLS step on the support without u. [`exchange`] keeps what all of
-//! these steps need: finding the best of all k(m − k) exchanges takes O(km), and so does making it.
-//! Non-negative codes are searched by [`non_negative`], with these gains as bounds. An exchange is
-//! made only if least squares in double precision confirms it, so the error falls with each and the
-//! search ends. Where S can be exchanged no more, it is a local optimum of the ℓ0 problem that OMP,
-//! OLS and K-SVD's coding step are greedy heuristics of: every global optimum is one.
+//! For every u, the best j is an OLS step on the support without u. [`exchange`] keeps what all
+//! these steps need, so that finding the best of all k(m − k) exchanges takes O(km), and so does
+//! making it. For non-negative codes, [`non_negative`] searches, with these gains as bounds. An
+//! exchange is made only if least squares in double precision confirms it, so each exchange lowers
+//! the error, and the search ends. A support that no exchange improves is a local optimum of the ℓ0
+//! problem, for which OMP, OLS and the coding step of K-SVD are greedy heuristics. Every global
+//! optimum is such a local optimum.
 //!
-//! A. J. Miller, "Subset Selection in Regression", 2nd ed. 2002, ch. 3 (sequential replacement).
-//! H. Hazimeh, R. Mazumder, "Fast best subset selection: coordinate descent and local combinatorial
+//! A. J. Miller, "Subset Selection in Regression", 2nd ed. 2002, ch. 3 (sequential replacement). H.
+//! Hazimeh, R. Mazumder, "Fast best subset selection: coordinate descent and local combinatorial
 //! optimization algorithms", Operations Research 68(5), 2020 (swap-inescapable minima, for k = 1).
 //! P. Jain, A. Tewari, I. Dhillon, "Orthogonal matching pursuit with replacement", NIPS 2011.
 
@@ -46,29 +47,31 @@ use double::DoubleSearch;
 pub(super) use exchange::Sample;
 use exchange::{Exchange, Move};
 
-/// Default most exchanges of a sample, in k.
+/// The default for the most exchanges of a sample, divided by k.
 pub(super) const SWAPS_PER_ATOM: usize = 4;
 
-/// Drop of ‖r‖², in ε‖y‖², that is not told from rounding.
+/// A drop of ‖r‖² by less than this many ε‖y‖² counts as rounding.
 const ROUNDING: f64 = 32.0;
 
-/// Improves the supports of another coder by exchanges of single atoms, until none helps.
+/// Improves the supports of another coder by exchanges of single atoms, until no exchange helps.
 ///
-/// Errors are never above those of the coder it starts from, to rounding, with at most as many
-/// atoms a sample. For non-negative codes an exchange is scored by non-negative least squares; what
-/// unconstrained least squares would gain bounds that, so that few candidates are solved for.
+/// Errors are never above those of the other coder, except for rounding, and a sample never gets
+/// more atoms. For non-negative codes, an exchange is scored by non-negative least squares. The
+/// gain by unconstrained least squares bounds this score, so only a few candidates have to be
+/// solved for.
 ///
-/// Complexity per sample, besides the start: O(dm + (k + s)·km) for s exchanges, mostly fewer than
-/// k; with non-negative codes O(dm + s·(k²m + ck³)), for c candidates that the bound leaves, mostly
-/// a few. Memory, besides that of the start: m² scalars for the Gram matrix and, for each thread,
-/// (k + 131)·m + 128·d scalars. Samples of which an FVU of about 10⁴ ε is left are searched in
-/// double precision, in O(kdm) more: that takes d·m doubles and, for each thread, (k + 4)·m.
+/// Complexity per sample, besides that of the other coder: O(dm + (k + s)·km) for s exchanges,
+/// usually fewer than k. For non-negative codes: O(dm + s·(k²m + ck³)), where c is the number of
+/// candidates that the bound leaves, usually a few. Memory, besides that of the other coder: m²
+/// scalars for the Gram matrix and, per thread, (k + 131)·m + 128·d scalars. Samples whose FVU is
+/// below about 10⁴ ε are searched in double precision, which takes O(kdm) more per sample, d·m
+/// doubles and, per thread, (k + 4)·m doubles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Swaps<C = BatchOmp> {
     /// The coder whose supports are improved.
     pub start: C,
-    /// The most exchanges a sample; `None` for 4 k.
+    /// The most exchanges per sample; `None` stands for 4k.
     pub max_swaps: Option<usize>,
     /// Bytes that the Gram matrix may take.
     pub gram_limit: usize,
@@ -89,23 +92,24 @@ impl Swaps {
 }
 
 impl<C> Swaps<C> {
-    /// Starts from the codes of `start`: they say how many atoms a sample gets, so that stop rules
-    /// are the start's.
+    /// Starts from the codes of `start`. They fix how many atoms a sample gets, so set stop rules
+    /// on `start`.
     #[must_use]
     pub fn after(start: C) -> Self {
         Self { start, max_swaps: None, gram_limit: GRAM_LIMIT }
     }
 
-    /// The most exchanges of a sample; 0 refits the start's coefficients. Default: 4k, which few
-    /// samples reach.
+    /// The most exchanges per sample. With 0, the coefficients of the starting code are refitted.
+    /// Default: 4k, which few samples reach.
     #[must_use]
     pub fn max_swaps(mut self, swaps: usize) -> Self {
         self.max_swaps = Some(swaps);
         self
     }
 
-    /// Bytes that the Gram matrix may take, m² scalars; where that is more, its rows are computed
-    /// as they are needed. Default: 4 GiB, which is up to 32,768 atoms in `f32`.
+    /// Bytes that the Gram matrix may take. It takes m² scalars; if that is more than the limit,
+    /// its rows are computed when they are needed. Default: 4 GiB, which is enough for 32,768 atoms
+    /// in `f32`.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
         self.gram_limit = bytes;
@@ -113,7 +117,7 @@ impl<C> Swaps<C> {
     }
 }
 
-/// The state of the start, the Gram matrix and scratch memory of [`Swaps`].
+/// The state of the coder that [`Swaps`] starts from, the Gram matrix, and scratch memory.
 #[derive(Debug)]
 pub struct SwapsState<S, T> {
     start: S,
@@ -129,11 +133,11 @@ struct Scratch<T> {
     search: LocalSearch<T>,
     double: Option<Box<DoubleSearch>>,
     found: Found<T>,
-    /// A residual.
+    /// Scratch for a residual.
     residual: Vec<f64>,
 }
 
-/// A code that a search has found.
+/// The code that a search found.
 #[derive(Debug)]
 struct Found<T> {
     support: Vec<u32>,
@@ -141,7 +145,7 @@ struct Found<T> {
 }
 
 impl<T: Scalar> Found<T> {
-    /// Takes the code of a search for at most `sparsity` atoms.
+    /// Takes the code of a search that allowed at most `sparsity` atoms.
     fn take(&mut self, search: &LocalSearch<T>, sparsity: usize) {
         self.support.resize(sparsity, 0);
         self.values.resize(sparsity, T::zero());
@@ -237,8 +241,8 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                         let sample = Sample { gram, dictionary, initial, energy };
                         let (support, values) = block.code(i);
                         let error = leave(dictionary, y, terms(support, values), residual);
-                        // The error of a code found is that of its coefficients as they are
-                        // written.
+                        // The error is computed from the coefficients as they are written, after
+                        // rounding.
                         let mut least = error;
                         if search.improve(sample, support, error, max_swaps) {
                             found.take(search, shape.sparsity);
@@ -251,7 +255,7 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                         let hopeless = 32.0 * f64::EPSILON * energy;
                         let is_single = size_of::<B::Scalar>() < size_of::<f64>();
                         if is_single && least < doubtful(sample) && least > hopeless {
-                            // Gains may be below the rounding of single precision.
+                            // In single precision, the gains may be smaller than rounding.
                             let double = double.get_or_insert_with(|| DoubleSearch::new(shape));
                             let support = block.code(i).0;
                             let wide = wide.get(dictionary);
@@ -278,19 +282,19 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
     }
 }
 
-/// The search of one sample after the other.
+/// The search, which is used for one sample after the other.
 #[derive(Debug)]
 pub(super) struct LocalSearch<T> {
     exchange: Exchange<T>,
     squares: LeastSquares,
-    /// The support that `squares` has solved for.
+    /// The support for which `squares` holds the solution.
     chosen: Vec<u32>,
     sign: Sign,
-    /// Candidates, where codes are non-negative.
+    /// Candidates for moves, used for non-negative codes.
     moves: Vec<Move>,
-    /// A support to begin with.
+    /// The support that the search begins with.
     given: Vec<u32>,
-    /// The support before a move, where codes are non-negative.
+    /// The support before a move, used for non-negative codes.
     former: Vec<u32>,
 }
 
@@ -307,7 +311,8 @@ impl<T: Scalar> LocalSearch<T> {
         }
     }
 
-    /// Looks for a better code than the one given, of the error `start`; `false` if there is none.
+    /// Looks for a code that is better than the given one, whose error is `start`. Returns `false`
+    /// if there is none.
     fn improve(
         &mut self,
         sample: Sample<'_, T>,
@@ -325,7 +330,7 @@ impl<T: Scalar> LocalSearch<T> {
         error < start - rounding(sample)
     }
 
-    /// Searches from a support, filled up to `count` atoms. Returns the error of
+    /// Searches from a support, to which atoms are first added up to `count`. Returns the error of
     /// [`chosen`](Self::chosen).
     pub(super) fn run(
         &mut self,
@@ -346,7 +351,7 @@ impl<T: Scalar> LocalSearch<T> {
                 (error, rebuilt) = (lower, false);
                 continue;
             }
-            // The gain was of rounding, which exchanges may have added up.
+            // The gain was rounding, which the exchanges may have accumulated.
             error = self.solve(sample, None);
             if rebuilt {
                 break;
@@ -362,8 +367,9 @@ impl<T: Scalar> LocalSearch<T> {
         &self.chosen
     }
 
-    /// ‖y − D_S γ‖² by least squares on the support, with `atom` in the place given. An atom that
-    /// depends on the others leaves more than the support has now.
+    /// ‖y − D_S γ‖² by least squares on the support, with `atom` in the place given by `swap`. If
+    /// the atom depends linearly on the others, the result is larger than the present error of the
+    /// support.
     fn solve(&mut self, sample: Sample<'_, T>, swap: Option<(usize, u32)>) -> f64 {
         self.chosen.clear();
         self.chosen.extend_from_slice(self.exchange.support());
@@ -373,7 +379,7 @@ impl<T: Scalar> LocalSearch<T> {
         self.solve_chosen(sample, Sign::Signed)
     }
 
-    /// ‖y − D_S γ‖² by least squares on the support that is chosen.
+    /// ‖y − D_S γ‖² by least squares on the chosen support.
     fn solve_chosen(&mut self, sample: Sample<'_, T>, sign: Sign) -> f64 {
         let Self { squares, chosen, .. } = self;
         squares.solve::<T>(
@@ -391,13 +397,13 @@ impl<T: Scalar> LocalSearch<T> {
     }
 }
 
-/// A drop of the error that is not told from rounding.
+/// The drop of the error that counts as rounding.
 fn rounding<T: Scalar>(sample: Sample<'_, T>) -> f64 {
     ROUNDING * T::EPSILON * sample.energy
 }
 
-/// The error below which gains are compared in double precision: [`rounding`] is then no longer
-/// little beside it.
+/// The error below which gains are compared in double precision, because [`rounding`] is no longer
+/// small compared with the error.
 fn doubtful<T: Scalar>(sample: Sample<'_, T>) -> f64 {
     1e4 * T::EPSILON * sample.energy
 }

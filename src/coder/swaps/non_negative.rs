@@ -9,12 +9,12 @@
 //!         gain ← that of non-negative least squares on these atoms
 //!     make the best, if there is any above rounding:  S ← the atoms that are then in use
 //! ```
-//! Where all γ_S are positive, the least squares of [`exchange`](super::exchange) on S are the
-//! non-negative ones, and what it keeps gives every g in one pass. The constraint can only take
-//! from a gain, so g bounds it, and most candidates are never solved for. If all other coefficients
-//! stay non-negative when u leaves, what is left then is the non-negative residual, and a j that
-//! does not correlate with it positively cannot enter: its g, of a negative coefficient, is not
-//! looked at.
+//! If all γ_S are positive, the least squares of [`exchange`](super::exchange) on S are also the
+//! non-negative ones, and the data it keeps give every g in one pass. The constraint can only
+//! reduce a gain, so g is an upper bound, and most candidates are never solved for. Suppose that
+//! all other coefficients stay non-negative when u leaves. Then the residual without u is the
+//! non-negative one, and an atom j without a positive correlation with it cannot enter. Such a j
+//! would get a negative coefficient, and its g is not considered.
 
 use super::LocalSearch;
 use super::exchange::{Move, Sample};
@@ -22,8 +22,8 @@ use crate::Scalar;
 use crate::problem::Sign;
 
 impl<T: Scalar> LocalSearch<T> {
-    /// Searches from a support of at most `count` atoms. Returns the error of
-    /// [`chosen`](Self::chosen), as far as they are in use.
+    /// Searches from a support of at most `count` atoms. Returns the error of the atoms of
+    /// [`chosen`](Self::chosen) that are in use.
     pub(super) fn run_non_negative(
         &mut self,
         sample: Sample<'_, T>,
@@ -43,7 +43,8 @@ impl<T: Scalar> LocalSearch<T> {
             self.note_used();
             let lower = self.settle(sample);
             if lower >= error - rounding {
-                // The support depends on itself more than it seemed: the one before was better.
+                // The new support is closer to linear dependence than it seemed, so the support
+                // before it was better.
                 std::mem::swap(&mut self.given, &mut self.former);
                 return self.settle(sample);
             }
@@ -52,7 +53,7 @@ impl<T: Scalar> LocalSearch<T> {
         self.solve_here(sample)
     }
 
-    /// The move that gains most, if one gains more than `least`.
+    /// The move that gains most, if it gains more than `least`.
     fn best_move(
         &mut self,
         sample: Sample<'_, T>,
@@ -80,7 +81,7 @@ impl<T: Scalar> LocalSearch<T> {
         best
     }
 
-    /// Begins with those of the atoms given that non-negative least squares uses. Returns the
+    /// Begins with those of the given atoms that non-negative least squares uses. Returns the
     /// error.
     fn settle(&mut self, sample: Sample<'_, T>) -> f64 {
         loop {
@@ -93,21 +94,21 @@ impl<T: Scalar> LocalSearch<T> {
         }
     }
 
-    /// Gives the atoms that the last solution uses.
+    /// Stores in `given` the atoms that the last solution uses.
     fn note_used(&mut self) {
         let Self { squares, chosen, given, .. } = self;
         given.clear();
         given.extend(squares.solution().map(|(place, _)| chosen[place]));
     }
 
-    /// What non-negative least squares leaves on the support at hand.
+    /// The error of non-negative least squares on the present support.
     fn solve_here(&mut self, sample: Sample<'_, T>) -> f64 {
         self.chosen.clear();
         self.chosen.extend_from_slice(self.exchange.support());
         self.solve_chosen(sample, Sign::NonNegative)
     }
 
-    /// What it leaves after a move.
+    /// The error of non-negative least squares after a move.
     fn solve_moved(&mut self, sample: Sample<'_, T>, candidate: Move) -> f64 {
         self.chosen.clear();
         self.chosen.extend_from_slice(self.exchange.support());

@@ -6,7 +6,8 @@ use crate::cpu::pursuit::full_gram::CHUNK;
 use crate::cpu::vector::{loops, rows};
 use crate::scalar::registers::lanes;
 
-/// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of as many.
+/// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of this number of
+/// registers.
 const STEPS: usize = 4;
 
 /// The factors of one pass, for each row of B.
@@ -18,8 +19,8 @@ pub(super) struct Weights<T> {
 }
 
 rows::with_simd! {
-    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns
-    /// at a time.
+    /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, one block of columns at a time. `duals`
+    /// holds G_S at the start.
     pub(super) fn duals<'a, T>(
         simd;
         duals: &'a mut [T],
@@ -61,8 +62,8 @@ rows::with_simd! {
 }
 
 rows::with_simd! {
-    /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of
-    /// the new atom, and γ_u/H_uu and 1/H_uu of the old one.
+    /// One pass over B, α and h, in which the new atom's row replaces row u. `factors` holds 1/h, h
+    /// and α of the new atom, and γ_u/H_uu and 1/H_uu of the old one.
     pub(super) fn pass<'a, T>(
         simd;
         duals: &'a mut [T],
@@ -115,7 +116,7 @@ rows::with_simd! {
 
 loops::vectorized! {
     /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is
-    /// above `floor`: α + step · b and h + η b² are then the correlations and heights.
+    /// above `floor`. The correlations and heights without that atom are α + step · b and h + η b².
     pub(super) fn best_without<'a, T>(
         alpha: &'a [T],
         heights: &'a [T],
@@ -152,7 +153,7 @@ loops::vectorized! {
     }
 }
 
-/// (α + step · b)² / (h + η b²), and zero for atoms in the span of those that stay.
+/// (α + step · b)² / (h + η b²), and zero for atoms in the span of the atoms that stay.
 #[inline(always)]
 fn drop<T: Scalar>(alpha: T, height: T, dual: T, step: T, eta: T) -> T {
     let alpha = alpha + step * dual;

@@ -1,4 +1,4 @@
-//! The codes of a block of samples, in the scalar where it is enough.
+//! The codes of a block of samples, in the scalar of the samples wherever that is precise enough.
 
 use faer::MatRef;
 
@@ -16,7 +16,7 @@ use crate::matrix::column;
 use crate::problem::ProblemShape;
 use crate::scalar::compiled;
 
-/// What a sample works with that is coded in double precision.
+/// Scratch for a sample that is coded in double precision.
 #[derive(Debug)]
 pub(super) struct DoubleScratch {
     sample: Vec<f64>,
@@ -25,7 +25,7 @@ pub(super) struct DoubleScratch {
     fit: DoublePursuit,
 }
 
-/// The pursuits of a block of samples whose correlations are known.
+/// The pursuits of a block of samples, whose correlations are known.
 pub(super) struct ThresholdPursuits<'a, T: Scalar> {
     pub(super) shape: &'a ProblemShape,
     pub(super) gram: &'a SymmetricGram<T>,
@@ -47,9 +47,9 @@ compiled! {
 }
 
 impl<T: Scalar> ThresholdPursuits<'_, T> {
-    /// Writes the codes of the block. Where the threshold is near to the rounding of correlations,
-    /// which grows with ‖y‖, or what is left is near to that of coefficients, a sample is coded in
-    /// double precision.
+    /// Writes the codes of the block. A sample is coded in double precision if the threshold is
+    /// close to the rounding of its correlations, which grows with ‖y‖, or if its error is close to
+    /// the rounding of its coefficients.
     fn run(self) {
         let Self { gram, limits, samples, correlations, mut block, pursuit, .. } = self;
         let limits_of_double = limits.widen();
@@ -67,7 +67,7 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
                         let terms = chosen.iter().zip(gamma);
                         let explained =
                             terms.map(|(&atom, c)| initial[atom as usize].widen() * c.widen());
-                        // ‖r‖² = ‖y‖² − γᵀα⁰, since all γ are of one fit.
+                        // ‖r‖² = ‖y‖² − γᵀα⁰, since one least-squares fit gives all γ.
                         energy - explained.sum::<f64>()
                     }
                     Nesting::Kept => {
@@ -96,7 +96,7 @@ impl DoubleScratch {
         })
     }
 
-    /// Writes the code of the sample at place `i` of a block.
+    /// Writes the code of the sample at index `i` of the block.
     fn code<T: Scalar>(
         &mut self,
         wide: &Widened,
@@ -115,7 +115,8 @@ impl DoubleScratch {
                 && let Some(length) =
                     self.fit.fit(&mut Task { dictionary, sample, support, values }, chosen)
             {
-                // The same coefficients, but without what normal equations make of rounding.
+                // This gives the same coefficients, without the rounding errors of the normal
+                // equations.
                 return length;
             }
             support[..chosen.len()].copy_from_slice(chosen);

@@ -1,4 +1,4 @@
-//! The Gram matrix in full precision, of which one half is computed.
+//! The Gram matrix in full precision. Only one half of it is computed; the other is copied.
 
 use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
@@ -8,14 +8,14 @@ use crate::cpu::HostBackend;
 use crate::error::BackendError;
 use crate::matrix::{column_mut, zeros};
 
-/// Columns that one product makes.
+/// Columns that one product computes.
 const BLOCK: usize = 128;
 
-/// Entries between columns beyond their length: columns a power of two apart would fall on the same
-/// cache sets.
+/// Unused entries after each column. Without them, columns at distances of a power of two would
+/// share cache sets.
 const PADDING: usize = 16;
 
-/// G = DᵀD; rows are columns.
+/// G = DᵀD, whose rows equal its columns.
 #[derive(Debug)]
 pub(super) struct SymmetricGram<T: Scalar> {
     values: Mat<T>,
@@ -27,7 +27,7 @@ impl<T: Scalar> SymmetricGram<T> {
         Ok(Self { values: zeros(atoms.saturating_add(PADDING), atoms)?, atoms })
     }
 
-    /// Takes a new dictionary: O(dm²/2).
+    /// Computes G for a new dictionary: O(dm²/2).
     pub(super) fn compute<B: HostBackend<Scalar = T>>(
         &mut self,
         backend: &B,
@@ -43,14 +43,15 @@ impl<T: Scalar> SymmetricGram<T> {
         mirror(gram, 0);
     }
 
-    /// Row `s`, m long.
+    /// Row `s`, of length m.
     #[inline(always)]
     pub(super) fn row(&self, s: u32) -> &[T] {
         &self.values.col_as_slice(s as usize)[..self.atoms]
     }
 }
 
-/// Fills the rows below the blocks of the diagonal from those above, for columns from `first` on.
+/// Copies the entries above the blocks of the diagonal to the rows below them, for columns from
+/// `first` on.
 fn mirror<T: Scalar>(columns: MatMut<'_, T>, first: usize) {
     let width = columns.ncols();
     if width <= BLOCK {

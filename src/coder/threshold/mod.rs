@@ -1,8 +1,8 @@
-//! Non-negative pursuit to a threshold: as many atoms as a sample's correlations ask for.
+//! Non-negative pursuit to a threshold: a sample gets as many atoms as its correlations ask for.
 //!
-//! A fixed number of nonzeros makes true features compete with the noise that unknown features
-//! leave behind: samples with few features get false atoms, samples with many miss true ones. A
-//! threshold on the correlation lets each sample have what stands out of the noise:
+//! With a fixed number of nonzeros, true features compete with the noise that unknown features
+//! leave: samples with few features get false atoms, and samples with many features miss true ones.
+//! With a threshold on the correlation, each sample gets the atoms that stand out from the noise:
 //!
 //! ```text
 //! α⁰ ← Dᵀy,  α ← α⁰,  S ← ∅
@@ -15,14 +15,14 @@
 //!     with kept coefficients: y ← y − D_S c, set S aside
 //! drop atoms with c < prune, and solve again for all
 //! ```
-//! Several atoms a round are worth it: rounds, each of which needs |S| rows of the Gram matrix, are
-//! what coding costs. With prefixes (nested coding) earlier atoms explain what they can before
-//! later ones are asked, so that the general features come first and stay general.
+//! Each round adds several atoms at once, because the number of rounds decides the time: a round
+//! needs |S| rows of the Gram matrix. With prefixes (nested coding), earlier atoms explain what
+//! they can before later atoms are tried. So general features come first and stay general.
 //!
 //! Related: stagewise pursuit with a threshold (Donoho, Tsaig, Drori & Starck 2012, "Sparse
 //! solution of underdetermined systems of linear equations by stagewise orthogonal matching
-//! pursuit"); prefixes as in Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen & Nanda 2025,
-//! arXiv:2503.17547).
+//! pursuit"). The prefixes are those of Matryoshka autoencoders (Bussmann, Nabeshima, Karvonen &
+//! Nanda 2025, arXiv:2503.17547).
 
 mod block;
 mod gram;
@@ -46,15 +46,15 @@ use block::{DoubleScratch, ThresholdPursuits};
 use gram::SymmetricGram;
 use pursuit::{Limits, Pursuit};
 
-/// What becomes of the coefficients of a prefix of the atoms when the next prefix is coded.
+/// What is done with the coefficients of a prefix of the atoms when the next prefix is coded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Nesting {
-    /// They are solved for again, with those of the atoms that are added: the least error.
+    /// They are computed again, together with those of the added atoms. This gives the least error.
     #[default]
     Refitted,
-    /// They stay, and the atoms that follow are fitted to what they leave. A general atom then
-    /// stays in use beside a special one that contains it, where a common fit would do without it:
-    /// for learning features that are general and special.
+    /// They stay, and the atoms that follow are fitted to what they leave. So a general atom stays
+    /// in use beside a special atom that contains it, while a common fit would use the special atom
+    /// alone. This is for learning features of which some are general and some are special.
     Kept,
 }
 
@@ -69,17 +69,19 @@ impl From<Nesting> for Parameters {
 
 /// How the threshold follows the noise in the course of learning.
 ///
-/// τ = κ σ, where σ is the [noise](Phase::noise): what is left per coordinate is noise to an atom
-/// that is not part of a sample, whose correlation with it has this standard deviation. In each
-/// stage of growth κ rises from `start`, which lets new atoms find samples, to `end`, which keeps
-/// chance out, and stays there. Prefixes are the sizes of earlier stages.
+/// τ = κ σ, where σ is the [noise](Phase::noise) per coordinate. To an atom that is not part of a
+/// sample, everything that is left is noise, and the atom's correlation with it has the standard
+/// deviation σ. In each stage of growth, κ rises from `start` to `end` and stays there. A low κ
+/// lets new atoms find samples; a high κ keeps out correlations by chance. The prefixes are the
+/// sizes of earlier stages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseSchedule {
     /// κ at the start of a stage; positive.
     pub start: f64,
-    /// κ in the end; at least `start`.
+    /// κ at the end of a stage; at least `start`.
     pub end: f64,
-    /// The share of a stage in which κ rises, above 0, at most 1. At full size half of it.
+    /// The share of a stage in which κ rises, above 0 and at most 1. At full size, half of this
+    /// value is used.
     pub rise: f64,
 }
 
@@ -91,8 +93,9 @@ impl From<NoiseSchedule> for Parameters {
 }
 
 impl Default for NoiseSchedule {
-    /// From 2.1 to 4.7 in 0.6 of a stage. Among m = 4,096 atoms the largest of as
-    /// many correlations with Gaussian noise is about √(2 ln m) = 4.1 σ.
+    /// κ rises from 2.1 to 4.7 within 0.6 of a stage. For comparison, the largest of 4,096
+    /// correlations with Gaussian noise, one for each of m = 4,096 atoms, is about √(2 ln m) = 4.1
+    /// σ.
     fn default() -> Self {
         Self { start: 2.1, end: 4.7, rise: 0.6 }
     }
@@ -111,33 +114,35 @@ impl NoiseSchedule {
         Ok(())
     }
 
-    /// κ.
+    /// κ at this phase.
     fn factor_at(&self, phase: &Phase<'_>) -> f64 {
         let rise = if phase.is_grown { 0.5 * self.rise } else { self.rise };
         self.start + (self.end - self.start) * (phase.stage / rise).min(1.0)
     }
 }
 
-/// Non-negative codes by a threshold per coefficient, instead of a number of nonzeros per sample.
+/// Non-negative codes with a threshold for each coefficient, instead of a number of nonzeros per
+/// sample.
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
-/// | `threshold` τ | given | > 0 | least correlation dᵀr that is worth an atom, in the units of the samples |
+/// | `threshold` τ | given | > 0 | least correlation dᵀr for which an atom is added, in the units of the samples |
 /// | [`share`](Self::share) | 0.7 | 0 to 1 | atoms of at least this share of the largest correlation are added together |
-/// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the end |
-/// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the groups that are coded in turn |
-/// | [`nesting`](Self::nesting) | refitted | | what becomes of the coefficients of a prefix |
-/// | [`learning`](Self::learning) | none | | lets threshold and prefixes follow the course of learning instead |
+/// | [`prune`](Self::prune) | 0 | ≥ 0 | least coefficient that stays in the final code |
+/// | [`prefixes`](Self::prefixes) | none | increasing, ≥ 1 | nested coding: sizes of the prefixes that are coded in turn |
+/// | [`nesting`](Self::nesting) | refitted | | what is done with the coefficients of a prefix |
+/// | [`learning`](Self::learning) | none | | in learning, lets threshold and prefixes follow its course |
 ///
-/// The budget k of the problem is a limit, to be set well above what is expected. Signed problems
-/// are refused. Zero samples, and those without a correlation of τ, get the empty code. An atom
-/// within 64 ε of the span of those chosen is passed over. A sample is coded in double precision,
-/// in O(dm) a round, where rounding might decide: where τ is below 2·10⁴ ε‖y‖, where almost nothing
-/// of the sample is left, or where an atom is within √(10⁵ ε) (0.1 in `f32`) of the span of others.
+/// The budget k of the problem is an upper limit; set it well above the number of nonzeros you
+/// expect. Signed problems are refused. Zero samples, and samples without a correlation of at least
+/// τ, get the empty code. An atom within 64 ε of the span of the chosen atoms is passed over. If
+/// rounding might decide, a sample is coded in double precision, in O(dm) per round. That is the
+/// case if τ is below 2·10⁴ ε‖y‖, if almost nothing of the sample is left, or if an atom is within
+/// √(10⁵ ε) (0.1 in `f32`) of the span of others.
 ///
-/// Complexity per sample: O(dm + rounds · L0 · m), with some 4 to 8 rounds. Memory: m² scalars for
-/// the Gram matrix, and for each thread 132·m + 129·d + k² scalars; once a sample needs double
-/// precision, d·m doubles and, for each thread, 3·m + d + k².
+/// Complexity per sample: O(dm + rounds · L0 · m), with about 4 to 8 rounds. Memory: m² scalars for
+/// the Gram matrix and, per thread, 132·m + 129·d + k² scalars. Once a sample needs double
+/// precision: d·m doubles and, per thread, 3·m + d + k².
 ///
 /// ```
 /// use dbksvd::coder::ThresholdPursuit;
@@ -153,26 +158,28 @@ impl NoiseSchedule {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ThresholdPursuit {
-    /// τ, the least correlation that is worth an atom.
+    /// τ, the least correlation for which an atom is added.
     pub threshold: f64,
-    /// Atoms of at least this share of the largest correlation are added together.
+    /// In each round, atoms whose correlation is at least this share of the largest are added
+    /// together.
     pub share: f64,
-    /// The least coefficient that stays in the end.
+    /// The least coefficient that stays in the final code.
     pub prune: f64,
-    /// Sizes of the groups that are coded in turn.
+    /// Sizes of the prefixes that are coded in turn.
     pub prefixes: Vec<usize>,
-    /// What becomes of the coefficients of a prefix.
+    /// What is done with the coefficients of a prefix.
     pub nesting: Nesting,
     /// How threshold and prefixes follow the course of learning.
     pub learning: Option<NoiseSchedule>,
 }
 
 impl ThresholdPursuit {
-    /// κ and the least coefficient, in units of the noise, by which features are read.
+    /// κ and the least coefficient for reading features, in units of the noise.
     const OF_FEATURES: [f64; 2] = [4.0, 4.75];
 
-    /// Reads the features of samples with a dictionary that left this [noise](Phase::noise): τ is 4
-    /// times that, and coefficients of at least 4.75 times it stay.
+    /// A coder that reads the features of samples with a dictionary that left this
+    /// [noise](Phase::noise). τ is 4 times the noise, and coefficients of at least 4.75 times the
+    /// noise stay.
     #[must_use]
     pub fn of_noise(noise: f64) -> Self {
         let [threshold, prune] = Self::OF_FEATURES.map(|factor| factor * noise);
@@ -192,58 +199,59 @@ impl ThresholdPursuit {
         }
     }
 
-    /// τ, the least correlation that is worth an atom.
+    /// τ, the least correlation for which an atom is added.
     #[must_use]
     pub fn threshold(mut self, threshold: f64) -> Self {
         self.threshold = threshold;
         self
     }
 
-    /// Atoms of at least this share of the largest correlation are added together: 1 adds one at a
-    /// time, 0 all above the threshold.
+    /// In each round, atoms whose correlation is at least this share of the largest are added
+    /// together. With 1, atoms are added one at a time; with 0, all atoms above the threshold are.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
         self
     }
 
-    /// The least coefficient that stays in the end. Where codes are read as "fires or not", a
-    /// little above τ.
+    /// The least coefficient that stays in the final code. If you read codes as "fires or not",
+    /// choose a value a little above τ.
     #[must_use]
     pub fn prune(mut self, least: f64) -> Self {
         self.prune = least;
         self
     }
 
-    /// Codes by the first atoms of each of these numbers in turn, and by all in the end. Numbers
-    /// beyond m count as m.
+    /// Nested coding: codes with the first `n` atoms for each of these numbers `n` in turn, and
+    /// with all atoms at the end. Numbers above m count as m.
     #[must_use]
     pub fn prefixes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.prefixes = sizes.into();
         self
     }
 
-    /// What becomes of the coefficients of a prefix when the next one is coded.
+    /// What is done with the coefficients of a prefix when the next one is coded.
     #[must_use]
     pub fn nesting(mut self, nesting: Nesting) -> Self {
         self.nesting = nesting;
         self
     }
 
-    /// In learning, lets threshold and prefixes follow its course; the rest stays as it is.
+    /// In learning, lets threshold and prefixes follow its course. The other parameters stay as
+    /// they are.
     #[must_use]
     pub fn learning(mut self, schedule: Option<NoiseSchedule>) -> Self {
         self.learning = schedule;
         self
     }
 
-    /// The numbers that a pursuit works with.
+    /// The limits in the form that a pursuit uses.
     fn limits<T: Scalar>(&self, shape: &ProblemShape) -> Limits<T> {
         let mut prefixes: Vec<usize> =
             self.prefixes.iter().copied().filter(|&size| size < shape.atoms).collect();
         prefixes.push(shape.atoms);
         Limits {
-            // Of noise that is rounding, less than a number of f32 can be.
+            // If the noise is only rounding, the threshold may be below the smallest positive f32.
             threshold: Float::max(T::narrow(self.threshold), T::min_positive_value()),
             share: T::narrow(self.share),
             prune: T::narrow(self.prune),
@@ -256,20 +264,20 @@ impl ThresholdPursuit {
     }
 }
 
-/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends on the shape of the
-/// problem alone: coders of other thresholds can go on with it.
+/// The Gram matrix and scratch memory of [`ThresholdPursuit`]. It depends only on the shape of the
+/// problem, so a coder with other thresholds can use the same state.
 #[derive(Debug)]
 pub struct ThresholdPursuitState<T: Scalar> {
     shape: ProblemShape,
     gram: SymmetricGram<T>,
     wide: Widened,
-    /// Scratch of tasks that have ended, for the tasks that come.
+    /// Scratch of tasks that have ended, which the next tasks reuse.
     scratch: ScratchPool<Scratch<T>>,
-    /// What the course of learning asks for.
+    /// In learning, the coder with the threshold and prefixes of the present phase.
     phase: Option<ThresholdPursuit>,
 }
 
-/// What one task works with.
+/// The scratch memory of one task.
 #[derive(Debug)]
 struct Scratch<T: Scalar> {
     correlations: Correlations<T>,
@@ -363,7 +371,7 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
         let Some(schedule) = &self.learning else { return };
         let threshold = schedule.factor_at(phase) * phase.noise;
         let coder = Self {
-            // Samples that are explained to rounding leave no noise, and nothing to be found.
+            // If samples are explained to rounding, the noise is 0 and there is nothing to find.
             threshold: threshold.max(f64::MIN_POSITIVE),
             prefixes: phase.earlier.to_vec(),
             ..self.clone()

@@ -12,15 +12,16 @@ use crate::cpu::vector::rows;
 use crate::matrix::column;
 use crate::problem::ProblemShape;
 
-/// Correlations that are brought up to date at a time, from all rows: they stay in the first cache.
+/// Correlations that are updated at a time with all rows, so that they stay in the first-level
+/// cache.
 const STRETCH: usize = 1024;
 
-/// What a pursuit asks of the dictionary.
+/// The products with the dictionary that a pursuit needs.
 pub(super) trait Products<T> {
     /// d_sᵀd_t.
     fn entry(&self, s: u32, t: u32) -> T;
 
-    /// α ← α − D_Jᵀ D_S γ, where `alpha` is of the atoms J from `start` on.
+    /// α ← α − D_Jᵀ D_S γ, where `alpha` belongs to the atoms J from `start` on.
     fn subtract(&self, alpha: &mut [T], start: usize, support: &[u32], gamma: &[T]);
 }
 
@@ -52,18 +53,18 @@ impl Products<f64> for Wide {
     }
 }
 
-/// The numbers of the configuration.
+/// The parameters of the coder, in the form that a pursuit uses.
 #[derive(Clone, Debug)]
 pub(super) struct Limits<T> {
     pub(super) threshold: T,
     pub(super) share: T,
     pub(super) prune: T,
-    /// Increasing; the last is m.
+    /// Sizes of the prefixes, increasing; the last is m.
     pub(super) prefixes: Vec<usize>,
     pub(super) budget: usize,
     pub(super) nesting: Nesting,
-    /// ‖(I − P) d‖² up to which an atom counts as a combination of the chosen ones, and below which
-    /// it is not known well enough.
+    /// `dependence`: an atom with ‖(I − P) d‖² up to this counts as a combination of the chosen
+    /// atoms. `doubt`: below this, ‖(I − P) d‖² is not known well enough.
     pub(super) dependence: T,
     pub(super) doubt: T,
 }
@@ -84,11 +85,11 @@ impl<T: Scalar> Limits<T> {
     }
 }
 
-/// What a pursuit works with; reused from sample to sample.
+/// The data of a pursuit; they are reused from sample to sample.
 #[derive(Debug)]
 pub(super) struct Pursuit<T: Scalar> {
-    /// α, of which as many entries are up to date as the current prefix has; of atoms that were
-    /// chosen or dropped, minus infinity.
+    /// α. Only the entries of the current prefix are up to date. Entries of atoms that were chosen
+    /// or dropped are minus infinity.
     alpha: Vec<T>,
     dependence: T,
     doubt: T,
@@ -100,10 +101,10 @@ pub(super) struct Pursuit<T: Scalar> {
     gamma: Vec<T>,
     found: Vec<u32>,
     row: Vec<T>,
-    /// The code so far, where later prefixes leave it as it is; in the end, all of it.
+    /// The part of the code that later prefixes leave as it is; at the end, the whole code.
     kept: Vec<u32>,
     kept_gamma: Vec<T>,
-    /// The correlations that it leaves.
+    /// The correlations with what this part of the code leaves.
     left: Vec<T>,
 }
 
@@ -125,7 +126,7 @@ impl<T: Scalar> Pursuit<T> {
         }
     }
 
-    /// Codes the sample of the correlations α⁰: its atoms and their coefficients.
+    /// Codes the sample with the correlations α⁰. Returns its atoms and their coefficients.
     pub(super) fn run(
         &mut self,
         gram: &impl Products<T>,
@@ -143,7 +144,7 @@ impl<T: Scalar> Pursuit<T> {
             Nesting::Refitted => {
                 let mut known = 0;
                 for &prefix in &limits.prefixes {
-                    // Atoms that only now come into question.
+                    // The atoms that this prefix adds to the previous one.
                     self.refresh(gram, correlations, known..prefix);
                     self.pursue(gram, limits, correlations, prefix);
                     known = prefix;
@@ -168,7 +169,7 @@ impl<T: Scalar> Pursuit<T> {
         (&self.kept, &self.kept_gamma)
     }
 
-    /// Adds atoms of one prefix until none is worth it.
+    /// Adds atoms of one prefix until no correlation reaches the threshold.
     fn pursue(
         &mut self,
         gram: &impl Products<T>,
@@ -182,7 +183,7 @@ impl<T: Scalar> Pursuit<T> {
         }
     }
 
-    /// Keeps the coefficients of S as they are, takes S out of what is `left`, and starts anew.
+    /// Keeps the coefficients of S as they are, subtracts them from what is `left`, and empties S.
     fn keep(&mut self, gram: &impl Products<T>, left: &mut [T]) {
         gram.subtract(left, 0, self.factor.support(), &self.gamma);
         self.keep_rest();
@@ -195,11 +196,13 @@ impl<T: Scalar> Pursuit<T> {
         self.gamma.clear();
     }
 
-    /// Drops what has a coefficient below `least`, and solves for all others.
+    /// Drops atoms with a coefficient below `least`, and computes the coefficients of the others
+    /// again.
     fn prune(&mut self, gram: &impl Products<T>, correlations: &[T], least: T) {
         for at in 0..self.kept.len() {
             if self.kept_gamma[at] >= least {
-                // Atoms of several prefixes were never tried for dependence on each other.
+                // Atoms of different prefixes have not been tested for dependence on each other
+                // yet.
                 self.push(gram, correlations, self.kept[at]);
             }
         }
@@ -209,7 +212,7 @@ impl<T: Scalar> Pursuit<T> {
         self.keep_rest();
     }
 
-    /// Adds the atoms of one round; `false` if there are none to add.
+    /// Adds the atoms of one round. Returns `false` if there are none to add.
     fn choose(
         &mut self,
         gram: &impl Products<T>,
@@ -242,7 +245,7 @@ impl<T: Scalar> Pursuit<T> {
         true
     }
 
-    /// Appends an atom to S; `false` if it depends on the others.
+    /// Appends an atom to S. Returns `false` if it depends linearly on the others.
     fn push(&mut self, gram: &impl Products<T>, correlations: &[T], atom: u32) -> bool {
         self.row.clear();
         self.row.extend(self.factor.support().iter().map(|&other| gram.entry(atom, other)));
@@ -260,7 +263,7 @@ impl<T: Scalar> Pursuit<T> {
         true
     }
 
-    /// c ← argmin ‖y − D_S c‖ without the atoms that this would give no positive coefficient.
+    /// c ← argmin ‖y − D_S c‖, after dropping the atoms that would get no positive coefficient.
     fn refit(&mut self, gram: &impl Products<T>, correlations: &[T]) {
         self.factor.solve(&mut self.gamma);
         while !self.gamma.iter().all(|&c| c > T::zero()) {
@@ -269,7 +272,7 @@ impl<T: Scalar> Pursuit<T> {
         }
     }
 
-    /// Takes the atoms without a positive coefficient out of S, for good.
+    /// Removes the atoms without a positive coefficient from S, for the rest of the pursuit.
     fn drop_negative(&mut self, gram: &impl Products<T>, correlations: &[T]) {
         self.found.clear();
         for (&atom, &c) in self.factor.support().iter().zip(&self.gamma) {
@@ -279,7 +282,7 @@ impl<T: Scalar> Pursuit<T> {
         self.factor.clear();
         for at in 0..self.found.len() {
             let atom = self.found[at];
-            // A subset of independent atoms is independent; rounding might still disagree.
+            // A subset of independent atoms is independent, but rounding may give another answer.
             if !self.push(gram, correlations, atom) {
                 self.dropped.push(atom);
             }
@@ -351,7 +354,7 @@ loops::vectorized! {
 }
 
 loops::vectorized! {
-    /// The places of the values that are at least `bar`, in order.
+    /// The indices of the values that are at least `bar`, in order.
     fn collect<'a, T>(alpha: &'a [T], bar: T, found: &'a mut Vec<u32>) {
         found.clear();
         for (chunk, values) in alpha.chunks(LANES).enumerate() {
