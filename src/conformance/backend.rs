@@ -23,7 +23,6 @@ const SHAPES: [(usize, usize, usize); 5] =
 ///
 /// # Panics
 /// If `backend` breaks the contract of [`Backend`].
-/// Where `backend` breaks the contract of [`Backend`].
 #[track_caller]
 pub fn backend<B: Backend>(backend: &B) {
     for (dim, atoms, samples) in SHAPES {

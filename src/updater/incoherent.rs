@@ -1,4 +1,4 @@
-//! A bound on the coherence of the dictionary, after any updater.
+//! An updater that limits the coherence of the dictionary after any other updater.
 //!
 //! ```text
 //! D, X ← the inner updater
@@ -11,15 +11,16 @@
 //! twice, for each sample, each atom j it uses:
 //!     c ← r·d_j + x_j,  r ← r + (x_j − c) d_j,  x_j ← c          refit at its support
 //! ```
-//! G − E is the projection of the Gram matrix on those of coherence 0.99 μ, the structural step of
-//! Barchiesi & Plumbley. A dictionary of this Gram matrix would have to be found among those of
-//! rank d; their spectral step cuts an eigendecomposition, and leaves D up to a rotation, which a
-//! third step fits to the samples. Here D itself moves towards G − E: D (I − E/2) has the Gram
-//! matrix G − E to first order, and D E is the gradient of the penalty ¼ Σ max(|d_i·d_j| − 0.99 μ,
-//! 0)². Only the atoms of pairs that are too much alike move, so that there is nothing to be
-//! rotated back; a pair by itself goes to the bound in two or three steps, and where the excess of
-//! many atoms adds up, η keeps the step within what is to be removed. The hundredth by which it
-//! aims lower lets it arrive.
+//! G − E is the projection of the Gram matrix on those of coherence 0.99 μ, which is the structural
+//! step of Barchiesi & Plumbley. The dictionary would have to have this Gram matrix, and be of rank
+//! d. They cut an eigendecomposition to rank d (the spectral step). That leaves D undetermined up
+//! to a rotation, which their third step fits to the samples.
+//!
+//! Here D itself moves towards G − E: D (I − E/2) has the Gram matrix G − E to first order, and D E
+//! is the gradient of the penalty ¼ Σ max(|d_i·d_j| − 0.99 μ, 0)². Only the atoms of pairs that are
+//! too similar move, so no rotation is needed. A single pair reaches the bound in two or three
+//! steps. If the excess of many atoms adds up, η keeps the step within what is to be removed. The
+//! target 0.99 μ is a hundredth below the bound, so that the steps reach the bound itself.
 //!
 //! References: D. Barchiesi & M. D. Plumbley, *Learning incoherent dictionaries for sparse
 //! approximation using iterative projections and rotations*, IEEE Trans. Signal Processing 61,
@@ -43,39 +44,40 @@ use crate::matrix::{column, column_mut, zeros};
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
-/// Atoms whose excess is computed by one task; fixed, so that results do not depend on the number
-/// of threads.
+/// Atoms whose excess one task computes. The number is fixed, so that results do not depend on the
+/// number of threads.
 const BLOCK: usize = 128;
 
-/// Samples refitted by one task.
+/// Samples that one task refits.
 const SAMPLES_A_TASK: usize = 64;
 
-/// Where fewer than one in so many entries of E are nonzero, a product is not worth its while.
+/// If fewer than one in this many entries of E are nonzero, a full matrix product is not
+/// worthwhile.
 const RARE: usize = 16;
 
 /// Passes of the refit over the atoms of a sample.
 const PASSES: usize = 2;
 
-/// What is aimed at, as a share of what is asked for.
+/// The coherence that the steps aim at, as a share of the bound.
 const AIM: f64 = 0.99;
 
-/// An updater followed by steps that move atoms apart until none has |cos| above a bound with
-/// another.
+/// An updater, followed by steps that move atoms apart until no two of them have a |cos| above a
+/// bound.
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
-/// | updater | given | | the updater proper |
+/// | updater | given | | the updater that runs first |
 /// | `max_coherence` μ | given | above Welch's bound, ≤ 1 | largest \|cos\| of two atoms |
-/// | [`iterations`](Self::iterations) | 20 | ≥ 1 | most steps a minibatch |
+/// | [`iterations`](Self::iterations) | 20 | ≥ 1 | most steps per minibatch |
 ///
-/// Below √((m − d) / (d (m − 1))), Welch's bound (1974), m > d atoms cannot be; close above it the
-/// steps do not arrive, and the last ones leave some pairs beyond the bound. With μ = 1 nothing is
-/// done. The bound holds for |cos| with codes of either sign, as the guarantees of pursuit do that
-/// it is wanted for ([`Coherence`](crate::metrics::Coherence)).
+/// For m > d atoms, the coherence cannot be below Welch's bound (1974), √((m − d) / (d (m − 1))).
+/// For a μ close above Welch's bound, the steps do not reach μ, and some pairs stay above it. With
+/// μ = 1 nothing is done. The bound is on |cos| for codes of either sign, since the guarantees of
+/// pursuit ([`Coherence`](crate::metrics::Coherence)) depend on |cos|, too.
 ///
-/// Complexity: d·m² multiplications an iteration, twice that where more than one pair in sixteen is
-/// beyond the bound; then 2·d for each nonzero and each of two passes of the refit. Memory: 2·d·m
-/// and p·128·m scalars on p threads, and the residual (d × N of the minibatch).
+/// Complexity: d·m² multiplications per step, and twice that if more than one pair in sixteen is
+/// above the bound; then 2·d for each nonzero in each of two passes of the refit. Memory: 2·d·m and
+/// p·128·m scalars on p threads, and the residual (d × N of the minibatch).
 ///
 /// ```
 /// use dbksvd::DbKsvd;
@@ -93,22 +95,22 @@ const AIM: f64 = 0.99;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Incoherent<U> {
-    /// The updater before.
+    /// The updater that runs first.
     pub updater: U,
     /// The largest |cos| that two atoms may have.
     pub max_coherence: f64,
-    /// The most iterations after an update.
+    /// The most steps after an update.
     pub iterations: usize,
 }
 
 impl<U> Incoherent<U> {
-    /// `updater`, and after it steps towards a dictionary of coherence `max_coherence`.
+    /// Runs `updater`, and then steps towards a dictionary of coherence `max_coherence`.
     #[must_use]
     pub fn new(updater: U, max_coherence: f64) -> Self {
         Self { updater, max_coherence, iterations: 20 }
     }
 
-    /// The most steps a minibatch.
+    /// The most steps per minibatch.
     #[must_use]
     pub fn iterations(mut self, iterations: usize) -> Self {
         self.iterations = iterations;
@@ -120,7 +122,7 @@ impl<U> Incoherent<U> {
 #[derive(Debug)]
 pub struct IncoherentState<B: HostBackend, S> {
     shape: ProblemShape,
-    /// All that one minibatch leaves for the next.
+    /// The state of the inner updater: the only data that one minibatch leaves for the next.
     inner: S,
     residual: B::Matrix,
     /// D E.
@@ -215,13 +217,14 @@ fn welch_bound(shape: &ProblemShape) -> f64 {
 }
 
 impl<B: HostBackend, S> IncoherentState<B, S> {
-    /// D E and the sums of |E|, in parallel over blocks of columns. `false` if no pair of atoms has
-    /// |cos| above `bound`: neither is then complete.
+    /// Computes D E and the sums of |E|, in parallel over blocks of columns. Returns `false` if no
+    /// pair of atoms has a |cos| above `bound`.
     fn measure(&mut self, backend: &B, dictionary: &B::Matrix, bound: f64) -> bool {
         let dictionary = backend.view(dictionary);
         let (limit, aim) = (B::Scalar::narrow(bound), B::Scalar::narrow(AIM * bound));
         let blocks = self.change.par_col_chunks_mut(BLOCK).zip(self.excess.par_chunks_mut(BLOCK));
-        // Whether any block is beyond the bound does not depend on the order of blocks.
+        // The result, whether any block is above the bound, does not depend on the order of the
+        // blocks.
         blocks
             .enumerate()
             .map(|(block, (change, sums))| {
@@ -258,7 +261,7 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
     }
 }
 
-/// D E, for E with `count` nonzeros: where these are few, column by column.
+/// D E, for E with `count` nonzeros. If these are few, it is computed column by column.
 fn multiply_sparse<T: Scalar>(
     mut change: MatMut<'_, T>,
     dictionary: MatRef<'_, T>,
@@ -280,16 +283,17 @@ fn multiply_sparse<T: Scalar>(
     }
 }
 
-/// What a column of cosines was before it was clipped.
+/// How a column of cosines was before it was clipped.
 struct Clipped {
-    /// Whether any was beyond ± the limit.
+    /// Whether any |cos| was above the limit.
     beyond: bool,
-    /// How many were beyond ± the aim.
+    /// How many |cos| were above the aim.
     count: usize,
 }
 
 loops::vectorized! {
-    /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values.
+    /// Replaces each cosine by the part beyond ±`aim`. `sum` becomes the sum of the absolute values
+    /// of these parts.
     fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
         let (mut largest, mut total, mut count) = (T::zero(), 0.0_f64, 0);
         for cosine in cosines.iter_mut() {
@@ -305,8 +309,8 @@ loops::vectorized! {
     }
 }
 
-/// Descends on the coefficients of each sample, one by one, at its support: c ← E_jᵀ d_j on the
-/// live residual, so that no error rises.
+/// Improves the coefficients of each sample on its support, one by one: c ← E_jᵀ d_j on the current
+/// residual, so that no error rises.
 fn refit<T: Scalar>(
     dictionary: MatRef<'_, T>,
     residual: MatMut<'_, T>,

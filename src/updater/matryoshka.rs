@@ -7,10 +7,10 @@
 //!     X_g ← the inner coder's codes of T on D_g                  if asked for
 //!     T ← T − D_g X_g,  or 0 for samples of which rounding alone is left
 //! ```
-//! With [`recoding`](MatryoshkaUpdates::recoding), atom batches of one and the exact pair this is a
-//! step of KSVD.jl's Matryoshka loop. That is fed by codes of all atoms alike in its first step;
-//! here the codes are those of the coder, and with [`Matryoshka`](crate::coder::Matryoshka) follow
-//! the same rule from the start.
+//! With [`recoding`](MatryoshkaUpdates::recoding), atom batches of one and the exact pair, this is
+//! a step of KSVD.jl's Matryoshka loop. In its first step, that loop starts from codes of all atoms
+//! together. Here the codes come from the coder; with [`Matryoshka`](crate::coder::Matryoshka) they
+//! follow the rule of groups from the start.
 
 use rayon::prelude::*;
 
@@ -26,7 +26,7 @@ use crate::groups::Groups;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Samples whose codes one task takes.
+/// Samples whose codes one task copies.
 const SAMPLES_A_TASK: usize = 256;
 
 /// Updates groups of atoms in turn, each on what the groups before it left.
@@ -34,17 +34,18 @@ const SAMPLES_A_TASK: usize = 256;
 /// | parameter | default | purpose |
 /// |---|---|---|
 /// | groups | given | sizes and budgets of the groups, the same as the coder's |
-/// | [`updater`](Self::updater) | [`KSvd`] | updates each group; memory and renewal are a group's own |
-/// | [`recoding`](Self::recoding) | none | what codes each group anew after its update |
+/// | [`updater`](Self::updater) | [`KSvd`] | updates each group, with a memory and a renewal of its own |
+/// | [`recoding`](Self::recoding) | none | codes each group again after its update |
 ///
-/// It goes with [`Matryoshka`](crate::coder::Matryoshka) as the coder;
-/// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Fed by another coder,
-/// whose codes know nothing of groups, it makes of them what they are worth: each group gets the
-/// atoms of it that they use.
+/// Use it with the coder [`Matryoshka`](crate::coder::Matryoshka);
+/// [`Builder::matryoshka`](crate::learn::Builder::matryoshka) sets both. Another coder does not
+/// know the groups. Its codes are then divided: each group gets the nonzeros that belong to its
+/// atoms.
 ///
-/// Complexity: that of the inner updater, a product with the codes for each group and one more,
-/// and, with recoding, that of the coder. Memory: that of the inner updater for each group, 3·d·N
-/// of the minibatch, d·m, up to a copy of the codes for each group, and with recoding one more.
+/// Complexity: that of the inner updater, one product with the codes for each group and one more,
+/// and that of the coder if groups are coded again. Memory: that of the inner updater for each
+/// group, 3·d·N for the minibatch, d·m, and up to one copy of the codes for each group; one copy
+/// more if groups are coded again.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
@@ -52,7 +53,7 @@ pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {
     pub groups: Groups,
     /// The updater of each group.
     pub updater: U,
-    /// The coder by which groups are coded anew; `None` where codes stay.
+    /// The coder that codes groups again; with `None`, codes stay.
     pub recoding: Option<C>,
 }
 
@@ -72,9 +73,9 @@ impl<U, C> MatryoshkaUpdates<U, C> {
         MatryoshkaUpdates { groups, updater, recoding }
     }
 
-    /// The coder that codes each group anew, once it is updated, before the next one gets what it
-    /// left, as KSVD.jl does: each step then codes twice. With `None`, a group leaves what its
-    /// codes leave after the update, which the inner updater has refitted.
+    /// The coder that codes each group again after its update, before the next group gets what it
+    /// left. KSVD.jl does this; each step then codes twice. With `None`, the next group gets what
+    /// the group's codes leave after the update, in which the inner updater has refitted them.
     #[must_use]
     pub fn recoding<Other>(self, coder: Option<Other>) -> MatryoshkaUpdates<U, Other> {
         let Self { groups, updater, .. } = self;
@@ -87,8 +88,8 @@ impl<U, C> MatryoshkaUpdates<U, C> {
         &self.groups
     }
 
-    /// The shape of a group for the inner updater: its codes may hold as many of its atoms as codes
-    /// of all atoms do, since any coder may have made them.
+    /// The shape of a group for the inner updater. In the group, a sample may have as many nonzeros
+    /// as in the whole dictionary, since any coder may have made the codes.
     fn shape_for_update(shape: &ProblemShape, of_group: &ProblemShape) -> ProblemShape {
         ProblemShape { sparsity: shape.sparsity.min(of_group.atoms), ..*of_group }
     }
@@ -97,7 +98,8 @@ impl<U, C> MatryoshkaUpdates<U, C> {
 type UpdatedGroup<B, S, E> =
     Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
 
-/// The states of the inner updater, one a group, and of the coder where groups are coded anew.
+/// The states of the inner updater, one for each group, and those of the coder if groups are coded
+/// again.
 #[derive(Debug)]
 pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
     groups: Vec<UpdatedGroup<B, S, E>>,
@@ -107,7 +109,7 @@ pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
     shape: ProblemShape,
 }
 
-/// What a group is updated, and perhaps coded, with.
+/// The states with which a group is updated and, if `recoding` is set, coded.
 #[derive(Debug)]
 struct Updated<T, S, E> {
     updater: S,
@@ -267,7 +269,7 @@ where
     }
 }
 
-/// What the names of a group's arrays begin with.
+/// The beginning of the names of a group's arrays.
 fn prefix(group: usize) -> String {
     format!("group.{group}.")
 }

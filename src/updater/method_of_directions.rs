@@ -10,16 +10,17 @@
 //! ```
 //!
 //! Departures from the paper, whose formula is D' = Y Xᵀ (X Xᵀ)⁻¹, and why:
-//! 1. With λ = 0 the two are the same, since Y = DX + R. With the residual on the right, D' is the
-//!    minimiser of ‖Y − D'X‖² + λ‖D' − D‖²: the ridge pulls towards the atoms at hand, not towards
-//!    zero. So the error at fixed supports never rises, whatever the ridge is; an atom that no
-//!    sample uses stays as it is; and what is solved for is small where the dictionary is good,
-//!    which keeps digits.
-//! 2. Where A is singular (atoms that are unused, or only used together in fixed proportions) the
-//!    factorisation decides: while it fails, the ridge is raised a hundredfold.
-//! 3. Coefficients are scaled by the norms that atoms had, so that D'X is unchanged by normalising.
-//!    Coefficients of an atom that was solved to zero become zero, and it keeps its direction.
-//! 4. [`Renewal`], as in [`KSvd`](super::KSvd).
+//! 1. With λ = 0 the two formulas are the same, since Y = DX + R. With the residual on the right,
+//!    D' minimises ‖Y − D'X‖² + λ‖D' − D‖²: the ridge pulls towards the present atoms, not towards
+//!    zero. So the error at fixed supports never rises, whatever the ridge is, and an atom that no
+//!    sample uses stays as it is. For a good dictionary, the solution R Xᵀ (A + λI)⁻¹ is also
+//!    small, so fewer digits are lost.
+//! 2. If A is singular (because atoms are unused, or are used only together in fixed proportions),
+//!    the factorisation fails. While it fails, the ridge is raised a hundredfold.
+//! 3. Coefficients are multiplied by the norms that atoms had, so that normalising does not change
+//!    D'X. If the solution for an atom is zero, its coefficients become zero and it keeps its
+//!    direction.
+//! 4. [`Renewal`] is added, as in [`KSvd`](super::KSvd).
 //!
 //! Reference: K. Engan, S. O. Aase & J. H. Husøy, *Method of optimal directions for frame design*,
 //! ICASSP 1999.
@@ -42,36 +43,36 @@ use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Rows of D' that are solved for by one task; fixed, so that results do not depend on the number
-/// of threads.
+/// Rows of D' that one task solves for. The number is fixed, so that results do not depend on the
+/// number of threads.
 const ROWS_A_TASK: usize = 32;
 
-/// Samples whose coefficients are scaled by one task.
+/// Samples whose coefficients one task scales.
 const SAMPLES_A_TASK: usize = 256;
 
-/// The ridge that a singular system is tried with, if that asked for is smaller.
+/// The least ridge that is tried for a singular system, if the configured ridge is smaller.
 const LEAST_RIDGE: f64 = 1e-14;
 
-/// The method of optimal directions (MOD): the dictionary that is best for the codes at hand.
+/// The method of optimal directions (MOD): the best dictionary for the given codes.
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
-/// | [`ridge`](Self::ridge) | 10⁻⁸ | ≥ 0 | weight of the old atoms, in mean squares ‖x_j‖² |
-/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+/// | [`ridge`](Self::ridge) | 10⁻⁸ | ≥ 0 | weight of the old atoms, in units of the mean of ‖x_j‖² |
+/// | [`renewal`](Self::renewal) | on | | replaces dead and duplicate atoms |
 ///
-/// It keeps nothing of earlier minibatches but the count of uses: it is for the full batch, or
-/// for minibatches many times the size of the dictionary. A pseudo-inverse fits atoms that few
-/// samples use to these samples.
+/// It keeps nothing of earlier minibatches except use counts. So use it with the full batch, or
+/// with minibatches many times the size of the dictionary: in a small minibatch, an atom that few
+/// samples use would be fitted to these samples alone.
 ///
 /// Complexity: O(k · nonzeros) for X Xᵀ, O(d · nonzeros) for R Xᵀ, m³/3 multiplications on one
-/// thread for the factor, and d·m² in parallel for the solution. Memory: m² and d·m numbers of 8
-/// bytes, the residual (d × N of the minibatch) and d·m scalars, kept from update to update.
+/// thread for the factor, and d·m² in parallel for the solution. Memory, which is kept from update
+/// to update: m² and d·m numbers of 8 bytes, the residual (d × N of the minibatch) and d·m scalars.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Mod {
-    /// λ, in units of the mean energy of a row of the codes.
+    /// λ, in units of the mean of ‖x_j‖² over all atoms.
     pub ridge: f64,
-    /// The care for dead and duplicate atoms.
+    /// How dead and duplicate atoms are replaced.
     pub renewal: Option<Renewal>,
 }
 
@@ -88,21 +89,22 @@ impl Mod {
         Self::default()
     }
 
-    /// The method as published, but for singular systems: no ridge, no renewal.
+    /// The method as published, without ridge and renewal. For singular systems, the ridge is still
+    /// raised.
     #[must_use]
     pub fn textbook() -> Self {
         Self { ridge: 0.0, renewal: None }
     }
 
-    /// How much the atoms at hand weigh: the squared distance to them counts this many times the
-    /// mean of ‖x_j‖² over all atoms. Raised where the system is singular.
+    /// How much the present atoms weigh: the squared distance from them is multiplied by this many
+    /// times the mean of ‖x_j‖² over all atoms. For singular systems, the ridge is raised.
     #[must_use]
     pub fn ridge(mut self, ridge: f64) -> Self {
         self.ridge = ridge;
         self
     }
 
-    /// The care for dead and duplicate atoms; `None` for none.
+    /// How dead and duplicate atoms are replaced; with `None`, they stay.
     #[must_use]
     pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
         self.renewal = renewal;
@@ -110,15 +112,15 @@ impl Mod {
     }
 }
 
-/// What [`Mod`] keeps from minibatch to minibatch, and its scratch memory.
+/// The data that [`Mod`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
 pub struct ModState<B: HostBackend> {
     shape: ProblemShape,
-    /// All that one minibatch leaves for the next.
+    /// The use counts: the only data that one minibatch leaves for the next.
     use_counts: UseCounts,
     sweep: B::Sweep,
     counts: Vec<u64>,
-    /// R Xᵀ, d × m; then D'.
+    /// R Xᵀ, d × m; later D'.
     directions: Mat<B::Scalar>,
     system: System,
 }
@@ -130,7 +132,7 @@ struct System {
     matrix: Mat<f64>,
     /// L, in the lower triangle.
     factor: Mat<f64>,
-    /// (R Xᵀ)ᵀ, m × d; then Zᵀ.
+    /// (R Xᵀ)ᵀ, m × d; later Zᵀ.
     solution: Mat<f64>,
 }
 
@@ -224,9 +226,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
 }
 
 impl System {
-    /// LLᵀ ← A + λI, with the least λ of `ridge` tr(A)/m, a hundred times that, and so on, for
-    /// which it succeeds. `false` if A is zero. What large samples of other minibatches claim of an
-    /// atom adds to its ridge, so that it waits for them where it is.
+    /// LLᵀ ← A + λI. λ is `ridge` tr(A)/m if the factorisation succeeds with it; otherwise it is a
+    /// hundred times that, and so on. Returns `false` if A is zero. The claim of large samples of
+    /// other minibatches on an atom is added to its ridge, so that the atom stays in place for
+    /// them.
     fn factorise(&mut self, ridge: f64, claims: &[f64]) -> bool {
         let Self { matrix, factor, .. } = self;
         let atoms = matrix.nrows();
@@ -254,7 +257,7 @@ impl System {
                 MemStack::new(&mut workspace),
                 faer::prelude::default(),
             );
-            // A pivot of rounding alone is no pivot.
+            // A pivot that is only rounding counts as a failure.
             let sound = |j: usize| {
                 let square = factor[(j, j)] * factor[(j, j)];
                 square > atoms as f64 * f64::EPSILON * (matrix[(j, j)] + ridge * mean + claims[j])
@@ -292,8 +295,8 @@ impl System {
     }
 }
 
-/// D ← D + Z with columns of norm 1, by the norms s that are returned. A column without a direction
-/// stays as it was, and its s is 0.
+/// D ← D + Z, with columns scaled to norm 1. Returns the norms s that the columns had. A column
+/// that is zero keeps its former direction, and its s is 0.
 fn take_directions<T: Scalar>(dictionary: MatMut<'_, T>, increments: &mut Mat<T>) -> Vec<T> {
     let mut norms = vec![T::zero(); increments.ncols()];
     dictionary

@@ -1,19 +1,19 @@
-//! Dictionary updates: given Y and X, improve D, and the coefficients with it.
+//! Dictionary updates: given Y and X, improve D, and with it the coefficients.
 //!
 //! | updater | what it does | choose it |
 //! |---|---|---|
-//! | [`KSvd::new`] | approximate K-SVD (one power step an atom, Rubinstein 2008) in batches of atoms, with a memory of earlier minibatches and renewal | unless there is a reason not to |
-//! | [`KSvd`] with [`LeadingPair::Power`] of 3 | the same with a more precise pair | where an epoch's time matters less than its progress |
+//! | [`KSvd::new`] | approximate K-SVD (one power step per atom, Rubinstein 2008) in batches of atoms, with a memory of earlier minibatches and renewal | by default |
+//! | [`KSvd`] with [`LeadingPair::Power`] of 3 | the same with a more precise singular pair | if progress per epoch matters more than the time of an epoch |
 //! | [`KSvd::textbook`] with one power step | approximate K-SVD as published, one atom at a time | to compare with it, on all samples at once |
-//! | [`KSvd::textbook`] | K-SVD as published (Aharon 2006): the exact pair | to compare with it on small problems: the exact pair is slow |
-//! | [`KSvd`] with [`AtomRule::Shared`] | the updates of KSVD.jl | to compare with it |
+//! | [`KSvd::textbook`] | K-SVD as published (Aharon 2006), with the exact pair | to compare with it on small problems, since the exact pair is slow |
+//! | [`KSvd`] with [`AtomRule::Shared`] | the updates of KSVD.jl | to compare with KSVD.jl |
 //! | [`Online`] | statistics of all minibatches, descent on atoms (Mairal 2009) | for small minibatches and streams, with memory for m² numbers |
 //! | [`Mod`] | the best dictionary for the codes, by least squares (Engan 1999) | for few atoms and all samples at once; never for minibatches |
-//! | [`Incoherent`] around any of these | moves atoms apart that are too much alike | where the codes must be identifiable, at some cost of error |
+//! | [`Incoherent`] around any of these | moves atoms apart that are too similar | if the codes must be identifiable, at some cost of error |
 //! | [`MatryoshkaUpdates`] around any of these | updates nested groups of atoms in turn | for dictionaries whose prefixes are to be used by themselves |
 //!
-//! All are measured against each other in `docs/updaters.md` and `docs/study/phase` of the
-//! repository.
+//! In the repository, `docs/updaters.md` and `docs/study/phase` compare all of them by
+//! measurements.
 
 mod incoherent;
 mod ksvd;
@@ -33,11 +33,12 @@ pub use renewal::Renewal;
 pub use saved_state::{SavedArray, SavedState};
 
 pub mod state {
-    //! What updaters keep between minibatches
+    //! The data that updaters keep between minibatches
     //! ([`DictionaryUpdater::State`](super::DictionaryUpdater::State)).
     //!
-    //! These types are for those who write an updater around another, or hold one's state
-    //! themselves. Learning makes states and keeps them, so its users need not name any.
+    //! You need these types to write an updater that wraps another, or to keep an updater's state
+    //! yourself. Learning makes states and keeps them, so its users need not name any of these
+    //! types.
 
     pub use super::incoherent::IncoherentState;
     pub use super::ksvd::KSvdState;
@@ -53,33 +54,34 @@ use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 use crate::shards::MOST_SHARDS;
 
-/// Improves a dictionary on a minibatch of coded samples. The value is the configuration.
+/// Improves a dictionary on a minibatch of coded samples. A value of an implementing type is a
+/// configuration.
 ///
 /// # Contract
-/// After [`update`](Self::update): atoms are finite and of norm 1; codes keep their budget, use
-/// an atom at most once a sample, and obey the sign of the shape; `X` belongs to the new `D`.
-/// The result does not depend on the number of threads, bit by bit.
-/// `conformance::updater` (feature `conformance`) checks this.
+/// After [`update`](Self::update), atoms are finite and of norm 1. Codes keep their budget, use an
+/// atom at most once per sample, and obey the sign of the shape. `X` belongs to the new `D`. The
+/// result has the same bits on any number of threads. `conformance::updater` (feature
+/// `conformance`) checks this contract.
 pub trait DictionaryUpdater<B: Backend>: Send + Sync {
     /// Scratch memory and statistics kept from one minibatch to the next.
     type State: Send;
 
-    /// Whether this updater can serve problems of this shape.
+    /// Whether this updater can update problems of this shape.
     ///
     /// # Errors
-    /// [`Error::Argument`], naming the field of the updater at fault.
+    /// [`Error::Argument`], which names the field of the updater that is at fault.
     fn check(&self, shape: &ProblemShape) -> Result<(), Error>;
 
     /// Allocates the state for problems of this shape.
     ///
     /// # Errors
-    /// [`BackendError`] if memory cannot be had.
+    /// [`BackendError`] if memory cannot be allocated.
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError>;
 
     /// Updates D (d × m) and X (m × N) on the samples Y (d × N).
     ///
     /// # Errors
-    /// [`BackendError`] if memory cannot be had.
+    /// [`BackendError`] if memory cannot be allocated.
     fn update(
         &self,
         backend: &B,
@@ -90,19 +92,20 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         step: &Step<'_>,
     ) -> Result<UpdateReport, BackendError>;
 
-    /// All that `state` holds for minibatches to come, for a checkpoint. Scratch memory is not part
-    /// of it: [`restore`](Self::restore)d into a fresh state, it makes every later update the same,
-    /// bit by bit.
+    /// All data that `state` keeps for later minibatches, for a checkpoint. Scratch memory is not
+    /// part of it. If these data are [`restore`](Self::restore)d into a fresh state, every later
+    /// update gives the same bits.
     ///
     /// # Errors
-    /// [`BackendError`] if it cannot be fetched.
+    /// [`BackendError`] if the data cannot be downloaded.
     fn save(&self, backend: &B, state: &Self::State)
     -> Result<SavedState<B::Scalar>, BackendError>;
 
-    /// Takes up in `state`, fresh from [`prepare`](Self::prepare), what [`save`](Self::save) gave.
+    /// Puts the data that [`save`](Self::save) returned into `state`, which must be fresh from
+    /// [`prepare`](Self::prepare).
     ///
     /// # Errors
-    /// [`Error::SavedState`] for arrays that are missing or of another type or length.
+    /// [`Error::SavedState`] for arrays that are missing, or are of another type or length.
     fn restore(
         &self,
         backend: &B,
@@ -110,33 +113,34 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         saved: &SavedState<B::Scalar>,
     ) -> Result<(), Error>;
 
-    /// The configuration as named values: what a checkpoint compares before a run resumes.
-    /// Whatever changes results must be among them.
+    /// The configuration as named values, which a checkpoint compares before a run resumes.
+    /// Everything that changes results must be among them.
     fn parameters(&self) -> Parameters;
 }
 
-/// Where in the run an update happens.
+/// The point in the run at which an update happens, and the order of atoms.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Step<'a> {
-    /// A permutation of `0..m`: the order in which atoms are to be updated.
+    /// A permutation of `0..m`: the order in which atoms are updated.
     pub order: &'a [u32],
-    /// The share of the run that lies behind, in `0.0..=1.0`: what schedules are functions of.
+    /// The share of the run that is done, in `0.0..=1.0`. Schedules depend on it.
     pub progress: f64,
-    /// The samples' shards, and who holds the others.
+    /// The shards of the samples, and the group of owners that hold the others. `None` if the
+    /// samples are the whole minibatch.
     pub share: Option<&'a Share<'a>>,
 }
 
 impl<'a> Step<'a> {
-    /// A step that takes atoms in this order (a permutation of `0..m`), when that share of the run
-    /// lies behind.
+    /// A step that updates atoms in this order (a permutation of `0..m`), when this share of the
+    /// run is done.
     #[must_use]
     pub fn new(order: &'a [u32], progress: f64) -> Self {
         Self { order, progress, share: None }
     }
 
-    /// The same step for an owner of these shards. Without, the samples are the whole minibatch,
-    /// and its shards are those of [`Shards::of`] the updater's problem.
+    /// The same step for an owner of these shards. Without a share, the samples are the whole
+    /// minibatch, with the shards that [`Shards::of`] gives for the updater's problem.
     #[must_use]
     pub fn with_share(self, share: &'a Share<'a>) -> Self {
         Self { share: Some(share), ..self }
@@ -155,35 +159,35 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What an update did.
+/// The figures of an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct UpdateReport {
-    /// ‖Y − DX‖²_F as the coder left it.
+    /// ‖Y − DX‖²_F with the codes that the coder made.
     pub error_before: f64,
     /// ‖Y − DX‖²_F with the new atoms and coefficients.
     pub error_after: f64,
-    /// Nonzero coefficients as the coder left them.
+    /// Nonzero coefficients in the codes that the coder made.
     pub nonzeros: usize,
     /// Atoms that no sample of this minibatch used.
     pub unused: usize,
-    /// Batches of atoms that would have raised the error, and were taken in two.
+    /// Batches of atoms that would have raised the error, and were therefore updated in two halves.
     pub undone: usize,
-    /// Atoms that had died and were replaced by samples.
+    /// Atoms that were dead and were replaced by samples.
     pub replaced: usize,
-    /// Atoms that duplicated another, were merged with it, and replaced by samples.
+    /// Atoms that duplicated another atom, were merged with it, and then replaced by samples.
     pub merged: usize,
 }
 
-/// A minibatch whose sweep has begun, as all its owners see it.
+/// A minibatch whose sweep has begun, with the figures over all owners.
 struct Started<'a> {
     share: Share<'a>,
-    /// N.
+    /// N, over all owners.
     samples: usize,
     report: UpdateReport,
 }
 
-/// Begins a sweep. `counts` ← how many samples use each atom.
+/// Begins a sweep. `counts` becomes the number of samples that use each atom.
 fn begin<'a, B: SweepKernels>(
     backend: &B,
     sweep: &mut B::Sweep,

@@ -1,4 +1,4 @@
-//! What updaters keep between minibatches, as plain arrays that a checkpoint can hold.
+//! The data that updaters keep between minibatches, as plain arrays that a checkpoint can hold.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use faer::{MatMut, MatRef};
 use crate::Scalar;
 use crate::error::Error;
 
-/// An array of one of the types that updaters keep.
+/// An array of one of the types that updaters save.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SavedArray<T> {
     /// Sums and weights.
@@ -18,7 +18,7 @@ pub enum SavedArray<T> {
     Scalars(Vec<T>),
 }
 
-/// Named arrays: all that an updater keeps from one minibatch to the next.
+/// Named arrays: all data that an updater keeps from one minibatch to the next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedState<T> {
     arrays: BTreeMap<String, SavedArray<T>>,
@@ -31,13 +31,13 @@ impl<T> Default for SavedState<T> {
 }
 
 impl<T: Scalar> SavedState<T> {
-    /// Nothing.
+    /// A saved state without arrays.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an array, in place of one of that name.
+    /// Adds an array. An array of the same name is replaced.
     pub fn insert(&mut self, name: impl Into<String>, array: SavedArray<T>) {
         self.arrays.insert(name.into(), array);
     }
@@ -48,10 +48,11 @@ impl<T: Scalar> SavedState<T> {
         self.insert(name, SavedArray::Scalars(columns.collect()));
     }
 
-    /// Fills `matrix` with one of its shape that was added.
+    /// Fills `matrix` with the saved matrix of this name, which must have the same number of
+    /// entries.
     ///
     /// # Errors
-    /// As [`f64s`](Self::f64s).
+    /// The errors of [`scalars`](Self::scalars).
     pub fn restore_matrix(&self, name: &str, mut matrix: MatMut<'_, T>) -> Result<(), Error> {
         let (rows, columns) = (matrix.nrows(), matrix.ncols());
         let values = self.scalars(name, rows * columns)?;
@@ -59,15 +60,15 @@ impl<T: Scalar> SavedState<T> {
         Ok(())
     }
 
-    /// The arrays, by name.
+    /// The arrays with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SavedArray<T>)> {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array))
     }
 
-    /// An array of numbers in f64.
+    /// The array `name` of f64 numbers, of length `len`.
     ///
     /// # Errors
-    /// [`Error::SavedState`] if it is not there, or of another type or length.
+    /// [`Error::SavedState`] if the array is missing, or is of another type or length.
     pub fn f64s(&self, name: &str, len: usize) -> Result<&[f64], Error> {
         match self.arrays.get(name) {
             Some(SavedArray::F64(values)) if values.len() == len => Ok(values),
@@ -75,10 +76,10 @@ impl<T: Scalar> SavedState<T> {
         }
     }
 
-    /// An array of counts.
+    /// The array `name` of counts, of length `len`.
     ///
     /// # Errors
-    /// As [`f64s`](Self::f64s).
+    /// The same as for [`f64s`](Self::f64s).
     pub fn u64s(&self, name: &str, len: usize) -> Result<&[u64], Error> {
         match self.arrays.get(name) {
             Some(SavedArray::U64(values)) if values.len() == len => Ok(values),
@@ -86,10 +87,10 @@ impl<T: Scalar> SavedState<T> {
         }
     }
 
-    /// An array of scalars.
+    /// The array `name` of scalars, of length `len`.
     ///
     /// # Errors
-    /// As [`f64s`](Self::f64s).
+    /// The same as for [`f64s`](Self::f64s).
     pub fn scalars(&self, name: &str, len: usize) -> Result<&[T], Error> {
         match self.arrays.get(name) {
             Some(SavedArray::Scalars(values)) if values.len() == len => Ok(values),

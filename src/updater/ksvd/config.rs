@@ -1,4 +1,4 @@
-//! What can be set: the updater itself is its configuration.
+//! The parameters of K-SVD. The updater itself is its configuration.
 
 use crate::backend::{AtomRule, LeadingPair};
 use crate::error::Error;
@@ -7,9 +7,10 @@ use crate::updater::Renewal;
 
 /// How much the statistics of earlier minibatches weigh, as a function of the run's progress.
 ///
-/// An atom keeps w_j ← ρ (w_j + ‖x_j‖²) from step to step, and w_j d_j is added to the statistics
-/// E x that make its new direction. ρ is 0 until `start`, rises linearly to `retention` at `full`,
-/// and stays there: early minibatches move fast, late ones average out their noise.
+/// In each step, the weight of an atom becomes w_j ← ρ (w_j + ‖x_j‖²), and w_j d_j is added to the
+/// statistics E x, from which the atom's new direction is computed. ρ is 0 until progress `start`,
+/// then rises linearly, reaches `retention` at `full`, and stays there. So atoms move fast in early
+/// minibatches, and the noise of late minibatches averages out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
     /// Progress at which ρ begins to rise, in `0.0..=1.0`.
@@ -28,7 +29,7 @@ impl From<Memory> for Parameters {
 }
 
 impl Default for Memory {
-    /// From 0.4 to 0.8 of the run up to ρ = 0.9.
+    /// ρ rises to 0.9 between 0.4 and 0.8 of the run.
     fn default() -> Self {
         Self { start: 0.4, full: 0.8, retention: 0.9 }
     }
@@ -46,10 +47,10 @@ impl Memory {
     }
 }
 
-/// How far atoms may overlap after an update.
+/// How similar atoms may be after an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decorrelation {
-    /// Cosines up to this, in units of 1/√d, stay; at least 0.
+    /// Cosines up to this, in units of 1/√d, are left unchanged; at least 0.
     pub tolerance: f64,
 }
 
@@ -60,7 +61,7 @@ impl From<Decorrelation> for Parameters {
 }
 
 impl Default for Decorrelation {
-    /// 2.8/√d: less takes apart what is no overlap.
+    /// 2.8/√d. A lower value also separates atoms that do not overlap.
     fn default() -> Self {
         Self { tolerance: 2.8 }
     }
@@ -80,34 +81,34 @@ impl Decorrelation {
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
 /// | [`atom_batch`](Self::atom_batch) | 32 | ≥ 1 | most atoms updated in parallel from one residual |
-/// | [`leading_pair`](Self::leading_pair) | one power step | | precision of the singular pair |
-/// | [`atom_rule`](Self::atom_rule) | refitted | | which residual gives the coefficients |
+/// | [`leading_pair`](Self::leading_pair) | one power step | | how the leading singular pair is computed |
+/// | [`atom_rule`](Self::atom_rule) | refitted | | which residual the coefficients are computed from |
 /// | [`sweeps`](Self::sweeps) | 2 | ≥ 1 | passes over all atoms per minibatch |
 /// | [`memory`](Self::memory) | ramp to 0.9 | | weight of earlier minibatches |
-/// | [`decorrelation`](Self::decorrelation) | none | | how far atoms may overlap |
-/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+/// | [`decorrelation`](Self::decorrelation) | none | | how similar atoms may be |
+/// | [`renewal`](Self::renewal) | on | | replaces dead and duplicate atoms |
 ///
 /// Complexity per sweep: O(d · nonzeros) per power step. Memory: the residual (d × N of the
-/// minibatch), d × m for new atoms, 8 bytes a nonzero for the index, 4 to 8 a nonzero of the atoms
-/// of a batch, d for every 128 of those, and up to 6·d for each of up to 64 atoms at a time. All of
-/// it is kept from update to update: one that needs no more than those before allocates nothing,
-/// but where a renewal is due. [`LeadingPair::Exact`] takes about four times d × uses of the atom,
-/// each thread, for each atom.
+/// minibatch), d × m for new atoms, 8 bytes per nonzero for the index, 4 to 8 bytes per nonzero of
+/// the atoms of a batch, d for every 128 of the latter, and up to 6·d for each of up to 64 atoms at
+/// a time. All of it is kept from update to update: an update that needs no more memory than
+/// earlier ones allocates nothing, unless a renewal is due. [`LeadingPair::Exact`] takes about four
+/// times d × uses of the atom per thread, for each atom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KSvd {
     /// The most atoms updated in parallel from one residual.
     pub atom_batch: usize,
-    /// How the leading pair is found.
+    /// How the leading singular pair is computed.
     pub leading_pair: LeadingPair,
-    /// From which residual a batch takes its coefficients.
+    /// Which residual the coefficients of a batch are computed from.
     pub atom_rule: AtomRule,
     /// Passes over all atoms per minibatch.
     pub sweeps: usize,
     /// The weight of earlier minibatches.
     pub memory: Option<Memory>,
-    /// How far atoms may overlap after an update.
+    /// How similar atoms may be after an update.
     pub decorrelation: Option<Decorrelation>,
-    /// The care for dead and duplicate atoms.
+    /// How dead and duplicate atoms are replaced.
     pub renewal: Option<Renewal>,
 }
 
@@ -132,7 +133,8 @@ impl KSvd {
         Self::default()
     }
 
-    /// K-SVD as published: the exact pair, one atom at a time, one sweep, no memory, no renewal.
+    /// K-SVD as published: the exact pair, one atom at a time, one sweep, without memory and
+    /// renewal.
     #[must_use]
     pub fn textbook() -> Self {
         Self {
@@ -146,23 +148,23 @@ impl KSvd {
         }
     }
 
-    /// The most atoms updated in parallel from one residual; fewer for a while after a batch has
-    /// raised the error. Large batches are faster on many threads; what is learned differs little
-    /// (`docs/study/ablation` in the repository).
+    /// The most atoms updated in parallel from one residual. After a batch has raised the error,
+    /// batches are smaller for a while. Large batches are faster on many threads, and the
+    /// dictionaries learned differ little (`docs/study/ablation` in the repository).
     #[must_use]
     pub fn atom_batch(mut self, atoms: usize) -> Self {
         self.atom_batch = atoms;
         self
     }
 
-    /// How the leading pair is found.
+    /// How the leading singular pair is computed.
     #[must_use]
     pub fn leading_pair(mut self, pair: LeadingPair) -> Self {
         self.leading_pair = pair;
         self
     }
 
-    /// From which residual a batch takes its coefficients.
+    /// Which residual the coefficients of a batch are computed from.
     #[must_use]
     pub fn atom_rule(mut self, rule: AtomRule) -> Self {
         self.atom_rule = rule;
@@ -176,22 +178,22 @@ impl KSvd {
         self
     }
 
-    /// The weight of earlier minibatches; `None` for none.
+    /// The weight of earlier minibatches; with `None`, they have no weight.
     #[must_use]
     pub fn memory(mut self, memory: Option<Memory>) -> Self {
         self.memory = memory;
         self
     }
 
-    /// How far atoms may overlap after an update; `None` leaves that to the data. The error rises
-    /// by what atoms give up: for true features, not for the least error.
+    /// How similar atoms may be after an update; `None` sets no limit. Moving atoms apart raises
+    /// the error, so use this to find true features, not to get the least error.
     #[must_use]
     pub fn decorrelation(mut self, decorrelation: Option<Decorrelation>) -> Self {
         self.decorrelation = decorrelation;
         self
     }
 
-    /// The care for dead and duplicate atoms; `None` for none.
+    /// How dead and duplicate atoms are replaced; with `None`, they stay.
     #[must_use]
     pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
         self.renewal = renewal;

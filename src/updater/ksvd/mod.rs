@@ -1,4 +1,4 @@
-//! K-SVD in atom batches: the double-batch algorithm's inner loop.
+//! K-SVD in batches of atoms: the inner loop of the double-batch algorithm.
 //!
 //! ```text
 //! R ← Y − DX
@@ -16,20 +16,21 @@
 //! With |J| = 1 and the exact pair this is K-SVD (Aharon, Elad & Bruckstein 2006): c is then σv.
 //!
 //! Departures from DB-KSVD (arXiv 2505.18441), and why:
-//! 1. Phase (b) refits coefficients on the live residual. If both factors of every atom in J come
-//!    from the shared residual (Jacobi; [`AtomRule::Shared`]), atoms that explain the same part of
-//!    a sample all correct it, and the sum overshoots: on coherent data the error rises from some
-//!    |J| on, and diverges at |J| = m. Refitted, directions can still overshoot where many atoms of
-//!    a sample share what is left to explain; a batch that raises the error of its samples is
-//!    therefore undone and taken in two. So no sweep raises the error by more than rounding,
-//!    whatever the batch.
-//! 2. The leading pair is approximated by power steps started at the coefficients at hand, in place
-//!    on R: u ← Σ x_i r_i + d‖x‖² is E x without forming E. One step is Rubinstein, Zibulevsky &
-//!    Elad's (2008) approximate K-SVD.
-//! 3. The batch is a parameter, never the number of threads: results do not depend on the machine.
-//! 4. [`Memory`] lets the statistics of earlier minibatches weigh in; [`Renewal`](super::Renewal)
-//!    replaces dead and duplicate atoms by badly represented samples, since those, not the pair's
-//!    precision, are what stops K-SVD.
+//! 1. Phase (b) refits coefficients on the current residual. DB-KSVD takes both factors of every
+//!    atom in J from the shared residual (a Jacobi iteration; [`AtomRule::Shared`]). Then all atoms
+//!    that explain the same part of a sample correct it, and the sum overshoots: on coherent data
+//!    the error rises if |J| is too large, and diverges at |J| = m. With refitted coefficients,
+//!    directions can still overshoot if many atoms of a sample share what is left to explain. A
+//!    batch that raises the error of its samples is therefore undone and updated in two halves. So
+//!    no sweep raises the error by more than rounding, whatever the batch is.
+//! 2. The leading pair is approximated by power steps that start from the present coefficients,
+//!    without forming E: u ← Σ x_i r_i + d‖x‖² is E x, computed from R. One step is the approximate
+//!    K-SVD of Rubinstein, Zibulevsky & Elad (2008).
+//! 3. The batch size is a parameter and never the number of threads, so results do not depend on
+//!    the machine.
+//! 4. [`Memory`] adds the statistics of earlier minibatches. [`Renewal`](super::Renewal) replaces
+//!    dead and duplicate atoms by badly represented samples. K-SVD gets stuck because of such
+//!    atoms, and not because the pair is not precise enough.
 
 mod config;
 
@@ -50,18 +51,19 @@ use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 use crate::shards::MOST_SHARDS;
 
-/// What [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
+/// The data that [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
 pub struct KSvdState<S> {
     shape: ProblemShape,
     sweep: S,
     /// w_j, the weight of earlier minibatches.
     weights: Vec<f64>,
-    /// What holds an atom back: w_j, or what large samples of other minibatches would lose.
+    /// The weight that holds an atom in place: w_j or, if larger, the claim of large samples of
+    /// other minibatches on the atom.
     held: Vec<f64>,
     energies: Vec<f64>,
     counts: Vec<u64>,
-    /// The size of batch that did not raise the error when last tried.
+    /// The largest batch size that did not raise the error when it was last tried.
     batch: usize,
     use_counts: UseCounts,
     /// Whether no update has been made yet.
@@ -141,10 +143,11 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
             changes: [Change::default(); MOST_SHARDS],
         };
         report.undone = if share.is_alone() {
-            // One entry into the pool for all the short parallel loops of the sweeps on the host.
+            // The thread pool is entered once for all the short parallel loops of the sweeps on the
+            // host.
             rayon::scope(|_| sweeps.run(step.order))?
         } else {
-            // A thread that waits for other owners must be none of the pool's.
+            // This thread waits for other owners, so it must not be a thread of the pool.
             sweeps.run(step.order)?
         };
         self.remember(backend, share, state, codes, retention)?;
@@ -226,9 +229,9 @@ impl KSvd {
         Ok(())
     }
 
-    /// w_j ← ρ ‖x_j‖² / (1 − ρ), where w_j settles if every minibatch is as this one: a run that
-    /// begins where memory is in force has a learned dictionary, and would forget it by its first
-    /// minibatch.
+    /// w_j ← ρ ‖x_j‖² / (1 − ρ), the limit of w_j if every minibatch is like this one. A run that
+    /// begins with memory in force has a learned dictionary. Without this weight, the first
+    /// minibatch would make the run forget it.
     fn remember_the_start<B: SweepKernels>(
         &self,
         backend: &B,
@@ -253,7 +256,7 @@ struct Sweeps<'a, B: SweepKernels> {
     backend: &'a B,
     share: &'a Share<'a>,
     config: &'a KSvd,
-    /// ‖R‖², as far as it is followed: what rounding is measured by.
+    /// ‖R‖², updated with each batch. Rounding is measured against it.
     error: f64,
     /// Errors below this are rounding of the samples themselves.
     floor: f64,
@@ -261,20 +264,21 @@ struct Sweeps<'a, B: SweepKernels> {
     dictionary: &'a mut B::Matrix,
     codes: &'a mut B::Codes,
     state: &'a mut KSvdState<B::Sweep>,
-    /// What a batch changed of each shard here.
+    /// The changes that a batch made to each shard of this owner.
     changes: [Change; MOST_SHARDS],
 }
 
 impl<B: SweepKernels> Sweeps<'_, B> {
-    /// Takes all atoms as often as is asked for, in this order; returns how many batches were
-    /// undone.
+    /// Updates all atoms in this order, in as many sweeps as the configuration says. Returns how
+    /// many batches were undone.
     fn run(&mut self, order: &[u32]) -> Result<usize, BackendError> {
-        // An atom that large samples need waits for them where it is.
+        // An atom that large samples need is held in place until a minibatch has such samples
+        // again.
         let KSvdState { held, weights, use_counts, .. } = &mut *self.state;
         for ((held, &weight), &claim) in held.iter_mut().zip(&*weights).zip(use_counts.claims()) {
             *held = weight.max(claim);
         }
-        // Batches that were too large a minibatch ago may no longer be.
+        // A batch size that was too large in the previous minibatch may be acceptable now.
         let most = self.config.atom_batch.min(self.state.shape.atoms);
         let mut size = (2 * self.state.batch).min(most);
         let mut undone = 0;
@@ -286,7 +290,7 @@ impl<B: SweepKernels> Sweeps<'_, B> {
                     done += batch.len();
                 } else {
                     limit = batch.len().div_ceil(2);
-                    // A last batch that is shorter says nothing about the others.
+                    // A shorter last batch says nothing about batches of full size.
                     size = if batch.len() == size { limit } else { size };
                     undone += 1;
                 }
@@ -297,15 +301,15 @@ impl<B: SweepKernels> Sweeps<'_, B> {
         Ok(undone)
     }
 
-    /// D'_J, X_J and R of one batch J of atoms, from `place` in the order. `false` if that would
-    /// raise the error: everything is then as it was.
+    /// Updates one batch J of atoms, which starts at index `place` of the order: D'_J, X_J and R.
+    /// Returns `false` if that would raise the error; everything is then unchanged.
     fn update_batch(&mut self, batch: &[u32], place: usize) -> Result<bool, BackendError> {
         self.find_directions(batch, place)?;
         let Self { backend, share, dictionary, codes, state, changes, .. } = self;
         let changes = &mut changes[..share.shards().len()];
         backend.exchange(&mut state.sweep, dictionary, codes, batch, place, changes)?;
-        // One atom alone cannot raise the error: its direction lies between the old one and the
-        // best, on an arc along which ‖Eᵀd'‖ grows. Only rounding can say otherwise.
+        // One atom alone cannot raise the error, except by rounding: its direction lies between the
+        // old and the best direction, on an arc along which ‖Eᵀd'‖ grows.
         if self.config.atom_rule == AtomRule::Shared || batch.len() == 1 {
             return Ok(true);
         }
@@ -319,7 +323,7 @@ impl<B: SweepKernels> Sweeps<'_, B> {
         Ok(false)
     }
 
-    /// D'_J from the samples of all owners.
+    /// Finds D'_J from the samples of all owners.
     fn find_directions(&mut self, batch: &[u32], place: usize) -> Result<(), BackendError> {
         let Self { backend, share, dictionary, codes, state, .. } = self;
         let (sweep, held) = (&mut state.sweep, &state.held);
@@ -341,8 +345,9 @@ impl<B: SweepKernels> Sweeps<'_, B> {
 
     /// Whether a batch raised the error by no more than rounding.
     fn accepts(&self, change: &Change) -> bool {
-        // The share of the error that falls to the samples of this batch, to rounding; and what
-        // rounding of inner products x (r·d) may add up to, their signs being random.
+        // `share` is the part of the error that falls to the samples of this batch. `noise` is the
+        // size to which rounding errors of inner products x (r·d) may add up if their signs are
+        // random.
         let uses = change.uses as f64;
         let share = self.error * (uses / self.samples).min(1.0);
         let noise = B::Scalar::EPSILON * (change.energy * share / uses.max(1.0)).sqrt();

@@ -1,19 +1,20 @@
-//! What can be set: the updater itself is its configuration.
+//! The parameters of online learning. The updater itself is its configuration.
 
 use crate::error::Error;
 use crate::parameters::Parameters;
 use crate::updater::Renewal;
 
-/// How much of the statistics of earlier minibatches is kept when a new one comes.
+/// How much of the statistics of earlier minibatches is kept when a new minibatch comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Forgetting {
-    /// β = (1 − 1/t)^exponent at minibatch t, as Mairal et al. (2009, section 3.4) have it: about
-    /// the last 1/exponent of the run counts, however long it is. 0 forgets nothing.
+    /// β = (1 − 1/t)^exponent at minibatch t, as in Mairal et al. (2009, section 3.4). About the
+    /// last 1/exponent of the run counts, however long it is. With 0, nothing is forgotten.
     Power {
         /// At least 0, finite.
         exponent: f64,
     },
-    /// The same β always: about the last 1/(1 − β) minibatches count. 0 forgets all, 1 nothing.
+    /// The same β at every minibatch: about the last 1/(1 − β) minibatches count. 0 forgets all
+    /// earlier minibatches, 1 forgets none.
     Retention {
         /// β, in `0.0..=1.0`.
         retention: f64,
@@ -39,7 +40,7 @@ impl Default for Forgetting {
 }
 
 impl Forgetting {
-    /// β at minibatch `number`, from 1.
+    /// β at minibatch `number`, counted from 1.
     pub(super) fn retention_at(self, number: u64) -> f64 {
         match self {
             Self::Power { exponent } => (1.0 - 1.0 / number as f64).powf(exponent),
@@ -60,17 +61,18 @@ impl Forgetting {
     }
 }
 
-/// Online dictionary learning: statistics of all minibatches so far, and a descent on atoms.
+/// Online dictionary learning: statistics of all minibatches so far, and a descent on the atoms.
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
 /// | [`forgetting`](Self::forgetting) | power 24 | | weight of earlier minibatches |
 /// | [`sweeps`](Self::sweeps) | 1 | ≥ 1 | passes over all atoms per minibatch |
-/// | [`renewal`](Self::renewal) | on | | care for dead and duplicate atoms |
+/// | [`renewal`](Self::renewal) | on | | replaces dead and duplicate atoms |
 ///
-/// Complexity: O((d + k) · nonzeros) for the statistics, d·m² multiplications a sweep, most of
-/// them in parallel products; the number of samples matters little. Memory: m² + d·m scalars of
-/// statistics, 64·(d + m) of scratch, the residual (d × N of the minibatch) and its index.
+/// Complexity: O((d + k) · nonzeros) for the statistics, and d·m² multiplications per sweep, most
+/// of them in parallel products. The number of samples has little influence. Memory: m² + d·m
+/// scalars of statistics, 64·(d + m) of scratch, the residual (d × N of the minibatch) and its
+/// index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Online {
@@ -78,7 +80,7 @@ pub struct Online {
     pub forgetting: Forgetting,
     /// Passes over all atoms per minibatch.
     pub sweeps: usize,
-    /// The care for dead and duplicate atoms.
+    /// How dead and duplicate atoms are replaced.
     pub renewal: Option<Renewal>,
 }
 
@@ -110,7 +112,7 @@ impl Online {
         self
     }
 
-    /// The care for dead and duplicate atoms; `None` for none.
+    /// How dead and duplicate atoms are replaced; with `None`, they stay.
     #[must_use]
     pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
         self.renewal = renewal;

@@ -1,4 +1,4 @@
-//! Block coordinate descent on the atoms, in matrix products.
+//! Block coordinate descent on the atoms, by matrix products.
 //!
 //! ```text
 //! for each batch J of atoms in the given order:
@@ -8,8 +8,9 @@
 //!         P_l ← P_l + A_jl (d' − d_j)           for the l ∈ J that come after
 //!         d_j ← d'
 //! ```
-//! So p is D a_j for the dictionary as it is when the turn comes to j, as if atoms were taken one
-//! by one; but of the d·m² multiplications all but d·m·|J|/2 are done by a product.
+//! So when it is the turn of atom j, p is D a_j for the dictionary at that time, as if atoms were
+//! updated one by one. But of the d·m² multiplications, all except d·m·|J|/2 are done by a matrix
+//! product.
 
 use faer::{Mat, MatMut, MatRef};
 use num_traits::One;
@@ -21,21 +22,21 @@ use crate::cpu::vector::rows;
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
 
-/// Atoms of a batch.
+/// The number of atoms in a batch.
 const BATCH: usize = 64;
 
-/// Columns of P computed by one task; fixed, so that results do not depend on the number of
-/// threads.
+/// Columns of P that one task computes. The number is fixed, so that results do not depend on the
+/// number of threads.
 const COLUMNS_A_TASK: usize = 16;
 
-/// Scratch memory of a descent.
+/// Scratch memory of the descent.
 #[derive(Debug)]
 pub(super) struct Descent<T> {
     /// A_J, m × |J|.
     codes: Mat<T>,
     /// P, d × |J|.
     products: Mat<T>,
-    /// d', then d' − d.
+    /// d', later d' − d.
     fresh: Vec<T>,
 }
 
@@ -49,7 +50,7 @@ impl<T: Scalar> Descent<T> {
         })
     }
 
-    /// One step on every atom, in the order given: D (d × m) by A (m × m) and B (d × m).
+    /// Makes one step on every atom, in the given order, on D (d × m) with A (m × m) and B (d × m).
     pub(super) fn sweep(
         &mut self,
         mut dictionary: MatMut<'_, T>,
@@ -57,7 +58,7 @@ impl<T: Scalar> Descent<T> {
         b: MatRef<'_, T>,
         order: &[u32],
     ) {
-        // What is left of an atom's energy by rounding, or by forgetting, is not worth a step.
+        // An energy that rounding or forgetting has made this small is not worth a step.
         let atoms = a.ncols().max(1) as f64;
         let mean = (0..a.ncols()).map(|j| a[(j, j)].widen()).sum::<f64>() / atoms;
         let least = T::narrow(T::EPSILON * mean);
@@ -89,7 +90,7 @@ impl<T: Scalar> Descent<T> {
             });
     }
 
-    /// The step on atom j, which stands at `place` in its batch, before the atoms `later`.
+    /// Makes the step on atom j, which is at index `place` of its batch, before the atoms `later`.
     fn step(
         &mut self,
         atom: &mut [T],

@@ -9,23 +9,23 @@
 //!     d_j ← u / ‖u‖                             unless A_jj or u is zero
 //! renew atoms that died, and merge those that duplicate another
 //! ```
-//! Up to a constant, ½ tr(DᵀDA) − tr(DᵀB) is half the error of all minibatches so far, each with
-//! the codes it had and weighted by what was retained of it. The step on atom j is its minimiser
-//! over unit vectors, all other atoms fixed, so no step raises it.
+//! Up to a constant, ½ tr(DᵀDA) − tr(DᵀB) is half the sum of the errors of all minibatches so far,
+//! each with the codes it had at the time and with the weight that is left of it. The step on atom
+//! j finds the minimiser over unit vectors with all other atoms fixed, so no step raises this sum.
 //!
 //! Departures from the paper, and why:
-//! 1. Atoms are of norm 1, where the paper projects on the ball ‖d‖ ≤ 1. The ball matters to an ℓ1
-//!    penalty, which could be cheated by long atoms; codes limited by their number of nonzeros do
-//!    not see the length of an atom.
-//! 2. Coefficients are kept, as in the paper, though the atoms moved: X belongs to the new D as
-//!    least squares at the supports would have it only at a fixed point. The next minibatch is
-//!    coded anew in any case. With statistics of earlier minibatches, the error of this one may
-//!    rise.
-//! 3. Products D a_j are taken for a batch of atoms at once, and brought up to date as atoms of the
-//!    batch move: the sequential descent, in matrix products ([`descent`]).
-//! 4. A replaced atom leaves the statistics as a part of samples that is explained: B ← B − d_j
-//!    a_jᵀ, then row and column j of A, and column j of B, are zero. The paper replaces atoms, too,
-//!    and does not say what becomes of their statistics.
+//! 1. Atoms have norm 1, while the paper projects on the ball ‖d‖ ≤ 1. The ball matters for an ℓ1
+//!    penalty, which longer atoms would make smaller. Codes with a limited number of nonzeros do
+//!    not depend on the length of an atom.
+//! 2. Coefficients are kept, as in the paper, although the atoms have moved. So X is the
+//!    least-squares solution for the new D only at a fixed point. The next minibatch is coded with
+//!    the new dictionary in any case. Because of the statistics of earlier minibatches, the error
+//!    of the present one may rise.
+//! 3. The products D a_j are computed for a batch of atoms at once, and are updated as atoms of the
+//!    batch move. This is the sequential descent, computed by matrix products ([`descent`]).
+//! 4. When an atom is replaced, its part of the samples is removed from the statistics: B ← B − d_j
+//!    a_jᵀ, then row and column j of A and column j of B are set to zero. The paper replaces atoms,
+//!    too, but does not say what happens to their statistics.
 //!
 //! Reference: J. Mairal, F. Bach, J. Ponce & G. Sapiro, *Online dictionary learning for sparse
 //! coding*, ICML 2009; *Online learning for matrix factorization and sparse coding*, JMLR 11, 2010.
@@ -52,7 +52,7 @@ use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 use descent::Descent;
 
-/// What [`Online`] keeps from minibatch to minibatch, and its scratch memory.
+/// The data that [`Online`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]
 pub struct OnlineState<B: HostBackend> {
     shape: ProblemShape,
@@ -62,10 +62,10 @@ pub struct OnlineState<B: HostBackend> {
     descent: Descent<B::Scalar>,
 }
 
-/// All that one minibatch leaves for the next.
+/// All data that one minibatch leaves for the next.
 #[derive(Debug)]
 struct Past<T> {
-    /// t.
+    /// t, the number of minibatches.
     minibatches: u64,
     /// A.
     codes: Mat<T>,
@@ -182,7 +182,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
 }
 
 impl<T: Scalar> Past<T> {
-    /// B ← B − d_j a_jᵀ; then nothing is left of atom j.
+    /// B ← B − d_j a_jᵀ; then the statistics of atom j become zero.
     fn forget(&mut self, j: usize, former: &[T]) {
         for l in 0..self.codes.ncols() {
             let product = self.codes[(l, j)];

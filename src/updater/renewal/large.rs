@@ -1,4 +1,4 @@
-//! Large samples, of many times the usual energy, which most minibatches do not hold.
+//! Large samples: samples with many times the usual energy. Most minibatches do not hold any.
 //!
 //! ```text
 //! before the sweeps, for each sample of which the coder left a large error:
@@ -6,9 +6,9 @@
 //! after them, for each large use of an atom that is used rarely:
 //!     claim of the atom ← ‖y − what k steps of matching pursuit find without it‖² − ‖r‖²
 //! ```
-//! The first keeps a large sample from tearing all atoms of its code towards itself, so that they
-//! would be lost to the other samples. The second tells atoms that large samples need from those
-//! that merely lie close to them. [`Renewal`] says in words what is large.
+//! The first part keeps a large sample from pulling all atoms of its code towards itself, which
+//! would spoil these atoms for the other samples. The second part distinguishes atoms that large
+//! samples need from atoms that are only close to them. [`Renewal`] defines what is large.
 
 use super::use_counts::UseCounts;
 use super::{Outcome, Renewal, Renewed, Vacancy};
@@ -16,13 +16,14 @@ use crate::backend::SweepKernels;
 use crate::cpu::vector::outlined;
 use crate::error::BackendError;
 
-/// How many times what k typical atoms explain in a window is large. Less, and samples of a
-/// heavy-tailed distribution would be given atoms that are better learned from many of them.
+/// An energy is large if it is at least this many times what k typical atoms explain in a window.
+/// With a smaller factor, samples of a heavy-tailed distribution would get atoms of their own,
+/// although atoms learned from many samples represent them better.
 const LARGE: f64 = 10.0;
 
 impl<B: SweepKernels> Renewed<'_, B> {
-    /// Gives each large sample of which much is left the direction of the atom that explains
-    /// least, the worst represented sample first.
+    /// Handles the large samples that the codes represent badly, the worst first: each gives its
+    /// direction to the atom that explains least.
     pub(super) fn seat_large_samples(
         &mut self,
         renewal: &Renewal,
@@ -31,8 +32,9 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let mut outcome = Outcome::default();
         let typical = use_counts.typical(renewal);
         let least = LARGE * self.shape.sparsity as f64 * typical;
-        // Codes need not be fitted, and may leave more of a sample than there is of it: of a zero
-        // one, too, where an earlier group of atoms took all. Such a sample is none that is large.
+        // A code may leave a larger error than the sample itself, since codes need not be fitted.
+        // Even a zero sample can have an error, if an earlier group of atoms explained it
+        // completely. Such samples are not large.
         let large = self.worst(least, 0.0)?;
         if large.is_empty() {
             return Ok(outcome);
@@ -43,7 +45,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
             let alike = |other: &Vec<B::Scalar>| {
                 self.shape.sign.likeness(outlined::product(other, &fresh)) > renewal.max_coherence
             };
-            // One that was given an atom a moment ago may serve this one as well.
+            // An atom that another large sample has just been given may represent this sample, too.
             if let Some(place) = given.iter().position(alike) {
                 self.code_by_one(sample, outcome.atoms[place])?;
                 continue;
@@ -68,7 +70,8 @@ impl<B: SweepKernels> Renewed<'_, B> {
         Ok(outcome)
     }
 
-    /// Notes what large samples would lose without the rarely used atoms that they use.
+    /// For rarely used atoms that large samples use, notes how much these samples would lose
+    /// without them.
     pub(super) fn assess_large_uses(
         &self,
         renewal: &Renewal,
@@ -89,7 +92,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let atoms: Vec<u32> = uses.iter().map(|at| at.atom).collect();
         let (atoms, lost) = (self.share.concat(atoms)?, self.share.concat(lost)?);
         let mut all: Vec<(u32, f64)> = atoms.into_iter().zip(lost).collect();
-        // Atom by atom, in the order of samples: the sort is stable.
+        // The losses of an atom stay in the order of samples, since the sort is stable.
         all.sort_by_key(|&(atom, _)| atom);
         let mut parts = all.into_iter().peekable();
         while let Some((first, mut lost)) = parts.next() {

@@ -1,5 +1,5 @@
-//! Care for atoms that died, or that duplicate another: both get the direction of a sample that is
-//! badly represented.
+//! Renewal of atoms that are dead or that duplicate another: they get the direction of a sample
+//! that the codes represent badly.
 
 mod large;
 mod use_counts;
@@ -18,47 +18,52 @@ use crate::group::Share;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
-/// Candidates that are fetched at a time.
+/// Candidates whose samples are fetched at a time.
 const CANDIDATES: usize = 64;
 
-/// When an atom counts as dead or duplicate, and how long atoms are renewed.
+/// When an atom counts as dead or as a duplicate, and how long atoms are renewed.
 ///
-/// Uses are counted over windows in which atoms are used [`window`](Self::window) times on average,
-/// however many minibatches that takes, so small minibatches do not condemn rare atoms.
+/// Uses are counted over windows. A window lasts until atoms have been used
+/// [`window`](Self::window) times on average, however many minibatches that takes. So with small
+/// minibatches, rare atoms do not count as dead.
 ///
 /// # Rare, large samples
-/// A sample with a hundred times the usual norm outweighs thousands of others, but most minibatches
-/// do not hold it, so that uses alone would say that its atom is dead. What counts for such samples
-/// is what would be lost. With k the budget, a *typical* atom is one that explains in each use what
-/// the median atom does. A use is *large* if it is ten times what k typical atoms explain together
-/// in [`window`](Self::window) uses each: that of a sample of some fourteen times the usual norm.
-/// So is an error, but with the mean uses of an atom since the last renewal in place of the
-/// window's, if they are more, as with large minibatches.
+/// A sample with a hundred times the usual norm outweighs thousands of others. But most minibatches
+/// do not hold it, so by the number of uses its atom would be dead. For such samples, the decision
+/// depends on what would be lost without the atom.
 ///
-/// - A sample of which the coder left a large error gets, before atoms are updated, the atom that
-///   explains least. Otherwise the update would tear all atoms of its code towards it.
-/// - A rarely used atom that a large sample uses has a claim: by how much the error would rise if
-///   the other atoms had to explain that sample. The claim falls with each window without such a
-///   sample by what a typical atom explains, and the atom stays as long as it is above that: if it
-///   explains, by the window, as much as a typical atom. It ends when the other atoms have learned
-///   to explain the sample.
-/// - While it waits, [`KSvd`](super::KSvd) and [`Mod`](super::Mod) hold an atom where it is: a
-///   claim counts like the energy of earlier uses. [`Online`](super::Online) has its statistics.
+/// With k the budget, a *typical* atom explains in each use what the median atom explains. A use is
+/// *large* if it explains at least ten times what k typical atoms explain together in
+/// [`window`](Self::window) uses each. That is the use of a sample of about fourteen times the
+/// usual norm. The same limit holds for a *large error*, except that it counts the mean uses of an
+/// atom since the last renewal instead of the window's if they are more, as with large minibatches.
 ///
-/// Nothing of this happens, and learning has the same bits, where no sample is that large.
+/// - If the coder left a large error of a sample, the sample gets the atom that explains least,
+///   before atoms are updated. Otherwise the update would pull all atoms of its code towards it.
+/// - A rarely used atom that a large sample uses has a *claim*: the amount by which the error would
+///   rise if the other atoms had to explain that sample. In each window without such a sample, the
+///   claim falls by what a typical atom explains in a window. The atom is kept as long as its claim
+///   is at least that much, which means that per window it explains as much as a typical atom. The
+///   claim ends when the other atoms have learned to explain the sample.
+/// - Until such a sample comes again, [`KSvd`](super::KSvd) and [`Mod`](super::Mod) hold the atom
+///   in place: a claim counts like the energy of earlier uses. [`Online`](super::Online) holds it
+///   by its statistics.
+///
+/// If no sample is that large, these rules do nothing, and learning has the same bits as without
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Renewal {
-    /// An atom used less than this share of the mean over a window, or not at all, is dead, unless
-    /// [large samples](Renewal#rare-large-samples) need it; at least 0 and below 1.
+    /// An atom is dead if, over a window, it is used less often than this share of the mean, or not
+    /// at all, unless [large samples](Renewal#rare-large-samples) need it. At least 0 and below 1.
     pub min_usage: f64,
-    /// Of two atoms with |cos| above this (cos, for non-negative codes) the less used is merged
-    /// into the other, or, if large samples need either, the one that explains less; above 0, at
-    /// most 1 (1 merges none).
+    /// Two atoms with a |cos| above this (for non-negative codes, a cos above this) are duplicates.
+    /// The less used one is merged into the other or, if large samples need one of them, the one
+    /// that explains less. Above 0 and at most 1 (1 merges none).
     pub max_coherence: f64,
-    /// Mean uses of an atom that make a window; positive.
+    /// Mean number of uses of an atom in a window; positive.
     pub window: f64,
-    /// Progress from which atoms are no longer renewed, so that the last newcomers get their time;
-    /// in `0.0..=1.0`.
+    /// Progress from which atoms are no longer renewed, so that the last new atoms have time to be
+    /// learned; in `0.0..=1.0`.
     pub until: f64,
 }
 
@@ -80,7 +85,7 @@ impl Default for Renewal {
 }
 
 impl Renewal {
-    /// What is to be done at this progress of learning, if anything.
+    /// The renewal that applies at this progress of learning, if there is one.
     pub(super) fn in_effect(renewal: Option<&Self>, progress: f64) -> Option<&Self> {
         renewal.filter(|renewal| progress < renewal.until)
     }
@@ -103,7 +108,7 @@ impl Renewal {
     }
 }
 
-/// What a renewal did.
+/// The changes that a renewal made.
 #[derive(Debug)]
 pub(super) struct Outcome<T> {
     /// The atoms that have a new direction.
@@ -115,7 +120,8 @@ pub(super) struct Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// Takes in what was done before in the same update, for a report: an atom counts once.
+    /// The numbers of replaced and of merged atoms, together with an earlier outcome of the same
+    /// update. An atom that both replaced counts once.
     pub(super) fn counts_with(&self, earlier: &Self) -> (usize, usize) {
         let again = earlier.atoms.iter().filter(|atom| self.atoms.contains(atom)).count();
         (earlier.replaced + self.replaced - again, self.merged)
@@ -128,14 +134,14 @@ impl<T> Default for Outcome<T> {
     }
 }
 
-/// An atom to be renewed, and the one that takes over its codes if it is a duplicate.
+/// An atom to be renewed and, if it is a duplicate, the atom that takes over its codes.
 #[derive(Clone, Copy)]
 struct Vacancy {
     atom: u32,
     heir: Option<u32>,
 }
 
-/// What one of the owners of a minibatch holds.
+/// A value, and the owner of the minibatch that holds it.
 #[derive(Clone, Copy)]
 struct Held<V> {
     owner: usize,
@@ -156,7 +162,7 @@ pub(super) fn energies_of<B: SweepKernels>(
 /// A minibatch with its codes and the dictionary, whose atoms a renewal may replace.
 pub(super) struct Renewed<'a, B: SweepKernels> {
     pub(super) backend: &'a B,
-    /// Who holds the other samples of the minibatch.
+    /// The shards of these samples, and the group of owners that hold the others.
     pub(super) share: &'a Share<'a>,
     pub(super) samples: &'a B::Matrix,
     pub(super) dictionary: &'a mut B::Matrix,
@@ -167,9 +173,9 @@ pub(super) struct Renewed<'a, B: SweepKernels> {
 }
 
 impl<B: SweepKernels> Renewed<'_, B> {
-    /// Gives each dead or duplicate atom the direction of a sample, the worst represented first.
-    /// Atoms for which no sample is left that is badly represented, and unlike those already
-    /// taken, stay.
+    /// Gives each dead or duplicate atom the direction of a sample, beginning with the sample that
+    /// is represented worst. An atom stays as it is if no badly represented sample is left that
+    /// differs from the samples already taken.
     fn renew(
         &mut self,
         renewal: &Renewal,
@@ -181,8 +187,8 @@ impl<B: SweepKernels> Renewed<'_, B> {
         if vacancies.is_empty() {
             return Ok(outcome);
         }
-        // Without samples that are represented to rounding, and without zero ones: they may still
-        // have a code, where an earlier group of atoms took all that there was.
+        // Samples that are represented to rounding are left out, and so are zero samples. A zero
+        // sample can have a code if an earlier group of atoms explained all of it.
         let rounding = 16.0 * B::Scalar::EPSILON;
         let candidates = self.worst(0.0, rounding)?;
         let mut candidates = candidates.chunks(CANDIDATES);
@@ -217,7 +223,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         Ok(outcome)
     }
 
-    /// Of the samples of all owners, those that [`SweepKernels::worst`] names, by falling error.
+    /// The samples that [`SweepKernels::worst`] returns, of all owners together, by falling error.
     fn worst(&self, least: f64, relative: f64) -> Result<Vec<Held<Candidate>>, BackendError> {
         let own = self.backend.worst(self.sweep, self.samples, least, relative)?;
         if self.share.is_alone() {
@@ -233,12 +239,12 @@ impl<B: SweepKernels> Renewed<'_, B> {
                 it: Candidate { sample: sample as usize, error },
             }));
         }
-        // Of equal errors the owner that comes first, whose samples do: the sort is stable.
+        // Equal errors stay in the order of owners, and so of samples, since the sort is stable.
         all.sort_by(|a, b| b.it.error.total_cmp(&a.it.error));
         Ok(all)
     }
 
-    /// Samples, scaled to norm 1.
+    /// The samples of these candidates, scaled to norm 1.
     fn directions_of(
         &self,
         candidates: &[Held<Candidate>],
@@ -258,7 +264,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         Ok(next.map(direction).collect())
     }
 
-    /// Takes an atom out of all codes, and gives it a direction.
+    /// Removes an atom from all codes, and gives it a new direction.
     fn replace_atom(
         &mut self,
         vacancy: Vacancy,
@@ -282,7 +288,8 @@ impl<B: SweepKernels> Renewed<'_, B> {
         backend.code_by_one(sweep, samples, dictionary, codes, sample.it.sample, atom)
     }
 
-    /// Dead atoms, then of each pair of duplicates the one that is needed less.
+    /// The dead atoms, followed by one atom of each pair of duplicates: the one that is needed
+    /// less.
     fn vacancies(
         &self,
         renewal: &Renewal,
@@ -308,7 +315,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
             vacant[atom as usize] = true;
             vacancies.push(Vacancy { atom, heir: Some(heir) });
         }
-        // An heir may be merged itself: codes go to the one that stays in the end.
+        // An heir may be merged itself. Codes go to the atom that stays in the end.
         let mut heirs: Vec<Option<u32>> = vec![None; atoms];
         for vacancy in &vacancies {
             heirs[vacancy.atom as usize] = vacancy.heir;

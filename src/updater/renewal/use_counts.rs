@@ -1,4 +1,4 @@
-//! How often each atom is used, and what large samples would lose without it.
+//! How often each atom is used, and how much large samples would lose without it.
 
 use super::{Outcome, Renewal, Renewed, energies_of};
 use crate::Scalar;
@@ -6,17 +6,19 @@ use crate::backend::SweepKernels;
 use crate::error::{BackendError, Error};
 use crate::updater::{SavedArray, SavedState};
 
-/// The account of every atom: over the window, and, of large samples, beyond it.
+/// Use counts and energies of every atom in the present window, and the claims of large samples,
+/// which outlast the window.
 #[derive(Debug)]
 pub(in crate::updater) struct UseCounts {
     /// Uses since the last renewal.
     pub(super) uses: Vec<u64>,
-    /// Σ x² of these.
+    /// Σ x² of these uses.
     pub(super) energy: Vec<f64>,
     total: u64,
-    /// What large samples of this window would lose without the atom.
+    /// How much the large samples of this window would lose without the atom.
     seen: Vec<f64>,
-    /// What they would by all that is known: it outlasts windows without such a sample.
+    /// How much large samples would lose without the atom, by all that is known. A claim outlasts
+    /// windows without such samples.
     pub(super) claims: Vec<f64>,
     counted: Vec<u64>,
     rare: Vec<u32>,
@@ -37,7 +39,7 @@ impl UseCounts {
         }
     }
 
-    /// Adds all that must outlast a minibatch to what a checkpoint keeps.
+    /// Adds everything that must outlast a minibatch to the saved state.
     pub(in crate::updater) fn save<T: Scalar>(&self, saved: &mut SavedState<T>) {
         saved.insert("uses", SavedArray::U64(self.uses.clone()));
         saved.insert("energy of uses", SavedArray::F64(self.energy.clone()));
@@ -45,7 +47,7 @@ impl UseCounts {
         saved.insert("claims", SavedArray::F64(self.claims.clone()));
     }
 
-    /// Takes up what [`save`](Self::save) added.
+    /// Restores what [`save`](Self::save) added.
     pub(in crate::updater) fn restore<T: Scalar>(
         &mut self,
         saved: &SavedState<T>,
@@ -59,14 +61,14 @@ impl UseCounts {
         Ok(())
     }
 
-    /// What large samples would lose without each atom: how much it weighs that the atom stays
-    /// where it is, in minibatches that hold none of them.
+    /// How much large samples would lose without each atom. In minibatches that hold none of them,
+    /// this is the weight that holds the atom in place.
     pub(in crate::updater) fn claims(&self) -> &[f64] {
         &self.claims
     }
 
-    /// Counts the uses of a minibatch as the coder left it, and gives large samples that it could
-    /// not represent atoms of their own.
+    /// Counts the uses in the codes that the coder made, and gives atoms to large samples that the
+    /// codes represent badly.
     pub(in crate::updater) fn begin<B: SweepKernels>(
         &mut self,
         renewal: Option<&Renewal>,
@@ -77,7 +79,7 @@ impl UseCounts {
         renewed.seat_large_samples(renewal, self)
     }
 
-    /// Takes notice of what atoms explain of large samples, and renews if that is due.
+    /// Notes how much atoms explain of large samples, and renews atoms at the end of a window.
     pub(in crate::updater) fn renew<B: SweepKernels>(
         &mut self,
         renewal: Option<&Renewal>,
@@ -110,8 +112,8 @@ impl UseCounts {
         Ok(())
     }
 
-    /// A window ends: what an atom is known to explain of large samples is spread over the windows
-    /// that hold none of them.
+    /// Ends a window. A claim falls if the window held no sample that makes it, so that one large
+    /// sample counts for several windows.
     fn restart(&mut self, typical: f64) {
         for (claim, seen) in self.claims.iter_mut().zip(&mut self.seen) {
             if *seen == 0.0 {
@@ -128,7 +130,7 @@ impl UseCounts {
         self.total as f64 / self.uses.len() as f64
     }
 
-    /// The atoms that were used less often since the last renewal.
+    /// The atoms that were used fewer than `uses` times since the last renewal.
     pub(super) fn used_less_than(&mut self, uses: f64) -> &[u32] {
         let rare = (0..).zip(&self.uses).filter(|(_, count)| (**count as f64) < uses);
         self.rare.clear();
@@ -136,13 +138,13 @@ impl UseCounts {
         &self.rare
     }
 
-    /// Uses of an atom in a whole window.
+    /// The mean uses of an atom in a whole window.
     pub(super) fn uses_in_a_window(&self, renewal: &Renewal) -> f64 {
         self.mean().max(renewal.window)
     }
 
-    /// x² of the typical use: the median over atoms of their means, which a few large samples do
-    /// not change. Infinite as long as nothing is used, so that nothing is large.
+    /// x² of the typical use: the median, over atoms, of the mean of x². A few large samples do not
+    /// change it. It is infinite as long as nothing is used, so that nothing counts as large.
     pub(super) fn typical_use(&mut self) -> f64 {
         let used = self.uses.iter().zip(&self.energy).filter(|(uses, _)| **uses > 0);
         self.scratch.clear();
@@ -160,20 +162,20 @@ impl UseCounts {
         self.uses_in_a_window(renewal) * self.typical_use()
     }
 
-    /// What is lost with an atom, by all that is known.
+    /// How much would be lost without an atom, by all that is known.
     pub(super) fn worth(&self, atom: usize) -> f64 {
         self.energy[atom] + self.claims[atom]
     }
 
-    /// An atom is dead if it is hardly used, unless large samples would lose more without it than
-    /// the typical atom explains.
+    /// An atom is dead if it is hardly used, unless large samples would lose at least as much
+    /// without it as the typical atom explains.
     pub(super) fn is_dead(&self, renewal: &Renewal, typical: f64, atom: usize) -> bool {
         let least = (renewal.min_usage * self.mean()).max(1.0);
         (self.uses[atom] as f64) < least && self.claims[atom] < typical
     }
 
-    /// Of two atoms that are alike, whether the first is the one to go: the less used, unless large
-    /// samples need one of them.
+    /// Of two similar atoms, whether the first is the one to remove. This is the less used one or,
+    /// if large samples need one of them, the one that explains less.
     pub(super) fn goes_first(&self, typical: f64, (i, j): (usize, usize)) -> bool {
         if self.claims[i].max(self.claims[j]) < typical {
             return self.uses[i] < self.uses[j];
@@ -181,15 +183,16 @@ impl UseCounts {
         self.worth(i) < self.worth(j)
     }
 
-    /// The large samples of a minibatch that use `atom` would lose this much without it. Where that
-    /// is little, others have learned to explain them, and nothing is left of earlier claims.
+    /// Notes that the large samples of a minibatch that use `atom` would lose `lost` without it. If
+    /// that is little, other atoms have learned to explain these samples, and the former claim
+    /// ends.
     pub(super) fn note(&mut self, atom: usize, typical: f64, lost: f64) {
         self.seen[atom] += lost;
         let before = if lost < typical { 0.0 } else { self.claims[atom] };
         self.claims[atom] = before.max(self.seen[atom]);
     }
 
-    /// The atom has another direction; its heir takes over what was claimed.
+    /// The atom gets another direction. Its claim goes to `heir`, if there is one.
     pub(super) fn replace(&mut self, atom: usize, heir: Option<usize>) {
         self.total -= self.uses[atom];
         if let Some(heir) = heir {
