@@ -1,11 +1,11 @@
-//! Sparse autoencoders as dictionaries and coders of [`dbksvd`], with the benchmark and the
-//! measures of their world.
+//! Sparse autoencoders as dictionaries and coders of [`dbksvd`], together with a benchmark and the
+//! measures that are common for sparse autoencoders.
 //!
-//! A sparse autoencoder (SAE) is a dictionary with an encoder that takes one matrix product and a
-//! threshold: latents z = activation(W_encᵀ(y − b) + b_enc), reconstruction ŷ = W_dec z + b. Here
-//! its decoder is a [`Dictionary`](dbksvd::Dictionary) and its encoder a
-//! [`SparseCoder`](dbksvd::coder::SparseCoder), so that its codes, and a pursuit's on the same
-//! atoms, are measured by the same calls:
+//! A sparse autoencoder (SAE) is a dictionary together with an encoder, which computes one matrix
+//! product and applies a threshold: latents z = activation(W_encᵀ(y − b) + b_enc), reconstruction
+//! ŷ = W_dec z + b. Here its decoder is a [`Dictionary`](dbksvd::Dictionary) and its encoder a
+//! [`SparseCoder`](dbksvd::coder::SparseCoder). So the codes of its encoder and the codes of a
+//! pursuit with the same atoms are measured by the same calls:
 //!
 //! ```no_run
 //! use dbksvd::coder::BatchOmp;
@@ -27,26 +27,27 @@
 //! | SAELens (`cfg.json`, `sae_weights.safetensors`), of any version | [`Sae::read_saelens`] | [`Sae::write_saelens`] |
 //! | EleutherAI's sparsify (`cfg.json`, `sae.safetensors`) | [`Sae::read_sparsify`] | |
 //!
-//! A learned dictionary becomes an SAE by [`Sae::from_model`].
+//! [`Sae::from_model`] makes an SAE of a learned dictionary.
 //!
-//! # Norms, and two kinds of numbers
-//! Decoder rows of an SAE may have any norm; atoms have norm 1. **Codes** are coefficients of
-//! atoms: latents times the norms of their decoder rows, so that codes on the
-//! [dictionary](Sae::dictionary) decode to what the SAE reconstructs, and the strength of two codes
-//! compares. **Latents**, the activations that other tools show, are what [`Sae::latents`] makes of
-//! codes, and [`Sae::encode_latents`] of samples. A latent whose decoder row is zero fires and has
-//! no code: it adds nothing to any reconstruction.
+//! # Norms: codes and latents
+//! Decoder rows of an SAE may have any norm, while atoms have norm 1. **Codes** are coefficients of
+//! atoms: latents times the norms of their decoder rows. So codes on the
+//! [dictionary](Sae::dictionary) decode to the reconstruction of the SAE, and the sizes of two
+//! codes can be compared. **Latents** are the activations that other tools show. [`Sae::latents`]
+//! computes them from codes, and [`Sae::encode_latents`] from samples. A latent whose decoder row
+//! is zero can fire, but it has no code, because it adds nothing to any reconstruction.
 //!
 //! # How many nonzeros
-//! The number of latents that fire is fixed for top-k encoders only. [`Sae::encode`] keeps them
-//! all: the budget of its codes is the largest number there is. [`SaeCoder`], which codes for a
-//! [`Model`](dbksvd::Model) with a budget k, keeps the k strongest codes of a sample and counts the
-//! samples that had more: [`SaeState::cut`], by way of [`Encoder::state`](dbksvd::Encoder::state).
+//! Only top-k encoders fix the number of latents that fire. [`Sae::encode`] keeps all of them: the
+//! budget of its codes is the largest number that occurs. [`SaeCoder`] codes for a
+//! [`Model`](dbksvd::Model) with a budget k. It keeps the k strongest codes of a sample and counts
+//! the samples that had more: [`SaeState::cut`], which is reached through
+//! [`Encoder::state`](dbksvd::Encoder::state).
 //!
 //! # The benchmark
-//! [`synthetic`] makes samples of known features as SynthSAEBench does: rare, correlated and
-//! hierarchical ones. Of these it can be told whether a dictionary, an autoencoder's or a learned
-//! one, holds the features that the samples were made of:
+//! [`synthetic`] makes samples of known features, which are rare, correlated and hierarchical, as
+//! in SynthSAEBench. With such samples one can measure whether a dictionary, learned or of an
+//! autoencoder, holds the features that the samples were made of:
 //!
 //! ```
 //! use dbksvd::metrics::{RECOVERED, Recovery};
@@ -69,13 +70,13 @@
 //! ```
 //!
 //! # Measures
-//! [`metrics`] has the measures that the tools around autoencoders print, by their definitions:
-//! errors sample by sample, how often atoms are used, whether they are alike, whether they fire
-//! with true features or tell labels, whether two runs agree. Errors, coherence and recovery are
-//! measured by [`dbksvd::metrics`].
+//! [`metrics`] has the measures that the tools around autoencoders print, by their definitions: the
+//! errors of samples, how often atoms are used, how similar they are, whether they fire with true
+//! features, whether they tell labels, and whether two runs agree. [`dbksvd::metrics`] has the
+//! measures of errors, coherence and recovery.
 //!
 //! # Determinism
-//! As in dbksvd: the same bits on any number of threads, for the same seed, data and processor.
+//! As in dbksvd, the same seed, data and processor give the same bits on any number of threads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -1,27 +1,29 @@
-//! Seeded randomness: a portable generator, one stream for each purpose.
+//! Seeded randomness: a portable generator, with one stream for each purpose.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-/// What random numbers are drawn for. Each has a stream of its own, so that drawing more numbers
-/// for one purpose does not shift those of another.
+/// The purpose for which random numbers are drawn. Each purpose has a stream of its own, so that
+/// drawing more numbers for one does not change the numbers of another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RandomStream {
-    /// The features of a benchmark, and the laws by which they fire.
+    /// The features of a benchmark, and the distributions that decide when they fire.
     Features,
-    /// Which samples probes are trained and tested on.
+    /// The samples on which probes are trained and tested.
     Split,
-    /// Which of them are left out to make classes equally large.
+    /// The samples that are left out to make classes equally large.
     Balance,
-    /// A block of samples of a benchmark.
+    /// One block of samples of a benchmark.
     Draw(u64),
 }
 
-/// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
+/// The generator for a purpose: ChaCha8, whose streams are independent, and the same on every
+/// machine.
 pub(crate) fn generator(seed: u64, purpose: RandomStream) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    // The numbers of the streams are part of what a seed stands for. A block never reaches 2⁶¹.
+    // The numbers of the streams must stay the same, since results for a seed depend on them. A
+    // block's number is always below 2⁶¹.
     generator.set_stream(match purpose {
         RandomStream::Features => 4,
         RandomStream::Split => 20,

@@ -1,10 +1,11 @@
-//! Loops over vectors. Sums go into [`LANES`] interleaved accumulators, which compilers keep in
-//! registers, and are folded in a fixed order: their bits do not depend on the processor.
+//! Loops over vectors. Sums use [`LANES`] interleaved accumulators, which compilers keep in
+//! registers, and which are added in a fixed order. So the bits of a sum do not depend on the
+//! processor.
 
 use dbksvd::Scalar;
 use dbksvd::faer::{MatMut, MatRef};
 
-/// Accumulators of a sum, and the width of the chunks.
+/// The number of accumulators of a sum, and the width of the chunks.
 const LANES: usize = 32;
 
 /// Σ aᵢ bᵢ.
@@ -47,8 +48,8 @@ pub(crate) fn squared_norm<T: Scalar>(a: &[T]) -> f64 {
 
 /// Scales `a` to norm 1 and returns the norm it had; a zero vector is left as it is.
 pub(crate) fn normalize<T: Scalar>(a: &mut [T]) -> f64 {
-    // Squares of a double may over- or underflow where the double does not: then the largest
-    // value is taken out first.
+    // The squares of doubles may overflow or underflow where the doubles do not. The largest value
+    // is then divided out first.
     let mut scale = 1.0;
     let mut norm = squared_norm(a).sqrt();
     if !(1e-140..1e140).contains(&norm) {

@@ -1,14 +1,14 @@
-//! Atoms as detectors of true ones: do they fire when those do?
+//! Atoms as detectors of true atoms: does a learned atom fire when its true atom fires?
 
 use dbksvd::metrics::Recovery;
 use dbksvd::{Error, Scalar, SparseCodes};
 
-/// For each learned atom i, how well its firing (a code ≠ 0) tells that of the true atom most
-/// alike, argmax_j |cos|: SynthSAEBench's classification metrics.
+/// For each learned atom i, how well its firing (a code ≠ 0) tells whether the most similar true
+/// atom, argmax_j |cos|, fires. These are the classification metrics of SynthSAEBench.
 ///
-/// The true atom is the best of [`Recovery::best_for_learned`], not the partner of the matching;
-/// several learned atoms may share one. Ratios that are 0/0 count as 0, so an atom that never fires
-/// has an F1 of 0, and means are over all learned atoms.
+/// The true atom is that of [`Recovery::best_for_learned`], not the partner of the matching, so
+/// several learned atoms may share a true atom. Ratios that are 0/0 count as 0, so an atom that
+/// never fires has an F1 of 0. Means are over all learned atoms.
 ///
 /// Reference: D. Chanin & A. Garriga-Alonso, *SynthSAEBench*, 2026, arXiv:2602.14687; sae-lens
 /// 6.54.12, `synthetic/evals.py`.
@@ -34,19 +34,19 @@ use dbksvd::{Error, Scalar, SparseCodes};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detection {
-    /// The true atom of each learned one.
+    /// The true atom of each learned atom.
     best: Vec<usize>,
     samples: u64,
-    /// For each learned atom, the samples in which it and its true atom fire.
+    /// For each learned atom, the number of samples in which it and its true atom fire.
     both: Vec<u64>,
-    /// For each learned atom, the samples in which it fires.
+    /// For each learned atom, the number of samples in which it fires.
     fired: Vec<u64>,
-    /// For each true atom, the samples in which it fires.
+    /// For each true atom, the number of samples in which it fires.
     truth: Vec<u64>,
 }
 
 impl Detection {
-    /// No samples yet, for the dictionaries that `recovery` has compared.
+    /// Starts without samples, for the two dictionaries that `recovery` has compared.
     #[must_use]
     pub fn new(recovery: &Recovery) -> Self {
         let best: Vec<usize> = recovery.best_for_learned().iter().map(|best| best.atom).collect();
@@ -60,12 +60,14 @@ impl Detection {
         }
     }
 
-    /// Adds the codes of samples by the learned dictionary (m × N) and by the true one (M × N).
+    /// Adds samples, by their codes with the learned dictionary (m × N) and with the true one (M ×
+    /// N).
     ///
     /// O(nonzeros of both).
     ///
     /// # Errors
-    /// [`Error::Dimension`] if the codes are over other numbers of atoms, or of other samples.
+    /// [`Error::Dimension`] if the codes are for other numbers of atoms, or differ in the number of
+    /// samples.
     pub fn add<T: Scalar>(
         &mut self,
         codes: &SparseCodes<T>,
@@ -81,7 +83,7 @@ impl Detection {
                 return Err(Error::Dimension { argument, found, expected });
             }
         }
-        // The last sample in which each true atom fired, counted from 1.
+        // The last sample in which each true atom fired, counted from 1; 0 for none.
         let mut last = vec![0; self.truth.len()];
         for i in 0..codes.samples() {
             for (&atom, &value) in true_codes.support(i).iter().zip(true_codes.values(i)) {
@@ -108,15 +110,15 @@ impl Detection {
         self.best.len()
     }
 
-    /// Of the samples in which atom `i` fires, the share in which its true atom does. Panics if
-    /// `i` ≥ m.
+    /// Precision: of the samples in which atom `i` fires, the share in which its true atom fires,
+    /// too. Panics if `i` ≥ m.
     #[must_use]
     pub fn precision(&self, i: usize) -> f64 {
         ratio(self.both[i], self.fired[i])
     }
 
-    /// Of the samples in which the true atom of `i` fires, the share in which `i` does. Panics if
-    /// `i` ≥ m.
+    /// Recall: of the samples in which the true atom of `i` fires, the share in which `i` fires,
+    /// too. Panics if `i` ≥ m.
     #[must_use]
     pub fn recall(&self, i: usize) -> f64 {
         ratio(self.both[i], self.truth[self.best[i]])
@@ -128,7 +130,7 @@ impl Detection {
         ratio(2 * self.both[i], self.fired[i] + self.truth[self.best[i]])
     }
 
-    /// The share of samples in which both fire or neither. Panics if `i` ≥ m.
+    /// The share of samples in which both atoms fire or neither does. Panics if `i` ≥ m.
     #[must_use]
     pub fn accuracy(&self, i: usize) -> f64 {
         let either = self.fired[i] + self.truth[self.best[i]] - 2 * self.both[i];

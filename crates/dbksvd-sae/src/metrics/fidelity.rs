@@ -1,4 +1,4 @@
-//! How faithful reconstructions are, sample by sample: the measures of SAE tools.
+//! How faithful the reconstructions of single samples are, by the measures of SAE tools.
 
 use dbksvd::faer::MatRef;
 use dbksvd::{Error, Model, Scalar, SparseCodes};
@@ -6,15 +6,17 @@ use rayon::prelude::*;
 
 use crate::vector::first_not_finite;
 
-/// Samples summed by one task; fixed, so that results do not depend on the number of threads.
+/// Samples that one task sums. The number is fixed, so that results do not depend on the number of
+/// threads.
 const BLOCK: usize = 256;
 
-/// Means over samples y of how their reconstructions ŷ compare, and the ratios that SAE tools
-/// print beside them.
+/// Comparisons of samples y with their reconstructions ŷ, as means over the samples, and the ratios
+/// that SAE tools print beside these means.
 ///
-/// Means of ratios weigh every sample alike, however small it is; ratios of sums
-/// ([`Reconstruction`](dbksvd::metrics::Reconstruction)) weigh by energy. The two differ, and tools
-/// differ in which they mean by one name: the methods say whose each is.
+/// A mean of ratios gives every sample the same weight, however small the sample is. A ratio of
+/// sums ([`Reconstruction`](dbksvd::metrics::Reconstruction)) weighs samples by their energy. The
+/// two differ, and some tools use the same name for different measures. Each method therefore says
+/// whose measure it is.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -35,9 +37,9 @@ const BLOCK: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fidelity {
     samples: usize,
-    /// Samples that are not zero.
+    /// Number of samples that are not zero.
     nonzero: usize,
-    /// Samples that are not the mean of all.
+    /// Number of samples that differ from the mean of all samples.
     spread: usize,
     cosines: f64,
     ratios: f64,
@@ -48,15 +50,14 @@ pub struct Fidelity {
     overlap: f64,
 }
 
-/// Compares `samples` (d × N) with what `codes` stand for under `model`, computed in double
-/// precision.
+/// Compares `samples` (d × N) with their `codes`, which are decoded by `model` in double precision.
 ///
-/// O(N (d + k d)), in parallel; memory 2d numbers for each 256 samples. The same bits on any number
-/// of threads.
+/// O(N (d + k d)), in parallel. Memory: 2d numbers for each 256 samples. Results have the same bits
+/// on any number of threads.
 ///
 /// # Errors
-/// [`Error::NoSamples`] if N = 0; [`Error::Dimension`] if samples or codes do not fit the model or
-/// each other; [`Error::NotFinite`] for a sample, [`Error::Argument`] for a coefficient that is not
+/// [`Error::NoSamples`] if N = 0; [`Error::Dimension`] if samples, codes and model do not fit
+/// together; [`Error::NotFinite`] for a sample; [`Error::Argument`] for a coefficient that is not
 /// finite or an atom that does not exist.
 pub fn fidelity<T: Scalar>(
     model: &Model<T>,
@@ -90,50 +91,52 @@ impl Fidelity {
         self.samples
     }
 
-    /// Mean of ‖y − ŷ‖², sums over coordinates (SAELens' `mse`).
+    /// Mean of ‖y − ŷ‖², which is a sum over coordinates (SAELens' `mse`).
     #[must_use]
     pub fn mean_squared_error(&self) -> f64 {
         self.error / self.samples as f64
     }
 
     /// Mean of ‖y − ŷ‖² / ‖y‖² over the samples that are not zero, ≥ 0: the
-    /// `normalized_mean_squared_error` of OpenAI's sparse autoencoders. (Where a paper divides by
-    /// the error of the mean, that is [`fvu`](dbksvd::metrics::Reconstruction::fvu); where it
-    /// divides sums, [`relative_error`](dbksvd::metrics::Reconstruction::relative_error).) NaN if
-    /// all are zero.
+    /// `normalized_mean_squared_error` of OpenAI's sparse autoencoders. NaN if all samples are
+    /// zero. (If a paper divides by the error of the mean, its measure is
+    /// [`fvu`](dbksvd::metrics::Reconstruction::fvu). If it divides sums, its measure is
+    /// [`relative_error`](dbksvd::metrics::Reconstruction::relative_error).)
     #[must_use]
     pub fn mean_relative_error(&self) -> f64 {
         self.relative_errors / self.nonzero as f64
     }
 
-    /// Mean of 1 − ‖y − ŷ‖² / ‖y − ȳ‖², ȳ the mean of these samples: `explained_variance_legacy` of
-    /// SAEBench and SAELens, kept to compare with published tables. A single sample near the mean
-    /// can make it anything; prefer
+    /// Mean of 1 − ‖y − ŷ‖² / ‖y − ȳ‖², where ȳ is the mean of these samples: the
+    /// `explained_variance_legacy` of SAEBench and SAELens, for comparison with published tables. A
+    /// single sample close to the mean can give it any value, so prefer
     /// [`explained_variance`](dbksvd::metrics::Reconstruction::explained_variance). Samples equal
-    /// to ȳ are left out (the tools divide by zero); NaN if all are. The tools take ȳ over each of
-    /// their batches, here it is over all samples.
+    /// to ȳ are left out (the tools divide by zero); NaN if all samples are equal to ȳ. The tools
+    /// compute ȳ for each of their batches; here it is the mean of all samples.
     #[must_use]
     pub fn explained_variance_legacy(&self) -> f64 {
         self.legacy / self.spread as f64
     }
 
-    /// Mean of cos(y, ŷ) over the samples that are not zero, −1 to 1; a reconstruction that is zero
-    /// counts as 0 (`cossim` of SAEBench and SAELens, which is NaN then). NaN if all are zero.
+    /// Mean of cos(y, ŷ) over the samples that are not zero, −1 to 1 (`cossim` of SAEBench and
+    /// SAELens). A reconstruction that is zero counts as 0, where these tools give NaN. NaN if all
+    /// samples are zero.
     #[must_use]
     pub fn cosine(&self) -> f64 {
         self.cosines / self.nonzero as f64
     }
 
-    /// Mean of ‖ŷ‖ / ‖y‖ over the samples that are not zero: below 1, reconstructions are too
-    /// small (`l2_ratio` of SAEBench and SAELens, which take 1 for norms below 10⁻⁴;
-    /// SynthSAEBench's shrinkage). NaN if all are zero.
+    /// Mean of ‖ŷ‖ / ‖y‖ over the samples that are not zero. Below 1, reconstructions are too small
+    /// (`l2_ratio` of SAEBench and SAELens, which replace norms below 10⁻⁴ by 1; the shrinkage of
+    /// SynthSAEBench). NaN if all samples are zero.
     #[must_use]
     pub fn l2_ratio(&self) -> f64 {
         self.ratios / self.nonzero as f64
     }
 
-    /// γ = Σ‖ŷ‖² / Σ yᵀŷ: 1 if no scaling of the reconstructions lowers the error, below 1 if they
-    /// are too small (`relative_reconstruction_bias`). NaN or infinite where they do not correlate.
+    /// γ = Σ‖ŷ‖² / Σ yᵀŷ (`relative_reconstruction_bias`). It is 1 if no scaling of the
+    /// reconstructions lowers the error, and below 1 if they are too small. NaN or infinite if
+    /// samples and reconstructions do not correlate.
     ///
     /// Reference: S. Rajamanoharan et al., *Improving dictionary learning with gated sparse
     /// autoencoders*, 2024, arXiv:2404.16014, equation 10.
@@ -156,7 +159,7 @@ impl Fidelity {
     }
 }
 
-/// The sum of a block of samples.
+/// The sums of one block of samples.
 fn sum<T: Scalar>(batch: &Batch<'_, T>, first: usize) -> Result<Vec<f64>, Error> {
     let (mut sample, mut sum) = (vec![T::zero(); batch.dim()], vec![0.0; batch.dim()]);
     for i in first..(first + BLOCK).min(batch.samples()) {
@@ -206,7 +209,7 @@ fn products<T: Scalar>(y: &[T], decoded: &[f64], mean: &[f64]) -> [f64; 5] {
     sums
 }
 
-/// One call's arguments, checked to agree.
+/// The arguments of one call, whose sizes were checked to agree.
 struct Batch<'a, T: Scalar> {
     model: &'a Model<T>,
     samples: MatRef<'a, T>,
@@ -239,7 +242,7 @@ impl<'a, T: Scalar> Batch<'a, T> {
         self.samples.ncols()
     }
 
-    /// Sample i, checked to be finite.
+    /// Reads sample i and checks that it is finite.
     fn read(&self, i: usize, sample: &mut [T]) -> Result<(), Error> {
         sample.iter_mut().zip(self.samples.col(i).iter()).for_each(|(into, &value)| *into = value);
         match first_not_finite(sample) {
@@ -251,8 +254,8 @@ impl<'a, T: Scalar> Batch<'a, T> {
         }
     }
 
-    /// ŷ ← scale · D x_i + mean, in double precision: in single precision, a large coefficient
-    /// would round away what small ones explain.
+    /// ŷ ← scale · D x_i + mean, in double precision. In single precision, a large coefficient
+    /// would round away the parts that small ones explain.
     fn decode(&self, i: usize, decoded: &mut [f64]) -> Result<(), Error> {
         let dictionary = self.model.dictionary();
         decoded.fill(0.0);

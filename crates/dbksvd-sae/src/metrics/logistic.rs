@@ -9,10 +9,10 @@
 //! until gᵀ step is as good as nothing
 //! ```
 //!
-//! f is strictly convex with its least value at a finite point, if λ > 0 and both classes occur.
+//! If λ > 0 and both classes occur, f is strictly convex and has its least value at a finite point.
 //! The intercept is not penalised, as in scikit-learn, whose C is 1/λ.
 
-/// The most steps; a dozen are common.
+/// The most steps. About a dozen are usual.
 const STEPS: usize = 200;
 
 /// A linear classifier.
@@ -23,7 +23,7 @@ pub(super) struct Logistic {
 }
 
 impl Logistic {
-    /// Fits `rows` (n × k, row-major) to their labels, of which there must be both.
+    /// Fits the classifier to `rows` (n × k, row-major) and their labels. Both labels must occur.
     pub(super) fn fit(rows: &[f64], labels: &[bool], ridge: f64) -> Self {
         let (n, positive) = (labels.len() as f64, labels.iter().filter(|&&label| label).count());
         let share = positive as f64 / n;
@@ -35,7 +35,7 @@ impl Logistic {
             let slope = gradient.clone();
             solve(&mut hessian, &mut gradient);
             let decrement: f64 = gradient.iter().zip(&slope).map(|(step, g)| step * g).sum();
-            // Close to the end, the step gains less than the loss can show.
+            // Close to the minimum, a step gains less than the precision of the loss.
             let last = decrement <= 1e-12 * (1.0 + loss);
             let mut length = 1.0;
             loop {
@@ -57,7 +57,7 @@ impl Logistic {
         fitted
     }
 
-    /// z of one row: positive for the label `true`.
+    /// z of one row. It is positive for the label `true`.
     pub(super) fn decision(&self, row: &[f64]) -> f64 {
         self.bias + row.iter().zip(&self.weights).map(|(x, w)| x * w).sum::<f64>()
     }
@@ -78,7 +78,8 @@ impl Logistic {
         penalty + labels.iter().enumerate().map(loss).sum::<f64>()
     }
 
-    /// The gradient, and the lower triangle of the Hessian, row-major; the bias comes last.
+    /// The gradient and the lower triangle of the Hessian, row-major, where the bias is the last
+    /// entry.
     fn derivatives(&self, rows: &[f64], labels: &[bool], ridge: f64) -> (Vec<f64>, Vec<f64>) {
         let k = self.weights.len();
         let (mut gradient, mut hessian) = (vec![0.0; k + 1], vec![0.0; (k + 1) * (k + 1)]);
@@ -108,8 +109,8 @@ impl Logistic {
     }
 }
 
-/// x ← A⁻¹x by Cholesky, A symmetric and positive definite, given by its lower triangle, which is
-/// overwritten. Pivots that rounding has eaten are raised to what rounding is.
+/// x ← A⁻¹x by Cholesky. A is symmetric and positive definite; its lower triangle is given and is
+/// overwritten. Pivots that are only rounding are raised to the size of rounding.
 fn solve(a: &mut [f64], x: &mut [f64]) {
     let n = x.len();
     for j in 0..n {

@@ -1,5 +1,6 @@
-//! Measures of the tools around sparse autoencoders, beside those of [`dbksvd::metrics`], whose
-//! notation they use. Variants that tools differ in are named at each.
+//! Measures of the tools around sparse autoencoders, in the notation of [`dbksvd::metrics`], whose
+//! measures they add to. If tools define a measure differently, its documentation names the
+//! variants.
 //!
 //! | measure | definition | range | best | where |
 //! |---|---|---|---|---|
@@ -31,5 +32,6 @@ pub use probing::{Features, Probe, Probes, Probing, Split};
 pub use stability::Stability;
 pub use usage::{DensityHistogram, Usage};
 
-/// Atoms compared by one task; fixed, so that results do not depend on the number of threads.
+/// Atoms that one task compares. The number is fixed, so that results do not depend on the number
+/// of threads.
 const BLOCK: usize = 128;

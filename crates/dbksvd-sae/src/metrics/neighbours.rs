@@ -1,4 +1,4 @@
-//! The atoms that are most alike an atom.
+//! For each atom, the atoms that are most similar to it.
 
 use std::cmp::Ordering;
 
@@ -8,17 +8,17 @@ use rayon::prelude::*;
 
 use super::BLOCK;
 
-/// What makes atoms alike.
+/// The measure of how similar two atoms are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Likeness {
-    /// |cos|, for signed codes: an atom and its negative are the same.
+    /// |cos|, for signed codes: an atom and its negative count as the same.
     #[default]
     Absolute,
-    /// cos, for codes that are not negative: the measure of SAE tools.
+    /// cos, for non-negative codes: the measure that SAE tools use.
     Signed,
 }
 
-/// Another atom, and the cosine with it.
+/// Another atom, and its cosine with the atom in question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
     /// Index of the atom.
@@ -27,7 +27,7 @@ pub struct Neighbour {
     pub cosine: f64,
 }
 
-/// For each atom, the others that are most alike, the nearest first.
+/// For each atom, the most similar other atoms, the nearest one first.
 ///
 /// ```
 /// use dbksvd::Dictionary;
@@ -49,10 +49,11 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// The `count` nearest of every atom, or all others if there are fewer.
+    /// The `count` nearest atoms of every atom, or all other atoms if there are fewer.
     ///
-    /// O(m² d), in parallel over atoms; memory 128 m scalars a thread, never m². The result does
-    /// not depend on the number of threads; ties go to the lowest index.
+    /// O(m² d), in parallel over atoms. Memory: 128 m scalars per thread; the m² cosines are never
+    /// all stored. The result does not depend on the number of threads; ties go to the lowest
+    /// index.
     #[must_use]
     pub fn new<T: Scalar>(dictionary: &Dictionary<T>, count: usize, likeness: Likeness) -> Self {
         let atoms = dictionary.atoms();
@@ -72,23 +73,24 @@ impl Neighbours {
         Self { nearest: blocks.concat(), count, atoms }
     }
 
-    /// The nearest of atom `j`. Panics if `j` ≥ m.
+    /// The nearest atoms of atom `j`. Panics if `j` ≥ m.
     #[must_use]
     pub fn of(&self, j: usize) -> &[Neighbour] {
         assert!(j < self.atoms, "atom {j} of {}", self.atoms);
         &self.nearest[j * self.count..(j + 1) * self.count]
     }
 
-    /// The cosine of every atom with its nearest: SAEBench's `max_decoder_cosine_sim` if signed;
-    /// [`Coherence::nearest`](dbksvd::metrics::Coherence::nearest) is its absolute value if not.
-    /// Empty if none were asked for or there is a single atom.
+    /// The cosine of every atom with its nearest atom. With [`Likeness::Signed`], this is
+    /// SAEBench's `max_decoder_cosine_sim`. With [`Likeness::Absolute`], its absolute value is
+    /// [`Coherence::nearest`](dbksvd::metrics::Coherence::nearest). Empty if `count` was 0 or there
+    /// is a single atom.
     #[must_use]
     pub fn max_cosines(&self) -> Vec<f64> {
         self.nearest.chunks_exact(self.count.max(1)).map(|nearest| nearest[0].cosine).collect()
     }
 }
 
-/// The `count` entries of `row` most alike, but for `own`.
+/// The `count` entries of `row` that are most similar, without the entry `own`.
 fn nearest<T: Scalar>(row: &[T], own: usize, count: usize, likeness: Likeness) -> Vec<Neighbour> {
     let others = row.iter().enumerate().filter(|&(atom, _)| atom != own);
     let mut all: Vec<Neighbour> =

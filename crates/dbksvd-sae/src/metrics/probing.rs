@@ -1,4 +1,4 @@
-//! k-sparse probing: how well a few features tell a label.
+//! k-sparse probing: how well a few features predict a label.
 //!
 //! ```text
 //! for each class c against the rest:
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Reference: W. Gurnee et al., *Finding neurons in a haystack: case studies with sparse probing*,
-//! 2023, arXiv:2305.01610; with features by difference of means as SAEBench 0.6.0 has it
+//! 2023, arXiv:2305.01610. Features are chosen by the difference of means, as in SAEBench 0.6.0
 //! (`evals/sparse_probing`), whose ridge is 1 and whose classes are balanced.
 
 use dbksvd::faer::MatRef;
@@ -19,24 +19,24 @@ use rayon::prelude::*;
 use super::logistic::Logistic;
 use crate::random::{RandomStream, generator};
 
-/// What is probed. Features are not standardised.
+/// The features that are probed. They are not standardised.
 #[derive(Clone, Copy, Debug)]
 pub enum Features<'a, T: Scalar> {
-    /// Codes: a feature is an atom.
+    /// Codes: each atom is a feature.
     Codes(&'a SparseCodes<T>),
-    /// Samples (d × N) as they are, the baseline: a feature is a coordinate.
+    /// Samples (d × N) as they are, for a baseline: each coordinate is a feature.
     Samples(MatRef<'a, T>),
 }
 
-/// How to probe.
+/// The parameters of probing.
 ///
 /// | field | default | range | |
 /// |---|---|---|---|
 /// | `features` | 1 | 1..=m | k; SAEBench shows 1, 2, 5 (and larger) |
-/// | `ridge` | 1 | > 0, finite | λ of ½λ‖w‖² beside the sum of losses |
-/// | `test_share` | 0.2 | 0 to 1 | of every class, and at least one sample of each part |
-/// | `balanced` | true | | of the larger side, class or rest, as many are drawn as the other has |
-/// | `seed` | 0 | | the split, and what is drawn |
+/// | `ridge` | 1 | > 0, finite | λ of ½λ‖w‖², which is added to the sum of losses |
+/// | `test_share` | 0.2 | 0 to 1 | share of every class; each part gets at least one sample |
+/// | `balanced` | true | | the larger of class and rest is reduced, by a random draw, to the size of the other |
+/// | `seed` | 0 | | for the split and for this draw |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probing {
     /// Number k of features.
@@ -47,7 +47,7 @@ pub struct Probing {
     pub test_share: f64,
     /// Whether class and rest are made equally large, in training and in testing.
     pub balanced: bool,
-    /// The random numbers.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
@@ -57,47 +57,47 @@ impl Default for Probing {
     }
 }
 
-/// Which samples are trained on, and which tested.
+/// Which samples are used for training, and which for testing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Indices of samples.
+    /// Indices of the samples for training.
     pub train: Vec<usize>,
-    /// Indices of other samples.
+    /// Indices of the samples for testing, which are others.
     pub test: Vec<usize>,
 }
 
-/// One class against the rest.
+/// A probe of one class against the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// The features chosen, those of the largest difference first.
+    /// The chosen features, in falling order of the difference of their means.
     pub features: Vec<usize>,
-    /// A weight for each.
+    /// The weight of each of these features.
     pub weights: Vec<f64>,
-    /// What is added.
+    /// The intercept b.
     pub bias: f64,
-    /// Share of the training part that is told right.
+    /// Share of the training part that is classified correctly.
     pub train_accuracy: f64,
-    /// Share of the test part that is told right.
+    /// Share of the test part that is classified correctly.
     pub test_accuracy: f64,
-    /// Share of the test part that the larger of class and rest has: what a probe without
-    /// features reaches. 0.5 if balanced.
+    /// Share of the test part that belongs to the larger of class and rest. This is the accuracy
+    /// without any features; 0.5 if balanced.
     pub majority: f64,
 }
 
-/// A probe for every class.
+/// The probes of all classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probes {
-    /// Probe c tells class c from the rest.
+    /// Probe c distinguishes class c from the rest.
     pub classes: Vec<Probe>,
-    /// Share of all samples held out whose class is that of the largest wᵀx + b, the lowest of
-    /// equals.
+    /// Share of all test samples for which the probe with the largest wᵀx + b is that of their
+    /// class. Of equal values, the lowest class wins.
     pub accuracy: f64,
-    /// Share of the samples held out that the largest class has.
+    /// Share of the test samples that belong to the largest class.
     pub majority: f64,
 }
 
 impl Probes {
-    /// Mean of the classes' test accuracies: SAEBench's number.
+    /// Mean of the test accuracies of all classes: SAEBench's number.
     #[must_use]
     pub fn mean_test_accuracy(&self) -> f64 {
         let sum: f64 = self.classes.iter().map(|probe| probe.test_accuracy).sum();
@@ -106,19 +106,20 @@ impl Probes {
 }
 
 impl Probing {
-    /// Probes `features` of N samples for their `labels`, the numbers from 0 on of their classes.
+    /// Probes the `features` of N samples for their `labels`. A label is the number of a class,
+    /// counted from 0.
     ///
-    /// A class of n samples gives round(`test_share`·n) of them, drawn by the seed, to the test
-    /// part. With two classes, both probes are made, which differ in sign and in what balancing
-    /// draws.
+    /// Of a class of n samples, round(`test_share`·n), drawn with the seed, go to the test part.
+    /// With two classes, both probes are made. They differ in sign and in the samples that
+    /// balancing draws.
     ///
-    /// O(C (nonzeros + N k²)) for C classes, in parallel over them. The same on any number of
-    /// threads.
+    /// O(C (nonzeros + N k²)) for C classes, in parallel over the classes. The result is the same
+    /// on any number of threads.
     ///
     /// # Errors
-    /// [`Error::NoSamples`]; [`Error::Dimension`] for another number of labels than samples;
-    /// [`Error::Argument`] for a field outside its range, fewer than two classes, a class with
-    /// fewer than two samples, features that are not finite.
+    /// [`Error::NoSamples`]; [`Error::Dimension`] if the number of labels is not that of the
+    /// samples; [`Error::Argument`] for a field outside its range, fewer than two classes, a class
+    /// with fewer than two samples, or features that are not finite.
     ///
     /// ```
     /// use dbksvd::SparseCodes;
@@ -157,11 +158,11 @@ impl Probing {
         self.run_split(features, labels, &split)
     }
 
-    /// As [`run`](Self::run), on a given split; `test_share` does not matter.
+    /// The same as [`run`](Self::run), with a given split; `test_share` has no effect.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and [`Error::Argument`] for a sample that does not exist or is in
-    /// the split twice, or a class that one of its parts lacks.
+    /// The errors of [`run`](Self::run), and [`Error::Argument`] for a sample that does not exist
+    /// or occurs twice in the split, or a class that is missing in one of the parts.
     pub fn run_split<T: Scalar>(
         &self,
         features: Features<'_, T>,
@@ -190,7 +191,7 @@ impl Probing {
             }
         }
 
-        // Drawn one class after the other; fitted in parallel.
+        // Samples are drawn for one class after the other; the classes are then fitted in parallel.
         let mut random = generator(self.seed, RandomStream::Balance);
         let parts: Vec<Split> = (0..classes as u32)
             .map(|class| {
@@ -240,7 +241,7 @@ impl Probing {
         })
     }
 
-    /// The probe of one class, and wᵀx + b of `tested`.
+    /// The probe of one class, and wᵀx + b of the samples `tested`.
     fn probe<T: Scalar>(
         &self,
         features: Features<'_, T>,
@@ -276,10 +277,10 @@ impl Probing {
     }
 }
 
-/// No place: the feature was not chosen.
+/// The place of a feature that was not chosen.
 const NONE: u32 = u32::MAX;
 
-/// For each feature its place among `chosen`.
+/// For each feature, its place among `chosen`.
 fn places(features: usize, chosen: &[usize]) -> Vec<u32> {
     let mut place = vec![NONE; features];
     chosen.iter().enumerate().for_each(|(at, &feature)| place[feature] = at as u32);
@@ -287,7 +288,7 @@ fn places(features: usize, chosen: &[usize]) -> Vec<u32> {
 }
 
 impl<T: Scalar> Features<'_, T> {
-    /// Number of features, and of samples.
+    /// The number of features and the number of samples.
     fn size(&self) -> (usize, usize) {
         match self {
             Self::Codes(codes) => (codes.atoms(), codes.samples()),
@@ -295,7 +296,7 @@ impl<T: Scalar> Features<'_, T> {
         }
     }
 
-    /// Calls `take` with every feature of sample `i` that may not be zero.
+    /// Calls `take` for every feature of sample `i` that may differ from zero.
     fn visit(&self, i: usize, mut take: impl FnMut(usize, f64)) {
         match self {
             Self::Codes(codes) => {
@@ -309,7 +310,7 @@ impl<T: Scalar> Features<'_, T> {
         }
     }
 
-    /// The `count` features of largest |difference of means|; of equals, the lowest.
+    /// The `count` features with the largest |difference of means|; of equal ones, the lowest.
     fn most_different(
         &self,
         samples: &[usize],
@@ -335,7 +336,7 @@ impl<T: Scalar> Features<'_, T> {
         order
     }
 
-    /// The chosen features of `samples`, a row each.
+    /// The chosen features of `samples`, one row per sample.
     fn rows(&self, samples: &[usize], place: &[u32], chosen: usize) -> Vec<f64> {
         let mut rows = vec![0.0; samples.len() * chosen];
         for (row, &i) in rows.chunks_exact_mut(chosen).zip(samples) {
@@ -354,7 +355,7 @@ fn members(labels: &[u32]) -> Result<Vec<Vec<usize>>, Error> {
     let Some(&last) = labels.iter().max() else {
         return Err(Error::NoSamples { argument: "labels" });
     };
-    // Every class needs two samples, so there cannot be more than these.
+    // Every class needs two samples, so there cannot be more classes than samples.
     if last as usize >= labels.len() {
         let expected = format!("classes below {}, each of two samples", labels.len());
         return Err(Error::argument("labels", last, expected));

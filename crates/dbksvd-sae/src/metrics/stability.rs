@@ -10,16 +10,16 @@ use rayon::prelude::*;
 
 use super::BLOCK;
 
-/// Two dictionaries, of different seeds say, compared as equals.
+/// A comparison of two dictionaries of equal standing, for example of runs with different seeds.
 ///
 /// | measure | each atom is compared with | |
 /// |---|---|---|
-/// | [`mean_max`](Self::mean_max) | the other's most alike, which several may share | mean max cosine |
+/// | [`mean_max`](Self::mean_max) | the most similar atom of the other dictionary, which several atoms may share | mean max cosine |
 /// | [`hungarian`](Self::hungarian) | its partner in the matching of largest total \|cos\| | MCC; Paulo & Belrose 2025 |
 /// | [`greedy`](Self::greedy) | its partner if the best pair left is matched again and again | |
 ///
-/// All are in |cos|, so that signs do not matter. The greedy mean is never above the Hungarian one;
-/// for dictionaries of one size, the mean of maxima is never below them.
+/// All measures use |cos|, so signs do not matter. The greedy mean is never above the Hungarian
+/// mean. If both dictionaries have the same size, the mean of maxima is never below these two.
 ///
 /// References: G. Paulo & N. Belrose, *Sparse autoencoders trained on the same data learn different
 /// features*, 2025, arXiv:2501.16615; X. Song et al., *Mechanistic interpretability should
@@ -44,20 +44,22 @@ pub struct Stability {
 }
 
 impl Stability {
-    /// Compares two dictionaries of dimension d, of m and M atoms. In pairs, `learned` is an atom
-    /// of `one` and `truth` one of `other`.
+    /// Compares two dictionaries of dimension d, with m and M atoms. In the pairs, `learned` is an
+    /// atom of `one` and `truth` an atom of `other`.
     ///
-    /// As [`Recovery::new`], twice the products, and O(m M) for the greedy matching in the mean.
+    /// The cost is that of [`Recovery::new`] with twice the products, and O(m M) on average for the
+    /// greedy matching.
     ///
     /// # Errors
-    /// Those of [`Recovery::new`].
+    /// The errors of [`Recovery::new`].
     pub fn new<T: Scalar>(one: &Dictionary<T>, other: &Dictionary<T>) -> Result<Self, Error> {
         let recovery = Recovery::new(one, other)?;
         let greedy = greedy(&cosines(one, other)?, other.atoms());
         Ok(Self { recovery, greedy })
     }
 
-    /// Mean |cos| of each atom with the other dictionary's most alike, over the atoms of both.
+    /// Mean |cos| of each atom with the most similar atom of the other dictionary, over the atoms
+    /// of both.
     #[must_use]
     pub fn mean_max(&self) -> f64 {
         let (one, other) = (self.recovery.best_for_learned(), self.recovery.best_for_truth());
@@ -71,8 +73,8 @@ impl Stability {
         self.recovery.pairs()
     }
 
-    /// The min(m, M) pairs that arise if the pair of largest |cos| is matched and taken out, until
-    /// none is left; of equals, the lowest atoms. In that order.
+    /// The min(m, M) pairs that result if the pair of largest |cos| is matched and removed, until
+    /// none is left, in this order. Of equal pairs, the one with the lowest atoms is matched first.
     #[must_use]
     pub fn greedy(&self) -> &[Pair] {
         &self.greedy
@@ -90,8 +92,8 @@ impl Stability {
         self.greedy.iter().map(|pair| pair.cosine).sum::<f64>() / self.greedy.len() as f64
     }
 
-    /// Share of the [Hungarian](Self::hungarian) pairs with a |cos| above `threshold`: atoms that
-    /// both runs have found. Paulo & Belrose take 0.7.
+    /// Share of the [Hungarian](Self::hungarian) pairs whose |cos| is above `threshold`, which
+    /// counts the atoms that both runs have found. Paulo & Belrose use 0.7.
     #[must_use]
     pub fn share_above(&self, threshold: f64) -> f64 {
         let pairs = self.hungarian();
@@ -100,11 +102,11 @@ impl Stability {
     }
 }
 
-/// |cos| of every pair: a row for each atom of `one`, with a column for each of `other`.
+/// |cos| of every pair: one row for each atom of `one`, one column for each atom of `other`.
 fn cosines<T: Scalar>(one: &Dictionary<T>, other: &Dictionary<T>) -> Result<Vec<T>, Error> {
     let (rows, cols) = (one.atoms(), other.atoms());
     let mut cosines = Vec::new();
-    // Not more than `Recovery` took and has given back.
+    // This is no more memory than `Recovery` has used and freed.
     cosines.try_reserve_exact(rows * cols).map_err(|error| {
         let reason = error.to_string();
         BackendError::Allocation { rows, cols, reason }
@@ -118,11 +120,11 @@ fn cosines<T: Scalar>(one: &Dictionary<T>, other: &Dictionary<T>) -> Result<Vec<
     Ok(cosines)
 }
 
-/// A pair that is the best of its row, as far as is known.
+/// A pair that is the best of its row among the columns that were free when it was found.
 struct Candidate(Pair);
 
 impl Ord for Candidate {
-    /// The better is the greater: larger |cos|, then lower atoms.
+    /// The better candidate is the greater one: larger |cos|, then lower atoms.
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (&self.0, &other.0);
         let by_cosine = a.cosine.total_cmp(&b.cosine);
@@ -144,8 +146,9 @@ impl PartialEq for Candidate {
 
 impl Eq for Candidate {}
 
-/// Takes the best row's best column; a row whose column is gone is searched again, when its turn
-/// comes. `cosines` has a row for each atom of one and `columns` columns.
+/// Matches the row with the largest entry to the column of this entry, again and again. If the
+/// column is taken, the row is searched again when its turn comes. `cosines` has one row for each
+/// atom of the first dictionary, and `columns` columns.
 fn greedy<T: Scalar>(cosines: &[T], columns: usize) -> Vec<Pair> {
     let rows = cosines.len() / columns;
     let mut taken = vec![false; columns];

@@ -3,7 +3,7 @@
 use dbksvd::Error;
 use dbksvd::metrics::Reconstruction;
 
-/// How many samples use each atom, of how many.
+/// For each atom, how many samples use it, and the number of all samples.
 ///
 /// ```
 /// use dbksvd_sae::metrics::Usage;
@@ -23,11 +23,11 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Atoms of which atom j is used by `counts[j]` of `samples` samples.
+    /// The uses of atoms, where atom j is used by `counts[j]` of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::NoSamples`]; [`Error::Argument`] without atoms, or for an atom used by more samples
-    /// than there are.
+    /// [`Error::NoSamples`]; [`Error::Argument`] if there are no atoms, or for an atom that is used
+    /// by more than `samples` samples.
     pub fn new(counts: Vec<u64>, samples: u64) -> Result<Self, Error> {
         if samples == 0 {
             return Err(Error::NoSamples { argument: "samples" });
@@ -41,16 +41,16 @@ impl Usage {
         }
     }
 
-    /// The use of atoms that `measured` has counted: coefficients ≠ 0. (SAEBench counts those
-    /// above 0, which differs for signed codes alone.)
+    /// The uses that `measured` has counted: coefficients ≠ 0. (SAEBench counts coefficients above
+    /// 0, which makes a difference only for signed codes.)
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn of(measured: &Reconstruction) -> Result<Self, Error> {
         Self::new(measured.usage().to_vec(), measured.samples() as u64)
     }
 
-    /// Share of the atoms that no sample uses, 0 to 1; SAEBench's `frac_alive` is 1 less this.
+    /// Share of the atoms that no sample uses, 0 to 1. SAEBench's `frac_alive` is 1 minus this.
     #[must_use]
     pub fn dead_share(&self) -> f64 {
         let dead = self.counts.iter().filter(|&&count| count == 0).count();
@@ -65,8 +65,9 @@ impl Usage {
         above as f64 / self.counts.len() as f64
     }
 
-    /// Share of all uses that go to atoms with a density above `density` (SAEBench's
-    /// `normalized_freq_over_1_percent`, `normalized_freq_over_10_percent`); 0 if there are none.
+    /// Share of all uses that belong to atoms with a density above `density` (SAEBench's
+    /// `normalized_freq_over_1_percent`, `normalized_freq_over_10_percent`); 0 if there are no
+    /// uses.
     #[must_use]
     pub fn use_share_above(&self, density: f64) -> f64 {
         let above = self.counts.iter().filter(|&&count| self.density(count) > density);
@@ -76,16 +77,17 @@ impl Usage {
         }
     }
 
-    /// The atoms that are not dead, by log₁₀ of their densities, with `bins` bins to the decade,
-    /// from the decade of the least density that these samples can show, 1/N, to 1.
+    /// A histogram of log₁₀ of the densities of atoms that are not dead, with `bins` bins per
+    /// decade. It begins with the decade of 1/N, the least density that these samples can show, and
+    /// ends at 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no bins, or more than 1,000.
+    /// [`Error::Argument`] for 0 bins, or more than 1,000.
     pub fn histogram(&self, bins: usize) -> Result<DensityHistogram, Error> {
         if !(1..=1000).contains(&bins) {
             return Err(Error::argument("bins", bins, "1 to 1000"));
         }
-        // 10^decades ≥ N, by whole numbers: logarithms round.
+        // The decades with 10^decades ≥ N, found with integers, since logarithms are rounded.
         let mut decades = 0;
         let mut power = 1_u128;
         while power < u128::from(self.samples) {
@@ -97,8 +99,8 @@ impl Usage {
         let last = counts.len() - 1;
         for &count in self.counts.iter().filter(|&&count| count > 0) {
             let place = (self.density(count).log10() + decades as f64) * bins as f64;
-            // A density on the edge of a bin belongs to the bin above, whatever its logarithm
-            // rounds to.
+            // A density on the edge of a bin belongs to the bin above, even if its logarithm is
+            // rounded down.
             let nearest = place.round();
             let place = if (place - nearest).abs() < 1e-9 { nearest } else { place.floor() };
             counts[(place.max(0.0) as usize).min(last)] += 1;
@@ -120,20 +122,20 @@ pub struct DensityHistogram {
 }
 
 impl DensityHistogram {
-    /// log₁₀ of the lowest edge, and of the highest, which is 0.
+    /// log₁₀ of the lowest edge and of the highest edge, which is 0.
     #[must_use]
     pub fn decades(&self) -> (i32, i32) {
         (self.lowest, 0)
     }
 
-    /// For each bin, the atoms with densities from its lower edge to below its upper one; the last
-    /// bin includes 1. Atoms that are never used are in none.
+    /// For each bin, the number of atoms whose density is at least its lower edge and below its
+    /// upper edge; the last bin includes 1. Atoms that are never used are in no bin.
     #[must_use]
     pub fn counts(&self) -> &[usize] {
         &self.counts
     }
 
-    /// log₁₀ of the lower edge of bin `i`; of `counts().len()`, 0.
+    /// log₁₀ of the lower edge of bin `i`. For `i` = `counts().len()`, it is 0.
     #[must_use]
     pub fn edge(&self, i: usize) -> f64 {
         f64::from(self.lowest) + i as f64 / self.bins as f64

@@ -1,4 +1,4 @@
-//! From one sample's products W_encᵀx to its codes.
+//! The step from one sample's products W_encᵀx to its codes.
 //!
 //! ```text
 //! p ← W_encᵀ x + b_enc
@@ -6,8 +6,8 @@
 //! code_j ← z_j n_j                   n_j = ‖decoder row j‖; z_j alone if the encoder rescales
 //! ```
 //!
-//! A latent whose decoder row is zero fires as any other, and takes its place among the k largest;
-//! its code is zero and is left out.
+//! A latent whose decoder row is zero fires like any other, and counts among the k largest. But its
+//! code is zero and is left out.
 
 use std::cmp::Ordering;
 
@@ -16,16 +16,16 @@ use dbksvd::{HostBackend, Scalar};
 use super::pursuit::{Pursuit, pursue};
 use super::types::{Affine, Architecture, Sae};
 
-/// What samples have been through before they reach the encoder.
+/// What was subtracted from samples before they reach the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// Nothing but what the encoder asks for: b_dec is subtracted if it wants that.
+    /// What the encoder asks for: b_dec was subtracted if the encoder wants that.
     AsWanted,
-    /// The mean of [`Sae::model`] has been subtracted, whatever the encoder wants.
+    /// The mean of [`Sae::model`] was subtracted, whatever the encoder wants.
     Centred,
 }
 
-/// What is made of a sample.
+/// What is computed from a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     /// Coefficients of unit atoms.
@@ -34,14 +34,14 @@ pub(super) enum Output {
     Latents,
 }
 
-/// An SAE with what its activations are computed from.
+/// An SAE's biases and norms, in the form from which activations are computed.
 #[derive(Debug)]
 pub(super) struct Activation<T> {
-    /// b_enc or b_gate, plus W_encᵀ b_dec where that was subtracted and should not have been.
+    /// b_enc or b_gate. W_encᵀ b_dec is added if b_dec was subtracted and should not have been.
     bias: Vec<T>,
-    /// b_mag, likewise; empty but for gated encoders.
+    /// b_mag, with the same correction; empty unless the encoder is gated.
     magnitude_bias: Vec<T>,
-    /// exp(r_mag), likewise.
+    /// exp(r_mag); empty unless the encoder is gated.
     scale: Vec<T>,
     norms: Vec<T>,
     output: Output,
@@ -71,8 +71,9 @@ impl<T: Scalar> Activation<T> {
         activation
     }
 
-    /// Replaces `codes` by the nonzero codes, or latents, of one sample, strongest first, the lower
-    /// atom first of equals. `products` are its W_encᵀx; matching pursuit uses the sample itself.
+    /// Replaces `codes` by the nonzero codes, or latents, of one sample. The strongest comes first;
+    /// of equal ones, the lower atom does. `products` holds W_encᵀx of the sample; matching pursuit
+    /// uses the sample itself.
     pub(super) fn codes<B: HostBackend<Scalar = T>>(
         &self,
         backend: &B,
@@ -114,12 +115,12 @@ impl<T: Scalar> Activation<T> {
                 *value *= self.norms[*atom as usize];
             }
         }
-        // A product may have underflowed, or a decoder row be zero.
+        // A code can be zero because the product has underflowed or the decoder row is zero.
         codes.retain(|&(_, value)| value != T::zero());
         codes.sort_unstable_by(stronger);
     }
 
-    /// The latents p of which `fires` is true.
+    /// Adds the latents p for which `fires` is true.
     fn fire(&self, products: &[T], codes: &mut Vec<(u32, T)>, fires: impl Fn(usize, T) -> bool) {
         for (j, (&product, &bias)) in products.iter().zip(&self.bias).enumerate() {
             let p = product + bias;
@@ -129,7 +130,7 @@ impl<T: Scalar> Activation<T> {
         }
     }
 
-    /// Of `codes` the `sparsity` largest, after rescaling if that is asked for.
+    /// Keeps the `sparsity` largest of `codes`, which are first rescaled if `rescaled`.
     fn keep(&self, sparsity: usize, rescaled: bool, codes: &mut Vec<(u32, T)>) {
         if rescaled {
             for (atom, value) in codes.iter_mut() {
@@ -139,7 +140,7 @@ impl<T: Scalar> Activation<T> {
         strongest(codes, sparsity);
     }
 
-    /// The largest p > 0 of each group; the first of equals.
+    /// Adds the largest p > 0 of each group; of equal ones, the first.
     fn largest(&self, groups: usize, products: &[T], codes: &mut Vec<(u32, T)>) {
         let size = products.len() / groups;
         let biases = self.bias.chunks_exact(size);
@@ -167,7 +168,8 @@ impl<T: Scalar> Activation<T> {
     }
 }
 
-/// Leaves the `count` codes of largest |code|, in no particular order; of equals, the lower atoms.
+/// Keeps the `count` codes of largest |code|, in no particular order; of equal ones, the lower
+/// atoms.
 fn strongest<T: Scalar>(codes: &mut Vec<(u32, T)>, count: usize) {
     if codes.len() > count {
         codes.select_nth_unstable_by(count, stronger);
@@ -175,7 +177,7 @@ fn strongest<T: Scalar>(codes: &mut Vec<(u32, T)>, count: usize) {
     }
 }
 
-/// Larger |code| first, then the lower atom.
+/// Orders by falling |code|, then by rising atom.
 fn stronger<T: Scalar>(a: &(u32, T), b: &(u32, T)) -> Ordering {
     let by_size = b.1.widen().abs().total_cmp(&a.1.widen().abs());
     by_size.then(a.0.cmp(&b.0))

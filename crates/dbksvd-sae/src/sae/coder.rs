@@ -12,19 +12,19 @@ use super::activation::{Activation, Input, Output};
 use super::encode::{BLOCK, Pool, copy};
 use super::types::Sae;
 
-/// An SAE's encoder, to be used with the models that [`Sae::model`] makes of its decoder.
+/// An SAE's encoder, for use with the models that [`Sae::model`] makes of the SAE's decoder.
 ///
 /// Codes are those of [`Sae::encode`], with three departures:
-/// - Of more nonzeros than the budget k, the k of largest |code| stay, of equals the lower atoms.
-///   [`SaeState::cut`] says how many samples that happened to.
-/// - The encoder is fixed: codes do not depend on the dictionary it is handed.
-/// - Samples come with the model's mean subtracted. For an encoder that wants them as they are
-///   ([`Sae::is_input_centred`] is false), W_encᵀ b_dec is added to its bias instead, which
-///   rounds differently.
+/// - If a sample has more nonzeros than the budget k, the k of largest |code| are kept; of equal
+///   ones, the lower atoms. [`SaeState::cut`] counts the samples to which this happened.
+/// - The encoder is fixed: codes do not depend on the dictionary that the coder is given.
+/// - The model's mean has already been subtracted from samples. For an encoder that wants them
+///   without this ([`Sae::is_input_centred`] is false), W_encᵀ b_dec is added to the bias instead,
+///   which rounds differently.
 ///
-/// Of the [contract of coders](SparseCoder#contract), one clause is not kept: a sample that is zero
-/// (equal to the mean) may have a code, since that is what b_enc says; the reconstruction of any
-/// sample may be worse than none.
+/// Two clauses of the [contract of coders](SparseCoder#contract) do not hold: a sample that is zero
+/// (equal to the mean) may have a code, because b_enc can make latents fire, and the reconstruction
+/// of a sample may be worse than an empty code.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -45,7 +45,7 @@ pub struct SaeCoder<T: Scalar> {
 }
 
 impl<T: Scalar> SaeCoder<T> {
-    /// The encoder of `sae`, which is shared between the clones of a coder.
+    /// The encoder of `sae`. Clones of the coder share the SAE.
     #[must_use]
     pub fn new(sae: impl Into<Arc<Sae<T>>>) -> Self {
         Self { sae: sae.into() }
@@ -58,7 +58,7 @@ impl<T: Scalar> SaeCoder<T> {
     }
 }
 
-/// Scratch memory of [`SaeCoder`], and what it had to leave out.
+/// Scratch memory of [`SaeCoder`], and the number of samples that had too many nonzeros.
 #[derive(Debug)]
 pub struct SaeState<T: Scalar> {
     shape: ProblemShape,
@@ -68,8 +68,8 @@ pub struct SaeState<T: Scalar> {
 }
 
 impl<T: Scalar> SaeState<T> {
-    /// How many of the samples coded so far had more nonzeros than the budget allows, and lost
-    /// their weakest.
+    /// How many of the samples coded so far had more nonzeros than the budget and lost their
+    /// weakest ones.
     #[must_use]
     pub fn cut(&self) -> u64 {
         self.cut

@@ -1,4 +1,4 @@
-//! JSON objects whose every key is accounted for: read, checked, and none left over.
+//! JSON objects of which every key is read and checked, so that none is ignored by mistake.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dbksvd::error::FileError;
 use serde_json::{Map, Value};
 
-/// The longest file read, in bytes; those of the tools have a few thousand.
+/// The longest file that is read, in bytes. The files of the tools have a few thousand bytes.
 const LONGEST: u64 = 16 << 20;
 
 /// The keys of a configuration that have not been read yet.
@@ -30,7 +30,7 @@ impl Config {
         }
     }
 
-    /// The error that `key` is `found`.
+    /// The error for a `key` whose value is `found`.
     pub(super) fn wrong(&self, key: &str, found: impl ToString, expected: &str) -> FileError {
         FileError::Setting {
             path: self.path.clone(),
@@ -40,7 +40,7 @@ impl Config {
         }
     }
 
-    /// The value, or the error that there is none.
+    /// The value, or an error if there is none.
     pub(super) fn required<V>(
         &self,
         key: &str,
@@ -71,7 +71,7 @@ impl Config {
         self.take(key, "an object", |value| value.as_object().cloned())
     }
 
-    /// A count that must be there, of at least 1.
+    /// A required count, which must be at least 1.
     pub(super) fn size(&mut self, key: &str, expected: &str) -> Result<usize, FileError> {
         let count = self.count(key)?;
         match self.required(key, count, expected)? {
@@ -80,7 +80,8 @@ impl Config {
         }
     }
 
-    /// Sets a key that another one stands for; it may be there with the same value.
+    /// Sets a key from another key that has the same meaning. If both are there, their values must
+    /// agree.
     pub(super) fn replace(
         &mut self,
         key: &str,
@@ -95,24 +96,24 @@ impl Config {
         }
     }
 
-    /// Forgets a key that is null.
+    /// Removes a key whose value is null.
     pub(super) fn drop_null(&mut self, key: &str) {
         if self.keys.get(key).is_some_and(Value::is_null) {
             self.keys.remove(key);
         }
     }
 
-    /// Forgets keys whose value changes nothing.
+    /// Removes keys whose values change nothing.
     pub(super) fn forget(&mut self, keys: &[&str]) {
         keys.iter().for_each(|&key| drop(self.keys.remove(key)));
     }
 
-    /// The value of a key that may be of several types.
+    /// The value of a key that may have one of several types.
     pub(super) fn any(&mut self, key: &str) -> Option<Value> {
         self.keys.remove(key)
     }
 
-    /// Names the keys that nobody has asked for.
+    /// Returns an error that names the keys that were not read.
     pub(super) fn finish(self) -> Result<(), FileError> {
         let keys: Vec<String> = self.keys.into_iter().map(|(key, _)| excerpt(&key)).collect();
         if keys.is_empty() { Ok(()) } else { Err(FileError::UnknownKeys { path: self.path, keys }) }
@@ -132,10 +133,10 @@ impl Config {
     }
 }
 
-/// The content of a regular file, of which no more than `LONGEST` bytes and one are read.
+/// The content of a regular file. At most `LONGEST` + 1 bytes are read.
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
-    // Asked before opening: that of a pipe waits until somebody writes to it.
+    // The kind is checked before opening, since opening a pipe waits until somebody writes to it.
     let kind = std::fs::metadata(path).map_err(failed)?.file_type();
     if !kind.is_file() {
         let kind = if kind.is_dir() { "a directory" } else { "a special file" };
@@ -147,7 +148,7 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(text)
 }
 
-/// The first hundred characters of the text. Errors put what they show on one line.
+/// The first hundred characters of the text. Error messages show them on one line.
 fn excerpt(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{}…", &text[..end]),

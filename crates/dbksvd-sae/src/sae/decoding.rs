@@ -1,9 +1,10 @@
-//! What an SAE's decoder is to dbksvd: a dictionary of unit atoms, a model, and the
-//! way from codes back to latents.
+//! An SAE's decoder in terms of dbksvd: a dictionary of unit atoms, a model, and the conversion of
+//! codes to latents.
 //!
-//! A decoder row may be zero, as of a latent that died in training. Such a latent adds nothing to a
-//! reconstruction, whatever its encoder says, and has no code. An atom has norm 1, however: in the
-//! dictionary another row stands in for it, so that the atoms span what the rows span.
+//! A decoder row may be zero, for example if its latent died in training. Such a latent adds
+//! nothing to a reconstruction, whatever its encoder computes, and has no code. But an atom must
+//! have norm 1, so in the dictionary another row is used in its place. The atoms then span what the
+//! rows span.
 
 use dbksvd::{Dictionary, Error, Model, Scalar, SparseCodes};
 
@@ -11,9 +12,10 @@ use super::types::{Architecture, Sae};
 use crate::vector::{column, normalize};
 
 impl<T: Scalar> Sae<T> {
-    /// The decoder's rows, scaled to norm 1. For a row that is zero, the nearest before it that is
-    /// not stands in, or the first of all: a copy, which a pursuit does not prefer to the row
-    /// itself and which adds nothing to what the atoms span.
+    /// The decoder's rows, scaled to norm 1. A row that is zero is replaced by a copy of the
+    /// nearest row before it that is not zero, or of the first row that is not zero if there is
+    /// none before. A pursuit does not prefer the copy to the row itself, and the copy adds nothing
+    /// to the span of the atoms.
     ///
     /// # Errors
     /// [`Error::ZeroAtom`] if every row is zero.
@@ -27,9 +29,10 @@ impl<T: Scalar> Sae<T> {
         Dictionary::normalized(atoms)
     }
 
-    /// The decoder as a model for any coder: its [`dictionary`](Self::dictionary), b_dec as the
-    /// mean (none for matching pursuit on samples that are not centred, which SAELens decodes
-    /// without b_dec), `sparsity` nonzeros at most, of the sign of its latents.
+    /// The decoder as a model for any coder. Its dictionary is [`dictionary`](Self::dictionary),
+    /// its budget `sparsity`, and its sign that of the latents. Its mean is b_dec. It has no mean
+    /// if the encoder is matching pursuit on samples that are not centred, since SAELens then
+    /// decodes without b_dec.
     ///
     /// # Errors
     /// [`Error::ZeroAtom`] if every row is zero, and [`Error::Argument`] for a sparsity outside
@@ -45,15 +48,15 @@ impl<T: Scalar> Sae<T> {
         self.is_input_centred() || !pursuit
     }
 
-    /// What the encoder put out, from codes on unit atoms: each code divided by the norm of its
-    /// decoder row, unless the encoder [rescales](Architecture::TopK) by it.
+    /// The latents that the encoder computed, from codes on unit atoms. Each code is divided by the
+    /// norm of its decoder row, unless the encoder [rescales](Architecture::TopK) latents by it.
     ///
     /// [`encode`](Self::encode) gives no codes for latents whose decoder row is zero;
-    /// [`encode_latents`](Self::encode_latents) has them too. A code on the atom that stands in for
-    /// such a row counts for the latent whose row that is.
+    /// [`encode_latents`](Self::encode_latents) gives these latents, too. If the atom of such a row
+    /// has a code, it counts for the latent whose row was copied.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if the codes are over another number of atoms, [`Error::ZeroAtom`] if
+    /// [`Error::Dimension`] if the codes are for another number of atoms, [`Error::ZeroAtom`] if
     /// every row is zero and there are codes.
     pub fn latents(&self, codes: &SparseCodes<T>) -> Result<SparseCodes<T>, Error> {
         if codes.atoms() != self.atoms() {
@@ -73,7 +76,7 @@ impl<T: Scalar> Sae<T> {
                 let row = rows[atom as usize];
                 let norm = if self.architecture().is_rescaled() { 1.0 } else { norms[row] };
                 let value = value.widen() / norm;
-                // A row and its stand-in may both have a code.
+                // A row and a copy of it may both have a code.
                 match found.iter_mut().find(|(known, _)| *known as usize == row) {
                     Some((_, sum)) => *sum += value,
                     None => found.push((row as u32, value)),
@@ -96,7 +99,7 @@ impl<T: Scalar> Sae<T> {
         (0..self.atoms()).map(norm).collect()
     }
 
-    /// For each atom the row whose direction it is.
+    /// For each atom, the row that has its direction.
     fn stand_ins(&self, norms: &[f64]) -> Result<Vec<usize>, Error> {
         let first = norms.iter().position(|&norm| norm > 0.0).ok_or(Error::ZeroAtom { atom: 0 })?;
         let mut last = first;

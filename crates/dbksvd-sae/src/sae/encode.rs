@@ -1,4 +1,4 @@
-//! Codes of many samples: blocks of products, then each sample's activations.
+//! Codes of many samples: products are computed in blocks, then activations for each sample.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,14 +11,14 @@ use super::pursuit::Pursuit;
 use super::types::Sae;
 use crate::vector::{axpy, column, first_not_finite};
 
-/// Samples multiplied at a time; the last block is padded to it, since the bits of a product
-/// depend on its width.
+/// Samples that are multiplied at a time. The last block is padded to this number, since the bits
+/// of a product depend on its width.
 pub(super) const BLOCK: usize = 128;
 
 /// The atoms and coefficients of one sample.
 type Nonzeros<T> = Vec<(u32, T)>;
 
-/// What a task needs to code a block of samples.
+/// The scratch memory with which a task codes a block of samples.
 #[derive(Debug)]
 pub(super) struct Scratch<T: Scalar> {
     samples: Mat<T>,
@@ -27,7 +27,8 @@ pub(super) struct Scratch<T: Scalar> {
     codes: Nonzeros<T>,
 }
 
-/// Scratch of tasks that have ended, for the tasks that come: as much as ever was in use at once.
+/// Scratch of tasks that have ended, which later tasks reuse. It holds as much as was ever in use
+/// at the same time.
 #[derive(Debug)]
 pub(super) struct Pool<T: Scalar>(Mutex<Vec<Scratch<T>>>);
 
@@ -48,8 +49,9 @@ impl<T: Scalar> Scratch<T> {
         }
     }
 
-    /// Calls `take` with the number within the block, and the nonzero codes, strongest first, of
-    /// each of `samples`, at most [`BLOCK`]; `minus` is subtracted from them.
+    /// Calls `take` for each of `samples`, of which there are at most [`BLOCK`], with its number
+    /// within the block and its nonzero codes, the strongest first. `minus` is subtracted from the
+    /// samples.
     fn block<B: HostBackend<Scalar = T>>(
         &mut self,
         backend: &B,
@@ -83,7 +85,7 @@ impl<T: Scalar> Scratch<T> {
 }
 
 impl<T: Scalar> Pool<T> {
-    /// [`Scratch::block`] with scratch of the pool.
+    /// Does the same as [`Scratch::block`], with scratch of the pool.
     pub(super) fn block<B: HostBackend<Scalar = T>>(
         &self,
         backend: &B,
@@ -92,7 +94,7 @@ impl<T: Scalar> Pool<T> {
         minus: Option<&[T]>,
         take: impl FnMut(usize, &mut Nonzeros<T>),
     ) {
-        // A panic elsewhere leaves scratch in no state that matters.
+        // A panic elsewhere may leave any content in the scratch, which does not matter.
         let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let scratch = idle().pop();
         let mut scratch = scratch.unwrap_or_else(|| Scratch::new(sae));
@@ -102,27 +104,29 @@ impl<T: Scalar> Pool<T> {
 }
 
 impl<T: Scalar> Sae<T> {
-    /// The codes of `samples` (d × N, a column a sample) on the [`dictionary`](Self::dictionary):
-    /// every latent that fires and whose decoder row is not zero, times the norm of its decoder
-    /// row, the strongest of a sample first. The budget of the codes is the largest number of
-    /// nonzeros, at least 1.
+    /// The codes of `samples` (d × N, one sample per column) on the
+    /// [`dictionary`](Self::dictionary): every latent that fires and whose decoder row is not zero,
+    /// times the norm of its decoder row. The strongest code of a sample comes first. The budget of
+    /// the codes is the largest number of nonzeros, at least 1.
     ///
-    /// O(N·d·m), in parallel; matching pursuit O(N·d·m) for each iteration. Memory: the codes
-    /// twice, and 128·(2d + m) scalars a thread. A sample's code has the same bits encoded alone or
-    /// among others.
+    /// O(N·d·m), in parallel; with matching pursuit O(N·d·m) per iteration. Memory: twice the
+    /// codes, and 128·(2d + m) scalars per thread. A sample's code has the same bits whether it is
+    /// encoded alone or with others.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`].
+    /// [`Error::Dimension`] if samples are not of dimension d; [`Error::NotFinite`] for a NaN or an
+    /// infinity.
     pub fn encode(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
         self.code(samples, Output::Codes)
     }
 
-    /// The latents of `samples` (d × N, a column a sample), as other tools show them, the largest
-    /// of a sample first: those of [`latents`](Self::latents) after [`encode`](Self::encode),
-    /// rounded less often, and those whose decoder row is zero, which have no code.
+    /// The latents of `samples` (d × N, one sample per column), as other tools show them, the
+    /// largest of a sample first. They are those of [`latents`](Self::latents) after
+    /// [`encode`](Self::encode), but rounded less often, and they include latents whose decoder row
+    /// is zero, which have no code.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn encode_latents(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
         self.code(samples, Output::Latents)
     }
@@ -140,7 +144,7 @@ impl<T: Scalar> Sae<T> {
             .map(|block| {
                 let first = block * BLOCK;
                 let width = BLOCK.min(samples.ncols() - first);
-                // Borrowed matrices may have any strides.
+                // Matrices that were borrowed may have any strides, so they are copied.
                 let samples = samples.subcols(first, width).to_owned();
                 for i in 0..width {
                     let sample = samples.col_as_slice(i);
@@ -155,7 +159,7 @@ impl<T: Scalar> Sae<T> {
                 Ok(block)
             })
             .collect();
-        // In order: the first bad sample is the one reported.
+        // The blocks are looked at in order, so that the first bad sample is reported.
         let blocks = blocks.into_iter().collect::<Result<Vec<_>, _>>()?;
         let most = blocks.iter().flatten().map(Vec::len).max().unwrap_or(0).max(1);
         let mut all = SparseCodes::new(self.atoms(), samples.ncols(), most);
@@ -168,7 +172,7 @@ impl<T: Scalar> Sae<T> {
     }
 }
 
-/// Copies codes into slots; as many as there are.
+/// Copies codes into slots, as many as there are slots.
 pub(super) fn copy<T: Scalar>(codes: &[(u32, T)], support: &mut [u32], values: &mut [T]) -> usize {
     for ((&(atom, value), slot), into) in codes.iter().zip(support).zip(values) {
         (*slot, *into) = (atom, value);

@@ -5,25 +5,25 @@ use dbksvd::{Error, Model, Scalar, Sign, SparseCodes};
 
 use super::types::{Affine, Architecture, Sae};
 
-/// The encoder that a dictionary is given.
+/// The encoder that an SAE made of a dictionary gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tied {
     /// Matching pursuit with k iterations (`residual_threshold` 0, `stop_on_duplicate_support`
-    /// false): the pursuit that other tools have, close to OMP, whose coefficients it does not
-    /// refit. Signed models get 2m latents, W_dec = [D; −D], since its latents are not negative;
-    /// [`split_signs`] takes codes along.
+    /// false). It is the pursuit that other tools have. It is close to OMP, but does not refit
+    /// coefficients. Its latents are not negative, so a signed model gets 2m latents with W_dec =
+    /// [D; −D]; [`split_signs`] converts codes accordingly.
     MatchingPursuit,
     /// One product and the k largest latents, W_enc = Dᵀ: `topk`, or `abstopk` for signed models.
     TopK,
 }
 
 impl<T: Scalar> Sae<T> {
-    /// The SAE whose decoder is the model's dictionary: b_dec is its mean, or zero, and is
+    /// The SAE whose decoder is the model's dictionary. b_dec is the model's mean, or zero, and is
     /// subtracted from samples.
     ///
-    /// Latents are in the units of the samples: the decoder reproduces the model's own codes, times
-    /// its [scale](dbksvd::Preprocessing::scale), exactly; the encoder finds others, by the rule of
-    /// [`Tied`].
+    /// Latents are in the units of the samples. So the model's own codes, times its
+    /// [scale](dbksvd::Preprocessing::scale), decode exactly to what the model decodes. The encoder
+    /// finds other codes than the model's coder, by the rule of [`Tied`].
     ///
     /// # Errors
     /// [`Error::Argument`] if 2m latents are too many to count.
@@ -59,8 +59,8 @@ impl<T: Scalar> Sae<T> {
     }
 }
 
-/// Signed codes over D (m atoms) as the same sums with coefficients ≥ 0 over [D; −D] (2m): a
-/// negative coefficient of atom j becomes a positive one of atom m + j.
+/// Converts signed codes over D (m atoms) to codes ≥ 0 over [D; −D] (2m atoms) that stand for the
+/// same samples: a negative coefficient of atom j becomes a positive coefficient of atom m + j.
 #[must_use]
 pub fn split_signs<T: Scalar>(codes: &SparseCodes<T>) -> SparseCodes<T> {
     let m = codes.atoms();

@@ -1,4 +1,4 @@
-//! Autoencoders: what they are, how they code, and their files.
+//! Sparse autoencoders: their parts, their encoders, and their files.
 
 mod activation;
 mod coder;

@@ -1,4 +1,4 @@
-//! An autoencoder as named values: all that its encoder's codes depend on.
+//! An autoencoder as named values: everything that the codes of its encoder depend on.
 
 use dbksvd::faer::MatRef;
 use dbksvd::{Parameters, Scalar};

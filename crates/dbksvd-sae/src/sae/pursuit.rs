@@ -1,5 +1,5 @@
-//! Matching pursuit as SAELens' `matching_pursuit` defines it: on rows of any norm, without
-//! dividing by it, so that a row longer than √2 makes the residual grow.
+//! Matching pursuit as SAELens' `matching_pursuit` defines it. Rows may have any norm, and steps
+//! are not divided by it, so a row longer than √2 makes the residual grow.
 //!
 //! ```text
 //! r ← x, z ← 0
@@ -19,7 +19,7 @@ use num_traits::Zero;
 
 use crate::vector::{axpy, column, squared_norm};
 
-/// Parameters and scratch.
+/// Parameters and scratch memory.
 #[derive(Debug)]
 pub(super) struct Pursuit<T> {
     pub(super) residual_threshold: f64,
@@ -41,7 +41,7 @@ impl<T> Default for Pursuit<T> {
     }
 }
 
-/// Appends the latents of `sample`, distinct, in the order in which they were first chosen.
+/// Appends the latents of `sample`, each once, in the order in which they were first chosen.
 pub(super) fn pursue<B: HostBackend>(
     backend: &B,
     rows: MatRef<'_, B::Scalar>,
@@ -67,7 +67,7 @@ pub(super) fn pursue<B: HostBackend>(
             }
         }
         let (j, value) = best;
-        // Nothing correlates: every further step would be the same.
+        // No row correlates with the residual, so all further steps would change nothing.
         if value <= B::Scalar::zero() {
             return;
         }

@@ -1,8 +1,8 @@
-//! Keys of SAELens' `cfg.json` whose value changes no latent and no reconstruction.
+//! Keys of SAELens' `cfg.json` whose values change no latent and no reconstruction.
 
-/// How the SAE was trained, on what activations of which model, and where it was to be put: all
-/// keys that versions 0.1 to 6 wrote beside those that are read. Their loaders drop most of them,
-/// and compute nothing from the rest.
+/// How the SAE was trained, the model and the activations it was trained on, and where it was to be
+/// saved. These are all keys that versions 0.1 to 6 wrote, except those that are read. The loaders
+/// of these versions drop most of them, and compute nothing from the rest.
 #[rustfmt::skip]
 pub(super) const UNREAD: &[&str] = &[
     "act_store_device", "adam_beta1", "adam_beta2", "autocast", "autocast_lm",

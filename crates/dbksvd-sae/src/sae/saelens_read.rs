@@ -1,4 +1,4 @@
-//! SAELens directories, read.
+//! Reading of SAELens directories.
 
 use std::path::Path;
 
@@ -16,15 +16,15 @@ use super::types::{Affine, Architecture, Sae};
 pub(super) const CONFIG: &str = "cfg.json";
 pub(super) const WEIGHTS: &str = "sae_weights.safetensors";
 
-/// What `d_sae` is, and what may be meant where it is not there.
+/// What `d_sae` is, and what the user may have meant if it is missing.
 const WIDTH: &str = "the number of latents (directories of sparsify, which have `num_latents`, are \
                      read by `read_sparsify`)";
 
 const ARCHITECTURES: &str = "standard, topk, abstopk, jumprelu, gated or matching_pursuit";
 
 impl<T: Scalar> Sae<T> {
-    /// Reads a directory that SAELens' `save_model` or `save_inference_model` wrote, of any
-    /// version: `cfg.json` and `sae_weights.safetensors`.
+    /// Reads a directory that `save_model` or `save_inference_model` of any version of SAELens
+    /// wrote: `cfg.json` and `sae_weights.safetensors`.
     ///
     /// | key of `cfg.json` | if absent | |
     /// |---|---|---|
@@ -41,7 +41,7 @@ impl<T: Scalar> Sae<T> {
     /// | `max_iterations` | d | `matching_pursuit`; null is d |
     /// | `stop_on_duplicate_support` | true | `matching_pursuit` |
     ///
-    /// Before version 6, also
+    /// Before version 6, these keys are read, too:
     ///
     /// | key of `cfg.json` | if absent | |
     /// |---|---|---|
@@ -50,23 +50,26 @@ impl<T: Scalar> Sae<T> {
     /// | `normalize_activations` | none | null and false are `none`; true is an error |
     /// | `finetuning_scaling_factor` | false | true: decoder rows are multiplied by the tensor of that name, or `scaling_factor`, if there is one |
     ///
-    /// What stands for an absent key is what SAELens takes for it. A `normalize_activations` that
-    /// scales each sample by its own norm (`constant_norm_rescale`, `layer_norm`) leaves no fixed
-    /// mean and dictionary; `expected_average_only_in` and `covariance_whitening` mean a factor or
-    /// a matrix that is not in the file, to be folded in by SAELens first. Keys of training, of the
-    /// language model and of its data change nothing and are passed over.
+    /// If a key is absent, the value used is the one that SAELens uses. A `normalize_activations`
+    /// that scales each sample by its own norm (`constant_norm_rescale`, `layer_norm`) leaves no
+    /// fixed mean and dictionary. `expected_average_only_in` and `covariance_whitening` need a
+    /// factor or a matrix that is not in the file; fold it into the weights with SAELens first.
+    /// Keys about training, the language model and its data change nothing and are passed over.
     ///
     /// Vectors may have a leading dimension of 1. A tensor `scaling_factor` of ones, which early
     /// versions wrote, is passed over. The format is that of sae-lens 0.1 to 6.54.12.
     ///
     /// # Errors
-    /// - [`FileError::Setting`], naming a key that is absent or whose value cannot be honoured,
+    /// - [`FileError::Setting`], naming a key that is absent or whose value is not supported,
     /// - [`FileError::UnknownKeys`], naming keys of `cfg.json` that no version of SAELens wrote for
     ///   this architecture,
-    /// - [`FileError::Tensor`] for tensors missing, or there and not part of the architecture,
-    /// - [`FileError::Shape`] and [`FileError::ElementType`] for tensors unlike the configuration,
-    /// - [`FileError::Format`] for files that are no JSON or safetensors, for numbers that are not
-    ///   finite, with tensor and index, and for values otherwise refused by [`Sae::new`],
+    /// - [`FileError::Tensor`] for tensors that are missing, or that are not part of the
+    ///   architecture,
+    /// - [`FileError::Shape`] and [`FileError::ElementType`] for tensors that do not match the
+    ///   configuration,
+    /// - [`FileError::Format`] for files that are not valid JSON or safetensors, for numbers that
+    ///   are not finite (naming tensor and index), and for values that [`Sae::new`] refuses for
+    ///   another reason,
     /// - [`FileError::Io`], [`FileError::Truncated`].
     pub fn read_saelens(directory: impl AsRef<Path>) -> Result<Self, FileError> {
         let directory = directory.as_ref();
@@ -101,7 +104,8 @@ impl<T: Scalar> Sae<T> {
     }
 }
 
-/// Whether a version before 6 wrote the configuration, which says so, or does not say.
+/// Whether a version before 6 wrote the configuration. The configuration names its version; if it
+/// does not, the version is before 6.
 fn is_early(config: &mut Config) -> Result<bool, FileError> {
     config.drop_null("metadata");
     let metadata = config.object("metadata")?.and_then(|mut keys| keys.remove("sae_lens_version"));
@@ -119,8 +123,9 @@ fn is_early(config: &mut Config) -> Result<bool, FileError> {
     major.map(|major| major < 6).ok_or_else(|| config.wrong(key, version, expected))
 }
 
-/// The architecture, in the words of version 6, of a configuration that keeps its activation apart.
-/// What versions before and from 6 on take for different encoders is an error.
+/// The architecture in the terms of version 6, from a configuration that names its activation
+/// separately. A combination is an error if versions before 6 and from 6 on understand it as
+/// different encoders.
 fn early_architecture(config: &mut Config) -> Result<String, FileError> {
     let architecture = config.text("architecture")?.unwrap_or_else(|| "standard".to_owned());
     let (short, long) = (config.text("activation_fn")?, config.text("activation_fn_str")?);
@@ -160,7 +165,7 @@ fn early_architecture(config: &mut Config) -> Result<String, FileError> {
     }
 }
 
-/// Refuses samples that are scaled, or whitened, before they are encoded.
+/// Refuses an SAE whose samples must be scaled or whitened before they are encoded.
 fn refuse_normalization(config: &mut Config, early: bool) -> Result<(), FileError> {
     const KEY: &str = "normalize_activations";
     let found = match config.any(KEY) {
@@ -187,8 +192,8 @@ fn refuse_normalization(config: &mut Config, early: bool) -> Result<(), FileErro
     Err(config.wrong(KEY, found, expected))
 }
 
-/// Multiplies rows of the decoder by the factors that latents of a fine-tuned SAE are multiplied by
-/// before decoding.
+/// Multiplies rows of the decoder by the factors of a fine-tuned SAE, which multiplies its latents
+/// by them before decoding.
 fn scale_rows<T: Scalar>(
     decoder: &mut Mat<T>,
     tuned: bool,
@@ -200,7 +205,7 @@ fn scale_rows<T: Scalar>(
             continue;
         }
         let factors: Vec<T> = tensors.vector(name, decoder.ncols())?;
-        // SAELens' tolerance.
+        // The tolerance that SAELens uses.
         let one = |factor: &T| (factor.widen() - 1.0).abs() <= 1e-8 + 1e-5;
         if name == "scaling_factor" && factors.iter().all(one) {
             continue;
@@ -216,7 +221,7 @@ fn scale_rows<T: Scalar>(
     Ok(())
 }
 
-/// The type that tensors are rounded to.
+/// The type to which tensors are rounded.
 fn dtype(config: &mut Config) -> Result<Dtype, FileError> {
     let expected = "float64, float32, float16 or bfloat16";
     let dtype = config.text("dtype")?;
@@ -277,8 +282,8 @@ fn read_architecture<T: Scalar>(
     })
 }
 
-/// Refuses a key whose text is none of those that can be honoured; the first stands for its
-/// absence.
+/// Refuses a key whose text is not one of the supported values. The first of these is used if the
+/// key is absent.
 fn one_of(config: &mut Config, key: &str, known: &[&str]) -> Result<(), FileError> {
     match config.text(key)? {
         Some(found) if !known.contains(&found.as_str()) => {

@@ -1,4 +1,4 @@
-//! SAELens directories, written.
+//! Writing of SAELens directories.
 
 use std::path::Path;
 
@@ -10,19 +10,20 @@ use serde_json::{Value, json};
 use super::saelens_read::{CONFIG, WEIGHTS};
 use super::types::{Architecture, Sae};
 
-/// The version of SAELens whose format this is.
+/// The version of SAELens whose format is written.
 const SAELENS: &str = "6.54.12";
 
 impl<T: Scalar> Sae<T> {
     /// Writes a directory that SAELens loads by `SAE.load_from_disk`: `cfg.json` and
-    /// `sae_weights.safetensors`, in the precision of `T`. The directory is made if it is not
-    /// there; each file appears whole or not at all, `cfg.json` last. Other files stay.
+    /// `sae_weights.safetensors`, in the precision of `T`. The directory is created if it does not
+    /// exist. Each file appears whole or not at all, and `cfg.json` is written last. Other files in
+    /// the directory stay.
     ///
-    /// The same SAE gives the same bytes, and [`read_saelens`](Self::read_saelens) gives it back
-    /// bit by bit.
+    /// The same SAE gives the same bytes, and [`read_saelens`](Self::read_saelens) returns it bit
+    /// by bit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the architecture `groupmax`, which SAELens has not;
+    /// [`Error::Argument`] for the architecture `groupmax`, which SAELens does not have;
     /// [`FileError::Io`].
     pub fn write_saelens(&self, directory: impl AsRef<Path>) -> Result<(), Error> {
         let directory = directory.as_ref();

@@ -1,4 +1,4 @@
-//! Directories of EleutherAI's sparsify, read.
+//! Reading of directories of EleutherAI's sparsify.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use super::types::{Affine, Architecture, Sae};
 
 impl<T: Scalar> Sae<T> {
     /// Reads a directory that sparsify's `SparseCoder.save_to_disk` wrote: `cfg.json` and
-    /// `sae.safetensors`. Its encoder subtracts b_dec and keeps the k largest latents, of all or
-    /// of each group.
+    /// `sae.safetensors`. The encoder of such an SAE subtracts b_dec and keeps the k largest
+    /// latents, either of all latents or one in each of k groups.
     ///
     /// | key of `cfg.json` | if absent | |
     /// |---|---|---|
@@ -25,11 +25,11 @@ impl<T: Scalar> Sae<T> {
     /// | `signed` | false | true is an error: versions differ on what it means |
     /// | `normalize_decoder`, `multi_topk` | | of training alone |
     ///
-    /// What stands for an absent key is what sparsify takes for it. Vectors may have a leading
-    /// dimension of 1. The format is that of eai-sparsify 1.3.3, and of its forerunner `sae`.
+    /// If a key is absent, the value used is the one that sparsify uses. Vectors may have a leading
+    /// dimension of 1. The format is that of eai-sparsify 1.3.3, and of its predecessor `sae`.
     ///
     /// # Errors
-    /// As [`read_saelens`](Self::read_saelens).
+    /// The errors of [`read_saelens`](Self::read_saelens).
     pub fn read_sparsify(directory: impl AsRef<Path>) -> Result<Self, FileError> {
         let directory = directory.as_ref();
         let mut config = Config::open(&directory.join("cfg.json"), "sparsify configuration")?;

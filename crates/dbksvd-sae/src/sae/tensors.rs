@@ -1,4 +1,4 @@
-//! The tensors of an SAE's file: read with their shapes checked, and none left over.
+//! The tensors of an SAE's file. Their shapes are checked, and every tensor must be read.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use dbksvd::files::{TensorReader, TensorRows};
 
 use crate::vector::first_not_finite;
 
-/// The types that a configuration may say its weights are of.
+/// The types that a configuration may give for its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dtype {
     F16,
@@ -28,8 +28,8 @@ impl Dtype {
         }
     }
 
-    /// The nearest value of the type, by way of single precision for those of 16 bits, as PyTorch
-    /// does it.
+    /// The nearest value of this type. For types of 16 bits, the value is first rounded to single
+    /// precision, as PyTorch does.
     fn round(self, value: f64) -> f64 {
         match self {
             Self::F64 => value,
@@ -43,7 +43,7 @@ impl Dtype {
 /// A file whose tensors are read one by one.
 pub(super) struct Tensors {
     path: PathBuf,
-    /// The tool whose format it is.
+    /// The tool that defined the format.
     format: &'static str,
     reader: TensorReader,
     /// The type to which values are rounded, if the configuration names one.
@@ -61,7 +61,7 @@ impl Tensors {
         Ok(Self { path: path.to_owned(), format, reader, dtype, read: Vec::new() })
     }
 
-    /// A tensor of shape (m, d) as d × m: row j is column j.
+    /// A tensor of shape (m, d) as d × m: row j becomes column j.
     pub(super) fn columns<T: Scalar>(
         &mut self,
         name: &'static str,
@@ -110,7 +110,7 @@ impl Tensors {
         self.reader.names().iter().any(|found| found == name)
     }
 
-    /// Names the tensors that nobody has asked for.
+    /// Returns an error that names the tensors that were not read.
     pub(super) fn finish(self) -> Result<(), FileError> {
         let mut names = self.reader.names();
         names.retain(|name| !self.read.contains(&name.as_str()));
@@ -144,8 +144,8 @@ impl Tensors {
         Ok(rows)
     }
 
-    /// Row `i` of a tensor, rounded to the type of the configuration and then to `T`: every number
-    /// must be finite, in the file and as it is read. `row` is scratch.
+    /// Row `i` of a tensor, rounded to the type of the configuration and then to `T`. Every number
+    /// must be finite, both in the file and after rounding. `row` is scratch memory.
     fn read_row<T: Scalar>(
         &self,
         name: &str,

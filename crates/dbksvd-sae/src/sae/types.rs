@@ -1,4 +1,4 @@
-//! What a sparse autoencoder is: a decoder, and one of several encoders.
+//! A sparse autoencoder: a decoder, and one of several kinds of encoders.
 
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::{Error, Scalar, Sign};
@@ -14,10 +14,10 @@ pub struct Affine<T: Scalar> {
     pub bias: Vec<T>,
 }
 
-/// How samples become latents z, after the encoder of the same name in SAELens.
+/// How samples become latents z. The names are those of SAELens' encoders.
 ///
-/// x is the sample, less b_dec where [`Sae::is_input_centred`] says so; p = W_encᵀ x + b_enc; n_j
-/// is the norm of decoder row j.
+/// Here x is the sample, minus b_dec if [`Sae::is_input_centred`]; p = W_encᵀ x + b_enc; and n_j is
+/// the norm of decoder row j.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Architecture<T: Scalar> {
@@ -42,11 +42,11 @@ pub enum Architecture<T: Scalar> {
         encoder: Affine<T>,
         /// k.
         sparsity: usize,
-        /// As of [`TopK`](Self::TopK).
+        /// See [`TopK`](Self::TopK).
         rescaled: bool,
     },
-    /// Latents in k groups of m/k consecutive ones, and z = max(p, 0) for the largest p of each
-    /// group, else 0 (sparsify's `groupmax`).
+    /// Latents are divided into k groups of m/k consecutive latents. z = max(p, 0) for the largest
+    /// p of each group, else 0 (sparsify's `groupmax`).
     GroupMax {
         /// p.
         encoder: Affine<T>,
@@ -69,20 +69,21 @@ pub enum Architecture<T: Scalar> {
         /// b_mag, of length m.
         bias: Vec<T>,
     },
-    /// Matching pursuit on the decoder's rows: again and again, z_j += w_jᵀr and r −= (w_jᵀr) w_j
-    /// for the row w_j of largest w_jᵀr > 0. A latent may be chosen more than once.
+    /// Matching pursuit on the decoder's rows. The step z_j += w_jᵀr, r −= (w_jᵀr) w_j is repeated
+    /// for the row w_j with the largest w_jᵀr > 0. A latent may be chosen more than once.
     MatchingPursuit {
-        /// Stops once ‖r‖ is below this; 0: never.
+        /// The pursuit stops once ‖r‖ is below this; with 0, it never does.
         residual_threshold: f64,
-        /// The most rows chosen, repetitions included.
+        /// The most steps. A row that is chosen again counts again.
         max_iterations: usize,
-        /// Whether to stop once a choice adds no latent that was zero.
+        /// Whether to stop once a step chooses a latent that was chosen before.
         stop_on_duplicate_support: bool,
     },
 }
 
 impl<T: Scalar> Architecture<T> {
-    /// The name in SAELens' `architecture`; sparsify's activation for what SAELens has not.
+    /// The name in SAELens' `architecture`, or sparsify's activation if SAELens has no such
+    /// architecture.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -124,7 +125,7 @@ impl<T: Scalar> Architecture<T> {
         matches!(self, Self::TopK { rescaled: true, .. } | Self::AbsTopK { rescaled: true, .. })
     }
 
-    /// Everything that must agree with a decoder of `dim` × `latents`.
+    /// Checks everything that must agree with a decoder of `dim` × `latents`.
     fn check(&self, dim: usize, latents: usize) -> Result<(), Error> {
         if let Some(Affine { weights, bias }) = self.encoder() {
             if weights.nrows() != dim {
@@ -171,7 +172,7 @@ impl<T: Scalar> Architecture<T> {
     }
 }
 
-/// A sparse autoencoder of m latents for samples of dimension d.
+/// A sparse autoencoder with m latents for samples of dimension d.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -196,13 +197,14 @@ pub struct Sae<T: Scalar> {
 }
 
 impl<T: Scalar> Sae<T> {
-    /// An SAE of the given parts: `decoder` is d × m, column j being row j of W_dec; `decoder_bias`
-    /// is b_dec, of length d; `input_centred` is SAELens' `apply_b_dec_to_input`.
+    /// An SAE of the given parts. `decoder` is d × m, and its column j is row j of W_dec.
+    /// `decoder_bias` is b_dec, of length d. `input_centred` is SAELens' `apply_b_dec_to_input`.
     ///
     /// # Errors
-    /// [`Error::Dimension`] and [`Error::Argument`], naming the part as SAELens does: for parts
-    /// that disagree in d or m, values that are not finite, k outside 1..=m (or, for groups, not a
-    /// divisor of m), a negative `residual_threshold`, no `max_iterations`.
+    /// [`Error::Dimension`] and [`Error::Argument`], with SAELens' name of the part, for parts that
+    /// do not agree in d or m, for values that are not finite, for k outside 1..=m (for groups,
+    /// also if k does not divide m), for a negative `residual_threshold`, and for `max_iterations`
+    /// of 0.
     pub fn new(
         decoder: Mat<T>,
         decoder_bias: Vec<T>,
@@ -242,7 +244,7 @@ impl<T: Scalar> Sae<T> {
         &self.architecture
     }
 
-    /// The decoder as d × m, of any norms: column j is row j of W_dec.
+    /// The decoder as d × m, whose columns may have any norm: column j is row j of W_dec.
     #[must_use]
     pub fn decoder(&self) -> MatRef<'_, T> {
         self.decoder.as_ref()

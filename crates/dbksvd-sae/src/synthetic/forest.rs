@@ -1,8 +1,9 @@
-//! The hierarchy: trees of one shape, level by level, with consecutive indices.
+//! The hierarchy of features: trees of the same shape, numbered level by level.
 
 use std::ops::Range;
 
-/// Roots first, then all their children, then theirs; the children of a feature are consecutive.
+/// All roots come first, then all their children, then all children of these. The children of a
+/// feature have consecutive indices.
 #[derive(Debug)]
 pub(super) struct Forest {
     levels: Vec<Range<usize>>,
@@ -27,7 +28,7 @@ impl Forest {
         &self.levels
     }
 
-    /// The number of features in trees.
+    /// The number of features that belong to trees.
     pub(super) fn len(&self) -> usize {
         self.levels.last().map_or(0, |level| level.end)
     }
@@ -51,8 +52,9 @@ impl Forest {
         })
     }
 
-    /// s_i, the probability with which a feature is to be drawn so that it fires about as often as
-    /// `wanted`, although its parent may be silent and its siblings push it aside.
+    /// s_i, the probability with which a feature is drawn. It is larger than `wanted`, so that the
+    /// feature fires about as often as `wanted`, although its parent may be silent and siblings
+    /// exclude it.
     pub(super) fn sampled(&self, wanted: &[f64]) -> Vec<f64> {
         let mut sampled = wanted.to_vec();
         for parent in 0..self.len() {

@@ -1,10 +1,11 @@
-//! Samples made of known features, as in SynthSAEBench: a benchmark of whether a dictionary holds
-//! the features that data were made of.
+//! Samples made of known features, as in SynthSAEBench: a benchmark that measures whether a
+//! dictionary holds the features that data were made of.
 //!
-//! A sample is x = Σ a_i d_i + b: few of N unit features d_i (d × N, N > d), with positive
-//! coefficients a_i, and a bias b; there is no noise but the features themselves, which a narrower
-//! dictionary cannot hold all. How often features fire follows Zipf's law, they are correlated, and
-//! most stand in a hierarchy: a child fires only beside its parent, and excludes its siblings.
+//! A sample is x = Σ a_i d_i + b: a sum of a few of N unit features d_i (d × N, N > d), with
+//! positive coefficients a_i, and a bias b. No noise is added, but a dictionary with fewer atoms
+//! than features cannot hold all features, and the rest acts as noise. The frequencies with which
+//! features fire follow Zipf's law, the features are correlated, and most belong to a hierarchy: a
+//! child fires only if its parent fires, and excludes its siblings.
 //!
 //! ```text
 //! once:        q_i ← i^−e,  p_i ← p_min + (p_max − p_min) (q_i − q_N) / (q_1 − q_N)      i = 1 … N
@@ -17,13 +18,14 @@
 //!              from the roots down: children of a silent parent are silent; of several siblings
 //!              one, uniformly chosen, stays;  a_c ← a_c · a_P / μ_P
 //! ```
-//! Departures from the reference implementation (sae-lens 6.54.12), which leave the law of the
-//! samples as it is:
-//! 1. Random numbers come from a portable generator: a seed gives another draw than theirs.
-//! 2. η_i is drawn for a child only where its parent fires: given ε, all η are independent.
-//!    Features without a parent are drawn by skipping: a run of them has a least threshold, how
-//!    many stay below it is geometric, and the one that does not is accepted if it is above its
-//!    own.
+//! Departures from the reference implementation (sae-lens 6.54.12). They do not change the
+//! distribution of the samples:
+//! 1. Random numbers come from a portable generator, so a seed gives other samples than in the
+//!    reference.
+//! 2. η_i is drawn for a child only if its parent fires, because all η are independent given ε.
+//!    Features without a parent are drawn by skipping. A run of such features has a least
+//!    threshold, and the number of features that stay below it has a geometric distribution. The
+//!    first feature that does not stay below it fires if it is also above its own threshold.
 //!
 //! D. Chanin, A. Garriga-Alonso, *SynthSAEBench*, 2026, arXiv:2602.14687.
 
@@ -52,9 +54,9 @@ use crate::vector::{axpy, column_mut, normalize};
 use forest::Forest;
 use sampler::{BLOCK, Laws, Sampler};
 
-/// Features, and the law by which samples are made of them. [`Recipe::build`] makes one.
+/// Features, and the distribution of samples that are made of them. [`Recipe::build`] makes one.
 ///
-/// Sample i of a seed is the same however many are drawn, and on any number of threads.
+/// Sample i of a seed is the same however many samples are drawn, and on any number of threads.
 #[derive(Debug)]
 pub struct FeatureModel<T: Scalar> {
     features: Dictionary<T>,
@@ -64,12 +66,12 @@ pub struct FeatureModel<T: Scalar> {
     sampler: Sampler,
 }
 
-/// Samples with the codes that made them.
+/// Samples, together with the codes that they were made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureData<T: Scalar> {
     /// The samples (d × n).
     pub samples: Mat<T>,
-    /// The coefficients of the features, a row a sample: positive, indices increasing.
+    /// The coefficients of the features, one row per sample: positive, with increasing indices.
     pub codes: CsrParts<T>,
 }
 
@@ -77,7 +79,7 @@ impl<T: Scalar> FeatureModel<T> {
     fn new(recipe: &Recipe) -> Result<Self, Error> {
         let (dim, features) = (recipe.dim, recipe.features);
         let forest = Forest::new(recipe.roots, recipe.branching, recipe.depth);
-        // Each part has random numbers of its own, so that none depends on the size of another.
+        // Each part has its own random numbers, so that none depends on the size of another.
         let mut seeds = generator(recipe.seed, RandomStream::Features);
         let [of_features, of_bias, of_deviations, of_loadings]: [u64; 4] =
             std::array::from_fn(|_| seeds.random());
@@ -105,7 +107,8 @@ impl<T: Scalar> FeatureModel<T> {
         Ok(Self { features, bias, probabilities, forest, sampler })
     }
 
-    /// The features d_i (d × N), the most frequent first, but for what the hierarchy does to them.
+    /// The features d_i (d × N), from the most to the least frequent, apart from the effects of the
+    /// hierarchy.
     #[must_use]
     pub fn features(&self) -> &Dictionary<T> {
         &self.features
@@ -117,20 +120,21 @@ impl<T: Scalar> FeatureModel<T> {
         &self.bias
     }
 
-    /// p_i, how often each feature is meant to fire; the compensation for the hierarchy reaches
-    /// that approximately.
+    /// p_i, how often each feature is meant to fire. With a hierarchy, the actual frequencies are
+    /// approximately these.
     #[must_use]
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities
     }
 
-    /// The parent of a feature; `None` for roots, and for features that belong to no tree.
+    /// The parent of a feature; `None` for roots and for features that belong to no tree.
     #[must_use]
     pub fn parent(&self, feature: usize) -> Option<usize> {
         self.forest.parent(feature)
     }
 
-    /// The features of each depth of the hierarchy, roots first; those beyond belong to no tree.
+    /// The features of each depth of the hierarchy, roots first. Features beyond the last range
+    /// belong to no tree.
     #[must_use]
     pub fn levels(&self) -> &[Range<usize>] {
         self.forest.levels()
@@ -138,10 +142,11 @@ impl<T: Scalar> FeatureModel<T> {
 
     /// The first `count` samples of a seed, with their codes.
     ///
-    /// In parallel over blocks of samples; for each, O(rank · features without a parent + d · L0).
+    /// Parallel over blocks of samples. A sample costs O(rank · features without a parent + d ·
+    /// L0).
     ///
     /// # Errors
-    /// [`Error::Argument`] if `count` is 0, [`Error::Backend`] if the memory cannot be had.
+    /// [`Error::Argument`] if `count` is 0, [`Error::Backend`] if the memory cannot be allocated.
     pub fn draw(&self, count: usize, seed: u64) -> Result<FeatureData<T>, Error> {
         if count == 0 {
             return Err(Error::argument("count", count, "at least 1"));
@@ -161,8 +166,8 @@ impl<T: Scalar> FeatureModel<T> {
         Ok(FeatureData { samples, codes: join(blocks) })
     }
 
-    /// Samples 0 … `len` − 1 of a seed as a source that makes them when they are read: as many as
-    /// wanted, without memory for them.
+    /// Samples 0 … `len` − 1 of a seed as a source that makes them when they are read. It takes no
+    /// memory for samples, so there can be as many as you want.
     #[must_use]
     pub fn source(&self, len: usize, seed: u64) -> FeatureSource<'_, T> {
         FeatureSource::new(self, len, seed)

@@ -1,4 +1,5 @@
-//! The normal distribution's tail: its probability, its inverse, and draws from it.
+//! The tail of the normal distribution: its probability, the inverse of this, and draws from the
+//! tail.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -24,7 +25,7 @@ pub(super) fn tail(x: f64) -> f64 {
     density / fraction
 }
 
-/// The x with Q(x) = p: infinite for 0 and 1.
+/// The x with Q(x) = p. It is infinite for p = 0 and p = 1.
 pub(super) fn quantile(p: f64) -> f64 {
     if p <= 0.0 {
         return f64::INFINITY;
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
     use crate::random::{RandomStream, generator};
 
-    /// Values of SciPy's `scipy.stats.norm.sf`.
+    /// Compares with values of SciPy's `scipy.stats.norm.sf`.
     #[test]
     fn tails_are_those_of_scipy() {
         for (x, expected) in [

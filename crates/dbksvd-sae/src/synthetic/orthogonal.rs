@@ -1,4 +1,4 @@
-//! Features made less coherent: Adam on Σ_{i≠j} (e_i·e_j)² + N Σ (‖e_i‖² − 1)².
+//! Makes features less coherent, by Adam on Σ_{i≠j} (e_i·e_j)² + N Σ (‖e_i‖² − 1)².
 //!
 //! ```text
 //! S ← E Eᵀ                                                       d × d: no Gram matrix of features
@@ -19,10 +19,10 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// Columns of a product computed by one task.
+/// Columns of a product that one task computes.
 const BLOCK: usize = 128;
 
-/// Takes `steps` steps from E (d × N). Norms then are near 1, not 1.
+/// Makes `steps` steps from E (d × N). Afterwards norms are close to 1, but not equal to 1.
 pub(super) fn spread<T: Scalar>(e: &mut Mat<T>, steps: usize) {
     if steps == 0 {
         return;
@@ -59,7 +59,7 @@ pub(super) fn spread<T: Scalar>(e: &mut Mat<T>, steps: usize) {
     }
 }
 
-/// What a step multiplies with.
+/// The factors of a step.
 #[derive(Clone, Copy)]
 struct Scale<T> {
     rate: T,
@@ -67,7 +67,7 @@ struct Scale<T> {
     features: T,
 }
 
-/// One step of one feature, from S e.
+/// One step of one feature. `product` is S e.
 fn descend<T: Scalar>(
     e: &mut [T],
     product: &[T],
@@ -95,7 +95,7 @@ mod tests {
     use crate::random::{RandomStream, gaussian, generator};
     use crate::vector::normalize;
 
-    /// The formula at the head of this file, with the Gram matrix and plain loops.
+    /// The formula at the beginning of this file, with the Gram matrix and plain loops.
     fn naive(e: &mut Mat<f64>, steps: i32) {
         let (dim, n) = e.shape();
         let (mut m, mut v) = (Mat::<f64>::zeros(dim, n), Mat::<f64>::zeros(dim, n));

@@ -1,4 +1,4 @@
-//! What a [`FeatureModel`] is made from.
+//! The parameters from which a [`FeatureModel`] is made.
 
 use dbksvd::{Error, Scalar};
 use rand_chacha::ChaCha8Rng;
@@ -51,8 +51,8 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// `features` features of dimension `dim`, without a hierarchy; else as
-    /// [`sixteen_k`](Self::sixteen_k).
+    /// A recipe with `features` features of dimension `dim` and without a hierarchy. The other
+    /// parameters are those of [`sixteen_k`](Self::sixteen_k).
     pub fn new(features: usize, dim: usize) -> Self {
         Self {
             features,
@@ -74,39 +74,42 @@ impl Recipe {
         }
     }
 
-    /// SynthSAEBench-16k as published (its second version, which scales children by their parent).
+    /// SynthSAEBench-16k as published (the second version, which scales children by their parents).
     pub fn sixteen_k() -> Self {
         Self::new(16_384, 768).hierarchy(128, 4, 3)
     }
 
-    /// A small relative, for quick experiments: not a published configuration.
+    /// A smaller recipe of the same kind, for quick experiments. It is not a published
+    /// configuration.
     pub fn two_k() -> Self {
         Self::new(2_048, 256).hierarchy(16, 4, 3).frequencies(0.4, 2e-3, 0.5)
     }
 
-    /// How often features fire: `most` and `least`, and the exponent of Zipf's law between them.
+    /// How often features fire: from `most` to `least`, by Zipf's law with this exponent.
     pub fn frequencies(self, most: f64, least: f64, exponent: f64) -> Self {
         Self { most, least, exponent, ..self }
     }
 
-    /// `roots` trees, in which features down to `depth` − 1 have `branching` children. Depth 0 is
-    /// roots alone.
+    /// `roots` trees, in which every feature above depth `depth` has `branching` children. With
+    /// depth 0 there are only roots.
     pub fn hierarchy(self, roots: usize, branching: usize, depth: usize) -> Self {
         Self { roots, branching, depth, ..self }
     }
 
-    /// Steps that make the features less coherent.
+    /// The number of steps that make the features less coherent.
     pub fn orthogonal_steps(self, steps: usize) -> Self {
         Self { orthogonal_steps: steps, ..self }
     }
 
-    /// The rank of the correlations, and the standard deviation of the loadings. A feature whose
-    /// loadings leave less than 1% to itself has them scaled down to that.
+    /// The rank of the correlations, and the standard deviation of the loadings. If the loadings of
+    /// a feature leave it less than 1% of its own variance, they are scaled down so that 1% is
+    /// left.
     pub fn correlation(self, rank: usize, scale: f64) -> Self {
         Self { rank, scale, ..self }
     }
 
-    /// Mean coefficient of the first feature and of the last; between them it changes linearly.
+    /// The mean coefficients of the first feature and of the last; in between, they change
+    /// linearly.
     pub fn magnitudes(self, first: f64, last: f64) -> Self {
         Self { first_mean: first, last_mean: last, ..self }
     }
@@ -121,16 +124,16 @@ impl Recipe {
         Self { bias: norm, ..self }
     }
 
-    /// The seed of the construction. Samples have another.
+    /// The seed of the construction. Drawing samples takes a seed of its own.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// Makes the features and their laws: O(steps · N d²), in parallel.
+    /// Makes the features and their distributions: O(steps · N d²), in parallel.
     ///
     /// # Errors
     /// [`Error::Argument`] for a parameter outside the range in the [table](Self),
-    /// [`Error::Backend`] if the memory for the features cannot be had.
+    /// [`Error::Backend`] if the memory for the features cannot be allocated.
     pub fn build<T: Scalar>(&self) -> Result<FeatureModel<T>, Error> {
         self.check()?;
         FeatureModel::new(self)
@@ -178,7 +181,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// How many features the hierarchy has, if that can be counted.
+    /// The number of features in the hierarchy, or `None` if it is above `features` or overflows.
     fn size_of_trees(&self) -> Option<usize> {
         let (mut level, mut size) = (self.roots, self.roots);
         for _ in 0..self.depth {
@@ -215,7 +218,8 @@ impl Recipe {
         (0..self.features).map(|_| (mean + spread * gaussian(random)).abs()).collect()
     }
 
-    /// F, a row of `rank` loadings a feature. Without correlation they are a single zero.
+    /// F, with one row of `rank` loadings for each feature. If the rank is 0, a row is a single
+    /// zero.
     pub(super) fn loadings(&self, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
         let draw = |_| {
             let mut row: Vec<f64> = (0..self.rank).map(|_| self.scale * gaussian(random)).collect();

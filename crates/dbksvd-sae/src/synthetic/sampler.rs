@@ -1,4 +1,4 @@
-//! Which features of a sample fire, and how strongly.
+//! Draws which features of a sample fire, and how strongly.
 
 use dbksvd::codes::CsrParts;
 use dbksvd::faer::Mat;
@@ -12,22 +12,24 @@ use super::normal::{beyond, quantile, tail};
 use crate::random::{RandomStream, gaussian, generator};
 use crate::vector::dot;
 
-/// Samples drawn from one stream of random numbers.
+/// Samples that are drawn from one stream of random numbers.
 pub(super) const BLOCK: usize = 64;
 
 /// Features that share a least threshold.
 const CHUNK: usize = 32;
 
-/// Thresholds below this are compared with a draw each; above, features are skipped.
+/// If the least threshold is below this, each feature of the chunk is compared with a draw;
+/// otherwise features are skipped.
 const LOW: f64 = 1.0;
 
-/// Least thresholds are rounded down to a multiple of 1/64 of which the probability is tabulated…
+/// Least thresholds are rounded down to a multiple of 1/64, for which the probability is in a
+/// table.
 const GRID: f64 = 64.0;
 
-/// …up to this one.
+/// The largest threshold in the table.
 const HIGH: f64 = 8.0;
 
-/// What decides how features fire, an entry a feature.
+/// The parameters that decide how features fire, one entry per feature.
 pub(super) struct Laws {
     /// s_i.
     pub(super) sampled: Vec<f64>,
@@ -39,19 +41,19 @@ pub(super) struct Laws {
     pub(super) loadings: Vec<Vec<f64>>,
 }
 
-/// i fires where η_i > t_i − f_i·ε, with t_i = Φ⁻¹(1 − s_i) / √δ_i and f_i = F_i / √δ_i.
+/// Feature i fires if η_i > t_i − f_i·ε, with t_i = Φ⁻¹(1 − s_i) / √δ_i and f_i = F_i / √δ_i.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    /// The trees' features have parents, but for the first.
+    /// The number of roots. All other features of trees have parents.
     roots: usize,
     branches: Vec<Branches>,
     means: Vec<f64>,
     deviations: Vec<f64>,
     /// t_i.
     thresholds: Vec<f32>,
-    /// f_i, a column a feature.
+    /// f_i, one column per feature.
     loadings: Mat<f32>,
-    /// The features without a parent, t and f of them, padded to whole chunks.
+    /// The features without a parent, with their t and f, padded to whole chunks.
     alone: Vec<u32>,
     alone_thresholds: Vec<f32>,
     alone_loadings: Mat<f32>,
@@ -130,7 +132,7 @@ impl Sampler {
     }
 }
 
-/// The drawing of one sample.
+/// The data for drawing one sample.
 struct Draw<'a> {
     sampler: &'a Sampler,
     /// ε.
@@ -140,10 +142,11 @@ struct Draw<'a> {
 }
 
 impl Draw<'_> {
-    /// Features without a parent, given f_i·ε, and what follows from them.
+    /// Draws the features without a parent, given f_i·ε, and the features below them.
     fn alone(&mut self, pushes: &mut [f32]) {
         let sampler = self.sampler;
-        // How far to the next feature: an exponential clock runs down at the rate of each chunk.
+        // The distance to the next feature: an exponential clock runs down at the rate of each
+        // chunk.
         let mut clock: f64 = self.random.sample(Exp1);
         let (pushes, _) = pushes.as_chunks_mut::<CHUNK>();
         let (thresholds, _) = sampler.alone_thresholds.as_chunks::<CHUNK>();
@@ -177,9 +180,9 @@ impl Draw<'_> {
         }
     }
 
-    /// A feature without a parent fires.
+    /// Lets the feature without a parent at index `at` fire.
     fn fire(&mut self, at: usize) {
-        // Padding has an infinite threshold.
+        // Padding has an infinite threshold, so `at` is never padding.
         let feature = self.sampler.alone[at] as usize;
         if let Some(value) = self.magnitude(feature) {
             self.row.push((feature as u32, value));
@@ -189,14 +192,15 @@ impl Draw<'_> {
         }
     }
 
-    /// a ← μ + σ g, if that is positive.
+    /// a ← μ + σ g, if this is positive.
     fn magnitude(&mut self, feature: usize) -> Option<f64> {
         let Sampler { means, deviations, .. } = self.sampler;
         let value = means[feature] + deviations[feature] * gaussian(self.random);
         (value > 0.0).then_some(value)
     }
 
-    /// The children of a parent that fires with `value`: at most one, and its children.
+    /// Draws the children of a parent that fires with `value`: at most one fires, and its children
+    /// are drawn in turn.
     fn descend(&mut self, parent: usize, value: f64) {
         let sampler = self.sampler;
         let (mut parent, mut value) = (parent, value);
@@ -210,7 +214,8 @@ impl Draw<'_> {
                     continue;
                 }
                 if let Some(magnitude) = self.magnitude(child) {
-                    // One of n, each with probability 1/n: the n-th takes the place with that.
+                    // Of n firing children, each is chosen with probability 1/n: the n-th replaces
+                    // the choice so far with this probability.
                     firing += 1;
                     if firing == 1 || self.random.random_range(0..firing) == 0 {
                         chosen = Some((child, magnitude));
@@ -225,7 +230,7 @@ impl Draw<'_> {
     }
 }
 
-/// The least t − p; p ← t − p.
+/// p ← t − p; returns the least value.
 fn least_of_differences(thresholds: &[f32; CHUNK], pushes: &mut [f32; CHUNK]) -> f32 {
     const LANES: usize = 8;
     let mut least = [f32::INFINITY; LANES];

@@ -10,10 +10,12 @@ use rayon::prelude::*;
 use super::FeatureModel;
 use super::sampler::BLOCK;
 
-/// Samples of a [`FeatureModel`], made when they are read; [`FeatureModel::source`] gives one.
+/// Samples of a [`FeatureModel`] that are made when they are read; [`FeatureModel::source`] makes
+/// such a source.
 ///
 /// Reading is in parallel over blocks of 64 samples, which are also the runs of samples that a
-/// shuffle keeps together: part of a block costs as much as all of it, but for the sums.
+/// shuffle keeps together. Reading part of a block costs as much as reading all of it, except for
+/// the sums Σ a_i d_i, since the features of earlier samples in the block are drawn again.
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureSource<'a, T: Scalar> {
     model: &'a FeatureModel<T>,
