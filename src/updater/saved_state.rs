@@ -1,7 +1,5 @@
 //! What updaters keep between minibatches, as plain arrays that a checkpoint can hold.
 
-use std::collections::BTreeMap;
-
 use faer::{MatMut, MatRef};
 
 use crate::Scalar;
@@ -21,12 +19,13 @@ pub enum SavedArray<T> {
 /// Named arrays: all that an updater keeps from one minibatch to the next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedState<T> {
-    arrays: BTreeMap<String, SavedArray<T>>,
+    /// By rising name.
+    arrays: Vec<(String, SavedArray<T>)>,
 }
 
 impl<T> Default for SavedState<T> {
     fn default() -> Self {
-        Self { arrays: BTreeMap::new() }
+        Self { arrays: Vec::new() }
     }
 }
 
@@ -39,7 +38,20 @@ impl<T: Scalar> SavedState<T> {
 
     /// Adds an array, in place of one of that name.
     pub fn insert(&mut self, name: impl Into<String>, array: SavedArray<T>) {
-        self.arrays.insert(name.into(), array);
+        let name = name.into();
+        match self.place_of(&name) {
+            Ok(place) => self.arrays[place].1 = array,
+            Err(place) => self.arrays.insert(place, (name, array)),
+        }
+    }
+
+    /// Where the array of this name is, or where it would be.
+    fn place_of(&self, name: &str) -> Result<usize, usize> {
+        self.arrays.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&SavedArray<T>> {
+        Some(&self.arrays[self.place_of(name).ok()?].1)
     }
 
     /// Adds a matrix, column by column.
@@ -59,7 +71,7 @@ impl<T: Scalar> SavedState<T> {
         Ok(())
     }
 
-    /// The arrays, by name.
+    /// The arrays, by rising name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SavedArray<T>)> {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array))
     }
@@ -69,7 +81,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// [`Error::SavedState`] if it is not there, or of another type or length.
     pub fn f64s(&self, name: &str, len: usize) -> Result<&[f64], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::F64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "f64", len)),
         }
@@ -80,7 +92,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// As [`f64s`](Self::f64s).
     pub fn u64s(&self, name: &str, len: usize) -> Result<&[u64], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::U64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "u64", len)),
         }
@@ -91,7 +103,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// As [`f64s`](Self::f64s).
     pub fn scalars(&self, name: &str, len: usize) -> Result<&[T], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::Scalars(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, T::NAME, len)),
         }
