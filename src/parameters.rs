@@ -34,8 +34,12 @@ impl Parameters {
 
     /// Adds a parameter, and those that its own value has as `name.inner`.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Parameters>) -> Self {
-        for (inner, value) in value.into().values {
+    pub fn with(self, name: &str, value: impl Into<Parameters>) -> Self {
+        self.with_all(name, value.into())
+    }
+
+    fn with_all(mut self, name: &str, added: Parameters) -> Self {
+        for (inner, value) in added.values {
             let name = if inner.is_empty() { name.to_owned() } else { format!("{name}.{inner}") };
             self.values.push((name, value));
         }

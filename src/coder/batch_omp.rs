@@ -98,6 +98,13 @@ impl<B: PursuitKernels> SparseCoder<B> for BatchOmp {
     }
 
     fn parameters(&self) -> Parameters {
+        self.listed()
+    }
+}
+
+impl BatchOmp {
+    /// Of no type of backend, and so compiled in this crate.
+    fn listed(&self) -> Parameters {
         let Self { rule, gram_limit } = *self;
         rule.parameters("BatchOmp").with("gram_limit", gram_limit)
     }

@@ -8,6 +8,7 @@ use super::Group;
 use crate::Scalar;
 use crate::backend::{Change, DirectionSums, Shards};
 use crate::error::BackendError;
+use crate::scalar::compiled;
 use crate::shards::tree_sum;
 
 /// Which shards of a minibatch are here, and the [`Group`] whose owners hold the others.
@@ -151,7 +152,7 @@ impl<'a> Share<'a> {
     pub(crate) fn sum_numbers(
         &self,
         numbers: &mut [f64],
-        mut of_node: impl FnMut(Range<usize>, &mut [f64]) -> Result<(), BackendError>,
+        of_node: OfNode<'_, [f64]>,
     ) -> Result<(), BackendError> {
         if self.is_alone() {
             return of_node(0..self.shards.len(), numbers);
@@ -170,44 +171,13 @@ impl<'a> Share<'a> {
         Ok(())
     }
 
-    /// `sums` ← the sums over all shards, where `of_node` gives those of some of the shards here.
+    /// `sums` ← the sums over all shards; `of_node` gives those of some of the shards here.
     pub(crate) fn sum_directions<T: Scalar>(
         &self,
         sums: &mut DirectionSums<T>,
-        mut of_node: impl FnMut(Range<usize>, &mut DirectionSums<T>) -> Result<(), BackendError>,
+        of_node: OfNode<'_, DirectionSums<T>>,
     ) -> Result<(), BackendError> {
-        if self.is_alone() {
-            return of_node(0..self.shards.len(), sums);
-        }
-        let (dim, atoms) = sums.vectors.shape();
-        let mut own = Vec::new();
-        for node in self.shards.nodes() {
-            of_node(node, sums)?;
-            own.extend(sums.is_used.iter().map(|&is_used| T::from_int(i32::from(is_used))));
-            own.extend_from_slice(&sums.products);
-            for j in 0..atoms {
-                own.extend_from_slice(sums.vectors.col_as_slice(j));
-            }
-        }
-        let parts = self.gather_nodes(&own, atoms * (dim + 2))?;
-        // An atom without a use in a part has no sum there, not one of zeros, whose signs show.
-        let sum = self.fold(parts, &|mut a, b| {
-            for j in (0..atoms).filter(|&j| b[j] != T::zero()) {
-                let of_atom = 2 * atoms + j * dim..2 * atoms + (j + 1) * dim;
-                let places = [j, atoms + j].into_iter().chain(of_atom);
-                let is_first = a[j] == T::zero();
-                places.for_each(|at| a[at] = if is_first { b[at] } else { a[at] + b[at] });
-                a[j] = T::one();
-            }
-            a
-        })?;
-        for j in 0..atoms {
-            sums.is_used[j] = sum[j] != T::zero();
-            sums.products[j] = sum[atoms + j];
-            let of_atom = &sum[2 * atoms + j * dim..2 * atoms + (j + 1) * dim];
-            sums.vectors.col_as_slice_mut(j).copy_from_slice(of_atom);
-        }
-        Ok(())
+        sum_directions(self, sums, of_node)
     }
 
     /// What each owner knows of each of its nodes, with the nodes, in order.
@@ -233,6 +203,51 @@ impl<'a> Share<'a> {
         let wrong =
             || self.mismatch("the owners' shards are not those of the minibatch, in order".into());
         sum.filter(|_| parts.next().is_none()).ok_or_else(wrong)
+    }
+}
+
+/// Gives the sums over some of the shards here.
+type OfNode<'a, V> = &'a mut dyn FnMut(Range<usize>, &mut V) -> Result<(), BackendError>;
+
+compiled! {
+    /// [`Share::sum_directions`].
+    fn sum_directions<T>(
+        share: &Share<'_>,
+        sums: &mut DirectionSums<T>,
+        of_node: OfNode<'_, DirectionSums<T>>,
+    ) -> Result<(), BackendError> {
+        if share.is_alone() {
+            return of_node(0..share.shards.len(), sums);
+        }
+        let (dim, atoms) = sums.vectors.shape();
+        let mut own = Vec::new();
+        for node in share.shards.nodes() {
+            of_node(node, sums)?;
+            own.extend(sums.is_used.iter().map(|&is_used| T::from_int(i32::from(is_used))));
+            own.extend_from_slice(&sums.products);
+            for j in 0..atoms {
+                own.extend_from_slice(sums.vectors.col_as_slice(j));
+            }
+        }
+        let parts = share.gather_nodes(&own, atoms * (dim + 2))?;
+        // An atom without a use in a part has no sum there, not one of zeros, whose signs show.
+        let sum = share.fold(parts, &|mut a, b| {
+            for j in (0..atoms).filter(|&j| b[j] != T::zero()) {
+                let of_atom = 2 * atoms + j * dim..2 * atoms + (j + 1) * dim;
+                let places = [j, atoms + j].into_iter().chain(of_atom);
+                let is_first = a[j] == T::zero();
+                places.for_each(|at| a[at] = if is_first { b[at] } else { a[at] + b[at] });
+                a[j] = T::one();
+            }
+            a
+        })?;
+        for j in 0..atoms {
+            sums.is_used[j] = sum[j] != T::zero();
+            sums.products[j] = sum[atoms + j];
+            let of_atom = &sum[2 * atoms + j * dim..2 * atoms + (j + 1) * dim];
+            sums.vectors.col_as_slice_mut(j).copy_from_slice(of_atom);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,5 @@
 //! The data that updaters keep between minibatches, as plain arrays that a checkpoint can hold.
 
-use std::collections::BTreeMap;
-
 use faer::{MatMut, MatRef};
 
 use crate::Scalar;
@@ -21,12 +19,13 @@ pub enum SavedArray<T> {
 /// Named arrays: all data that an updater keeps from one minibatch to the next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedState<T> {
-    arrays: BTreeMap<String, SavedArray<T>>,
+    /// The arrays, sorted by name.
+    arrays: Vec<(String, SavedArray<T>)>,
 }
 
 impl<T> Default for SavedState<T> {
     fn default() -> Self {
-        Self { arrays: BTreeMap::new() }
+        Self { arrays: Vec::new() }
     }
 }
 
@@ -39,7 +38,20 @@ impl<T: Scalar> SavedState<T> {
 
     /// Adds an array. An array of the same name is replaced.
     pub fn insert(&mut self, name: impl Into<String>, array: SavedArray<T>) {
-        self.arrays.insert(name.into(), array);
+        let name = name.into();
+        match self.place_of(&name) {
+            Ok(place) => self.arrays[place].1 = array,
+            Err(place) => self.arrays.insert(place, (name, array)),
+        }
+    }
+
+    /// The place of the array of this name, or the place where it would be inserted.
+    fn place_of(&self, name: &str) -> Result<usize, usize> {
+        self.arrays.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&SavedArray<T>> {
+        Some(&self.arrays[self.place_of(name).ok()?].1)
     }
 
     /// Adds a matrix, column by column.
@@ -60,7 +72,7 @@ impl<T: Scalar> SavedState<T> {
         Ok(())
     }
 
-    /// The arrays with their names.
+    /// The arrays with their names, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SavedArray<T>)> {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array))
     }
@@ -70,7 +82,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// [`Error::SavedState`] if the array is missing, or is of another type or length.
     pub fn f64s(&self, name: &str, len: usize) -> Result<&[f64], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::F64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "f64", len)),
         }
@@ -81,7 +93,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// The same as for [`f64s`](Self::f64s).
     pub fn u64s(&self, name: &str, len: usize) -> Result<&[u64], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::U64(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, "u64", len)),
         }
@@ -92,7 +104,7 @@ impl<T: Scalar> SavedState<T> {
     /// # Errors
     /// The same as for [`f64s`](Self::f64s).
     pub fn scalars(&self, name: &str, len: usize) -> Result<&[T], Error> {
-        match self.arrays.get(name) {
+        match self.get(name) {
             Some(SavedArray::Scalars(values)) if values.len() == len => Ok(values),
             other => Err(unlike(name, other, T::NAME, len)),
         }

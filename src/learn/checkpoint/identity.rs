@@ -5,7 +5,7 @@ use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
-use crate::learn::config::Config;
+use crate::learn::config::{Config, Settings};
 use crate::parameters::Parameters;
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
@@ -23,24 +23,9 @@ where
     C: SparseCoder<B>,
     U: DictionaryUpdater<B>,
 {
-    let settings = &config.settings;
-    let statistics = &settings.statistics;
-    Ok(Parameters::of("DbKsvd")
-        .with("scalar", B::Scalar::NAME)
-        .with("atoms", settings.atoms)
-        .with("sparsity", settings.sparsity)
-        .with("sign", settings.sign)
-        .with("epochs", settings.epochs)
-        .with("minibatch", settings.minibatch_of(source.len()))
-        .with("seed", settings.seed)
-        .with("growth", settings.growth)
-        .with("start_at", settings.start_at)
-        .with("max_steps", settings.max_steps)
-        .with("evaluate_every", settings.evaluate_every)
+    let minibatch = config.settings.minibatch_of(source.len());
+    Ok(listed(B::Scalar::NAME, &config.settings, minibatch)
         .with("held_out", config.held_out.as_ref())
-        .with("center", statistics.center)
-        .with("scale", statistics.scale)
-        .with("outliers", statistics.outliers)
         .with("coder", config.coder.parameters())
         .with("updater", config.updater.parameters())
         .with("data.dim", source.dim())
@@ -48,6 +33,26 @@ where
         .with("data.run_length", source.run_length())
         .with("data.element_type", source.element_type())
         .with("data.fingerprint", fingerprint(source)?))
+}
+
+/// What is of no type of backend, coder or updater.
+fn listed(scalar: &str, settings: &Settings, minibatch: usize) -> Parameters {
+    let statistics = &settings.statistics;
+    Parameters::of("DbKsvd")
+        .with("scalar", scalar)
+        .with("atoms", settings.atoms)
+        .with("sparsity", settings.sparsity)
+        .with("sign", settings.sign)
+        .with("epochs", settings.epochs)
+        .with("minibatch", minibatch)
+        .with("seed", settings.seed)
+        .with("growth", settings.growth)
+        .with("start_at", settings.start_at)
+        .with("max_steps", settings.max_steps)
+        .with("evaluate_every", settings.evaluate_every)
+        .with("center", statistics.center)
+        .with("scale", statistics.scale)
+        .with("outliers", statistics.outliers)
 }
 
 /// A hash of the bits of a few samples spread over the data: other data of the same shape are told

@@ -196,6 +196,13 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
     }
 
     fn parameters(&self) -> Parameters {
+        self.listed()
+    }
+}
+
+impl KSvd {
+    /// Of no type of backend, and so compiled in this crate.
+    fn listed(&self) -> Parameters {
         let Self { atom_batch, leading_pair, atom_rule, sweeps, memory, decorrelation, renewal } =
             *self;
         Parameters::of("KSvd")
@@ -207,9 +214,7 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
             .with("decorrelation", decorrelation)
             .with("renewal", renewal)
     }
-}
 
-impl KSvd {
     /// w_j ← ρ (w_j + ‖x_j‖²).
     fn remember<B: SweepKernels>(
         &self,
@@ -333,7 +338,7 @@ impl<B: SweepKernels> Sweeps<'_, B> {
         let mut sums = DirectionSums::new(state.shape.dim, batch.len());
         let mut step = PowerStep { batch, place, number: 0 };
         loop {
-            share.sum_directions(&mut sums, |shards, sums| {
+            share.sum_directions(&mut sums, &mut |shards, sums| {
                 backend.direction_sums(sweep, dictionary, codes, step, shards, sums)
             })?;
             if backend.directions_of(sweep, dictionary, held, step, &sums)? {

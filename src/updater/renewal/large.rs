@@ -12,9 +12,10 @@
 
 use super::use_counts::UseCounts;
 use super::{Outcome, Renewal, Renewed, Vacancy};
-use crate::backend::SweepKernels;
+use crate::backend::{LargeUse, SweepKernels};
 use crate::cpu::vector::outlined;
 use crate::error::BackendError;
+use crate::group::Share;
 
 /// An energy is large if it is at least this many times what k typical atoms explain in a window.
 /// With a smaller factor, samples of a heavy-tailed distribution would get atoms of their own,
@@ -89,18 +90,29 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let uses = backend.large_uses(self.sweep, self.codes, rare, large)?;
         let coherence = renewal.max_coherence;
         let lost = backend.lost_without(self.sweep, y, dictionary, &uses, coherence, typical)?;
-        let atoms: Vec<u32> = uses.iter().map(|at| at.atom).collect();
-        let (atoms, lost) = (self.share.concat(atoms)?, self.share.concat(lost)?);
-        let mut all: Vec<(u32, f64)> = atoms.into_iter().zip(lost).collect();
-        // The losses of an atom stay in the order of samples, since the sort is stable.
-        all.sort_by_key(|&(atom, _)| atom);
-        let mut parts = all.into_iter().peekable();
-        while let Some((first, mut lost)) = parts.next() {
-            while let Some((_, more)) = parts.next_if(|&(atom, _)| atom == first) {
-                lost += more;
-            }
-            use_counts.note(first as usize, typical, lost);
-        }
-        Ok(())
+        note_losses(self.share, use_counts, typical, &uses, lost)
     }
+}
+
+/// Adds up, for each atom, what large samples of all owners would lose without it.
+fn note_losses(
+    share: &Share<'_>,
+    use_counts: &mut UseCounts,
+    typical: f64,
+    uses: &[LargeUse],
+    lost: Vec<f64>,
+) -> Result<(), BackendError> {
+    let atoms: Vec<u32> = uses.iter().map(|at| at.atom).collect();
+    let (atoms, lost) = (share.concat(atoms)?, share.concat(lost)?);
+    let mut all: Vec<(u32, f64)> = atoms.into_iter().zip(lost).collect();
+    // The losses of an atom stay in the order of samples, since the sort is stable.
+    all.sort_by_key(|&(atom, _)| atom);
+    let mut parts = all.into_iter().peekable();
+    while let Some((first, mut lost)) = parts.next() {
+        while let Some((_, more)) = parts.next_if(|&(atom, _)| atom == first) {
+            lost += more;
+        }
+        use_counts.note(first as usize, typical, lost);
+    }
+    Ok(())
 }

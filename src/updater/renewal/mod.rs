@@ -156,7 +156,9 @@ pub(super) fn energies_of<B: SweepKernels>(
     codes: &B::Codes,
     energies: &mut [f64],
 ) -> Result<(), BackendError> {
-    share.sum_numbers(energies, |shards, energies| backend.energies(sweep, codes, shards, energies))
+    share.sum_numbers(energies, &mut |shards, energies| {
+        backend.energies(sweep, codes, shards, energies)
+    })
 }
 
 /// A minibatch with its codes and the dictionary, whose atoms a renewal may replace.
@@ -226,22 +228,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
     /// The samples that [`SweepKernels::worst`] returns, of all owners together, by falling error.
     fn worst(&self, least: f64, relative: f64) -> Result<Vec<Held<Candidate>>, BackendError> {
         let own = self.backend.worst(self.sweep, self.samples, least, relative)?;
-        if self.share.is_alone() {
-            return Ok(own.into_iter().map(|it| Held { owner: 0, it }).collect());
-        }
-        let (errors, samples): (Vec<f64>, Vec<u64>) =
-            own.iter().map(|candidate| (candidate.error, candidate.sample as u64)).unzip();
-        let (errors, samples) = (self.share.gather(&errors)?, self.share.gather(&samples)?);
-        let mut all = Vec::new();
-        for (owner, (errors, samples)) in errors.iter().zip(&samples).enumerate() {
-            all.extend(errors.iter().zip(samples).map(|(&error, &sample)| Held {
-                owner,
-                it: Candidate { sample: sample as usize, error },
-            }));
-        }
-        // Equal errors stay in the order of owners, and so of samples, since the sort is stable.
-        all.sort_by(|a, b| b.it.error.total_cmp(&a.it.error));
-        Ok(all)
+        all_candidates(self.share, own)
     }
 
     /// The samples of these candidates, scaled to norm 1.
@@ -296,35 +283,70 @@ impl<B: SweepKernels> Renewed<'_, B> {
         use_counts: &UseCounts,
         typical: f64,
     ) -> Result<Vec<Vacancy>, BackendError> {
-        let atoms = self.shape.atoms;
-        let mut vacant = vec![false; atoms];
-        let mut vacancies = Vec::new();
-        for (j, vacant) in vacant.iter_mut().enumerate() {
-            *vacant = use_counts.is_dead(renewal, typical, j);
-            if *vacant {
-                vacancies.push(Vacancy { atom: j as u32, heir: None });
-            }
-        }
         let (threshold, sign) = (renewal.max_coherence, self.shape.sign);
-        for (i, j) in self.backend.coherent_pairs(self.dictionary, threshold, sign)? {
-            if vacant[i as usize] || vacant[j as usize] {
-                continue;
-            }
-            let pair = (i as usize, j as usize);
-            let (atom, heir) = if use_counts.goes_first(typical, pair) { (i, j) } else { (j, i) };
-            vacant[atom as usize] = true;
-            vacancies.push(Vacancy { atom, heir: Some(heir) });
-        }
-        // An heir may be merged itself. Codes go to the atom that stays in the end.
-        let mut heirs: Vec<Option<u32>> = vec![None; atoms];
-        for vacancy in &vacancies {
-            heirs[vacancy.atom as usize] = vacancy.heir;
-        }
-        for vacancy in &mut vacancies {
-            while let Some(next) = vacancy.heir.and_then(|heir| heirs[heir as usize]) {
-                vacancy.heir = Some(next);
-            }
-        }
-        Ok(vacancies)
+        let pairs = self.backend.coherent_pairs(self.dictionary, threshold, sign)?;
+        Ok(vacancies(renewal, use_counts, typical, &pairs))
     }
+}
+
+/// The dead atoms, followed by one atom of each of these pairs of duplicates: the one that is
+/// needed less.
+fn vacancies(
+    renewal: &Renewal,
+    use_counts: &UseCounts,
+    typical: f64,
+    pairs: &[(u32, u32)],
+) -> Vec<Vacancy> {
+    let atoms = use_counts.uses.len();
+    let mut vacant = vec![false; atoms];
+    let mut vacancies = Vec::new();
+    for (j, vacant) in vacant.iter_mut().enumerate() {
+        *vacant = use_counts.is_dead(renewal, typical, j);
+        if *vacant {
+            vacancies.push(Vacancy { atom: j as u32, heir: None });
+        }
+    }
+    for &(i, j) in pairs {
+        if vacant[i as usize] || vacant[j as usize] {
+            continue;
+        }
+        let pair = (i as usize, j as usize);
+        let (atom, heir) = if use_counts.goes_first(typical, pair) { (i, j) } else { (j, i) };
+        vacant[atom as usize] = true;
+        vacancies.push(Vacancy { atom, heir: Some(heir) });
+    }
+    // An heir may be merged itself. Codes go to the atom that stays in the end.
+    let mut heirs: Vec<Option<u32>> = vec![None; atoms];
+    for vacancy in &vacancies {
+        heirs[vacancy.atom as usize] = vacancy.heir;
+    }
+    for vacancy in &mut vacancies {
+        while let Some(next) = vacancy.heir.and_then(|heir| heirs[heir as usize]) {
+            vacancy.heir = Some(next);
+        }
+    }
+    vacancies
+}
+
+/// The candidates of all owners, by falling error. Each owner gives its own in that order.
+fn all_candidates(
+    share: &Share<'_>,
+    own: Vec<Candidate>,
+) -> Result<Vec<Held<Candidate>>, BackendError> {
+    if share.is_alone() {
+        return Ok(own.into_iter().map(|it| Held { owner: 0, it }).collect());
+    }
+    let (errors, samples): (Vec<f64>, Vec<u64>) =
+        own.iter().map(|candidate| (candidate.error, candidate.sample as u64)).unzip();
+    let (errors, samples) = (share.gather(&errors)?, share.gather(&samples)?);
+    let mut all = Vec::new();
+    for (owner, (errors, samples)) in errors.iter().zip(&samples).enumerate() {
+        all.extend(errors.iter().zip(samples).map(|(&error, &sample)| Held {
+            owner,
+            it: Candidate { sample: sample as usize, error },
+        }));
+    }
+    // Equal errors stay in the order of owners, and so of samples, since the sort is stable.
+    all.sort_by(|a, b| b.it.error.total_cmp(&a.it.error));
+    Ok(all)
 }
