@@ -19,7 +19,7 @@ const EMPTY: u32 = u32::MAX;
 ///
 /// Storage is padded and sample-major, with a fixed k: sample i owns the slots `i·k .. (i+1)·k`.
 /// The first `support(i).len()` of them are in use, in the order in which the coder chose the
-/// atoms. This takes `k·(4 + size of T) + 4` bytes a sample, and threads can write samples in
+/// atoms. This takes `k·(4 + size of T) + 4` bytes per sample, and threads can write samples in
 /// parallel without putting parts together afterwards. [`to_csc`](Self::to_csc) and
 /// [`to_csr_parts`](Self::to_csr_parts) convert to the usual sparse formats.
 #[derive(Clone, Debug, PartialEq)]

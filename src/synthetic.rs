@@ -85,7 +85,7 @@ pub struct Planted {
 pub struct PlantedData<T: Scalar> {
     /// The true dictionary D (d × m).
     pub dictionary: Dictionary<T>,
-    /// The true codes X (m × N): exactly k nonzeros a sample, or none for [`Kind::Anisotropic`].
+    /// The true codes X (m × N): exactly k nonzeros per sample, or none for [`Kind::Anisotropic`].
     pub codes: SparseCodes<T>,
     /// The samples Y (d × N): D X plus noise.
     pub samples: Mat<T>,

@@ -103,7 +103,7 @@ impl<B: PursuitKernels> SparseCoder<B> for BatchOmp {
 }
 
 impl BatchOmp {
-    /// Of no type of backend, and so compiled in this crate.
+    /// The parameters. The function depends on no backend type, so it is compiled in this crate.
     fn listed(&self) -> Parameters {
         let Self { rule, gram_limit } = *self;
         rule.parameters("BatchOmp").with("gram_limit", gram_limit)

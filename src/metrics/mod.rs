@@ -10,7 +10,7 @@
 //! | FVU within the limit | the same, of the samples within the model's norm limit | ≥ 0 | 0 | [`Reconstruction::fvu_within`] |
 //! | explained variance | 1 − FVU | ≤ 1 | 1 | [`Reconstruction::explained_variance`] |
 //! | relative error | Σ‖y − ŷ‖² / Σ‖y‖² | ≥ 0 | 0 | [`Reconstruction::relative_error`] |
-//! | L0 | mean number of coefficients ≠ 0 a sample | 0 … k | | [`Reconstruction::l0`] |
+//! | L0 | mean number of coefficients ≠ 0 per sample | 0 … k | | [`Reconstruction::l0`] |
 //! | density | share of samples that use an atom | 0 … 1 | | [`Reconstruction::densities`] |
 //! | dead atoms | atoms that no sample uses | 0 … m | 0 | [`Reconstruction::dead_atoms`] |
 //! | MCC | mean c over the matching of least Σ (1 − c) | 0 … 1 | 1 | [`Recovery::mcc`] |

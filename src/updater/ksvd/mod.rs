@@ -201,7 +201,7 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
 }
 
 impl KSvd {
-    /// Of no type of backend, and so compiled in this crate.
+    /// The parameters. The function depends on no backend type, so it is compiled in this crate.
     fn listed(&self) -> Parameters {
         let Self { atom_batch, leading_pair, atom_rule, sweeps, memory, decorrelation, renewal } =
             *self;
