@@ -118,7 +118,7 @@ impl RowFile {
         self.dim
     }
 
-    /// As [`SampleSource::read`](super::SampleSource::read).
+    /// Does what [`SampleSource::read`](super::SampleSource::read) does.
     pub(crate) fn read<T: Scalar>(
         &self,
         range: Range<usize>,
@@ -128,7 +128,7 @@ impl RowFile {
         Ok(self.read_values(range.start, into)?)
     }
 
-    /// As [`SampleSource::read_unrounded`](super::SampleSource::read_unrounded).
+    /// Does what [`SampleSource::read_unrounded`](super::SampleSource::read_unrounded) does.
     pub(crate) fn read_unrounded<T: Scalar>(
         &self,
         sample: usize,
