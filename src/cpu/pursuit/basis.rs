@@ -11,7 +11,7 @@ use super::pass::{OUT, Scoring};
 use super::sample::Sample;
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::cpu::vector::dots16::Dots16;
 use crate::cpu::vector::loops;
 use crate::cpu::vector::prefetch;
@@ -67,10 +67,10 @@ impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
         gram: &'a QuantisedGram<T>,
         sample: Sample<'a, T>,
         sign: Sign,
-        rule: &PursuitRule,
+        stop: &Stop<T>,
+        energy: f64,
         scratch: &'a mut PursuitScratch<T>,
     ) -> Self {
-        let energy = loops::squared_norm(sample.values);
         let positive = sign == Sign::NonNegative;
         let scoring = Scoring { positive, slack: T::zero(), height_slack: T::zero() };
         let mut basis = Self {
@@ -90,7 +90,7 @@ impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
             listed: false,
             behind: false,
             scoring,
-            doubt: Doubt::new::<T>(rule, energy),
+            doubt: Doubt::new(stop, energy),
             in_doubt: false,
         };
         basis.restart();
@@ -348,16 +348,12 @@ impl<T: Scalar, P: Dots16> Basis<T> for GramBasis<'_, T, P> {
         }
     }
 
-    fn is_done(&self, done: f64) -> bool {
-        self.residual <= done && self.residual >= self.doubt.residual
+    fn is_done(&self, stop: &Stop<T>) -> bool {
+        stop.is_done(self.residual) && self.residual >= self.doubt.residual
     }
 
     fn in_doubt(&self) -> bool {
         self.in_doubt
-    }
-
-    fn energy(&self) -> f64 {
-        self.energy
     }
 
     fn residual(&self) -> f64 {

@@ -14,7 +14,7 @@ use super::argmax::select;
 use super::factor::{DEPENDENCE, Factor};
 use super::greedy::{Basis, Workspace, pursue};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::cpu::vector::loops;
 use crate::matrix::column;
 use crate::problem::Sign;
@@ -95,8 +95,8 @@ impl LeastSquares {
                 basis.coefficients(gamma);
             }
             Sign::NonNegative => {
-                let rule = PursuitRule::default();
-                gamma.extend_from_slice(pursue(basis, &rule, sign, count, work));
+                let (selection, stop) = (Selection::default(), Stop::at_budget(count));
+                gamma.extend_from_slice(pursue(basis, selection, sign, stop, work));
             }
         }
     }
@@ -112,9 +112,10 @@ impl LeastSquares {
         energy: f64,
     ) {
         self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
-        let rule = PursuitRule::default();
-        self.gamma.clear();
-        self.gamma.extend_from_slice(pursue(&mut self.basis, &rule, sign, budget, &mut self.work));
+        let Self { basis, gamma, work } = self;
+        let (selection, stop) = (Selection::default(), Stop::at_budget(budget));
+        gamma.clear();
+        gamma.extend_from_slice(pursue(basis, selection, sign, stop, work));
     }
 
     fn load(
@@ -215,10 +216,6 @@ impl Basis<f64> for GivenAtoms {
         let largest = self.initial.iter().fold(0.0, |most, a| f64::max(most, a.abs()));
         (self.alpha[best].abs() > 16.0 * f64::EPSILON * largest)
             .then_some((best as u32, self.alpha[best]))
-    }
-
-    fn energy(&self) -> f64 {
-        self.energy
     }
 
     fn residual(&self) -> f64 {

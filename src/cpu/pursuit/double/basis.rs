@@ -119,10 +119,6 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         (!is_noise).then_some((best as u32, s.alpha[best] * s.scale))
     }
 
-    fn energy(&self) -> f64 {
-        loops::energy(&self.scratch.sample) * self.scratch.scale * self.scratch.scale
-    }
-
     fn residual(&self) -> f64 {
         self.scratch.energy * self.scratch.scale * self.scratch.scale
     }
@@ -175,6 +171,11 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
             basis.push(atom);
         }
         basis
+    }
+
+    /// ‖y‖².
+    pub(crate) fn energy(&self) -> f64 {
+        loops::energy(&self.scratch.sample) * self.scratch.scale * self.scratch.scale
     }
 
     /// Writes the chosen atoms with these coefficients, in the units of the sample.
