@@ -24,7 +24,7 @@ use super::passes::{Weights, best_without, duals, pass};
 use crate::Scalar;
 use crate::backend::Selection;
 use crate::cpu::pursuit::argmax::select;
-use crate::cpu::pursuit::factor::{DEPENDENCE, dependence};
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::full_gram::{CHUNK, GramRows};
 use crate::problem::Sign;
 
@@ -170,7 +170,7 @@ impl<T: Scalar> Exchange<T> {
         while self.support.len() < count {
             let by_drop = Selection::LeastSquares;
             let Some(best) =
-                select(&self.alpha, &self.heights, dependence(), by_drop, Sign::Signed)
+                select(&self.alpha, &self.heights, dependence::of_gram(), by_drop, Sign::Signed)
             else {
                 return;
             };
@@ -206,7 +206,7 @@ impl<T: Scalar> Exchange<T> {
     pub(super) fn moves(&self, least: f64, room: bool, into: &mut Vec<Move>) {
         let count = self.support.len();
         let least = T::narrow(least);
-        let dependence = dependence::<T>();
+        let dependence = dependence::of_gram::<T>();
         let drop = |alpha: T, height: T| {
             if height > dependence { alpha * alpha / height } else { T::zero() }
         };
@@ -315,7 +315,7 @@ impl<T: Scalar> Exchange<T> {
             height -= g[t] * self.share[t];
             alpha -= g[t] * self.gamma[t];
         }
-        if height <= DEPENDENCE * T::EPSILON {
+        if height <= dependence::of_gram::<T>().widen() {
             return None;
         }
         let coefficient = alpha / height;

@@ -1,7 +1,7 @@
 //! The passes over B, α and h that [`exchange`](super::exchange) makes.
 
 use crate::Scalar;
-use crate::cpu::pursuit::factor::dependence;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::full_gram::CHUNK;
 use crate::cpu::vector::{loops, rows};
 use crate::scalar::registers::lanes;
@@ -158,5 +158,5 @@ fn drop<T: Scalar>(alpha: T, height: T, dual: T, step: T, eta: T) -> T {
     let alpha = alpha + step * dual;
     let height = height + eta * (dual * dual);
     let drop = alpha * alpha / height;
-    if height > dependence() { drop } else { T::zero() }
+    if height > dependence::of_gram() { drop } else { T::zero() }
 }

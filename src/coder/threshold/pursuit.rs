@@ -5,6 +5,7 @@ use num_traits::Float;
 use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::wide::Wide;
 use crate::cpu::vector::loops::{self, LANES};
@@ -78,7 +79,7 @@ impl<T: Scalar> Limits<T> {
             prefixes: self.prefixes.clone(),
             budget: self.budget,
             nesting: self.nesting,
-            dependence: f64::max((64.0 * T::EPSILON).powi(2), 128.0 * f64::EPSILON),
+            dependence: dependence::of_wide_gram::<T>(),
             doubt: 0.0,
         }
     }

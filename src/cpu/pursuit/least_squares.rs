@@ -11,7 +11,8 @@ use faer::MatRef;
 use num_traits::Float;
 
 use super::argmax::select;
-use super::factor::{DEPENDENCE, Factor};
+use super::dependence;
+use super::factor::Factor;
 use super::greedy::{Basis, Workspace, pursue};
 use crate::Scalar;
 use crate::backend::{Selection, Stop};
@@ -79,7 +80,7 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
+        self.load(dependence::of_gram::<T>().widen(), sign, count, gram, initial, energy);
         self.solve_loaded();
     }
 
@@ -111,7 +112,7 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
+        self.load(dependence::of_gram::<T>().widen(), sign, count, gram, initial, energy);
         let Self { basis, gamma, work } = self;
         let (selection, stop) = (Selection::default(), Stop::at_budget(budget));
         gamma.clear();
@@ -157,7 +158,7 @@ impl LeastSquares {
         let atom = |place: usize| column(dictionary, chosen[place] as usize);
         let gram = |u: usize, v: usize| loops::wide_product(atom(u), atom(v));
         let initial = |u| loops::wide_product(atom(u), sample);
-        let dependence = f64::max((64.0 * T::EPSILON).powi(2), DEPENDENCE * f64::EPSILON);
+        let dependence = dependence::of_wide_gram::<T>();
         self.load(dependence, sign, chosen.len(), gram, initial, loops::energy(sample));
         self.solve_loaded();
     }

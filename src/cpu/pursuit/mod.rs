@@ -5,6 +5,7 @@ mod basis;
 pub(crate) mod batch;
 mod best;
 pub(crate) mod correlations;
+pub(crate) mod dependence;
 pub(crate) mod double;
 pub(crate) mod factor;
 mod format16;

@@ -6,6 +6,7 @@ use super::Task;
 use crate::Scalar;
 use crate::backend::Selection;
 use crate::cpu::pursuit::argmax::select;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::gram_schmidt::{orthogonalise, project_out};
 use crate::cpu::pursuit::greedy::{Basis, Workspace};
@@ -13,10 +14,6 @@ use crate::cpu::pursuit::wide::{self, widen};
 use crate::cpu::vector::loops::{self, LANES};
 use crate::matrix::column;
 use crate::problem::{ProblemShape, Sign};
-
-/// ‖(I − P) d‖, in ε of the scalar, up to which an atom is taken for a combination of the chosen
-/// ones: its coefficient would be so large that rounding it to the scalar undoes what it explains.
-const DEPENDENCE: f64 = 64.0;
 
 /// ‖(I − P) d‖² below which it is not found by subtraction from ‖d‖², which leaves too few digits.
 const FEW_DIGITS: f64 = 1e-9;
@@ -112,7 +109,7 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         if selection == Selection::LeastSquares {
             self.lower_heights();
         }
-        let least = (DEPENDENCE * T::EPSILON).powi(2);
+        let least = dependence::of_vectors::<T>();
         let s = &*self.scratch;
         let best = select(&s.alpha, &s.heights, least, selection, self.sign)?;
         let is_noise = s.alpha[best].abs() <= 32.0 * f64::EPSILON * s.energy.sqrt();
@@ -142,7 +139,7 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), 0.0);
         let squared = orthogonalise(q, earlier, row_of_l);
-        if squared <= (DEPENDENCE * T::EPSILON).powi(2) {
+        if squared <= dependence::of_vectors::<T>() {
             factor.exclude(atom);
             return false;
         }
