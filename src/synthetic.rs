@@ -164,7 +164,7 @@ impl Planted {
                             }
                         }
                     }
-                    energy += loops::squared_norm(sample);
+                    energy += loops::energy(sample);
                 }
                 energy
             })

@@ -39,7 +39,7 @@ use crate::cpu::pursuit::greedy::write;
 use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::cpu::pursuit::wide::{Wide, Widened, widen};
 use crate::cpu::scratch_pool::ScratchPool;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::column;
 use crate::parameters::Parameters;
@@ -384,7 +384,7 @@ fn drop_one<T: Scalar>(
     values.remove(smallest);
 }
 
-loops::vectorized! {
+vectorized! {
     /// α ← α − x g.
     fn subtract<'a, T>(alpha: &'a mut [T], value: T, row: &'a [T]) {
         loops::axpy(alpha, -value, row);

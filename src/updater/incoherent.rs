@@ -36,8 +36,7 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::loops;
-use crate::cpu::vector::rows;
+use crate::cpu::vector::{loops, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::{column, column_mut, zeros};
 use crate::parameters::Parameters;
@@ -251,8 +250,8 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
         dictionary.par_col_chunks_mut(1).zip(changes).for_each(|(atom, (change, &excess))| {
             if excess > 0.0 {
                 let atom = column_mut(atom, 0);
-                rows::add(atom, factor, column(change, 0));
-                rows::normalize(atom);
+                loops::add(atom, factor, column(change, 0));
+                loops::normalize(atom);
             }
         });
     }
@@ -274,7 +273,7 @@ fn multiply_sparse<T: Scalar>(
         change.fill(T::zero());
         for (i, &e) in column(excess, j).iter().enumerate() {
             if e != T::zero() {
-                rows::add(change, e, column(dictionary, i));
+                loops::add(change, e, column(dictionary, i));
             }
         }
     }
@@ -288,7 +287,7 @@ struct Clipped {
     count: usize,
 }
 
-loops::vectorized! {
+vectorized! {
     /// What each cosine has beyond ±`aim`; `sum` becomes the sum of its absolute values.
     fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
         let (mut largest, mut total, mut count) = (T::zero(), 0.0_f64, 0);
@@ -323,7 +322,7 @@ fn refit<T: Scalar>(
     );
 }
 
-loops::vectorized! {
+vectorized! {
     fn refit_one<'a, T>(
         dictionary: MatRef<'a, T>,
         r: &'a mut [T],

@@ -384,7 +384,7 @@ mod tests {
             gram: &gram,
             dictionary: dictionary.as_ref(),
             initial: &initial,
-            energy: loops::squared_norm(y),
+            energy: loops::energy(y),
         };
         let mut walked = Exchange::new(atoms, sparsity);
         walked.begin(sample, &[3, 69, 20]);

@@ -3,7 +3,7 @@
 use crate::Scalar;
 use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::full_gram::CHUNK;
-use crate::cpu::vector::{loops, rows};
+use crate::cpu::vector::vectorized;
 use crate::scalar::registers::lanes;
 
 /// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of as many.
@@ -17,7 +17,7 @@ pub(super) struct Weights<T> {
     pub(super) share: Vec<T>,
 }
 
-rows::with_simd! {
+vectorized! {
     /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, where `duals` hold G_S, a block of columns
     /// at a time.
     pub(super) fn duals<'a, T>(
@@ -60,7 +60,7 @@ rows::with_simd! {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// One pass over B, α and h: row u gives way to the new atom's. `factors` are 1/h, h and α of
     /// the new atom, and γ_u/H_uu and 1/H_uu of the old one.
     pub(super) fn pass<'a, T>(
@@ -113,7 +113,7 @@ rows::with_simd! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is
     /// above `floor`: α + step · b and h + η b² are then the correlations and heights.
     pub(super) fn best_without<'a, T>(

@@ -9,7 +9,7 @@ use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::wide::Wide;
 use crate::cpu::vector::loops::{self, LANES};
-use crate::cpu::vector::rows;
+use crate::cpu::vector::{rows, vectorized};
 use crate::matrix::column;
 use crate::problem::ProblemShape;
 
@@ -306,7 +306,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// α ← α − Σ c_s G_s, for the atoms from `start` on.
     fn subtract_rows<'a, T>(
         simd;
@@ -333,7 +333,7 @@ rows::with_simd! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The largest value; minus infinity if there is none.
     fn largest<'a, T>(alpha: &'a [T]) -> T {
         let (chunks, rest) = alpha.as_chunks::<LANES>();
@@ -351,7 +351,7 @@ loops::vectorized! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The places of the values that are at least `bar`, in order.
     fn collect<'a, T>(alpha: &'a [T], bar: T, found: &'a mut Vec<u32>) {
         found.clear();

@@ -27,6 +27,7 @@ use crate::backend::{PursuitRule, Selection, Stop};
 use crate::codes::CodesBlock;
 use crate::cpu::HostBackend;
 use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::vectorized;
 use crate::matrix::{column, column_mut};
 use crate::problem::{ProblemShape, Sign};
 
@@ -225,7 +226,7 @@ impl<T: Scalar> GramFreeScratch<T> {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// Lowers the heights by the squares of the overlaps. Returns the least height.
     fn lower<'a, T>(heights: &'a mut [T], overlaps: &'a [T]) -> T {
         let (chunks, rest) = heights.as_chunks_mut::<LANES>();

@@ -71,7 +71,7 @@ impl<'a, T: Scalar, P: Dots16> Running<'a, T, P> {
         (scratch, work): &'a mut (PursuitScratch<T>, Workspace<T>),
     ) -> Self {
         let sample = problem.sample(i);
-        let (sign, energy) = (shape.sign, loops::squared_norm(sample.values));
+        let (sign, energy) = (shape.sign, loops::squared_norm(pairs, sample.values));
         let stop = rule.stop(shape.sparsity, energy);
         let basis = GramBasis::new(pairs, problem.gram, sample, sign, &stop, energy, scratch);
         let course = PursuitState::start(rule.selection, sign, stop, work);

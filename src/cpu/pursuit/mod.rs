@@ -17,7 +17,6 @@ pub(crate) mod greedy;
 pub(crate) mod in_step;
 mod inverse;
 pub(crate) mod least_squares;
-mod padded;
 mod pass;
 pub(crate) mod product;
 mod sample;

@@ -118,7 +118,7 @@ impl<T: Scalar> SmallScratch<T> {
         for first in (0..block.len()).step_by(SAMPLES) {
             let group = &mut self.pursuits[..SAMPLES.min(block.len() - first)];
             for (i, pursuit) in group.iter_mut().enumerate() {
-                let energy = loops::squared_norm(column(samples, first + i));
+                let energy = loops::squared_norm(simd, column(samples, first + i));
                 let stop = rule.stop(pursuit.inverses.len(), energy);
                 pursuit.start(simd, gram, stop, energy, column(correlations, first + i));
             }

@@ -12,6 +12,7 @@ use crate::cpu::pursuit::gram_schmidt::{orthogonalise, project_out};
 use crate::cpu::pursuit::greedy::{Basis, Workspace};
 use crate::cpu::pursuit::wide::{self, widen};
 use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::vectorized;
 use crate::matrix::column;
 use crate::problem::{ProblemShape, Sign};
 
@@ -271,7 +272,7 @@ fn dot<T: Scalar>(a: &[T], b: &[f64]) -> f64 {
     loops::fold(lanes)
 }
 
-loops::vectorized! {
+vectorized! {
     /// α ← Dᵀr.
     fn correlate<'a, T>(
         dictionary: MatRef<'a, T>,
@@ -284,16 +285,16 @@ loops::vectorized! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// ‖d_j‖².
-    fn norms<'a, T>(dictionary: MatRef<'a, T>, norms: &'a mut [f64]) {
+    fn norms<'a, T>(simd; dictionary: MatRef<'a, T>, norms: &'a mut [f64]) {
         for (j, norm) in norms.iter_mut().enumerate() {
-            *norm = loops::squared_norm(column(dictionary, j));
+            *norm = loops::squared_norm(simd, column(dictionary, j));
         }
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
     fn lower<'a, T>(dictionary: MatRef<'a, T>, q: &'a [f64], heights: &'a mut [f64]) {
         for (j, height) in heights.iter_mut().enumerate() {
