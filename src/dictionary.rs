@@ -91,7 +91,7 @@ fn checked_norms<T: Scalar>(atoms: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
             let column = atoms.col(j).try_as_col_major().expect("columns of a Mat are contiguous");
             let column = column.as_slice();
             match loops::first_not_finite(column) {
-                None => Ok(loops::squared_norm(column).sqrt()),
+                None => Ok(loops::energy(column).sqrt()),
                 Some(i) => {
                     Err(Error::NotFiniteAtom { atom: j, coordinate: i, value: column[i].widen() })
                 }

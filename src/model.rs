@@ -10,7 +10,7 @@ use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::{column, column_mut};
@@ -167,7 +167,7 @@ impl<T: Scalar> Model<T> {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// y ← y + Σ x_j d_j over the atoms j of one sample's code.
     fn add_atoms<'a, T>(
         y: &'a mut [T],

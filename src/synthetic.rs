@@ -170,7 +170,7 @@ impl Planted {
                             }
                         }
                     }
-                    energy += loops::squared_norm(sample);
+                    energy += loops::energy(sample);
                 }
                 energy
             })

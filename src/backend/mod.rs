@@ -22,6 +22,7 @@ mod sweep_rule;
 
 pub use crate::shards::Shards;
 pub use pursuit_kernels::PursuitKernels;
+pub(crate) use pursuit_rule::Stop;
 pub use pursuit_rule::{PursuitRule, Selection, Tolerance};
 pub use sweep_kernels::{
     Candidate, Change, DirectionSums, LargeUse, PowerStep, SweepKernels, SweepStart,

@@ -1,7 +1,13 @@
 //! What a pursuit is told besides the problem: how it chooses atoms, and when it ends.
 
+use num_traits::Float;
+
+use crate::Scalar;
 use crate::error::Error;
 use crate::parameters::Parameters;
+
+/// Most steps of a pursuit for each atom that a code may have.
+const STEPS_PER_ATOM: usize = 4;
 
 /// How the next atom is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,12 +92,78 @@ impl PursuitRule {
         Ok(())
     }
 
-    /// The residual's squared norm at which a sample of squared norm `energy` is done.
-    pub(crate) fn squared_tolerance(&self, energy: f64) -> f64 {
-        match self.tolerance {
+    /// What ends the pursuit of a sample of squared norm `energy` that may have `budget` atoms.
+    #[inline(always)]
+    pub(crate) fn stop<T: Scalar>(&self, budget: usize, energy: f64) -> Stop<T> {
+        let done = match self.tolerance {
             None => -1.0,
             Some(Tolerance::Absolute(norm)) => norm * norm,
             Some(Tolerance::Relative(ratio)) => ratio * ratio * energy,
-        }
+        };
+        Stop { budget, done, least: T::narrow(self.min_correlation.unwrap_or(0.0)) }
+    }
+}
+
+/// What ends the pursuit of one sample: a [`PursuitRule`] in the numbers of that sample.
+///
+/// A pursuit asks before each step, and ends at the first of these: it has as many atoms as it may
+/// have, the residual is within the tolerance, the best atom is not worth its place, or no atom is
+/// left that could be chosen, which is for the pursuit to find.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop<T> {
+    budget: usize,
+    /// ‖r‖² up to which the residual is within the tolerance; negative if there is none.
+    done: f64,
+    /// The least correlation that is worth an atom.
+    least: T,
+}
+
+impl<T: Scalar> Stop<T> {
+    /// No end but the budget.
+    pub(crate) fn at_budget(budget: usize) -> Self {
+        PursuitRule::default().stop(budget, 0.0)
+    }
+
+    /// The same, where less than `least` is worth no atom in any case.
+    pub(crate) fn with_least(self, least: f64) -> Self {
+        Self { least: Float::max(self.least, T::narrow(least)), ..self }
+    }
+
+    /// Whether a code of `chosen` atoms has no room for another.
+    #[inline(always)]
+    pub(crate) fn is_full(&self, chosen: usize) -> bool {
+        chosen >= self.budget
+    }
+
+    /// Whether a pursuit has taken as many steps as it may, of which not every one adds an atom to
+    /// the code: an atom may be dependent, or chosen again, or leave a non-negative code and come
+    /// back. The error falls each time, but by rounding alone this might go on for long.
+    #[inline(always)]
+    pub(crate) fn is_out_of_steps(&self, steps: usize) -> bool {
+        steps >= STEPS_PER_ATOM * self.budget
+    }
+
+    /// Whether a residual of this squared norm is within the tolerance.
+    #[inline(always)]
+    pub(crate) fn is_done(&self, residual: f64) -> bool {
+        residual <= self.done
+    }
+
+    /// Whether an atom of this correlation |dᵀr| with the residual is not worth its place.
+    #[inline(always)]
+    pub(crate) fn is_too_little(&self, correlation: T) -> bool {
+        Float::abs(correlation) < self.least
+    }
+
+    /// ‖r‖² up to which the residual is within the tolerance, if there is one.
+    #[inline(always)]
+    pub(crate) fn squared_tolerance(&self) -> Option<f64> {
+        (self.done >= 0.0).then_some(self.done)
+    }
+
+    /// The least correlation that is worth an atom.
+    #[inline(always)]
+    pub(crate) fn least(&self) -> T {
+        self.least
     }
 }

@@ -70,6 +70,13 @@ pub struct Candidate {
     pub error: f64,
 }
 
+impl Candidate {
+    /// Sorts by falling error, of equals the lower sample first.
+    pub(crate) fn sort(candidates: &mut [Self]) {
+        candidates.sort_by(|a, b| b.error.total_cmp(&a.error).then(a.sample.cmp(&b.sample)));
+    }
+}
+
 /// A use of an atom by a large sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargeUse {

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use super::{Coefficients, GRAM_LIMIT, SparseCoder};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection, Tolerance};
+use crate::backend::{PursuitRule, Selection, Stop, Tolerance};
 use crate::cpu::HostBackend;
 use crate::cpu::pursuit::argmax::select;
 use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
@@ -39,14 +39,11 @@ use crate::cpu::pursuit::greedy::write;
 use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::cpu::pursuit::wide::{Wide, Widened, widen};
 use crate::cpu::scratch_pool::ScratchPool;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-
-/// The most steps of a sample, divided by k.
-const STEPS_PER_ATOM: usize = 4;
 
 /// Matching pursuit (MP), with or without a refit of the coefficients at the end.
 ///
@@ -219,8 +216,9 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
                         let energy = loops::energy(sample);
                         alpha[..shape.atoms].copy_from_slice(column(initial, i));
                         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
-                        let doubt = Doubt::new::<B::Scalar>(&self.rule, energy);
-                        let is_certain = pursuit.run(&self.rule, shape, energy, doubt);
+                        let stop = self.rule.stop(shape.sparsity, energy);
+                        let doubt = Doubt::new(&stop, energy);
+                        let is_certain = pursuit.run(stop, shape.sign, energy, doubt);
                         if !is_certain {
                             let double = double.get_or_insert_default();
                             double.run(wide.get(dictionary), &self.rule, shape, sample, support);
@@ -279,20 +277,18 @@ struct Pursuit<'a, T: Scalar> {
 
 impl<T: Scalar> Pursuit<'_, T> {
     /// Fills `support` and `values`. Returns `false` if rounding might have decided.
-    fn run(&mut self, rule: &PursuitRule, shape: &ProblemShape, energy: f64, doubt: Doubt) -> bool {
-        let ProblemShape { sparsity, sign, .. } = *shape;
+    fn run(&mut self, stop: Stop<T>, sign: Sign, energy: f64, doubt: Doubt) -> bool {
         self.support.clear();
         self.values.clear();
-        let done = rule.squared_tolerance(energy);
         // Correlations this small are rounding, and not worth an atom.
-        let rounding = 4.0 * f64::EPSILON * energy.sqrt();
-        let least = T::narrow(rule.min_correlation.unwrap_or(0.0).max(rounding));
-        let mut residual = energy;
-        for _ in 0..STEPS_PER_ATOM * sparsity {
+        let stop = stop.with_least(4.0 * f64::EPSILON * energy.sqrt());
+        let (mut residual, mut steps) = (energy, 0);
+        while !stop.is_out_of_steps(steps) {
+            steps += 1;
             if residual < doubt.residual {
                 return false;
             }
-            if residual <= done {
+            if stop.is_done(residual) {
                 break;
             }
             let Some(s) = select(self.alpha, &[], T::zero(), Selection::Correlation, sign) else {
@@ -302,13 +298,15 @@ impl<T: Scalar> Pursuit<'_, T> {
             if Float::abs(correlation).widen() < doubt.correlation {
                 return false;
             }
-            if Float::abs(correlation) < least {
+            if stop.is_too_little(correlation) {
                 break;
             }
             let value = correlation / self.gram.norms()[s];
             residual = (residual - correlation.widen() * value.widen()).max(0.0);
             let atom = s as u32;
-            match self.support.iter().position(|&chosen| chosen == atom) {
+            let place = self.support.iter().position(|&chosen| chosen == atom);
+            let is_one_too_many = place.is_none() && stop.is_full(self.support.len());
+            match place {
                 Some(place) => self.values[place] += value,
                 None => {
                     self.support.push(atom);
@@ -316,7 +314,7 @@ impl<T: Scalar> Pursuit<'_, T> {
                 }
             }
             let row = self.gram.row(self.dictionary, s, self.row);
-            if self.support.len() > sparsity {
+            if is_one_too_many {
                 drop_one(self.support, self.values, self.alpha, row, residual, energy);
                 break;
             }
@@ -350,7 +348,8 @@ impl DoubleScratch {
         wide.correlate(exact, &mut alpha[..shape.atoms]);
         let (gram, dictionary) = (&wide.gram, wide.dictionary());
         let mut pursuit = Pursuit { gram, dictionary, alpha, row, support, values };
-        pursuit.run(rule, shape, loops::energy(exact), Doubt::none());
+        let energy = loops::energy(exact);
+        pursuit.run(rule.stop(shape.sparsity, energy), shape.sign, energy, Doubt::none());
     }
 }
 
@@ -386,7 +385,7 @@ fn drop_one<T: Scalar>(
     values.remove(smallest);
 }
 
-loops::vectorized! {
+vectorized! {
     /// α ← α − x g.
     fn subtract<'a, T>(alpha: &'a mut [T], value: T, row: &'a [T]) {
         loops::axpy(alpha, -value, row);

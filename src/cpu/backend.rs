@@ -11,7 +11,7 @@ use crate::backend::{Backend, PursuitKernels, PursuitRule, Shards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::{loops, rows};
+use crate::cpu::vector::{loops, rows, vectorized};
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
 use crate::problem::ProblemShape;
@@ -223,7 +223,7 @@ pub(crate) fn norms_of_shards<T: Scalar>(a: MatRef<'_, T>, shards: &Shards, norm
     });
 }
 
-rows::with_simd! {
+vectorized! {
     /// r ← r − Σ x_j d_j over the atoms j of one sample's code.
     fn subtract_atoms<'a, T>(
         simd;
@@ -251,7 +251,7 @@ rows::with_simd! {
 /// ‖A‖²_F: halves of the columns are added in the same order on any number of threads.
 fn sum_of_squares<T: Scalar>(a: MatRef<'_, T>) -> f64 {
     if a.ncols() <= BLOCK {
-        return (0..a.ncols()).map(|i| rows::energy(column(a, i))).sum();
+        return (0..a.ncols()).map(|i| loops::energy(column(a, i))).sum();
     }
     let (left, right) = a.split_at_col(a.ncols() / 2);
     let (left, right) = rayon::join(|| sum_of_squares(left), || sum_of_squares(right));

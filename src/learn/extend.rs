@@ -3,23 +3,20 @@
 use faer::Mat;
 
 use super::config::Config;
-use crate::backend::Backend;
+use crate::backend::{Backend, Candidate};
 use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::zeros;
-use crate::problem::{ProblemShape, Sign};
+use crate::problem::ProblemShape;
 use crate::random::RandomStream;
 use crate::samples::preprocessing::Preprocessing;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
 use crate::updater::DictionaryUpdater;
-
-/// Directions closer than this to a new atom are not taken again: as for atoms that learning
-/// renews.
-const MOST_ALIKE: f64 = 0.98;
+use crate::updater::renewal::{MOST_ALIKE, first_alike};
 
 /// `dictionary` with as many atoms as `config` asks for. The new ones are distinct samples, scaled
 /// to norm 1, that the old ones represent worst, of a minibatch's number drawn by the seed;
@@ -45,20 +42,17 @@ where
     let candidates = worst_represented(config, &dictionary, source, preprocessing, count)?;
     let mut filled = old;
     let mut host = vec![<B::Scalar as Default>::default(); shape.dim];
-    for (_, index) in candidates {
+    for Candidate { sample, .. } in candidates {
         if filled == shape.atoms {
             break;
         }
-        source.read(index..index + 1, &mut host)?;
+        source.read(sample..sample + 1, &mut host)?;
         preprocessing.apply(&mut host);
         if outlined::normalize(&mut host) == 0.0 {
             continue;
         }
-        let alike = |j: usize| {
-            let cosine = crate::Scalar::widen(outlined::product(atoms.col_as_slice(j), &host));
-            (if settings.sign == Sign::Signed { cosine.abs() } else { cosine }) > MOST_ALIKE
-        };
-        if !(old..filled).any(alike) {
+        let taken = (old..filled).map(|j| atoms.col_as_slice(j));
+        if first_alike(taken, &host, settings.sign, MOST_ALIKE).is_none() {
             atoms.col_as_slice_mut(filled).copy_from_slice(&host);
             filled += 1;
         }
@@ -67,14 +61,14 @@ where
     Ok(Dictionary::trusted(atoms))
 }
 
-/// Errors and indices of `count` samples, by falling error.
+/// `count` samples of the source, by falling error.
 fn worst_represented<B, C, U>(
     config: &Config<B, C, U>,
     dictionary: &Dictionary<B::Scalar>,
     source: &dyn SampleSource<B::Scalar>,
     preprocessing: &Preprocessing<B::Scalar>,
     count: usize,
-) -> Result<Vec<(f64, usize)>, Error>
+) -> Result<Vec<Candidate>, Error>
 where
     B: Backend,
     C: SparseCoder<B>,
@@ -94,28 +88,23 @@ where
 
     let order = Permutation::new(source.len(), settings.seed, RandomStream::Extension);
     let drawn: Vec<usize> = (0..count).map(|i| order.at(i)).collect();
-    let mut errors = Vec::with_capacity(count);
+    let mut candidates = Vec::with_capacity(count);
     for block in drawn.chunks(BLOCK) {
         let ranges = block.iter().map(|&i| i..i + 1);
         blocks.code(backend, (coder, &mut state), &matrix, source, ranges)?;
         blocks.compute_residual(backend, &matrix);
         backend.synchronize()?;
         let left: Mat<B::Scalar> = backend.download(blocks.residual())?;
-        for (column, &index) in block.iter().enumerate() {
+        for (column, &sample) in block.iter().enumerate() {
             let error = outlined::energy(left.col_as_slice(column));
             // Dropping would shift the columns of a block: candidates of too large a norm are
             // left out here.
             let is_outside = blocks.is_outside().get(column).is_some_and(|&outside| outside);
             if error > 0.0 && !(outliers.are_limited() && is_outside) {
-                errors.push((error, index));
+                candidates.push(Candidate { sample, error });
             }
         }
     }
-    sort_by_falling_error(&mut errors);
-    Ok(errors)
-}
-
-/// Of equal errors, the lower index comes first.
-fn sort_by_falling_error(errors: &mut [(f64, usize)]) {
-    errors.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    Candidate::sort(&mut candidates);
+    Ok(candidates)
 }

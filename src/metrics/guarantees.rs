@@ -260,12 +260,11 @@ impl<T: Scalar> Scratch<T> {
             for j in 0..i {
                 let other = &factor[j * (j + 1) / 2..][..j + 1];
                 let known: f64 = factor[start..].iter().zip(other).map(|(a, b)| a * b).sum();
-                let product = wide_product(chosen.col_as_slice(i), chosen.col_as_slice(j));
+                let product = loops::wide_product(chosen.col_as_slice(i), chosen.col_as_slice(j));
                 let value = (product - known) / other[j];
                 factor.push(value);
             }
-            let pivot =
-                loops::energy(chosen.col_as_slice(i)) - loops::squared_norm(&factor[start..]);
+            let pivot = loops::energy(chosen.col_as_slice(i)) - loops::energy(&factor[start..]);
             if pivot <= least {
                 return false;
             }
@@ -273,11 +272,6 @@ impl<T: Scalar> Scratch<T> {
         }
         true
     }
-}
-
-/// Σ aᵢ bᵢ in f64.
-fn wide_product<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.widen() * b.widen()).sum()
 }
 
 /// x ← L⁻ᵀ L⁻¹ x, for L row by row.

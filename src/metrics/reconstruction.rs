@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::batch::{BLOCK, Batch, agree};
 use crate::Scalar;
 use crate::codes::SparseCodes;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::vectorized;
 use crate::error::Error;
 use crate::model::Model;
 use crate::samples::moments::{Figures, PairOfSums};
@@ -224,7 +224,7 @@ fn figures<T: Scalar>(
     Ok(sums.finish(within + outside.iter().sum::<f64>(), within))
 }
 
-loops::vectorized! {
+vectorized! {
     /// squares ← squares + (a − b)², coordinate by coordinate.
     fn add_squared_differences<'a, T>(squares: &'a mut [f64], a: &'a [T], b: &'a [f64]) {
         for ((square, a), b) in squares.iter_mut().zip(a).zip(b) {

@@ -18,11 +18,11 @@ impl ReferencePursuits {
         let independent = 64.0 * T::EPSILON;
         let (mut support, mut gamma): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
         let mut passed_over = vec![false; d.len()];
-        let done = rule.squared_tolerance(dot(y, y));
-        // A non-negative code may lose atoms again, so that k rounds need not give k atoms.
-        for _ in 0..4 * shape.sparsity {
+        let stop = rule.stop::<f64>(shape.sparsity, dot(y, y));
+        for steps in 0.. {
             let r = left_of(y, d, &support, &gamma);
-            if support.len() == shape.sparsity || dot(&r, &r) <= done {
+            let has_ended = stop.is_full(support.len()) || stop.is_done(dot(&r, &r));
+            if has_ended || stop.is_out_of_steps(steps) {
                 break;
             }
             let q = orthonormal(d, &support);
@@ -45,7 +45,7 @@ impl ReferencePursuits {
                 }
             }
             let Some((j, size, _)) = best else { break };
-            if size < rule.min_correlation.unwrap_or(0.0) {
+            if stop.is_too_little(size) {
                 break;
             }
             let own = outside(&q, &d[j]);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::backend::Shards;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::scalar::compiled;
 use crate::shards::tree_sum;
 
@@ -182,13 +182,13 @@ impl<T: Scalar> Sums<T> {
         }
         let count = samples as f64;
         mean.iter_mut().for_each(|sum| *sum /= count);
-        let scatter = squares.iter().sum::<f64>() - count * loops::squared_norm(&mean);
+        let scatter = squares.iter().sum::<f64>() - count * loops::energy(&mean);
         mean.iter_mut().zip(&first).for_each(|(mean, first)| *mean += first.widen());
         Moments { samples, mean, scatter: non_negative(scatter), energy, error: 0.0 }
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// sums ← sums + (a − b) and squares ← squares + (a − b)², coordinate by coordinate.
     fn add_differences<'a, T>(
         sums: &'a mut [f64],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::scalar::compiled;
 
 /// Samples that one task measures.
@@ -99,7 +99,7 @@ fn class(energy: f64) -> u16 {
     (energy.to_bits() >> (f64::MANTISSA_DIGITS - 1 - CLASS_BITS)) as u16
 }
 
-loops::vectorized! {
+vectorized! {
     /// ‖y − mean‖².
     fn distance<'a, T>(y: &'a [T], mean: &'a [f64]) -> f64 {
         let mut lanes = [0.0_f64; loops::LANES];

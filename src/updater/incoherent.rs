@@ -37,8 +37,7 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::loops;
-use crate::cpu::vector::rows;
+use crate::cpu::vector::{loops, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::{column, column_mut, zeros};
 use crate::parameters::Parameters;
@@ -254,8 +253,8 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
         dictionary.par_col_chunks_mut(1).zip(changes).for_each(|(atom, (change, &excess))| {
             if excess > 0.0 {
                 let atom = column_mut(atom, 0);
-                rows::add(atom, factor, column(change, 0));
-                rows::normalize(atom);
+                loops::add(atom, factor, column(change, 0));
+                loops::normalize(atom);
             }
         });
     }
@@ -277,7 +276,7 @@ fn multiply_sparse<T: Scalar>(
         change.fill(T::zero());
         for (i, &e) in column(excess, j).iter().enumerate() {
             if e != T::zero() {
-                rows::add(change, e, column(dictionary, i));
+                loops::add(change, e, column(dictionary, i));
             }
         }
     }
@@ -291,7 +290,7 @@ struct Clipped {
     count: usize,
 }
 
-loops::vectorized! {
+vectorized! {
     /// Replaces each cosine by the part beyond ±`aim`. `sum` becomes the sum of the absolute values
     /// of these parts.
     fn clip<'a, T>(cosines: &'a mut [T], limit: T, aim: T, sum: &'a mut f64) -> Clipped {
@@ -327,7 +326,7 @@ fn refit<T: Scalar>(
     );
 }
 
-loops::vectorized! {
+vectorized! {
     fn refit_one<'a, T>(
         dictionary: MatRef<'a, T>,
         r: &'a mut [T],

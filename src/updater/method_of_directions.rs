@@ -37,7 +37,7 @@ use crate::backend::SweepRule;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
-use crate::cpu::vector::rows;
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
@@ -309,8 +309,8 @@ fn take_directions<T: Scalar>(dictionary: MatMut<'_, T>, increments: &mut Mat<T>
                 *norm = <T as num_traits::One>::one();
                 return;
             }
-            rows::add(increment, <T as num_traits::One>::one(), atom);
-            let length = rows::normalize(increment);
+            loops::add(increment, <T as num_traits::One>::one(), atom);
+            let length = loops::normalize(increment);
             if length.is_finite() && length > 0.0 {
                 atom.copy_from_slice(increment);
                 *norm = T::narrow(length);

@@ -20,7 +20,7 @@ mod ksvd;
 mod matryoshka;
 mod method_of_directions;
 mod online;
-mod renewal;
+pub(crate) mod renewal;
 mod saved_state;
 
 pub use crate::backend::{AtomRule, LeadingPair};

@@ -116,7 +116,7 @@ impl Exact {
             let value = sample[coordinate].widen();
             return Err(Error::NotFinite { sample: 0, coordinate, value });
         }
-        let norm = loops::squared_norm(sample).sqrt();
+        let norm = loops::energy(sample).sqrt();
         let zero = sample.iter().all(|y| y.is_zero());
         if !zero && !(T::LARGEST_NORM.recip()..=T::LARGEST_NORM).contains(&norm) {
             let expected = format!("a norm from 1/{0:e} to {0:e}, or 0", T::LARGEST_NORM);
@@ -249,7 +249,7 @@ impl Scratch {
             let atom = problem.dictionary.col_as_slice(atom as usize);
             loops::axpy(&mut self.sample, -value, atom);
         }
-        loops::squared_norm(&self.sample)
+        loops::energy(&self.sample)
     }
 }
 

@@ -31,7 +31,7 @@
 //! G. M. Furnival, R. W. Wilson, "Regressions by leaps and bounds", Technometrics 16(4), 1974 (the
 //! bound by the projection on the remaining candidates).
 
-use crate::cpu::pursuit::factor::DEPENDENCE;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::least_squares::LeastSquares;
 use crate::problem::Sign;
 
@@ -40,9 +40,6 @@ pub(super) const WIDTH: usize = 64;
 
 /// Pairs that are compared at a time.
 const LANES: usize = 16;
-
-/// An atom with ‖(I − P) d‖² up to this counts as a combination of the chosen atoms.
-const DEPENDENT: f64 = DEPENDENCE * f64::EPSILON;
 
 /// The sample, and the best support found so far.
 #[derive(Debug)]
@@ -274,7 +271,7 @@ impl Search {
         child.order.clear();
         for &j in &parent.order[first + 1..] {
             let h = parent.heights[j] - row[j] * row[j] / height;
-            if h > DEPENDENT {
+            if h > dependence::of_gram() {
                 let at = child.atoms.len();
                 child.atoms.push(parent.atoms[j]);
                 child.alpha[at] = parent.alpha[j] - row[j] * alpha;
@@ -349,7 +346,7 @@ fn second_drop(alpha: f64, height: f64, product: f64, other: f64, inverse: f64) 
     let share = product * inverse;
     let (alpha, height) = (alpha - share * other, height - share * product);
     let drop = alpha * alpha / height;
-    if height > DEPENDENT { drop } else { 0.0 }
+    if height > dependence::of_gram() { drop } else { 0.0 }
 }
 
 /// For every candidate i, the largest drop of the error by a later candidate once i is chosen.

@@ -25,7 +25,7 @@ use super::passes::{Weights, best_without, duals, pass};
 use crate::Scalar;
 use crate::backend::Selection;
 use crate::cpu::pursuit::argmax::select;
-use crate::cpu::pursuit::factor::{DEPENDENCE, dependence};
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::full_gram::{CHUNK, GramRows};
 use crate::problem::Sign;
 
@@ -171,7 +171,7 @@ impl<T: Scalar> Exchange<T> {
         while self.support.len() < count {
             let by_drop = Selection::LeastSquares;
             let Some(best) =
-                select(&self.alpha, &self.heights, dependence(), by_drop, Sign::Signed)
+                select(&self.alpha, &self.heights, dependence::of_gram(), by_drop, Sign::Signed)
             else {
                 return;
             };
@@ -206,7 +206,7 @@ impl<T: Scalar> Exchange<T> {
     pub(super) fn moves(&self, least: f64, room: bool, into: &mut Vec<Move>) {
         let count = self.support.len();
         let least = T::narrow(least);
-        let dependence = dependence::<T>();
+        let dependence = dependence::of_gram::<T>();
         let drop = |alpha: T, height: T| {
             if height > dependence { alpha * alpha / height } else { T::zero() }
         };
@@ -316,7 +316,7 @@ impl<T: Scalar> Exchange<T> {
             height -= g[t] * self.share[t];
             alpha -= g[t] * self.gamma[t];
         }
-        if height <= DEPENDENCE * T::EPSILON {
+        if height <= dependence::of_gram::<T>().widen() {
             return None;
         }
         let coefficient = alpha / height;
@@ -385,7 +385,7 @@ mod tests {
             gram: &gram,
             dictionary: dictionary.as_ref(),
             initial: &initial,
-            energy: loops::squared_norm(y),
+            energy: loops::energy(y),
         };
         let mut walked = Exchange::new(atoms, sparsity);
         walked.begin(sample, &[3, 69, 20]);

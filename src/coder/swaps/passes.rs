@@ -1,9 +1,9 @@
 //! The passes over B, α and h that [`exchange`](super::exchange) makes.
 
 use crate::Scalar;
-use crate::cpu::pursuit::factor::dependence;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::full_gram::CHUNK;
-use crate::cpu::vector::{loops, rows};
+use crate::cpu::vector::vectorized;
 use crate::scalar::registers::lanes;
 
 /// Registers that one iteration of a pass fills; [`CHUNK`] is a multiple of this number of
@@ -18,7 +18,7 @@ pub(super) struct Weights<T> {
     pub(super) share: Vec<T>,
 }
 
-rows::with_simd! {
+vectorized! {
     /// B ← H G_S, α ← α − G_Sᵀγ and h ← h − Σ_t G_t B_t, one block of columns at a time. `duals`
     /// holds G_S at the start.
     pub(super) fn duals<'a, T>(
@@ -61,7 +61,7 @@ rows::with_simd! {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// One pass over B, α and h, in which the new atom's row replaces row u. `factors` holds 1/h, h
     /// and α of the new atom, and γ_u/H_uu and 1/H_uu of the old one.
     pub(super) fn pass<'a, T>(
@@ -114,7 +114,7 @@ rows::with_simd! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The atom with the largest drop of the error once an atom is gone, and this drop, if it is
     /// above `floor`. The correlations and heights without that atom are α + step · b and h + η b².
     pub(super) fn best_without<'a, T>(
@@ -159,5 +159,5 @@ fn drop<T: Scalar>(alpha: T, height: T, dual: T, step: T, eta: T) -> T {
     let alpha = alpha + step * dual;
     let height = height + eta * (dual * dual);
     let drop = alpha * alpha / height;
-    if height > dependence() { drop } else { T::zero() }
+    if height > dependence::of_gram() { drop } else { T::zero() }
 }

@@ -6,7 +6,7 @@ use super::Nesting;
 use super::gram::SymmetricGram;
 use super::pursuit::{Limits, Pursuit};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::codes::CodesBlock;
 use crate::cpu::pursuit::double::{DoublePursuit, Doubt, Task};
 use crate::cpu::pursuit::greedy::write;
@@ -57,7 +57,7 @@ impl<T: Scalar> ThresholdPursuits<'_, T> {
         for i in 0..block.len() {
             let sample = column(samples, i);
             let energy = loops::energy(sample);
-            let doubt = Doubt::new::<T>(&PursuitRule::default(), energy);
+            let doubt = Doubt::new(&Stop::<T>::at_budget(limits.budget), energy);
             let mut certain = limits.threshold.widen() >= doubt.correlation;
             if certain {
                 let initial = column(correlations, i);

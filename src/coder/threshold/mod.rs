@@ -35,8 +35,8 @@ use super::{Phase, SparseCoder};
 use crate::Scalar;
 use crate::cpu::HostBackend;
 use crate::cpu::pursuit::correlations::{BLOCK, Correlations};
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::double::Doubt;
-use crate::cpu::pursuit::factor::dependence;
 use crate::cpu::pursuit::wide::Widened;
 use crate::cpu::scratch_pool::ScratchPool;
 use crate::error::{BackendError, Error};
@@ -258,7 +258,7 @@ impl ThresholdPursuit {
             prefixes,
             budget: shape.sparsity,
             nesting: self.nesting,
-            dependence: dependence(),
+            dependence: dependence::of_gram(),
             doubt: Doubt::height(),
         }
     }

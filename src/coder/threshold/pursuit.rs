@@ -5,10 +5,11 @@ use num_traits::Float;
 use super::Nesting;
 use super::gram::SymmetricGram;
 use crate::Scalar;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::wide::Wide;
 use crate::cpu::vector::loops::{self, LANES};
-use crate::cpu::vector::rows;
+use crate::cpu::vector::{rows, vectorized};
 use crate::matrix::column;
 use crate::problem::ProblemShape;
 
@@ -79,7 +80,7 @@ impl<T: Scalar> Limits<T> {
             prefixes: self.prefixes.clone(),
             budget: self.budget,
             nesting: self.nesting,
-            dependence: f64::max((64.0 * T::EPSILON).powi(2), 128.0 * f64::EPSILON),
+            dependence: dependence::of_wide_gram::<T>(),
             doubt: 0.0,
         }
     }
@@ -308,7 +309,7 @@ impl<T: Scalar> Pursuit<T> {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// α ← α − Σ c_s G_s, for the atoms from `start` on.
     fn subtract_rows<'a, T>(
         simd;
@@ -335,7 +336,7 @@ rows::with_simd! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The largest value; minus infinity if there is none.
     fn largest<'a, T>(alpha: &'a [T]) -> T {
         let (chunks, rest) = alpha.as_chunks::<LANES>();
@@ -353,7 +354,7 @@ loops::vectorized! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// The indices of the values that are at least `bar`, in order.
     fn collect<'a, T>(alpha: &'a [T], bar: T, found: &'a mut Vec<u32>) {
         found.clear();

@@ -4,7 +4,8 @@ use num_traits::Float;
 
 use crate::Scalar;
 use crate::backend::Selection;
-use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::loops::LANES;
+use crate::cpu::vector::vectorized;
 use crate::problem::Sign;
 
 /// The next atom, or `None` if no correlation is left. Ties go to the lowest index.
@@ -28,25 +29,25 @@ pub(crate) fn select<T: Scalar>(
     }
 }
 
-loops::vectorized! {
+vectorized! {
     fn largest<'a, T>(alpha: &'a [T]) -> Option<usize> {
         argmax(alpha, alpha, |a, _| Float::abs(a))
     }
 }
 
-loops::vectorized! {
+vectorized! {
     fn largest_positive<'a, T>(alpha: &'a [T]) -> Option<usize> {
         argmax(alpha, alpha, |a, _| a)
     }
 }
 
-loops::vectorized! {
+vectorized! {
     fn largest_drop<'a, T>(alpha: &'a [T], heights: &'a [T], least: T) -> Option<usize> {
         argmax(alpha, heights, |a, h| drop_of_error(a, h, least))
     }
 }
 
-loops::vectorized! {
+vectorized! {
     fn largest_positive_drop<'a, T>(alpha: &'a [T], heights: &'a [T], least: T) -> Option<usize> {
         let positive = |a| Float::max(a, T::zero());
         argmax(alpha, heights, |a, h| drop_of_error(positive(a), h, least))

@@ -6,18 +6,16 @@ use super::double::Doubt;
 use super::gram::{QuantisedGram, products};
 use super::greedy::Basis;
 use super::inverse::Inverse;
-use super::padded::{add_multiple, copy, dot_difference, squared_norm, subtract};
 use super::pass::{OUT, Scoring};
 use super::sample::Sample;
 use super::scratch::{Candidate, PursuitScratch};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::cpu::vector::dots16::Dots16;
-use crate::cpu::vector::loops;
-use crate::cpu::vector::prefetch;
+use crate::cpu::vector::padded::{add_multiple, copy, dot_difference, subtract, sum_of_squares};
+use crate::cpu::vector::{loops, prefetch, rows};
 use crate::matrix::column;
 use crate::problem::Sign;
-use crate::scalar::registers;
 
 /// From this row of W on, the weights of rows of G are rounded to 32 bits instead of 16, if the
 /// budget is more than twice that: selection by least squares adds up the errors of all rows.
@@ -67,10 +65,10 @@ impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
         gram: &'a QuantisedGram<T>,
         sample: Sample<'a, T>,
         sign: Sign,
-        rule: &PursuitRule,
+        stop: &Stop<T>,
+        energy: f64,
         scratch: &'a mut PursuitScratch<T>,
     ) -> Self {
-        let energy = loops::squared_norm(sample.values);
         let positive = sign == Sign::NonNegative;
         let scoring = Scoring { positive, slack: T::zero(), height_slack: T::zero() };
         let mut basis = Self {
@@ -90,7 +88,7 @@ impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
             listed: false,
             behind: false,
             scoring,
-            doubt: Doubt::new::<T>(rule, energy),
+            doubt: Doubt::new(stop, energy),
             in_doubt: false,
         };
         basis.restart();
@@ -202,13 +200,13 @@ impl<'a, T: Scalar, P: Dots16> GramBasis<'a, T, P> {
                 column(self.sample.dictionary, atom as usize),
             );
         }
-        let norm = loops::squared_norm(&s.sample_residual).sqrt();
+        let norm = loops::squared_norm(self.pairs, &s.sample_residual).sqrt();
         let m = s.fresh.len();
         for first in (0..m).step_by(4) {
             let last = (first + 4).min(m);
             let atom = |i: usize| column(self.sample.dictionary, (first + i).min(m - 1));
             let atoms = [atom(0), atom(1), atom(2), atom(3)];
-            let values = registers::dot4(self.pairs, &s.sample_residual, atoms);
+            let values = rows::dot4(self.pairs, &s.sample_residual, atoms);
             s.fresh[first..last].copy_from_slice(&values[..last - first]);
         }
         s.field.alpha[..m].copy_from_slice(&s.fresh);
@@ -252,7 +250,7 @@ fn lower<T: Scalar, S: pulp::Simd>(
     count: usize,
 ) -> T {
     inverse.apply(simd, g, w);
-    norm - squared_norm(simd, count, w)
+    norm - sum_of_squares(simd, count, w)
 }
 
 impl<T: Scalar, P: Dots16> Basis<T> for GramBasis<'_, T, P> {
@@ -348,16 +346,12 @@ impl<T: Scalar, P: Dots16> Basis<T> for GramBasis<'_, T, P> {
         }
     }
 
-    fn is_done(&self, done: f64) -> bool {
-        self.residual <= done && self.residual >= self.doubt.residual
+    fn is_done(&self, stop: &Stop<T>) -> bool {
+        stop.is_done(self.residual) && self.residual >= self.doubt.residual
     }
 
     fn in_doubt(&self) -> bool {
         self.in_doubt
-    }
-
-    fn energy(&self) -> f64 {
-        self.energy
     }
 
     fn residual(&self) -> f64 {

@@ -2,19 +2,6 @@
 
 use crate::Scalar;
 
-/// ‖(I − P) d‖², in ε, up to which an atom is taken for a combination of the chosen ones, where it
-/// is found from the Gram matrix as h² = ‖d‖² − ‖w‖² to a few ε: so near to zero that it has lost
-/// its digits, and everything divided by h with it. A pursuit loses little: such an atom's
-/// correlation is at most h‖r‖.
-pub(crate) const DEPENDENCE: f64 = 128.0;
-
-/// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones: [`DEPENDENCE`]
-/// ε.
-#[inline(always)]
-pub(crate) fn dependence<T: Scalar>() -> T {
-    T::narrow(DEPENDENCE * T::EPSILON)
-}
-
 /// The chosen atoms S and the triangular factor of their Gram matrix, D_SᵀD_S = LLᵀ.
 #[derive(Debug)]
 pub(crate) struct Factor<T> {

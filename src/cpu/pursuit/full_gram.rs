@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::Scalar;
 use crate::cpu::HostBackend;
 use crate::cpu::vector::aligned::Aligned;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::error::BackendError;
 use crate::matrix::column;
 
@@ -136,7 +136,7 @@ impl<T: Scalar> GramRows<T> {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// α ← Dᵀr.
     pub(crate) fn correlate<'a, T>(
         dictionary: MatRef<'a, T>,

@@ -11,9 +11,9 @@ use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::dots16::{Dots16, WithDots16, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::rows;
 use crate::error::BackendError;
 use crate::matrix::column;
-use crate::scalar::registers;
 
 /// Columns of G that one task computes at a time.
 const BLOCK: usize = 64;
@@ -149,7 +149,7 @@ pub(crate) fn products<T: Scalar, S: pulp::Simd>(
     let last = with.len().saturating_sub(1);
     for at in (0..with.len()).step_by(4) {
         let other = |i: usize| column(dictionary, with[(at + i).min(last)] as usize);
-        let four = registers::dot4(simd, d, [other(0), other(1), other(2), other(3)]);
+        let four = rows::dot4(simd, d, [other(0), other(1), other(2), other(3)]);
         into[at..at + 4].copy_from_slice(&four);
     }
 }

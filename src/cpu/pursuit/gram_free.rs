@@ -23,10 +23,11 @@ use super::gram_schmidt::{orthogonalise, project_out};
 use super::greedy::write;
 use super::pass::OUT;
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{PursuitRule, Selection, Stop};
 use crate::codes::CodesBlock;
 use crate::cpu::HostBackend;
 use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::vectorized;
 use crate::matrix::{column, column_mut};
 use crate::problem::{ProblemShape, Sign};
 
@@ -51,10 +52,7 @@ struct Pursuit<T> {
     factor: Factor<T>,
     /// The orthonormal basis q of the chosen atoms, one after the other.
     basis: Vec<T>,
-    /// ‖r‖² at which the pursuit is done.
-    done: f64,
-    /// The least correlation that is worth an atom.
-    least: T,
+    stop: Stop<T>,
     /// The least height of all atoms that may be chosen; 1 unless atoms are scored by it.
     lowest: T,
     doubt: Doubt,
@@ -73,8 +71,7 @@ impl<T: Scalar> GramFreeScratch<T> {
         let pursuit = || Pursuit {
             factor: Factor::new(sparsity),
             basis: vec![T::zero(); dim * sparsity],
-            done: 0.0,
-            least: T::zero(),
+            stop: Stop::at_budget(sparsity),
             lowest: <T as One>::one(),
             doubt: Doubt::none(),
             in_doubt: false,
@@ -111,14 +108,14 @@ impl<T: Scalar> GramFreeScratch<T> {
             if pursuit.running {
                 pursuit.factor.clear();
                 let energy = loops::energy(column(samples, i));
-                pursuit.done = rule.squared_tolerance(energy);
-                pursuit.least = T::narrow(rule.min_correlation.unwrap_or(0.0));
+                pursuit.stop = rule.stop(shape.sparsity, energy);
+                pursuit.running = !pursuit.stop.is_full(0);
                 pursuit.lowest = <T as One>::one();
-                pursuit.doubt = Doubt::new::<T>(rule, energy);
+                pursuit.doubt = Doubt::new(&pursuit.stop, energy);
                 pursuit.in_doubt = false;
             }
         }
-        for step in 0..shape.sparsity {
+        loop {
             backend.product_tn(self.correlations.as_mut(), dictionary, self.residuals.as_ref());
             let mut running = false;
             for i in 0..samples.ncols() {
@@ -127,7 +124,7 @@ impl<T: Scalar> GramFreeScratch<T> {
             if !running {
                 break;
             }
-            if rule.selection == Selection::LeastSquares && step + 1 < shape.sparsity {
+            if rule.selection == Selection::LeastSquares {
                 self.lower_heights(backend, dictionary);
             }
         }
@@ -157,7 +154,7 @@ impl<T: Scalar> GramFreeScratch<T> {
     }
 
     /// Adds an atom to sample `i`'s code, if there is one worth it. `false` if its pursuit has
-    /// ended, or has to go on in double precision.
+    /// ended, with that atom or without one, or has to go on in double precision.
     fn advance(
         &mut self,
         i: usize,
@@ -180,16 +177,16 @@ impl<T: Scalar> GramFreeScratch<T> {
         pursuit.running = false;
         let (energy, chosen) = (loops::energy(residual), pursuit.factor.support().len());
         pursuit.in_doubt = energy < pursuit.doubt.residual || pursuit.lowest < Doubt::height();
-        if pursuit.in_doubt || energy <= pursuit.done {
+        if pursuit.in_doubt || pursuit.stop.is_done(energy) {
             return false;
         }
         let Some(atom) = select(alpha, heights, T::zero(), rule.selection, sign) else {
             pursuit.in_doubt = chosen > 0;
             return false;
         };
-        let correlation = Float::abs(alpha[atom]);
-        pursuit.in_doubt = correlation.widen() < pursuit.doubt.correlation;
-        if pursuit.in_doubt || correlation < pursuit.least {
+        let correlation = alpha[atom];
+        pursuit.in_doubt = Float::abs(correlation).widen() < pursuit.doubt.correlation;
+        if pursuit.in_doubt || pursuit.stop.is_too_little(correlation) {
             return false;
         }
         let (earlier, rest) = pursuit.basis.split_at_mut(chosen * dim);
@@ -209,8 +206,8 @@ impl<T: Scalar> GramFreeScratch<T> {
             *height = T::narrow(OUT);
             column_mut(self.directions.as_mut(), i).copy_from_slice(q);
         }
-        pursuit.running = true;
-        true
+        pursuit.running = !pursuit.stop.is_full(chosen + 1);
+        pursuit.running
     }
 
     /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)² for the newest q of every sample.
@@ -229,7 +226,7 @@ impl<T: Scalar> GramFreeScratch<T> {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// Lowers the heights by the squares of the overlaps. Returns the least height.
     fn lower<'a, T>(heights: &'a mut [T], overlaps: &'a [T]) -> T {
         let (chunks, rest) = heights.as_chunks_mut::<LANES>();

@@ -23,7 +23,7 @@
 use num_traits::{Float, One};
 
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::problem::Sign;
 
 /// The chosen atoms S of one sample, orthogonalised, and the correlations they leave.
@@ -40,17 +40,14 @@ pub(crate) trait Basis<T: Scalar> {
     /// if this basis cannot tell which atom it is. Ties go to the lowest index.
     fn select(&mut self, selection: Selection) -> Option<(u32, T)>;
 
-    /// ‖y‖².
-    fn energy(&self) -> f64;
-
     /// ‖r‖².
     fn residual(&self) -> f64;
 
-    /// Whether ‖r‖² is `done` or less. `false` where that cannot be told: the next
+    /// Whether r is within the tolerance. `false` where that cannot be told: the next
     /// [`select`](Self::select) then raises the doubt.
     #[inline(always)]
-    fn is_done(&self, done: f64) -> bool {
-        self.residual() <= done
+    fn is_done(&self, stop: &Stop<T>) -> bool {
+        stop.is_done(self.residual())
     }
 
     /// Whether the pursuit cannot go on with this basis: its digits do not say which atom is the
@@ -89,17 +86,17 @@ impl<T: Scalar> Workspace<T> {
     }
 }
 
-/// Codes the sample that `basis` was started with, with at most `budget` atoms. Returns the
-/// coefficients of the first of [`Basis::support`].
+/// Codes the sample that `basis` was started with. Returns the coefficients of the first of
+/// [`Basis::support`].
 #[inline(always)]
 pub(crate) fn pursue<'w, T: Scalar>(
     basis: &mut impl Basis<T>,
-    rule: &PursuitRule,
+    selection: Selection,
     sign: Sign,
-    budget: usize,
+    stop: Stop<T>,
     work: &'w mut Workspace<T>,
 ) -> &'w [T] {
-    let mut course = PursuitState::start(basis, rule, sign, budget, work);
+    let mut course = PursuitState::start(selection, sign, stop, work);
     while course.goes_on(basis) {
         course.step(basis, work);
     }
@@ -111,58 +108,43 @@ pub(crate) fn pursue<'w, T: Scalar>(
 pub(crate) struct PursuitState<T> {
     selection: Selection,
     sign: Sign,
-    budget: usize,
-    /// ‖r‖² at which the pursuit is done.
-    done: f64,
-    /// The least correlation that is worth an atom.
-    least: T,
-    round: usize,
+    stop: Stop<T>,
+    steps: usize,
     ended: bool,
 }
 
 impl<T: Scalar> PursuitState<T> {
-    /// The beginning of a pursuit with at most `budget` atoms.
+    /// The beginning of a pursuit.
     #[inline(always)]
     pub(crate) fn start(
-        basis: &impl Basis<T>,
-        rule: &PursuitRule,
+        selection: Selection,
         sign: Sign,
-        budget: usize,
+        stop: Stop<T>,
         work: &mut Workspace<T>,
     ) -> Self {
         work.feasible.clear();
-        Self {
-            selection: rule.selection,
-            sign,
-            budget,
-            done: rule.squared_tolerance(basis.energy()),
-            least: T::narrow(rule.min_correlation.unwrap_or(0.0)),
-            round: 0,
-            ended: false,
-        }
+        Self { selection, sign, stop, steps: 0, ended: false }
     }
 
     /// Whether there is a next step.
     #[inline(always)]
     pub(crate) fn goes_on(&self, basis: &impl Basis<T>) -> bool {
-        // Atoms may turn out dependent, or leave a non-negative code and come back. The error falls
-        // each time, but by rounding alone this might go on for long.
         !self.ended
             && !basis.in_doubt()
-            && self.round < 4 * self.budget
-            && basis.support().len() < self.budget
-            && !basis.is_done(self.done)
+            && !self.stop.is_out_of_steps(self.steps)
+            && !self.stop.is_full(basis.support().len())
+            && !basis.is_done(&self.stop)
     }
 
     /// Chooses an atom, or ends the pursuit.
     #[inline(always)]
     pub(crate) fn step(&mut self, basis: &mut impl Basis<T>, work: &mut Workspace<T>) {
-        self.round += 1;
+        self.steps += 1;
         let Some((atom, correlation)) = basis.select(self.selection) else {
             self.ended = true;
             return;
         };
-        self.ended = Float::abs(correlation) < self.least
+        self.ended = self.stop.is_too_little(correlation)
             || (basis.push(atom)
                 && self.sign == Sign::NonNegative
                 && !refit_non_negative(basis, work));

@@ -16,6 +16,7 @@ use crate::Scalar;
 use crate::backend::{PursuitRule, Selection};
 use crate::codes::CodesBlock;
 use crate::cpu::vector::dots16::Dots16;
+use crate::cpu::vector::loops;
 use crate::matrix::column;
 use crate::problem::ProblemShape;
 
@@ -70,8 +71,10 @@ impl<'a, T: Scalar, P: Dots16> Running<'a, T, P> {
         (scratch, work): &'a mut (PursuitScratch<T>, Workspace<T>),
     ) -> Self {
         let sample = problem.sample(i);
-        let basis = GramBasis::new(pairs, problem.gram, sample, shape.sign, rule, scratch);
-        let course = PursuitState::start(&basis, rule, shape.sign, shape.sparsity, work);
+        let (sign, energy) = (shape.sign, loops::squared_norm(pairs, sample.values));
+        let stop = rule.stop(shape.sparsity, energy);
+        let basis = GramBasis::new(pairs, problem.gram, sample, sign, &stop, energy, scratch);
+        let course = PursuitState::start(rule.selection, sign, stop, work);
         Self { basis, work, course, goes_on: true }
     }
 }

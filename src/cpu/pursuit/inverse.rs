@@ -3,8 +3,8 @@
 use num_traits::Float;
 use pulp::Simd;
 
-use super::padded::padded;
 use crate::Scalar;
+use crate::cpu::vector::padded::padded;
 use crate::scalar::registers::lanes;
 
 /// M = L⁻¹ of D_SᵀD_S = LLᵀ. Row t holds the coefficients of the orthonormal q_t in the chosen

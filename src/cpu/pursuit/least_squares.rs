@@ -11,10 +11,11 @@ use faer::MatRef;
 use num_traits::Float;
 
 use super::argmax::select;
-use super::factor::{DEPENDENCE, Factor};
+use super::dependence;
+use super::factor::Factor;
 use super::greedy::{Basis, Workspace, pursue};
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{Selection, Stop};
 use crate::cpu::vector::loops;
 use crate::matrix::column;
 use crate::problem::Sign;
@@ -79,7 +80,7 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
+        self.load(dependence::of_gram::<T>().widen(), sign, count, gram, initial, energy);
         self.solve_loaded();
     }
 
@@ -95,8 +96,8 @@ impl LeastSquares {
                 basis.coefficients(gamma);
             }
             Sign::NonNegative => {
-                let rule = PursuitRule::default();
-                gamma.extend_from_slice(pursue(basis, &rule, sign, count, work));
+                let (selection, stop) = (Selection::default(), Stop::at_budget(count));
+                gamma.extend_from_slice(pursue(basis, selection, sign, stop, work));
             }
         }
     }
@@ -111,10 +112,11 @@ impl LeastSquares {
         initial: impl Fn(usize) -> f64,
         energy: f64,
     ) {
-        self.load(DEPENDENCE * T::EPSILON, sign, count, gram, initial, energy);
-        let rule = PursuitRule::default();
-        self.gamma.clear();
-        self.gamma.extend_from_slice(pursue(&mut self.basis, &rule, sign, budget, &mut self.work));
+        self.load(dependence::of_gram::<T>().widen(), sign, count, gram, initial, energy);
+        let Self { basis, gamma, work } = self;
+        let (selection, stop) = (Selection::default(), Stop::at_budget(budget));
+        gamma.clear();
+        gamma.extend_from_slice(pursue(basis, selection, sign, stop, work));
     }
 
     fn load(
@@ -156,7 +158,7 @@ impl LeastSquares {
         let atom = |place: usize| column(dictionary, chosen[place] as usize);
         let gram = |u: usize, v: usize| loops::wide_product(atom(u), atom(v));
         let initial = |u| loops::wide_product(atom(u), sample);
-        let dependence = f64::max((64.0 * T::EPSILON).powi(2), DEPENDENCE * f64::EPSILON);
+        let dependence = dependence::of_wide_gram::<T>();
         self.load(dependence, sign, chosen.len(), gram, initial, loops::energy(sample));
         self.solve_loaded();
     }
@@ -215,10 +217,6 @@ impl Basis<f64> for GivenAtoms {
         let largest = self.initial.iter().fold(0.0, |most, a| f64::max(most, a.abs()));
         (self.alpha[best].abs() > 16.0 * f64::EPSILON * largest)
             .then_some((best as u32, self.alpha[best]))
-    }
-
-    fn energy(&self) -> f64 {
-        self.energy
     }
 
     fn residual(&self) -> f64 {

@@ -162,16 +162,21 @@ struct Round<'a, T> {
 
 impl<T: Scalar> WithDots16 for Round<'_, T> {
     #[inline(always)]
-    fn run<P: Dots16>(self, _: P) {
-        *self.rounding = round(self.vector, self.norm, self.into);
+    fn run<P: Dots16>(self, pairs: P) {
+        *self.rounding = round(pairs, self.vector, self.norm, self.into);
     }
 }
 
 /// Rounds a vector to integers whose norm is about `norm`, or less where one entry makes up most of
 /// it. Stores two of them, [`packed`], in each of the values.
 #[inline(always)]
-fn round<T: Scalar>(vector: &[T], norm: f64, into: Strided<'_>) -> Rounding {
-    let length = loops::squared_norm(vector).sqrt();
+fn round<T: Scalar, S: pulp::Simd>(
+    simd: S,
+    vector: &[T],
+    norm: f64,
+    into: Strided<'_>,
+) -> Rounding {
+    let length = loops::squared_norm(simd, vector).sqrt();
     let largest = loops::largest_magnitude(vector).widen();
     let factor = f64::min(norm / length, LARGEST / largest);
     // What is so small that it has no inverse is left out, like zero.
@@ -237,7 +242,7 @@ impl<T: Scalar> RoundedProduct<T> {
         for (i, unit) in units.iter_mut().enumerate().take(samples.ncols()) {
             let values = &mut self.tiles[i / P::TILE * tile..][..tile];
             let into = Strided { values, stride: P::TILE, at: i % P::TILE };
-            let of = round(column(samples, i), SAMPLE_NORM, into);
+            let of = round(pairs, column(samples, i), SAMPLE_NORM, into);
             *unit = T::narrow(of.unit);
             // Also for what rounding the products and the sums to a scalar adds.
             let to_scalar = 4.0 * T::EPSILON * of.norm * atoms.norm;

@@ -4,8 +4,8 @@ use faer::MatRef;
 use pulp::Simd;
 
 use crate::Scalar;
+use crate::cpu::vector::rows;
 use crate::matrix::column;
-use crate::scalar::registers;
 
 /// One sample to be coded.
 #[derive(Clone, Copy)]
@@ -26,6 +26,6 @@ impl<T: Scalar> Sample<'_, T> {
         if self.bound == 0.0 {
             return self.initial[atom];
         }
-        registers::dot(simd, column(self.dictionary, atom), self.values)
+        rows::dot(simd, column(self.dictionary, atom), self.values)
     }
 }

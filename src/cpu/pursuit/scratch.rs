@@ -2,11 +2,11 @@
 
 use super::format16::CHUNK;
 use super::inverse::Inverse;
-use super::padded::padded;
 use super::pass::ScoreBounds;
 use super::weights::Weights;
 use crate::Scalar;
 use crate::backend::Selection;
+use crate::cpu::vector::padded::padded;
 use crate::problem::ProblemShape;
 
 /// What a pursuit works with; reused from sample to sample.

@@ -23,7 +23,7 @@ use super::double::{DoublePursuit, Doubt, Task};
 use super::full_gram::{CHUNK, FullGram};
 use super::pass::OUT;
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::{PursuitRule, Selection, Stop};
 use crate::codes::CodesBlock;
 use crate::cpu::vector::aligned::Aligned;
 use crate::cpu::vector::loops;
@@ -86,10 +86,7 @@ struct Pursuit<T> {
     coordinates: Vec<T>,
     support: Vec<u32>,
     residual: f64,
-    /// ‖r‖² at which the pursuit is done.
-    done: f64,
-    /// The least correlation that is worth an atom.
-    least: T,
+    stop: Stop<T>,
     doubt: Doubt,
     /// Whether the pursuit has to go on in double precision.
     in_doubt: bool,
@@ -121,8 +118,9 @@ impl<T: Scalar> SmallScratch<T> {
         for first in (0..block.len()).step_by(SAMPLES) {
             let group = &mut self.pursuits[..SAMPLES.min(block.len() - first)];
             for (i, pursuit) in group.iter_mut().enumerate() {
-                let energy = loops::squared_norm(column(samples, first + i));
-                pursuit.start(simd, gram, rule, energy, column(correlations, first + i));
+                let energy = loops::squared_norm(simd, column(samples, first + i));
+                let stop = rule.stop(pursuit.inverses.len(), energy);
+                pursuit.start(simd, gram, stop, energy, column(correlations, first + i));
             }
             let mut running = true;
             while running {
@@ -177,8 +175,7 @@ impl<T: Scalar> Pursuit<T> {
             coordinates: zeros(k),
             support: Vec::with_capacity(k),
             residual: 0.0,
-            done: 0.0,
-            least: T::zero(),
+            stop: Stop::at_budget(k),
             doubt: Doubt::none(),
             in_doubt: false,
             next: None,
@@ -192,7 +189,7 @@ impl<T: Scalar> Pursuit<T> {
         &mut self,
         simd: S,
         gram: &FullGram<T>,
-        rule: &PursuitRule,
+        stop: Stop<T>,
         energy: f64,
         initial: &[T],
     ) {
@@ -203,9 +200,8 @@ impl<T: Scalar> Pursuit<T> {
         }
         self.support.clear();
         self.residual = energy;
-        self.done = rule.squared_tolerance(energy);
-        self.least = T::narrow(rule.min_correlation.unwrap_or(0.0));
-        self.doubt = Doubt::new::<T>(rule, energy);
+        self.stop = stop;
+        self.doubt = Doubt::new(&stop, energy);
         self.in_doubt = false;
         self.next = self.best(simd);
     }
@@ -216,12 +212,14 @@ impl<T: Scalar> Pursuit<T> {
         let (chosen, budget) = (self.support.len(), self.inverses.len());
         let Some(s) = self.next else { return };
         let alpha = self.alpha[s];
-        let size = Float::abs(alpha);
-        self.in_doubt = chosen < budget
+        let is_full = self.stop.is_full(chosen);
+        self.in_doubt = !is_full
             && (self.residual < self.doubt.residual
-                || size.widen() < self.doubt.correlation
+                || Float::abs(alpha).widen() < self.doubt.correlation
                 || self.lowest < Doubt::height());
-        if self.in_doubt || chosen == budget || self.residual <= self.done || size < self.least {
+        let has_ended =
+            is_full || self.stop.is_done(self.residual) || self.stop.is_too_little(alpha);
+        if self.in_doubt || has_ended {
             self.next = None;
             return;
         }
@@ -250,7 +248,7 @@ impl<T: Scalar> Pursuit<T> {
         let Some(s) = self.next else { return };
         let (chosen, budget) = (self.support.len(), self.inverses.len());
         self.support.push(s as u32);
-        if chosen + 1 == budget {
+        if self.stop.is_full(chosen + 1) {
             self.next = None;
             return;
         }

@@ -3,9 +3,9 @@
 use pulp::Simd;
 
 use super::format16::{LARGEST_WEIGHTS, UNIT};
-use super::padded::padded;
 use crate::Scalar;
 use crate::cpu::vector::dots16::packed;
+use crate::cpu::vector::padded::padded;
 use crate::scalar::registers::lanes;
 
 /// Integers q with f_u σ_u ≈ `step` · q_u, so that Σ_u f_u G_uj ≈ `unit` · Σ_u q_u value_uj.

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::rows;
+use crate::cpu::vector::loops;
 use crate::matrix::column_mut;
 
 /// Atoms whose cosines are computed by one product.
@@ -54,12 +54,12 @@ pub(crate) fn decorrelate<T: Scalar>(
             for (i, &c) in cosines.col_as_slice(j)[..start + j].iter().enumerate() {
                 if Float::abs(c) > tolerance {
                     let excess = c - Float::copysign(tolerance, c);
-                    rows::add(atom, -excess, sorted.col_as_slice(i));
+                    loops::add(atom, -excess, sorted.col_as_slice(i));
                     changed = true;
                 }
             }
             // An atom of which nothing is left stays as it is.
-            if changed && rows::normalize(atom) <= NOTHING {
+            if changed && loops::normalize(atom) <= NOTHING {
                 atom.copy_from_slice(sorted.col_as_slice(start + j));
             }
         }
@@ -72,7 +72,6 @@ pub(crate) fn decorrelate<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::vector::loops;
     use crate::synthetic::{Kind, Planted};
 
     /// Coherent atoms, and how often each is used.

@@ -11,7 +11,7 @@ use pulp::Simd;
 use super::exchange::Products;
 use crate::backend::LeadingPair;
 use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::cpu::vector::{loops, prefetch, rows};
+use crate::cpu::vector::{loops, prefetch, rows, vectorized};
 use crate::matrix::{column, column_mut};
 use crate::{Scalar, Sign};
 
@@ -217,7 +217,7 @@ impl<T: Scalar> Atom<'_, T> {
             || self.sum(step, left, into, spare),
             || self.sum(step, right, partial, spare_right),
         );
-        rows::add(into, T::one(), partial);
+        loops::add(into, T::one(), partial);
         a + b
     }
 
@@ -245,7 +245,7 @@ impl<T: Scalar> Atom<'_, T> {
         let partial = column_mut(partial, 0);
         let a = self.sum_in_turn(step, left, into, spare.as_mut(), ahead);
         let b = self.sum_in_turn(step, right, partial, spare, ahead);
-        rows::add(into, T::one(), partial);
+        loops::add(into, T::one(), partial);
         a + b
     }
 
@@ -275,7 +275,7 @@ impl<T: Scalar> Atom<'_, T> {
             || self.sum_chunks(step, left, into, spare),
             || self.sum_chunks(step, right, partial, spare_right),
         );
-        rows::add(into, T::one(), partial);
+        loops::add(into, T::one(), partial);
         a + b
     }
 
@@ -370,7 +370,7 @@ fn depth(shards: usize) -> usize {
 /// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w), scaled to norm 1, from the sums of the first step;
 /// `false` if it has no direction.
 pub(crate) fn first_direction<T: Scalar>(d: &[T], weight: T, squares: T, u: &mut [T]) -> bool {
-    rows::add(u, weight + squares, d);
+    loops::add(u, weight + squares, d);
     scale_to_unit(u)
 }
 
@@ -383,7 +383,7 @@ pub(crate) fn next_direction<T: Scalar>(
     products: T,
     u: &mut [T],
 ) -> bool {
-    rows::add(u, weight * step.overlap + products, d);
+    loops::add(u, weight * step.overlap + products, d);
     if !scale_to_unit(u) {
         u.copy_from_slice(step.v);
         return true;
@@ -393,7 +393,7 @@ pub(crate) fn next_direction<T: Scalar>(
     change.sqrt() < 4.0 * T::EPSILON
 }
 
-rows::with_simd! {
+vectorized! {
     /// u ← Σ c_i r_i, and returns Σ c_i x_i, where c = x without a step.
     fn sum_here<'a, T>(
         simd;
@@ -455,6 +455,6 @@ fn add_uses<T: Scalar, S: Simd, const Q: usize>(
 
 /// Scales to norm 1; `false` for a vector without a direction.
 fn scale_to_unit<T: Scalar>(u: &mut [T]) -> bool {
-    let norm = rows::normalize(u);
+    let norm = loops::normalize(u);
     norm.is_finite() && norm > 0.0
 }

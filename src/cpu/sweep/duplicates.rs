@@ -5,7 +5,7 @@ use num_traits::Float;
 use rayon::prelude::*;
 
 use crate::cpu::product::multiply;
-use crate::cpu::vector::loops;
+use crate::cpu::vector::{loops, vectorized};
 use crate::matrix::column;
 use crate::{Scalar, Sign};
 
@@ -122,7 +122,7 @@ fn is_likely<T: Scalar>(cosine: T, tail_i: T, tail_j: T, least: T) -> bool {
     Float::abs(cosine) + tail_i * tail_j >= least
 }
 
-loops::vectorized! {
+vectorized! {
     /// How many of the pairs with one atom are likely.
     fn count_likely<'a, T>(cosines: &'a [T], tails: &'a [T], tail: T, least: T) -> usize {
         let mut count = 0_u32;

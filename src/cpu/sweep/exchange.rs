@@ -7,8 +7,8 @@ use pulp::Simd;
 
 use crate::backend::{AtomRule, Change};
 use crate::codes::{AtomIndex, CodesBlock, Use};
-use crate::cpu::vector::prefetch;
 use crate::cpu::vector::rows::{self, Rows};
+use crate::cpu::vector::{loops, prefetch, vectorized};
 use crate::matrix::column;
 use crate::{Scalar, Sign};
 
@@ -28,7 +28,7 @@ pub(crate) struct Products {
 
 impl Products {
     pub(crate) fn of<T: Scalar>(old: &[T], new: &[T]) -> Self {
-        let [old, overlap, new] = rows::wide_products(old, new);
+        let [old, overlap, new] = loops::wide_products(old, new);
         Self { old, new, overlap }
     }
 }
@@ -275,7 +275,7 @@ macro_rules! by_fours {
     };
 }
 
-rows::with_simd! {
+vectorized! {
     /// Each atom in turn takes its coefficients from the live residual.
     fn refit<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> Change {
         let Samples { mut residual, mut codes, mut previous } = samples;
@@ -296,7 +296,7 @@ rows::with_simd! {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// All atoms take their coefficients from the residual as it was.
     fn share<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> Change {
         let Samples { mut residual, mut codes, previous } = samples;
@@ -324,7 +324,7 @@ rows::with_simd! {
     }
 }
 
-rows::with_simd! {
+vectorized! {
     /// r ← r − x d + c d',  c ← x
     fn take_back<'a, T>(simd; exchange: &'a Exchange<'a, T>, part: usize, samples: Samples<'a, T>) -> () {
         let Samples { mut residual, mut codes, mut previous } = samples;

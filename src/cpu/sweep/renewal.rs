@@ -28,7 +28,7 @@ impl<T: Scalar> HostSweep<T> {
             return Vec::new();
         }
         let mut candidates: Vec<Candidate> = all.into_par_iter().filter_map(candidate).collect();
-        candidates.sort_by(|a, b| b.error.total_cmp(&a.error).then(a.sample.cmp(&b.sample)));
+        Candidate::sort(&mut candidates);
         candidates
     }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::cpu::vector::rows;
+use crate::cpu::vector::{rows, vectorized};
 use crate::matrix::{column, column_mut};
 
 /// Atoms whose columns are made by one task.
@@ -67,7 +67,7 @@ fn for_each_column<T: Scalar>(
     });
 }
 
-rows::with_simd! {
+vectorized! {
     /// u ← u + Σ x_i y_i over the uses of one atom.
     fn add_uses<'a, T>(
         simd;

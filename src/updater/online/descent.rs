@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::rows;
+use crate::cpu::vector::loops;
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
 
@@ -103,9 +103,9 @@ impl<T: Scalar> Descent<T> {
         let Self { products, fresh, .. } = self;
         // u ← b_j − D a_j + A_jj d_j
         fresh.copy_from_slice(column(b, j));
-        rows::add(fresh, -<T as One>::one(), products.col_as_slice(place));
-        rows::add(fresh, a[(j, j)], atom);
-        let norm = rows::normalize(fresh);
+        loops::add(fresh, -<T as One>::one(), products.col_as_slice(place));
+        loops::add(fresh, a[(j, j)], atom);
+        let norm = loops::normalize(fresh);
         if !(norm.is_finite() && norm > 0.0) {
             return;
         }
@@ -117,7 +117,7 @@ impl<T: Scalar> Descent<T> {
         for (place, &l) in (place + 1..).zip(later) {
             let product = a[(l as usize, j)];
             if product != T::zero() {
-                rows::add(products.col_as_slice_mut(place), product, fresh);
+                loops::add(products.col_as_slice_mut(place), product, fresh);
             }
         }
     }

@@ -45,7 +45,7 @@ use crate::Scalar;
 use crate::backend::SweepRule;
 use crate::cpu::HostBackend;
 use crate::cpu::sweep::sums::{add_code_products, add_sample_products};
-use crate::cpu::vector::rows;
+use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::matrix::zeros;
 use crate::parameters::Parameters;
@@ -187,7 +187,7 @@ impl<T: Scalar> Past<T> {
         for l in 0..self.codes.ncols() {
             let product = self.codes[(l, j)];
             if product != T::zero() {
-                rows::add(self.samples.col_as_slice_mut(l), -product, former);
+                loops::add(self.samples.col_as_slice_mut(l), -product, former);
             }
             self.codes[(j, l)] = T::zero();
         }

@@ -11,9 +11,8 @@
 //! samples need from atoms that are only close to them. [`Renewal`] defines what is large.
 
 use super::use_counts::UseCounts;
-use super::{Outcome, Renewal, Renewed, Vacancy};
+use super::{Outcome, Renewal, Renewed, Vacancy, first_alike};
 use crate::backend::{LargeUse, SweepKernels};
-use crate::cpu::vector::outlined;
 use crate::error::BackendError;
 use crate::group::Share;
 
@@ -43,11 +42,10 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let mut is_given = vec![false; self.shape.atoms];
         let mut given: Vec<Vec<B::Scalar>> = Vec::new();
         for (fresh, sample) in self.directions_of(&large)?.into_iter().zip(large) {
-            let alike = |other: &Vec<B::Scalar>| {
-                self.shape.sign.likeness(outlined::product(other, &fresh)) > renewal.max_coherence
-            };
             // An atom that another large sample has just been given may represent this sample, too.
-            if let Some(place) = given.iter().position(alike) {
+            let earlier = given.iter().map(Vec::as_slice);
+            let alike = first_alike(earlier, &fresh, self.shape.sign, renewal.max_coherence);
+            if let Some(place) = alike {
                 self.code_by_one(sample, outcome.atoms[place])?;
                 continue;
             }

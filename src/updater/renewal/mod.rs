@@ -16,10 +16,26 @@ use crate::cpu::vector::outlined;
 use crate::error::{BackendError, Error};
 use crate::group::Share;
 use crate::parameters::Parameters;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 
 /// Candidates whose samples are fetched at a time.
 const CANDIDATES: usize = 64;
+
+/// Likeness above which two directions count as one, unless a renewal says otherwise.
+pub(crate) const MOST_ALIKE: f64 = 0.98;
+
+/// The first of the directions that were `taken` whose likeness with a new one, a sample that is
+/// badly represented, is above `most_alike`: one atom would do for both. All have norm 1.
+pub(crate) fn first_alike<'a, T: Scalar>(
+    taken: impl IntoIterator<Item = &'a [T]>,
+    direction: &[T],
+    sign: Sign,
+    most_alike: f64,
+) -> Option<usize> {
+    taken
+        .into_iter()
+        .position(|other| sign.likeness(outlined::product(other, direction)) > most_alike)
+}
 
 /// When an atom counts as dead or as a duplicate, and how long atoms are renewed.
 ///
@@ -80,7 +96,7 @@ impl From<Renewal> for Parameters {
 
 impl Default for Renewal {
     fn default() -> Self {
-        Self { min_usage: 0.05, max_coherence: 0.98, window: 20.0, until: 0.9 }
+        Self { min_usage: 0.05, max_coherence: MOST_ALIKE, window: 20.0, until: 0.9 }
     }
 }
 
@@ -197,15 +213,13 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let mut fetched: VecDeque<Vec<B::Scalar>> = VecDeque::new();
         let mut taken: Vec<Vec<B::Scalar>> = Vec::new();
         for vacancy in vacancies {
-            let alike = |sample: &Vec<B::Scalar>| {
-                taken.iter().any(|other| {
-                    let cosine = outlined::product(other, sample);
-                    self.shape.sign.likeness(cosine) > renewal.max_coherence
-                })
+            let is_alike = |sample: &[B::Scalar]| {
+                let taken = taken.iter().map(Vec::as_slice);
+                first_alike(taken, sample, self.shape.sign, renewal.max_coherence).is_some()
             };
             let fresh = loop {
                 match fetched.pop_front() {
-                    Some(sample) if alike(&sample) => {}
+                    Some(sample) if is_alike(&sample) => {}
                     Some(sample) => break Some(sample),
                     None => match candidates.next() {
                         Some(more) => fetched.extend(self.directions_of(more)?),

@@ -6,17 +6,15 @@ use super::Task;
 use crate::Scalar;
 use crate::backend::Selection;
 use crate::cpu::pursuit::argmax::select;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::gram_schmidt::{orthogonalise, project_out};
 use crate::cpu::pursuit::greedy::{Basis, Workspace};
 use crate::cpu::pursuit::wide::{self, widen};
 use crate::cpu::vector::loops::{self, LANES};
+use crate::cpu::vector::vectorized;
 use crate::matrix::column;
 use crate::problem::{ProblemShape, Sign};
-
-/// ‖(I − P) d‖, in ε of the scalar, up to which an atom is taken for a combination of the chosen
-/// ones: its coefficient would be so large that rounding it to the scalar undoes what it explains.
-const DEPENDENCE: f64 = 64.0;
 
 /// ‖(I − P) d‖² below which it is not found by subtraction from ‖d‖², which leaves too few digits.
 const FEW_DIGITS: f64 = 1e-9;
@@ -112,15 +110,11 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         if selection == Selection::LeastSquares {
             self.lower_heights();
         }
-        let least = (DEPENDENCE * T::EPSILON).powi(2);
+        let least = dependence::of_vectors::<T>();
         let s = &*self.scratch;
         let best = select(&s.alpha, &s.heights, least, selection, self.sign)?;
         let is_noise = s.alpha[best].abs() <= 32.0 * f64::EPSILON * s.energy.sqrt();
         (!is_noise).then_some((best as u32, s.alpha[best] * s.scale))
-    }
-
-    fn energy(&self) -> f64 {
-        loops::energy(&self.scratch.sample) * self.scratch.scale * self.scratch.scale
     }
 
     fn residual(&self) -> f64 {
@@ -146,7 +140,7 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), 0.0);
         let squared = orthogonalise(q, earlier, row_of_l);
-        if squared <= (DEPENDENCE * T::EPSILON).powi(2) {
+        if squared <= dependence::of_vectors::<T>() {
             factor.exclude(atom);
             return false;
         }
@@ -175,6 +169,11 @@ impl<'a, T: Scalar> DoubleBasis<'a, T> {
             basis.push(atom);
         }
         basis
+    }
+
+    /// ‖y‖².
+    pub(crate) fn energy(&self) -> f64 {
+        loops::energy(&self.scratch.sample) * self.scratch.scale * self.scratch.scale
     }
 
     /// Writes the chosen atoms with these coefficients, in the units of the sample.
@@ -273,7 +272,7 @@ fn dot<T: Scalar>(a: &[T], b: &[f64]) -> f64 {
     loops::fold(lanes)
 }
 
-loops::vectorized! {
+vectorized! {
     /// α ← Dᵀr.
     fn correlate<'a, T>(
         dictionary: MatRef<'a, T>,
@@ -286,16 +285,16 @@ loops::vectorized! {
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// ‖d_j‖².
-    fn norms<'a, T>(dictionary: MatRef<'a, T>, norms: &'a mut [f64]) {
+    fn norms<'a, T>(simd; dictionary: MatRef<'a, T>, norms: &'a mut [f64]) {
         for (j, norm) in norms.iter_mut().enumerate() {
-            *norm = loops::squared_norm(column(dictionary, j));
+            *norm = loops::squared_norm(simd, column(dictionary, j));
         }
     }
 }
 
-loops::vectorized! {
+vectorized! {
     /// ‖(I − P) d_j‖² ← ‖(I − P) d_j‖² − (qᵀd_j)².
     fn lower<'a, T>(dictionary: MatRef<'a, T>, q: &'a [f64], heights: &'a mut [f64]) {
         for (j, height) in heights.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! When a pursuit in the scalar has to hand a sample over.
 
 use crate::Scalar;
-use crate::backend::PursuitRule;
+use crate::backend::Stop;
 
 /// When the digits of a scalar of precision ε do not say which atom is the best one.
 ///
@@ -25,17 +25,16 @@ impl Doubt {
         T::narrow(1e5 * T::EPSILON)
     }
 
-    /// For a sample of squared norm `energy`.
+    /// For a sample of squared norm `energy`, whose pursuit ends there.
     #[inline(always)]
-    pub(crate) fn new<T: Scalar>(rule: &PursuitRule, energy: f64) -> Self {
+    pub(crate) fn new<T: Scalar>(stop: &Stop<T>, energy: f64) -> Self {
         let near = |value: f64, bound: f64| if value >= bound { 0.0 } else { bound };
-        // Where a rule ends the pursuit before its digits are lost, nothing is in doubt.
-        let residual = match rule.tolerance {
+        // Where the pursuit ends before its digits are lost, nothing is in doubt.
+        let residual = match stop.squared_tolerance() {
             None => 0.0,
-            Some(_) => near(rule.squared_tolerance(energy), 1e3 * T::EPSILON * energy),
+            Some(done) => near(done, 1e3 * T::EPSILON * energy),
         };
-        let least = rule.min_correlation.unwrap_or(0.0);
-        let correlation = near(least, 2e4 * T::EPSILON * energy.sqrt());
+        let correlation = near(stop.least().widen(), 2e4 * T::EPSILON * energy.sqrt());
         Self { correlation, residual, energy }
     }
 

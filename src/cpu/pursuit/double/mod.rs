@@ -107,8 +107,9 @@ impl DoublePursuit {
             (std::mem::take(&mut scratch.work), std::mem::take(&mut scratch.gamma));
         let given = if sign == Sign::Signed { chosen } else { &[] };
         let mut basis = DoubleBasis::begin(task, sign, given, scratch);
+        let stop = rule.stop(budget, basis.energy());
         gamma.clear();
-        gamma.extend_from_slice(pursue(&mut basis, rule, sign, budget, &mut work));
+        gamma.extend_from_slice(pursue(&mut basis, rule.selection, sign, stop, &mut work));
         basis.polish(&mut gamma);
         let length = basis.write(&gamma, task);
         (scratch.work, scratch.gamma) = (work, gamma);

@@ -1,4 +1,4 @@
-//! Short vectors, padded to whole registers: loops over them have no remainders.
+//! Short vectors in the scalar, padded to whole registers: loops over them have no remainders.
 
 use pulp::Simd;
 
@@ -13,9 +13,10 @@ pub(crate) fn padded(order: usize) -> usize {
     order.next_multiple_of(LANES)
 }
 
-/// Σ w_u² for the first `count`. `w` is padded with zeros.
+/// Σ w_u² for the first `count`, in the scalar, as the other terms of a height are. `w` is padded
+/// with zeros.
 #[inline(always)]
-pub(crate) fn squared_norm<T: Scalar, S: Simd>(simd: S, count: usize, w: &[T]) -> T {
+pub(crate) fn sum_of_squares<T: Scalar, S: Simd>(simd: S, count: usize, w: &[T]) -> T {
     let used = count.div_ceil(lanes::<T, S>());
     let mut sum = T::splat(simd, T::zero());
     for &w in &T::registers::<S>(w).0[..used] {
