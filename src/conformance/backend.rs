@@ -17,8 +17,8 @@ const SHAPES: [(usize, usize, usize); 5] =
     [(1, 1, 1), (3, 5, 2), (16, 32, 128), (17, 7, 129), (9, 65, 531)];
 
 /// Compares every kernel of `backend` with [`Reference`]: results, their shapes, independence of
-/// what the destination held, zero and empty matrices, bits on one and on several threads,
-/// refusals. Matrices go in by `upload` and out by `download` alone.
+/// what the destination held, zero and empty matrices, bits on one and on several threads, and
+/// while another thread uploads if the backend says that it may, refusals. Matrices go in by `upload` and out by `download` alone.
 ///
 /// # Panics
 /// Where `backend` breaks the contract of [`Backend`].
@@ -34,6 +34,9 @@ pub fn backend<B: Backend>(backend: &B) {
         norms(backend, y);
         unit_columns(backend, y);
         threads(backend, y);
+        if backend.overlaps_uploads() {
+            uploads_meanwhile(backend, y);
+        }
     }
     empty_matrices(backend);
     refusals(backend);
@@ -176,6 +179,33 @@ fn threads<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let (together, norm_together) = on_threads(3, run);
     assert_same_bits(together.as_ref(), alone.as_ref(), "on three threads");
     assert_eq!(norm_together.to_bits(), norm_alone.to_bits(), "squared_norm on three threads");
+}
+
+/// What a thread uploads and what another computes meanwhile have nothing to do with each other.
+fn uploads_meanwhile<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
+    const TIMES: usize = 20;
+    let unit_columns = || {
+        let mut unit = upload(backend, y);
+        backend.normalize_columns(&mut unit);
+        backend.synchronize().expect("a sound device");
+        download(backend, &unit)
+    };
+    let alone = unit_columns();
+    std::thread::scope(|scope| {
+        let uploader = scope.spawn(|| {
+            let mut uploaded = upload(backend, y);
+            for _ in 0..TIMES {
+                backend.upload(y, &mut uploaded).expect("memory for a small matrix");
+            }
+            uploaded
+        });
+        for _ in 0..TIMES {
+            assert_same_bits(unit_columns().as_ref(), alone.as_ref(), "a kernel beside uploads");
+        }
+        let uploaded = uploader.join().expect("a thread that uploads");
+        let content = download(backend, &uploaded);
+        assert_same_bits(content.as_ref(), y, "uploads beside kernels");
+    });
 }
 
 /// Matrices without columns go through every kernel.
