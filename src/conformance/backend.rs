@@ -17,8 +17,10 @@ const SHAPES: [(usize, usize, usize); 5] =
     [(1, 1, 1), (3, 5, 2), (16, 32, 128), (17, 7, 129), (9, 65, 531)];
 
 /// Compares every kernel of `backend` with [`Reference`]: results, their shapes, independence of
-/// what the destination held, zero and empty matrices, bits on one and on several threads, and
-/// while another thread uploads if the backend says that it may, refusals. Matrices go in by `upload` and out by `download` alone.
+/// what the destination held, zero and empty matrices, bits on one and on several threads,
+/// refusals; and bits beside uploads on another thread, for a backend that
+/// [overlaps](Backend::overlaps_uploads) them. Matrices go in by `upload` and out by `download`
+/// alone.
 ///
 /// # Panics
 /// Where `backend` breaks the contract of [`Backend`].

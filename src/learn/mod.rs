@@ -1,10 +1,10 @@
 //! The learning loop: minibatches of samples outside, batches of atoms inside.
 //!
-//! While a run learns from a minibatch, a thread reads the next. Preprocessing and the upload to the
-//! backend stand between two steps, unless
-//! [`Backend::overlaps_uploads`](crate::backend::Backend::overlaps_uploads) says that a device takes
-//! in data while it computes: then a second thread does both ahead, too. Results, errors and
-//! checkpoints are the same, and what was loaded ahead when a run ends is dropped.
+//! While a run learns from a minibatch, a thread reads the next. Preprocessing and the upload to
+//! the backend stand between two steps, unless the backend takes in data while it computes
+//! ([`overlaps_uploads`](crate::backend::Backend::overlaps_uploads)): a second thread then does
+//! both ahead. Results, errors and checkpoints are the same, and what was loaded ahead when a run
+//! ends is dropped.
 
 mod apart;
 mod builder;

@@ -1,8 +1,8 @@
 //! Reading ahead: the next minibatch comes in while the current one is learned from.
 //!
-//! A thread walks the same plan as the run, from the same place, and fills a buffer that goes to and
-//! fro between the two. It comes back as soon as its samples are uploaded, so reading ahead takes no
-//! memory of its own.
+//! A thread walks the same plan as the run, from the same place, and fills a buffer that goes to
+//! and fro between the two. It comes back as soon as its samples are uploaded, so reading ahead
+//! takes no memory of its own.
 
 use std::thread::Scope;
 
