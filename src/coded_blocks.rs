@@ -7,7 +7,7 @@ use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::problem::ProblemShape;
 use crate::samples::preprocessing::{Outliers, Preprocessing};
-use crate::samples::{HostSamples, Upload};
+use crate::samples::{Gate, HostSamples, Upload};
 use crate::source::SampleSource;
 
 /// Samples coded at a time.
@@ -17,6 +17,7 @@ pub(crate) const BLOCK: usize = 4096;
 /// for the next.
 pub(crate) struct CodedBlocks<B: Backend> {
     pub(crate) host: HostSamples<B::Scalar>,
+    gate: Gate<B::Scalar>,
     upload: Upload<B>,
     codes: B::Codes,
     residual: B::Matrix,
@@ -32,7 +33,8 @@ impl<B: Backend> CodedBlocks<B> {
     ) -> Result<Self, Error> {
         Ok(Self {
             host: HostSamples::new(shape.dim),
-            upload: Upload::new(backend, shape.dim, preprocessing, Outliers::Keep)?,
+            gate: Gate::new(preprocessing, Outliers::Keep),
+            upload: Upload::new(backend, shape.dim)?,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
             residual: backend.zeros(shape.dim, 0)?,
         })
@@ -54,7 +56,7 @@ impl<B: Backend> CodedBlocks<B> {
         ranges: impl Iterator<Item = Range<usize>> + Clone,
     ) -> Result<(), Error> {
         self.host.read(source, ranges)?;
-        self.upload.take(backend, &mut self.host)?;
+        self.upload.take(backend, &self.gate, &mut self.host)?;
         coder.encode(backend, state, dictionary, self.upload.matrix(), &mut self.codes)?;
         Ok(())
     }

@@ -105,7 +105,9 @@
 //! ```
 //!
 //! bytes, and nothing that grows with N: samples are read when they are needed, ahead of time into
-//! the one host buffer, and the shuffled order is a function. Held-out samples take 3·d·4096
+//! the one host buffer, and the shuffled order is a function. Where a backend
+//! [overlaps uploads](backend::Backend::overlaps_uploads), a minibatch takes 2·d·n scalars more:
+//! another host buffer and another backend matrix. Held-out samples take 3·d·4096
 //! scalars. `tests/memory.rs` holds the peak of a run against it. Where 2·m² bytes are more than
 //! [`BatchOmp::gram_limit`](coder::BatchOmp::gram_limit), the coder does without the Gram matrix,
 //! in p·128·(m + (k + 1)·d) scalars. Once a sample has to be coded in double precision, each thread

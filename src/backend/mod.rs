@@ -159,6 +159,28 @@ pub trait Backend: Send + Sync {
         Ok(norm[0])
     }
 
+    /// Whether a run uploads the next minibatch while it learns from the current one. That is worth
+    /// its memory on a device that takes in data while it computes.
+    ///
+    /// Where this is `true`, a second thread calls [`upload`](Self::upload) while the run's own
+    /// thread is in any other method, on other matrices; that may be another `upload`. Kernels that
+    /// are called after an `upload` has returned, on either thread, must see all that it uploaded.
+    /// A fault of an upload should be an error of that call: the run then ends after the step at
+    /// hand, and keeps what it learned. Only the run's own thread calls
+    /// [`synchronize`](Self::synchronize), and a fault that surfaces there is one of its step. The
+    /// second thread calls nothing else, but drops the matrix that it has when it ends.
+    ///
+    /// Results are the same either way, bit by bit. With minibatches of n samples of dimension d, a
+    /// run takes d·n scalars more on the backend, and d·n more in host memory, since a third
+    /// minibatch is read meanwhile. A pool of as many threads as the current one prepares samples.
+    /// [`Session`](crate::learn::Session)s, held-out samples and encoders upload in turn.
+    ///
+    /// `false` by default, and for [`Faer`](crate::Faer): a processor that learns has no time to
+    /// spare for it, so the memory would buy nothing.
+    fn overlaps_uploads(&self) -> bool {
+        false
+    }
+
     /// How many columns A has: of samples, N.
     fn columns(&self, a: &Self::Matrix) -> usize;
 

@@ -18,8 +18,9 @@ const SHAPES: [(usize, usize, usize); 5] =
 
 /// Compares every kernel of `backend` with [`Reference`]. It checks results and their shapes, that
 /// results do not depend on the former content of the destination, zero and empty matrices, that
-/// bits are the same on one and on several threads, and that errors and panics occur where they
-/// must. Matrices are only uploaded and downloaded.
+/// bits are the same on one and on several threads (and beside uploads on another thread, for a
+/// backend that [overlaps](Backend::overlaps_uploads) them), and that errors and panics occur where
+/// they must. Matrices are only uploaded and downloaded.
 ///
 /// # Panics
 /// If `backend` breaks the contract of [`Backend`].
@@ -35,6 +36,9 @@ pub fn backend<B: Backend>(backend: &B) {
         norms(backend, y);
         unit_columns(backend, y);
         threads(backend, y);
+        if backend.overlaps_uploads() {
+            uploads_meanwhile(backend, y);
+        }
     }
     empty_matrices(backend);
     refusals(backend);
@@ -178,6 +182,33 @@ fn threads<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
     let (together, norm_together) = on_threads(3, run);
     assert_same_bits(together.as_ref(), alone.as_ref(), "on three threads");
     assert_eq!(norm_together.to_bits(), norm_alone.to_bits(), "squared_norm on three threads");
+}
+
+/// What a thread uploads and what another computes meanwhile have nothing to do with each other.
+fn uploads_meanwhile<B: Backend>(backend: &B, y: MatRef<'_, B::Scalar>) {
+    const TIMES: usize = 20;
+    let unit_columns = || {
+        let mut unit = upload(backend, y);
+        backend.normalize_columns(&mut unit);
+        backend.synchronize().expect("a sound device");
+        download(backend, &unit)
+    };
+    let alone = unit_columns();
+    std::thread::scope(|scope| {
+        let uploader = scope.spawn(|| {
+            let mut uploaded = upload(backend, y);
+            for _ in 0..TIMES {
+                backend.upload(y, &mut uploaded).expect("memory for a small matrix");
+            }
+            uploaded
+        });
+        for _ in 0..TIMES {
+            assert_same_bits(unit_columns().as_ref(), alone.as_ref(), "a kernel beside uploads");
+        }
+        let uploaded = uploader.join().expect("a thread that uploads");
+        let content = download(backend, &uploaded);
+        assert_same_bits(content.as_ref(), y, "uploads beside kernels");
+    });
 }
 
 /// Every kernel accepts matrices without columns.

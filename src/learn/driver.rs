@@ -7,9 +7,11 @@ use super::checkpoint::saved_run::SavedRun;
 use super::checkpoint::{OnFailure, OpenCheckpoints};
 use super::config::Config;
 use super::evaluation::HeldOutEvaluator;
+use super::feed::Feed;
 use super::fit::Fit;
+use super::loader::Buffers;
 use super::observer::{PanicCatching, Progress, Renewed, Snapshot};
-use super::reader::{Reader, Schedule};
+use super::reader::Schedule;
 use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
@@ -44,9 +46,10 @@ where
     /// Learns until the run ends.
     pub(super) fn drive(mut self) -> Result<Fit<B::Scalar>, Error> {
         let (schedule, position) = (self.schedule, self.run_state.record.position);
+        let (backend, loader) = (&self.learner.config.backend, self.trainer.loader.clone());
         let ended = thread::scope(|scope| {
-            let mut reader = Reader::start(scope, schedule, position)?;
-            self.take_steps(&mut reader)
+            let feed = Feed::start(scope, backend, schedule, position, loader)?;
+            self.take_steps(feed)
         });
         let (stop, failure) = match ended {
             Ok(stop) => (stop, None),
@@ -56,17 +59,18 @@ where
     }
 
     /// Steps, and what follows each, until there is a reason to stop.
-    fn take_steps(&mut self, reader: &mut Reader<'_, B::Scalar>) -> Result<StopReason, Error> {
+    fn take_steps(&mut self, mut feed: Feed<'_, B>) -> Result<StopReason, Error> {
+        let config = &self.learner.config;
+        let mut buffers = Buffers::new(&config.backend, self.schedule.source.dim())?;
         loop {
             if let Some(stop) = self.reason_to_stop() {
                 return Ok(stop);
             }
-            let mut samples = reader.next()?;
-            let loaded = self.trainer.load(&self.learner.config, &mut samples)?;
-            reader.give_back(samples);
-            let progress = self.learner.config.settings.progress_of(self.share_done());
+            let loaded;
+            (buffers, loaded) = feed.next(buffers)?;
+            let progress = config.settings.progress_of(self.share_done());
             self.is_whole = false;
-            let outcome = self.trainer.step(&self.learner.config, loaded, progress)?;
+            let outcome = self.trainer.step(config, &mut buffers, loaded, progress)?;
             self.is_whole = true;
             self.run_state.add(&outcome);
             self.tell_of_step(&outcome);

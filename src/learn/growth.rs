@@ -91,11 +91,15 @@ where
     U: DictionaryUpdater<B>,
 {
     /// Gives the dictionary `atoms` atoms, the new ones from what the present ones leave of the
-    /// minibatch that was loaded. Coder and updater begin anew.
-    pub(super) fn grow(&mut self, config: &Config<B, C, U>, atoms: usize) -> Result<(), Error> {
+    /// samples `y`. Coder and updater begin anew.
+    pub(super) fn grow(
+        &mut self,
+        config: &Config<B, C, U>,
+        y: &B::Matrix,
+        atoms: usize,
+    ) -> Result<(), Error> {
         let (backend, settings) = (&config.backend, &config.settings);
         self.refresh_coder(config)?;
-        let y = self.upload.matrix();
         config.coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
         let mut residual = backend.zeros(self.shape().dim, 0)?;
         backend.residual(&mut residual, y, &self.dictionary, &self.codes);

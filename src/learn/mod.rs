@@ -1,4 +1,10 @@
 //! The learning loop: minibatches of samples outside, batches of atoms inside.
+//!
+//! While a run learns from a minibatch, a thread reads the next. Preprocessing and the upload to
+//! the backend stand between two steps, unless the backend takes in data while it computes
+//! ([`overlaps_uploads`](crate::backend::Backend::overlaps_uploads)): a second thread then does
+//! both ahead. Results, errors and checkpoints are the same, and what was loaded ahead when a run
+//! ends is dropped.
 
 mod apart;
 mod builder;
@@ -6,10 +12,13 @@ pub(crate) mod checkpoint;
 mod config;
 mod driver;
 mod evaluation;
+mod exchange;
 mod extend;
+mod feed;
 mod fit;
 mod growth;
 pub(crate) mod initialisation;
+mod loader;
 mod observer;
 mod preset;
 mod reader;
@@ -137,7 +146,7 @@ where
     ///
     /// # Errors
     /// [`Error::Argument`] if k > `dim` or `planned_steps` is 0, [`Error::Dimension`] if a given
-    /// dictionary is of another dimension.
+    /// dictionary is of another dimension, [`Error::Backend`] if memory cannot be had.
     pub fn session(self, dim: usize, planned_steps: u64) -> Result<Session<B, C, U>, Error> {
         Session::new(self, dim, planned_steps)
     }

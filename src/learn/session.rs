@@ -5,11 +5,11 @@ use std::time::Instant;
 use faer::MatRef;
 use rand::seq::SliceRandom;
 
-use super::apart::Apart;
 use super::config::Config;
 use super::extend::extend;
+use super::loader::{Buffers, Loaded, Loader};
 use super::{DbKsvd, Seconds};
-use crate::backend::{Backend, Shards};
+use crate::backend::Backend;
 use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::samples::moments::{Figures, non_negative};
 use crate::samples::preprocessing::Preprocessing;
 use crate::samples::spectrum::Spectrum;
 use crate::samples::statistics::estimate;
-use crate::samples::{HostSamples, OutlierCounts, Upload};
+use crate::samples::{HostSamples, OutlierCounts};
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, Step, UpdateReport};
 
@@ -34,6 +34,7 @@ pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     dim: usize,
     planned_steps: u64,
     host: HostSamples<B::Scalar>,
+    buffers: Buffers<B>,
     trainer: Option<Trainer<B, C, U>>,
 }
 
@@ -75,7 +76,9 @@ where
             return Err(Error::argument("planned_steps", 0, "at least 1"));
         }
         learner.check_dim(dim)?;
-        Ok(Self { learner, dim, planned_steps, host: HostSamples::new(dim), trainer: None })
+        let (host, trainer) = (HostSamples::new(dim), None);
+        let buffers = Buffers::new(&learner.config.backend, dim)?;
+        Ok(Self { learner, dim, planned_steps, host, buffers, trainer })
     }
 
     /// Learns from one minibatch (d × n, a column a sample).
@@ -102,9 +105,10 @@ where
             None => Trainer::new(config, &samples)?,
         };
         let share = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
-        let loaded = trainer.load(config, &mut self.host);
-        let outcome = loaded
-            .and_then(|loaded| trainer.step(config, loaded, config.settings.progress_of(share)));
+        let (host, buffers) = (&mut self.host, &mut self.buffers);
+        let loaded = trainer.loader.load(&config.backend, host, buffers);
+        let progress = config.settings.progress_of(share);
+        let outcome = loaded.and_then(|loaded| trainer.step(config, buffers, loaded, progress));
         let step = trainer.steps;
         // A first minibatch that was refused is not what a dictionary should be drawn from.
         if step > 0 {
@@ -134,22 +138,13 @@ pub(super) struct Outcome {
     pub(super) outliers: OutlierCounts,
 }
 
-/// A minibatch on the backend, not yet learned from.
-pub(super) struct Loaded {
-    figures: Figures,
-    spectrum: Spectrum,
-    outliers: OutlierCounts,
-    shards: Shards,
-}
-
-/// Dictionary, states and buffers of a run: the method bodies of the driver.
+/// Dictionary and states of a run: the method bodies of the driver.
 pub(super) struct Trainer<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     pub(super) coder: C::State,
     pub(super) updater: U::State,
     pub(super) dictionary: B::Matrix,
     pub(super) codes: B::Codes,
-    pub(super) upload: Upload<B>,
-    apart: Apart<B>,
+    pub(super) loader: Loader<B::Scalar>,
     order: Vec<u32>,
     shape: ProblemShape,
     /// Progress of the run at the last step.
@@ -201,6 +196,8 @@ where
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
         let shape = settings.shape_of(initial.nrows(), initial.ncols());
+        let (outliers, largest) =
+            (settings.statistics.outliers, settings.shape_of(shape.dim, settings.atoms));
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(initial, &mut dictionary)?;
         Ok(Self {
@@ -208,8 +205,7 @@ where
             updater: config.updater.prepare(backend, &shape)?,
             dictionary,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
-            upload: Upload::new(backend, shape.dim, preprocessing, settings.statistics.outliers)?,
-            apart: Apart::new(backend, shape.dim)?,
+            loader: Loader::new(preprocessing, outliers, largest),
             order: Vec::with_capacity(settings.atoms),
             shape,
             progress: 0.0,
@@ -252,29 +248,12 @@ where
 
     /// What is done to samples.
     pub(super) fn preprocessing(&self) -> &Preprocessing<B::Scalar> {
-        self.upload.preprocessing()
+        self.loader.preprocessing()
     }
 
     /// The dictionary as it is now.
     pub(super) fn dictionary(&self) -> &B::Matrix {
         &self.dictionary
-    }
-
-    /// Preprocesses a minibatch and takes it to the backend: `host` is then free.
-    pub(super) fn load(
-        &mut self,
-        config: &Config<B, C, U>,
-        host: &mut HostSamples<B::Scalar>,
-    ) -> Result<Loaded, Error> {
-        let outliers = self.upload.take(&config.backend, host)?;
-        let is_outside = self.upload.is_outside();
-        self.apart.take(&config.backend, host, is_outside)?;
-        let settings = &config.settings;
-        // Growth changes how many atoms there are, and is no reason to cut samples otherwise.
-        let shards = self.upload.shards(&settings.shape_of(self.shape.dim, settings.atoms));
-        let figures = host.figures(&shards, is_outside);
-        let spectrum = host.spectrum(&figures.all.mean);
-        Ok(Loaded { figures, spectrum, outliers, shards })
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
@@ -301,17 +280,19 @@ where
         Ok(())
     }
 
-    /// Codes the minibatch that was loaded and updates the dictionary on it.
+    /// Codes the minibatch that was loaded into `buffers` and updates the dictionary on it.
     pub(super) fn step(
         &mut self,
         config: &Config<B, C, U>,
+        buffers: &mut Buffers<B>,
         loaded: Loaded,
         progress: f64,
     ) -> Result<Outcome, Error> {
         let Config { backend, coder, updater, settings, .. } = config;
         let Loaded { mut figures, spectrum, outliers, shards } = loaded;
+        let Buffers { upload, apart } = buffers;
         // Every sample may have been left out.
-        if self.upload.samples() == 0 {
+        if upload.samples() == 0 {
             self.steps += 1;
             return Ok(Outcome { update: UpdateReport::default(), figures, spectrum, outliers });
         }
@@ -323,14 +304,13 @@ where
         if let Some(growth) = settings.growth {
             let atoms = settings.sizes()[growth.stage_at(progress).number];
             if atoms > self.shape.atoms {
-                self.grow(config, atoms)?;
+                self.grow(config, upload.matrix(), atoms)?;
             }
         }
         self.refresh_coder(config)?;
-        let y = self.upload.matrix();
+        let y = upload.matrix();
         coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
-        let error_apart =
-            self.apart.error(config, &mut self.coder, &self.dictionary, &self.shape)?;
+        let error_apart = apart.error(config, &mut self.coder, &self.dictionary, &self.shape)?;
         backend.synchronize()?;
         self.seconds.encode += start.elapsed().as_secs_f64();
 

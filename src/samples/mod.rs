@@ -121,11 +121,27 @@ enum Kind {
     Zero,
 }
 
-/// A backend matrix that samples are uploaded to, reused from batch to batch.
-pub(crate) struct Upload<B: Backend> {
-    preprocessing: Preprocessing<B::Scalar>,
+/// What is done to samples before they are uploaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate<T> {
+    preprocessing: Preprocessing<T>,
     /// What to do with samples above the norm limit.
     outliers: Outliers,
+}
+
+impl<T: Scalar> Gate<T> {
+    pub(crate) fn new(preprocessing: Preprocessing<T>, outliers: Outliers) -> Self {
+        Self { preprocessing, outliers }
+    }
+
+    /// What is done to every sample.
+    pub(crate) fn preprocessing(&self) -> &Preprocessing<T> {
+        &self.preprocessing
+    }
+}
+
+/// A backend matrix that samples are uploaded to, reused from batch to batch.
+pub(crate) struct Upload<B: Backend> {
     matrix: B::Matrix,
     samples: usize,
     /// Of each sample in the matrix, or empty.
@@ -135,20 +151,9 @@ pub(crate) struct Upload<B: Backend> {
 }
 
 impl<B: Backend> Upload<B> {
-    pub(crate) fn new(
-        backend: &B,
-        dim: usize,
-        preprocessing: Preprocessing<B::Scalar>,
-        outliers: Outliers,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(backend: &B, dim: usize) -> Result<Self, BackendError> {
         let matrix = backend.zeros(dim, 0)?;
-        let (is_outside, is_kept) = (Vec::new(), Vec::new());
-        Ok(Self { preprocessing, outliers, matrix, samples: 0, is_outside, is_kept })
-    }
-
-    /// What is done to every sample.
-    pub(crate) fn preprocessing(&self) -> &Preprocessing<B::Scalar> {
-        &self.preprocessing
+        Ok(Self { matrix, samples: 0, is_outside: Vec::new(), is_kept: Vec::new() })
     }
 
     /// The uploaded matrix.
@@ -172,14 +177,16 @@ impl<B: Backend> Upload<B> {
         Shards::of(shape, self.is_kept.len()).without(&self.is_kept)
     }
 
-    /// Preprocesses `host` in place and uploads what is left of it.
+    /// Takes `host` through the gate, in place, and uploads what is left of it.
     pub(crate) fn take(
         &mut self,
         backend: &B,
+        gate: &Gate<B::Scalar>,
         host: &mut HostSamples<B::Scalar>,
     ) -> Result<OutlierCounts, Error> {
         let dim = host.dim;
-        let Self { preprocessing, outliers, is_outside, is_kept, .. } = self;
+        let Gate { preprocessing, outliers } = gate;
+        let (is_outside, is_kept) = (&mut self.is_outside, &mut self.is_kept);
         let counts = preprocess(preprocessing, *outliers, host, is_outside, is_kept)?;
         let count = host.len();
         check_size(&host.values, count)?;

@@ -5,6 +5,7 @@ mod determinism;
 mod device;
 mod edge_cases;
 mod misuse;
+mod overlap;
 
 #[path = "../mock/mod.rs"]
 mod mock;

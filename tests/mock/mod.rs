@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dbksvd::backend::{
     Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, Shards, SweepKernels,
@@ -19,6 +20,9 @@ use dbksvd::{HostSweep, Reference, ReferencePursuits};
 #[derive(Clone, Debug)]
 pub struct MockDevice {
     inside: Arc<Mutex<Inside>>,
+    /// Notified of every upload.
+    uploaded: Arc<Condvar>,
+    overlaps: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +38,17 @@ struct Inside {
     calls: [usize; 3],
     /// Calls of `synchronize` until the device is lost.
     faultless: Option<usize>,
+    /// Uploads until one fails.
+    faultless_uploads: Option<usize>,
+    /// What pursuits wait for.
+    hold: Option<Hold>,
+}
+
+/// A run of so many minibatches, whose pursuits wait for the minibatch after, but not for ever.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    minibatches: usize,
+    limit: Duration,
 }
 
 /// A matrix on the device: an id, and nothing to borrow.
@@ -80,8 +95,35 @@ impl MockDevice {
             downloads: 0,
             calls: [0; 3],
             faultless: None,
+            faultless_uploads: None,
+            hold: None,
         };
-        Self { inside: Arc::new(Mutex::new(inside)) }
+        Self { inside: Arc::new(Mutex::new(inside)), uploaded: Arc::default(), overlaps: false }
+    }
+
+    /// The same device, taking in data while it computes.
+    pub fn overlapping(self) -> Self {
+        Self { overlaps: true, ..self }
+    }
+
+    /// On a new device, each pursuit of a run of so many minibatches waits until the upload of the
+    /// minibatch after it has begun, and fails if it has not within the limit. The run is one whose
+    /// first upload is its dictionary, and that measures and clips nothing.
+    pub fn hold_pursuits(&self, minibatches: usize, limit: Duration) {
+        self.lock().hold = Some(Hold { minibatches, limit });
+    }
+
+    fn wait_for_next_minibatch(&self) -> Result<(), BackendError> {
+        let inside = self.lock();
+        let Some(Hold { minibatches, limit }) = inside.hold else { return Ok(()) };
+        let next = (inside.calls[0] + 1).min(minibatches);
+        let is_missing = |inside: &mut Inside| inside.uploads < 1 + next;
+        let waited = self.uploaded.wait_timeout_while(inside, limit, is_missing);
+        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+            let fault = format!("minibatch {next} did not come while a pursuit waited");
+            return Err(BackendError::Device(fault.into()));
+        }
+        Ok(())
     }
 
     /// Dense matrices uploaded so far.
@@ -110,9 +152,15 @@ impl MockDevice {
         self.lock().faultless = Some(calls);
     }
 
+    /// Uploads fail, once `uploads` more have succeeded.
+    pub fn fail_uploads_after(&self, uploads: usize) {
+        self.lock().faultless_uploads = Some(uploads);
+    }
+
     /// The device is well again.
     pub fn recover(&self) {
-        self.lock().faultless = None;
+        let mut inside = self.lock();
+        (inside.faultless, inside.faultless_uploads) = (None, None);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -183,7 +231,15 @@ impl Backend for MockDevice {
     }
 
     fn upload(&self, host: MatRef<'_, f32>, dst: &mut DeviceMatrix) -> Result<(), BackendError> {
-        self.lock().uploads += 1;
+        let mut inside = self.lock();
+        match &mut inside.faultless_uploads {
+            None => {}
+            Some(0) => return Err(BackendError::Device("the bus is broken".into())),
+            Some(uploads) => *uploads -= 1,
+        }
+        inside.uploads += 1;
+        drop(inside);
+        self.uploaded.notify_all();
         self.set(dst, host.to_owned());
         Ok(())
     }
@@ -262,6 +318,10 @@ impl Backend for MockDevice {
             *norm = columns.map(|j| dot(a.col_as_slice(j), a.col_as_slice(j))).sum();
         }
         Ok(())
+    }
+
+    fn overlaps_uploads(&self) -> bool {
+        self.overlaps
     }
 
     fn columns(&self, a: &DeviceMatrix) -> usize {
@@ -406,6 +466,7 @@ impl PursuitKernels for MockDevice {
         codes: &mut DeviceCodes,
     ) -> Result<(), BackendError> {
         self.lock().calls[0] += 1;
+        self.wait_for_next_minibatch()?;
         let (d, y, mut content) = (self.get(dictionary), self.get(y), self.get_codes(codes));
         reference().pursue(pursuits, &d, &y, &mut content)?;
         self.set_codes(codes, content);
