@@ -76,9 +76,9 @@
 //! # Determinism
 //!
 //! Results are a function of the data, the parameters and the seed, bit by bit, on any number of
-//! threads: every sum has a fixed order (over samples, that of [`Shards`](backend::Shards)),
-//! products run on one thread over blocks of a fixed width, and the size of the atom batch is a
-//! parameter. A sample's code has the same bits encoded alone or among a million. Another processor
+//! threads: every sum has a fixed order (over samples, that of
+//! [`SampleShards`](backend::SampleShards)), products run on one thread over blocks of a fixed
+//! width, and the size of the atom batch is a parameter. A sample's code has the same bits encoded alone or among a million. Another processor
 //! may give other last bits: faer's products choose their kernels by its instruction set. Parallel
 //! loops run on the current rayon pool; to use another, call [`fit`](DbKsvd::fit) inside its
 //! `install`.
@@ -158,9 +158,9 @@ mod printable;
 mod problem;
 mod random;
 mod reference;
+mod sample_shards;
 mod samples;
 mod scalar;
-mod shards;
 pub mod source;
 pub mod synthetic;
 pub mod updater;

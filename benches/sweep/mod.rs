@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use dbksvd::backend::Shards;
+use dbksvd::backend::SampleShards;
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
@@ -77,11 +77,11 @@ impl Problem {
 
     /// Seconds of one warm update.
     fn seconds(&self, updater: &KSvd) -> f64 {
-        self.seconds_of(updater, Shards::of(&self.shape, self.samples.ncols()))
+        self.seconds_of(updater, SampleShards::of(&self.shape, self.samples.ncols()))
     }
 
     /// The same, by these shards.
-    fn seconds_of(&self, updater: &KSvd, shards: Shards) -> f64 {
+    fn seconds_of(&self, updater: &KSvd, shards: SampleShards) -> f64 {
         let backend = Faer::<f32>::default();
         let mut state = updater.prepare(&backend, &self.shape).expect("memory");
         let share = Share::alone(shards);
@@ -179,9 +179,9 @@ fn by_shards() {
     println!("one update with the defaults, ms: as one shard, by S shards, and their ratio");
     for (name, dims) in SHARDED {
         let problem = Problem::new(dims, Kind::Anisotropic);
-        let shards = Shards::of(&problem.shape, problem.samples.ncols());
+        let shards = SampleShards::of(&problem.shape, problem.samples.ncols());
         let (samples, total) = (shards.samples(), shards.total());
-        let [one, all] = in_turns([Shards::single(samples), shards].map(|shards| {
+        let [one, all] = in_turns([SampleShards::single(samples), shards].map(|shards| {
             let problem = &problem;
             move || problem.seconds_of(&KSvd::new(), shards.clone())
         }));

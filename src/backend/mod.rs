@@ -20,7 +20,7 @@ mod pursuit_rule;
 mod sweep_kernels;
 mod sweep_rule;
 
-pub use crate::shards::Shards;
+pub use crate::sample_shards::SampleShards;
 pub use pursuit_kernels::PursuitKernels;
 pub(crate) use pursuit_rule::Stop;
 pub use pursuit_rule::{PursuitRule, Selection, Tolerance};
@@ -145,7 +145,7 @@ pub trait Backend: Send + Sync {
     fn squared_norms(
         &self,
         a: &Self::Matrix,
-        shards: &Shards,
+        shards: &SampleShards,
         norms: &mut [f64],
     ) -> Result<(), BackendError>;
 
@@ -155,7 +155,7 @@ pub trait Backend: Send + Sync {
     /// As [`squared_norms`](Self::squared_norms).
     fn squared_norm(&self, a: &Self::Matrix) -> Result<f64, BackendError> {
         let mut norm = [0.0];
-        self.squared_norms(a, &Shards::single(self.columns(a)), &mut norm)?;
+        self.squared_norms(a, &SampleShards::single(self.columns(a)), &mut norm)?;
         Ok(norm[0])
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use faer::Mat;
 
-use super::{Backend, Shards, SweepRule};
+use super::{Backend, SampleShards, SweepRule};
 use crate::Scalar;
 use crate::error::BackendError;
 use crate::problem::{ProblemShape, Sign};
@@ -96,9 +96,10 @@ pub struct LargeUse {
 ///
 /// # Contract
 /// Results do not depend on the number of threads, bit by bit. Errors and energies are summed in
-/// f64. Sums over samples are summed within each of the [`Shards`] first; the kernel, or the caller
-/// for what is returned by shards, adds those of shards in the tree that [`Shards`] describes. So
-/// the samples here may be a part of a minibatch of which other owners hold the other shards.
+/// f64. Sums over samples are made within each of the [`SampleShards`] first. The sums of shards
+/// are then added in the tree that [`SampleShards`] describes: by the kernel, or by its caller where
+/// the kernel returns sums by shards. So the samples here may be a part of a minibatch of which
+/// other owners hold the other shards.
 ///
 /// A batch has at most the rule's [`atom_batch`](SweepRule::atom_batch) atoms, each once. Shapes
 /// that do not fit together, larger batches, and an [`undo`](Self::undo) without its
@@ -131,7 +132,7 @@ pub trait SweepKernels: Backend {
         y: &Self::Matrix,
         dictionary: &Self::Matrix,
         codes: &Self::Codes,
-        shards: &Shards,
+        shards: &SampleShards,
     ) -> Result<SweepStart, BackendError>;
 
     /// `counts` ← |Ω_j| of every atom among the samples here, as of the last [`begin`](Self::begin)

@@ -4,7 +4,7 @@ use faer::Mat;
 
 use super::{download, residual, squared, upload};
 use crate::backend::{
-    AtomRule, Change, LargeUse, LeadingPair, PursuitKernels, PursuitRule, Selection, Shards,
+    AtomRule, Change, LargeUse, LeadingPair, PursuitKernels, PursuitRule, SampleShards, Selection,
     SweepKernels, SweepRule, Tolerance,
 };
 use crate::codes::SparseCodes;
@@ -105,7 +105,7 @@ struct Minibatch<B: SweepKernels> {
     dictionary: B::Matrix,
     codes: B::Codes,
     sweep: B::Sweep,
-    shards: Shards,
+    shards: SampleShards,
 }
 
 impl<B: SweepKernels> Minibatch<B> {
@@ -128,7 +128,7 @@ impl<B: SweepKernels> Minibatch<B> {
             dictionary: upload(backend, dictionary.as_ref()),
             codes,
             sweep: backend.prepare_sweep(rule, shape).expect("memory"),
-            shards: Shards::of(shape, SAMPLES),
+            shards: SampleShards::of(shape, SAMPLES),
         }
     }
 
@@ -141,7 +141,7 @@ impl<B: SweepKernels> Minibatch<B> {
 }
 
 /// ‖R‖²_F, the sum over shards.
-fn error_of<B: SweepKernels>(backend: &B, sweep: &B::Sweep, shards: &Shards) -> f64 {
+fn error_of<B: SweepKernels>(backend: &B, sweep: &B::Sweep, shards: &SampleShards) -> f64 {
     let mut errors = vec![f64::NAN; shards.len()];
     backend.errors(sweep, &mut errors).expect("a sound device");
     errors.iter().sum()

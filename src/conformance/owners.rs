@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::{assert_same_bits, download, upload};
-use crate::backend::{LeadingPair, PursuitKernels, Shards, SweepKernels};
+use crate::backend::{LeadingPair, PursuitKernels, SampleShards, SweepKernels};
 use crate::coder::{BatchOmp, SparseCoder};
 use crate::error::BackendError;
 use crate::group::{Group, Share, Threads};
@@ -62,7 +62,7 @@ fn learn<B: PursuitKernels + SweepKernels>(
     let planted = planted.kind(Kind::Correlated).sign(shape.sign).noise(0.1);
     let data = planted.seed(1).generate::<B::Scalar>().expect("a legal problem");
     let start = planted.seed(2).generate::<B::Scalar>().expect("a legal problem");
-    let all = Shards::try_equal(8, SAMPLES).expect("a power of two");
+    let all = SampleShards::try_equal(8, SAMPLES).expect("a power of two");
     let (rank, ranks) = owner.as_ref().map_or((0, 1), |owner| (owner.rank(), owner.ranks()));
     let own = rank * 8 / ranks..(rank + 1) * 8 / ranks;
     let (shards, first) = (all.part(own.clone()), all.part(0..own.start).samples());

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::pursuit::batch::Pursuits;
 use crate::Scalar;
-use crate::backend::{Backend, PursuitKernels, PursuitRule, Shards};
+use crate::backend::{Backend, PursuitKernels, PursuitRule, SampleShards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
@@ -108,7 +108,7 @@ impl<T: Scalar> Backend for Faer<T> {
     fn squared_norms(
         &self,
         a: &Mat<T>,
-        shards: &Shards,
+        shards: &SampleShards,
         norms: &mut [f64],
     ) -> Result<(), BackendError> {
         squared_norms(a, shards, norms);
@@ -210,13 +210,17 @@ compiled! {
 
 compiled! {
     /// [`norms_of_shards`].
-    fn squared_norms<T>(a: &Mat<T>, shards: &Shards, norms: &mut [f64]) {
+    fn squared_norms<T>(a: &Mat<T>, shards: &SampleShards, norms: &mut [f64]) {
         norms_of_shards(a.as_ref(), shards, norms);
     }
 }
 
 /// ‖A‖²_F of the columns of each of these shards, in parallel.
-pub(crate) fn norms_of_shards<T: Scalar>(a: MatRef<'_, T>, shards: &Shards, norms: &mut [f64]) {
+pub(crate) fn norms_of_shards<T: Scalar>(
+    a: MatRef<'_, T>,
+    shards: &SampleShards,
+    norms: &mut [f64],
+) {
     norms.par_iter_mut().enumerate().for_each(|(shard, norm)| {
         let columns = shards.range(shard);
         *norm = sum_of_squares(a.subcols(columns.start, columns.len()));

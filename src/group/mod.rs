@@ -1,17 +1,17 @@
 //! Owners that learn together: each holds some shards of every minibatch.
 //!
 //! Owners run the same updates at the same time, each on its own samples, with the same dictionary.
-//! What a sum over samples needs of the others goes through a [`Group`]; the order of every sum is
-//! that of the tree over [`Shards`](crate::backend::Shards), so that all owners have the same
-//! dictionary and the same report, and any number of them the bits of one.
+//! What a sum over samples needs of the others goes through a [`Group`]. The order of every sum is
+//! that of the tree over [`SampleShards`](crate::backend::SampleShards), so all owners have the same
+//! dictionary and the same report, and any number of them has the bits of one.
 //!
 //! ```
-//! use dbksvd::backend::Shards;
+//! use dbksvd::backend::SampleShards;
 //! use dbksvd::group::{Share, Threads};
 //! # use dbksvd::{Faer, ProblemShape, Sign};
 //!
 //! let shape = ProblemShape { dim: 512, atoms: 256, sparsity: 8, sign: Sign::Signed };
-//! let shards = Shards::of(&shape, 8192); // 8 shards
+//! let shards = SampleShards::of(&shape, 8192); // 8 shards
 //! let [first, second] = Threads::group();
 //! let share = Share::new(&first, shards.part(0..4)); // to `Step::with_share`, of the first owner
 //! let other = Share::new(&second, shards.part(4..8));

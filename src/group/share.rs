@@ -6,35 +6,35 @@ use pulp::bytemuck::{self, Pod};
 
 use super::Group;
 use crate::Scalar;
-use crate::backend::{Change, DirectionSums, Shards};
+use crate::backend::{Change, DirectionSums, SampleShards};
 use crate::error::BackendError;
+use crate::sample_shards::tree_sum;
 use crate::scalar::compiled;
-use crate::shards::tree_sum;
 
 /// Which shards of a minibatch are here, and the [`Group`] whose owners hold the others.
 #[derive(Clone, Debug)]
 pub struct Share<'a> {
     group: Option<&'a dyn Group>,
-    shards: Shards,
+    shards: SampleShards,
 }
 
 impl<'a> Share<'a> {
     /// All shards are here.
     #[must_use]
-    pub fn alone(shards: Shards) -> Self {
+    pub fn alone(shards: SampleShards) -> Self {
         Self { group: None, shards }
     }
 
     /// These shards are here. The owners of a group hold all S shards between them, in the order of
     /// ranks; an owner may hold none.
     #[must_use]
-    pub fn new(group: &'a dyn Group, shards: Shards) -> Self {
+    pub fn new(group: &'a dyn Group, shards: SampleShards) -> Self {
         Self { group: Some(group), shards }
     }
 
     /// The shards here.
     #[must_use]
-    pub fn shards(&self) -> &Shards {
+    pub fn shards(&self) -> &SampleShards {
         &self.shards
     }
 

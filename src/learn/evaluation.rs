@@ -4,7 +4,7 @@ use super::config::Config;
 use super::session::Trainer;
 use faer::MatRef;
 
-use crate::backend::{Backend, Shards};
+use crate::backend::{Backend, SampleShards};
 use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
@@ -69,7 +69,7 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
             blocks.compute_residual(backend, &trainer.dictionary);
             backend.synchronize()?;
             let (is_outside, residual) = (blocks.is_outside(), blocks.residual());
-            let shards = Shards::single(backend.columns(residual));
+            let shards = SampleShards::single(backend.columns(residual));
             let mut figures = blocks.host.figures(&shards, is_outside);
             figures.all.error = backend.squared_norm(residual)?;
             figures.within.error = if is_outside.is_empty() {

@@ -1,7 +1,7 @@
 //! The way of a minibatch from host memory to the backend, and what is found out about it there.
 
 use super::apart::Apart;
-use crate::backend::{Backend, Shards};
+use crate::backend::{Backend, SampleShards};
 use crate::error::{BackendError, Error};
 use crate::problem::ProblemShape;
 use crate::samples::moments::Figures;
@@ -27,7 +27,7 @@ pub(super) struct Loaded {
     pub(super) figures: Figures,
     pub(super) spectrum: Spectrum,
     pub(super) outliers: OutlierCounts,
-    pub(super) shards: Shards,
+    pub(super) shards: SampleShards,
 }
 
 /// Takes minibatches to the backend. It is the same for all of a run, so a thread may have a clone.

@@ -10,7 +10,7 @@ pub use pursuit::ReferencePursuits;
 use faer::{ColRef, Mat, MatMut, MatRef};
 
 use crate::Scalar;
-use crate::backend::{Backend, PursuitKernels, PursuitRule, Shards};
+use crate::backend::{Backend, PursuitKernels, PursuitRule, SampleShards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::error::BackendError;
@@ -100,7 +100,7 @@ impl<T: Scalar> Backend for Reference<T> {
     fn squared_norms(
         &self,
         a: &Mat<T>,
-        shards: &Shards,
+        shards: &SampleShards,
         norms: &mut [f64],
     ) -> Result<(), BackendError> {
         for (shard, norm) in norms.iter_mut().enumerate() {

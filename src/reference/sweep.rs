@@ -8,8 +8,8 @@ use faer::Mat;
 use super::Reference;
 use crate::Scalar;
 use crate::backend::{
-    AtomRule, Backend, Candidate, Change, LargeUse, LeadingPair, Shards, SweepKernels, SweepRule,
-    SweepStart,
+    AtomRule, Backend, Candidate, Change, LargeUse, LeadingPair, SampleShards, SweepKernels,
+    SweepRule, SweepStart,
 };
 use crate::codes::{SparseCodes, Use};
 use crate::cpu::HostSweep;
@@ -39,7 +39,7 @@ impl<T: Scalar> SweepKernels for Reference<T> {
         y: &Mat<T>,
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
-        shards: &Shards,
+        shards: &SampleShards,
     ) -> Result<SweepStart, BackendError> {
         sweep.set_shards(shards);
         self.refresh(sweep, y, dictionary, codes)?;

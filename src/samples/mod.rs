@@ -11,7 +11,7 @@ pub(crate) mod spectrum;
 pub(crate) mod statistics;
 
 use crate::Scalar;
-use crate::backend::{Backend, Shards};
+use crate::backend::{Backend, SampleShards};
 use crate::cpu::vector::{loops, outlined};
 use crate::error::{BackendError, Error};
 use crate::problem::ProblemShape;
@@ -70,7 +70,7 @@ impl<T: Scalar> HostSamples<T> {
     }
 
     /// Sums over the samples, of which `is_outside` says which are not within the norm limit.
-    pub(crate) fn figures(&self, shards: &Shards, is_outside: &[bool]) -> Figures {
+    pub(crate) fn figures(&self, shards: &SampleShards, is_outside: &[bool]) -> Figures {
         Figures::of(&self.values, self.dim, shards, is_outside)
     }
 
@@ -173,8 +173,8 @@ impl<B: Backend> Upload<B> {
     }
 
     /// The shards of the uploaded samples: those of all samples read, without those left out.
-    pub(crate) fn shards(&self, shape: &ProblemShape) -> Shards {
-        Shards::of(shape, self.is_kept.len()).without(&self.is_kept)
+    pub(crate) fn shards(&self, shape: &ProblemShape) -> SampleShards {
+        SampleShards::of(shape, self.is_kept.len()).without(&self.is_kept)
     }
 
     /// Takes `host` through the gate, in place, and uploads what is left of it.

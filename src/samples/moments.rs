@@ -5,10 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::Shards;
+use crate::backend::SampleShards;
 use crate::cpu::vector::{loops, vectorized};
+use crate::sample_shards::tree_sum;
 use crate::scalar::compiled;
-use crate::shards::tree_sum;
 
 /// Samples summed by one task; fixed, so that results do not depend on the number of threads.
 const BLOCK: usize = 256;
@@ -82,7 +82,7 @@ impl Figures {
     pub(crate) fn of<T: Scalar>(
         values: &[T],
         dim: usize,
-        shards: &Shards,
+        shards: &SampleShards,
         is_outside: &[bool],
     ) -> Self {
         figures(values, dim, shards, is_outside)
@@ -206,7 +206,7 @@ vectorized! {
 
 compiled! {
     /// [`Figures::of`].
-    fn figures<T>(values: &[T], dim: usize, shards: &Shards, is_outside: &[bool]) -> Figures {
+    fn figures<T>(values: &[T], dim: usize, shards: &SampleShards, is_outside: &[bool]) -> Figures {
         let of_shard = |samples: Range<usize>| {
             let blocks = samples.clone().into_par_iter().step_by(BLOCK);
             let blocks: Vec<Figures> = blocks
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!([-1e-9, 0.0, 2.0].map(non_negative), [0.0, 0.0, 2.0]);
         assert!(non_negative(f64::NAN).is_nan());
         // The squares of these overflow, and their difference is not a number.
-        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &Shards::single(2), &[]).all;
+        let moments = Figures::of(&[1e200, -1e200, 0.0, 1.0], 2, &SampleShards::single(2), &[]).all;
         assert!(!moments.fvu().is_finite(), "{moments:?}");
         assert!(moments.scatter != 0.0, "{moments:?}");
     }

@@ -47,12 +47,12 @@ pub mod state {
     pub use super::online::OnlineState;
 }
 
-use crate::backend::{Backend, Shards, SweepKernels, SweepStart};
+use crate::backend::{Backend, SampleShards, SweepKernels, SweepStart};
 use crate::error::{BackendError, Error};
 use crate::group::Share;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
-use crate::shards::MOST_SHARDS;
+use crate::sample_shards::MOST_SHARDS;
 
 /// Improves a dictionary on a minibatch of coded samples. A value of an implementing type is a
 /// configuration.
@@ -140,7 +140,7 @@ impl<'a> Step<'a> {
     }
 
     /// The same step for an owner of these shards. Without a share, the samples are the whole
-    /// minibatch, with the shards that [`Shards::of`] gives for the updater's problem.
+    /// minibatch, with the shards that [`SampleShards::of`] gives for the updater's problem.
     #[must_use]
     pub fn with_share(self, share: &'a Share<'a>) -> Self {
         Self { share: Some(share), ..self }
@@ -154,7 +154,7 @@ impl<'a> Step<'a> {
         samples: &B::Matrix,
         shape: &ProblemShape,
     ) -> Share<'a> {
-        let all = || Share::alone(Shards::of(shape, backend.columns(samples)));
+        let all = || Share::alone(SampleShards::of(shape, backend.columns(samples)));
         self.share.cloned().unwrap_or_else(all)
     }
 }

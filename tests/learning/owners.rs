@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::thread;
 
-use dbksvd::backend::{Backend, Shards};
+use dbksvd::backend::{Backend, SampleShards};
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::error::BackendError;
 use dbksvd::faer::Mat;
@@ -53,8 +53,8 @@ impl Problem {
     }
 
     /// Those of every minibatch.
-    fn shards(&self) -> Shards {
-        Shards::try_equal(8, 1997).expect("a power of two")
+    fn shards(&self) -> SampleShards {
+        SampleShards::try_equal(8, 1997).expect("a power of two")
     }
 }
 

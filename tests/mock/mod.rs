@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dbksvd::backend::{
-    Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, Shards, SweepKernels,
+    Backend, Candidate, Change, LargeUse, PursuitKernels, PursuitRule, SampleShards, SweepKernels,
     SweepRule, SweepStart,
 };
 use dbksvd::coder::SparseCoder;
@@ -310,7 +310,7 @@ impl Backend for MockDevice {
     fn squared_norms(
         &self,
         a: &DeviceMatrix,
-        shards: &Shards,
+        shards: &SampleShards,
         norms: &mut [f64],
     ) -> Result<(), BackendError> {
         let a = self.get(a);
@@ -492,7 +492,7 @@ impl SweepKernels for MockDevice {
         y: &DeviceMatrix,
         d: &DeviceMatrix,
         x: &DeviceCodes,
-        shards: &Shards,
+        shards: &SampleShards,
     ) -> Result<SweepStart, BackendError> {
         reference().begin(sweep, &self.get(y), &self.get(d), &self.get_codes(x), shards)
     }

@@ -10,7 +10,7 @@ use super::direction::{
 };
 use super::exchange::{Exchange, GRAIN, Products, Samples};
 use crate::Scalar;
-use crate::backend::{Backend, Change, DirectionSums, PowerStep, Shards, SweepRule};
+use crate::backend::{Backend, Change, DirectionSums, PowerStep, SampleShards, SweepRule};
 use crate::codes::{AtomIndex, SparseCodes, Use};
 use crate::cpu::Faer;
 use crate::cpu::backend::norms_of_shards;
@@ -35,7 +35,7 @@ pub struct HostSweep<T: Scalar> {
     /// R.
     pub(crate) residual: Mat<T>,
     pub(crate) index: AtomIndex,
-    pub(crate) shards: Shards,
+    pub(crate) shards: SampleShards,
     /// The first part of each shard in the index, and the end of those of the last.
     starts: Vec<usize>,
     /// Where the samples of each part begin, and where those of the last end.
@@ -62,7 +62,7 @@ impl<T: Scalar> HostSweep<T> {
             shape: *shape,
             residual: Mat::zeros(shape.dim, 0),
             index: AtomIndex::default(),
-            shards: Shards::single(0),
+            shards: SampleShards::single(0),
             starts: Vec::new(),
             bounds: Vec::new(),
             fresh: zeros(shape.dim, shape.atoms)?,
@@ -80,7 +80,7 @@ impl<T: Scalar> HostSweep<T> {
         y: &Mat<T>,
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
-        shards: &Shards,
+        shards: &SampleShards,
     ) {
         self.set_shards(shards);
         let Self { residual, index, bounds, .. } = self;
@@ -98,7 +98,7 @@ impl<T: Scalar> HostSweep<T> {
     /// Cuts the samples of each shard into parts for phase (b): enough for several threads, unless
     /// a batch has so few uses that tasks would be shorter than it takes to hand them out.
     /// Functions of the problem alone, since errors are summed by parts.
-    pub(crate) fn set_shards(&mut self, shards: &Shards) {
+    pub(crate) fn set_shards(&mut self, shards: &SampleShards) {
         self.shards.clone_from(shards);
         let batch = self.rule.atom_batch.min(self.shape.atoms);
         let most = (MOST_PARTS / shards.total()).max(1);

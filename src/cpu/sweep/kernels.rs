@@ -8,7 +8,7 @@ use super::host::HostSweep;
 use super::{decorrelation, duplicates};
 use crate::Scalar;
 use crate::backend::{
-    Backend, Candidate, Change, DirectionSums, LargeUse, PowerStep, Shards, SweepKernels,
+    Backend, Candidate, Change, DirectionSums, LargeUse, PowerStep, SampleShards, SweepKernels,
     SweepRule, SweepStart,
 };
 use crate::codes::SparseCodes;
@@ -23,7 +23,7 @@ compiled! {
         y: &Mat<T>,
         d: &Mat<T>,
         x: &SparseCodes<T>,
-        shards: &Shards,
+        shards: &SampleShards,
     ) {
         sweep.begin(y, d, x, shards);
     }
@@ -188,7 +188,7 @@ impl<T: Scalar> SweepKernels for Faer<T> {
         y: &Mat<T>,
         dictionary: &Mat<T>,
         codes: &SparseCodes<T>,
-        shards: &Shards,
+        shards: &SampleShards,
     ) -> Result<SweepStart, BackendError> {
         begin(sweep, y, dictionary, codes, shards);
         Ok(SweepStart { samples: y.ncols(), nonzeros: sweep.index.len() })

@@ -49,7 +49,7 @@ use crate::error::{BackendError, Error};
 use crate::group::Share;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
-use crate::shards::MOST_SHARDS;
+use crate::sample_shards::MOST_SHARDS;
 
 /// The data that [`KSvd`] keeps from minibatch to minibatch, and its scratch memory.
 #[derive(Debug)]

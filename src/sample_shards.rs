@@ -23,7 +23,7 @@ const NUMBERS: usize = 16_384;
 /// one is left. Whoever holds some of the shards, a thread, a device or a machine, can therefore
 /// sum its own, and all together have the bits of one that holds all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shards {
+pub struct SampleShards {
     total: usize,
     first: usize,
     len: usize,
@@ -31,7 +31,7 @@ pub struct Shards {
     bounds: [usize; MOST_SHARDS + 1],
 }
 
-impl Shards {
+impl SampleShards {
     /// The shards of a minibatch of so many samples, of equal length but for rounding: as many as
     /// cost nothing that could be measured, up to 32.
     #[must_use]
@@ -199,8 +199,8 @@ mod tests {
         ProblemShape { dim, atoms, sparsity, sign: Sign::Signed }
     }
 
-    fn equal(total: usize, samples: usize) -> Shards {
-        Shards::try_equal(total, samples).expect("a power of two")
+    fn equal(total: usize, samples: usize) -> SampleShards {
+        SampleShards::try_equal(total, samples).expect("a power of two")
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
             (8, 8, 8, 100_000, 32),
             (5, 5, 1, 0, 1),
         ] {
-            let shards = Shards::of(&shape(dim, atoms, sparsity), samples);
+            let shards = SampleShards::of(&shape(dim, atoms, sparsity), samples);
             assert_eq!((shards.total(), shards.len()), (expected, expected));
             let ranges: Vec<_> = shards.ranges().collect();
             assert_eq!(ranges[0].start, 0);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn numbers_of_shards_that_have_no_tree_are_refused() {
         for total in [0, 3, 64] {
-            let error = Shards::try_equal(total, 9).expect_err("no power of two up to 32");
+            let error = SampleShards::try_equal(total, 9).expect_err("no power of two up to 32");
             assert!(error.to_string().contains("total"), "{error}");
         }
     }
