@@ -78,10 +78,10 @@
 //! Results are a function of the data, the parameters and the seed, bit by bit, on any number of
 //! threads: every sum has a fixed order (over samples, that of
 //! [`SampleShards`](backend::SampleShards)), products run on one thread over blocks of a fixed
-//! width, and the size of the atom batch is a parameter. A sample's code has the same bits encoded alone or among a million. Another processor
-//! may give other last bits: faer's products choose their kernels by its instruction set. Parallel
-//! loops run on the current rayon pool; to use another, call [`fit`](DbKsvd::fit) inside its
-//! `install`.
+//! width, and the size of the atom batch is a parameter. A sample's code has the same bits encoded
+//! alone or among a million. Another processor may give other last bits: faer's products choose
+//! their kernels by its instruction set. Parallel loops run on the current rayon pool; to use
+//! another, call [`fit`](DbKsvd::fit) inside its `install`.
 //!
 //! # Range
 //!

@@ -97,9 +97,9 @@ pub struct LargeUse {
 /// # Contract
 /// Results do not depend on the number of threads, bit by bit. Errors and energies are summed in
 /// f64. Sums over samples are made within each of the [`SampleShards`] first. The sums of shards
-/// are then added in the tree that [`SampleShards`] describes: by the kernel, or by its caller where
-/// the kernel returns sums by shards. So the samples here may be a part of a minibatch of which
-/// other owners hold the other shards.
+/// are then added in the tree that [`SampleShards`] describes: by the kernel, or by its caller
+/// where the kernel returns sums by shards. So the samples here may be a part of a minibatch of
+/// which other owners hold the other shards.
 ///
 /// A batch has at most the rule's [`atom_batch`](SweepRule::atom_batch) atoms, each once. Shapes
 /// that do not fit together, larger batches, and an [`undo`](Self::undo) without its

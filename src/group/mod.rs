@@ -2,8 +2,8 @@
 //!
 //! Owners run the same updates at the same time, each on its own samples, with the same dictionary.
 //! What a sum over samples needs of the others goes through a [`Group`]. The order of every sum is
-//! that of the tree over [`SampleShards`](crate::backend::SampleShards), so all owners have the same
-//! dictionary and the same report, and any number of them has the bits of one.
+//! that of the tree over [`SampleShards`](crate::backend::SampleShards), so all owners have the
+//! same dictionary and the same report, and any number of them has the bits of one.
 //!
 //! ```
 //! use dbksvd::backend::SampleShards;
