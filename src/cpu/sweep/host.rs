@@ -5,8 +5,9 @@ use std::ops::Range;
 use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::atom_sums::{Atom, Step};
 use super::direction::{
-    Atom, Directions, Found, Step, atoms_a_task, first_direction, most_steps, next_direction,
+    Directions, Found, atoms_a_task, first_direction, most_steps, next_direction,
 };
 use super::exchange::{Exchange, GRAIN, Products, Samples};
 use crate::Scalar;

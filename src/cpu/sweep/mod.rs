@@ -1,5 +1,6 @@
 //! Sweeps of dictionary updates on the processor.
 
+mod atom_sums;
 mod decorrelation;
 mod direction;
 pub(crate) mod duplicates;
