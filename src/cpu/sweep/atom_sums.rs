@@ -1,5 +1,5 @@
-//! Sums over the samples that use an atom, from which its direction follows: shard by shard, then in
-//! the tree over shards.
+//! Sums over the samples that use an atom, from which its direction follows: shard by shard, then
+//! in the tree over shards.
 
 use std::ops::Range;
 
