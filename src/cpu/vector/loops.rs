@@ -96,10 +96,11 @@ fn wide_sums<T: Scalar, S: Simd>(simd: S, a: &[T], b: &[T]) -> [f64; 3] {
             sums[2][r] = add_product::<T, S>(simd, sums[2][r], b[r], b[r]);
         }
     }
-    let mut totals = sums.map(
-        #[inline(always)]
-        |sums| wide_fold(simd, sums, registers),
-    );
+    // No `map` of the array: what it calls is not inlined.
+    let mut totals = [0.0; 3];
+    for (total, sums) in totals.iter_mut().zip(&mut sums) {
+        *total = wide_fold(simd, &mut sums[..registers]);
+    }
     for (a, b) in a_rest.iter().zip(b_rest) {
         let (a, b) = (a.widen(), b.widen());
         totals[0] += a * a;
@@ -120,10 +121,10 @@ fn add_product<T: Scalar, S: Simd>(simd: S, sum: S::f64s, a: S::f64s, b: S::f64s
     }
 }
 
-/// As [`fold`], for accumulators that fill so many registers.
+/// As [`fold`], for [`WIDE_LANES`] accumulators in registers.
 #[inline(always)]
-fn wide_fold<S: Simd>(simd: S, mut sums: [S::f64s; WIDE_LANES], registers: usize) -> f64 {
-    let mut width = registers / 2;
+fn wide_fold<S: Simd>(simd: S, sums: &mut [S::f64s]) -> f64 {
+    let mut width = sums.len() / 2;
     while width > 0 {
         for r in 0..width {
             sums[r] = simd.add_f64s(sums[r], sums[r + width]);
@@ -131,7 +132,7 @@ fn wide_fold<S: Simd>(simd: S, mut sums: [S::f64s; WIDE_LANES], registers: usize
         width /= 2;
     }
     let mut lanes = [0.0_f64; WIDE_LANES];
-    let in_one = WIDE_LANES / registers;
+    let in_one = WIDE_LANES / sums.len();
     lanes[..in_one].copy_from_slice(bytemuck::cast_slice(&sums[..1]));
     let mut width = in_one / 2;
     while width > 0 {
