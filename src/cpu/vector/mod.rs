@@ -4,13 +4,13 @@
 //! loops stand in [`vectorized!`] functions, which select AVX2 or AVX-512 at run time through pulp.
 //!
 //! # Bits
-//! No result depends on the number of threads. Whether it depends on the instruction set is a
-//! matter of the module:
+//! No result depends on the number of threads. Whether it depends on the instruction set is stated
+//! by module:
 //!
 //! - What [`loops`] does gives the same bits with every instruction set: sums have a fixed number
 //!   of accumulators, which are added in a fixed order, and every product is rounded before it is
-//!   added to something. Norms and energies are of this kind, so what is decided or reported by
-//!   them is not a matter of the processor as long as the numbers are the same.
+//!   added to something. Norms and energies are of this kind, so two processors that hold the same
+//!   vector agree on its norm.
 //! - What [`rows`] and [`padded`] do, and pursuits that work on registers
 //!   ([`Vectors`](crate::scalar::registers::Vectors)), may differ in the last bits: sums have as
 //!   many accumulators as fit the registers, and products are fused with sums where the processor
