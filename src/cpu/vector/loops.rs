@@ -189,9 +189,13 @@ vectorized! {
         if size_of::<T>() < size_of::<f64>() {
             // Rounding to T leaves nothing of the error of one division in place of many.
             let factor = norm.recip();
-            a.iter_mut().for_each(|x| *x = T::narrow(x.widen() * factor));
+            for x in a.iter_mut() {
+                *x = T::narrow(x.widen() * factor);
+            }
         } else {
-            a.iter_mut().for_each(|x| *x = T::narrow(x.widen() / norm));
+            for x in a.iter_mut() {
+                *x = T::narrow(x.widen() / norm);
+            }
         }
         norm * scale
     }
