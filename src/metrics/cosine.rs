@@ -54,7 +54,9 @@ impl<'a, T: Scalar> Directions<'a, T> {
         self.norms.len()
     }
 
-    /// |cos| of each of our atoms with consecutive atoms of `other`, from atom `first` on. `out` gets one row for each atom of `other`, as many rows as it has room for. The values are at most 1.
+    /// |cos| of each of our atoms with consecutive atoms of `other`, from atom `first` on. `out`
+    /// gets one row for each atom of `other`, as many rows as it has room for. The values are at
+    /// most 1.
     ///
     /// O(m d) for each row. It runs on the calling thread only, for use inside parallel tasks. A
     /// block of another size may give other last bits.
