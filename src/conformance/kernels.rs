@@ -128,7 +128,8 @@ impl<B: SweepKernels> Minibatch<B> {
             dictionary: upload(backend, dictionary.as_ref()),
             codes,
             sweep: backend.prepare_sweep(rule, shape).expect("memory"),
-            shards: SampleShards::of(shape, SAMPLES),
+            // More than the problem is worth, so that sums over several shards are checked.
+            shards: SampleShards::try_equal(4, SAMPLES).expect("a power of two"),
         }
     }
 
@@ -190,6 +191,8 @@ fn trace<B: SweepKernels>(backend: &B, rule: &SweepRule, shape: &ProblemShape) -
         backend.take_atoms(sweep, dictionary, &order).expect(sound);
         numbers.push(("sweep", error_of(backend, sweep, shards)));
     }
+    backend.energies(sweep, codes, 2..3, &mut energies).expect(sound);
+    numbers.push(("energy of a shard", energies.iter().sum()));
     backend.energies(sweep, codes, 0..shards.len(), &mut energies).expect(sound);
     backend.refresh(sweep, y, dictionary, codes).expect(sound);
     numbers.push(("refreshed", error_of(backend, sweep, shards)));

@@ -239,6 +239,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn figures_by_shards_are_those_of_all_samples() {
+        let values: Vec<f64> = (0..3 * 700).map(|i| (f64::from(i) * 0.7).sin() + 5.0).collect();
+        let is_outside: Vec<bool> = (0..700).map(|i| i % 9 == 0).collect();
+        let all = Figures::of(&values, 3, &SampleShards::single(700), &is_outside);
+        let shards = SampleShards::try_equal(8, 700).expect("a power of two");
+        let by_shards = Figures::of(&values, 3, &shards, &is_outside);
+        for (found, expected) in [(by_shards.all, all.all), (by_shards.within, all.within)] {
+            assert_eq!(found.samples, expected.samples);
+            let pairs = [(found.energy, expected.energy), (found.scatter, expected.scatter)];
+            let means = found.mean.into_iter().zip(expected.mean);
+            for (found, expected) in pairs.into_iter().chain(means) {
+                assert!((found / expected - 1.0).abs() < 1e-12, "{found}, expected {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_a_number_is_not_taken_for_nothing() {
         assert_eq!([-1e-9, 0.0, 2.0].map(non_negative), [0.0, 0.0, 2.0]);
         assert!(non_negative(f64::NAN).is_nan());

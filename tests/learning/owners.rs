@@ -13,7 +13,7 @@ use dbksvd::updater::{
     Decorrelation, DictionaryUpdater, Incoherent, KSvd, LeadingPair, MatryoshkaUpdates, Mod,
     Online, Renewal, SavedState, Step, UpdateReport,
 };
-use dbksvd::{Faer, Groups, ProblemShape, Sign, SparseCodes};
+use dbksvd::{DbKsvd, Faer, Groups, Outliers, ProblemShape, Sign, SparseCodes};
 
 type Single = Faer<f32>;
 
@@ -206,6 +206,44 @@ fn so_they_do_where_an_updater_is_part_of_another() {
     check(Sign::Signed, &Incoherent::new(KSvd::new(), 0.8));
     let groups = Groups::new([15, 45]);
     check(Sign::Signed, &MatryoshkaUpdates::new(groups));
+}
+
+#[test]
+fn one_owner_has_the_same_bits_on_any_number_of_threads() {
+    let problem = Problem::new(Sign::Signed);
+    let updater = KSvd::new().renewal(Some(renewal()));
+    let on_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| learn(&problem, &updater, None, 0..8).expect("memory"))
+    };
+    assert_eq!(on_threads(3), on_threads(1));
+}
+
+/// Minibatches of sixteen shards, of which samples that are dropped shorten some.
+#[test]
+fn a_run_that_drops_samples_has_the_same_bits_on_any_number_of_threads() {
+    let planted = Planted::new(128, 16, 4, 9000).noise(0.1).seed(3);
+    let mut samples = planted.generate::<f32>().expect("a legal problem").samples;
+    for i in (0..1000).step_by(7) {
+        samples.col_mut(i).iter_mut().for_each(|x| *x *= 50.0);
+    }
+    let shape = ProblemShape { dim: 128, atoms: 16, sparsity: 4, sign: Sign::Signed };
+    assert_eq!(SampleShards::of(&shape, 8192).total(), 16);
+    let fit = |threads| {
+        let builder = DbKsvd::builder(16, 4).minibatch(8192).epochs(2).seed(1);
+        let learner = builder.outliers(Outliers::Drop(3.0)).build().expect("a legal setting");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| learner.fit(&samples).expect("sound samples"))
+    };
+    let ((one, report), (three, again)) = (fit(1), fit(3));
+    assert!(report.epochs.iter().all(|epoch| epoch.dropped == 143), "{:?}", report.epochs);
+    assert!(report.epochs[1].fvu < report.epochs[0].fvu, "{:?}", report.epochs);
+    for atom in 0..16 {
+        assert_eq!(one.dictionary().atom(atom), three.dictionary().atom(atom), "atom {atom}");
+    }
+    for (one, three) in report.epochs.iter().zip(&again.epochs) {
+        assert_eq!(one.fvu.to_bits(), three.fvu.to_bits());
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) mod outlined;
 pub(crate) mod padded;
 pub(crate) mod prefetch;
 pub(crate) mod rows;
+#[cfg(test)]
+mod testing;
 
 /// Defines a function whose body is compiled for every instruction set and dispatched at run time.
 /// A body that names the vectors asks for the set at hand as a first argument, followed by a

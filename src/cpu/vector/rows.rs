@@ -218,24 +218,8 @@ impl<'a, T> Rows<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::vector::testing::{LENGTHS, assert_near, naive, wave};
     use crate::cpu::vector::vectorized;
-
-    /// Lengths below, at and beyond whole vectors and pairs of them, of every instruction set.
-    const LENGTHS: [usize; 8] = [1, 7, 8, 16, 31, 32, 47, 100];
-
-    fn wave<T: Scalar>(length: usize, pitch: f64) -> Vec<T> {
-        (0..length).map(|i| T::narrow((i as f64 * pitch).sin())).collect()
-    }
-
-    fn naive<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-        a.iter().zip(b).map(|(a, b)| a.widen() * b.widen()).sum()
-    }
-
-    #[track_caller]
-    fn assert_near<T: Scalar>(found: f64, expected: f64, length: usize) {
-        let bound = length as f64 * T::EPSILON;
-        assert!((found - expected).abs() <= bound, "{found}, expected {expected}: {length}");
-    }
 
     vectorized! {
         /// Three rows with one vector and with two.
