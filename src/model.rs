@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coded_blocks::{BLOCK, CodedBlocks};
-use crate::coder::SparseCoder;
+use crate::coder::{SparseCoder, TopK};
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
 use crate::cpu::vector::{loops, vectorized};
@@ -26,6 +26,7 @@ pub struct Model<T: Scalar> {
     preprocessing: Preprocessing<T>,
     sparsity: usize,
     sign: Sign,
+    linear_coder: Option<TopK<T>>,
 }
 
 impl<T: Scalar> Model<T> {
@@ -41,7 +42,8 @@ impl<T: Scalar> Model<T> {
         sign: Sign,
     ) -> Result<Self, Error> {
         let preprocessing = Preprocessing::none().with_mean(mean)?;
-        Self { dictionary, preprocessing: Preprocessing::none(), sparsity, sign }
+        let linear_coder = None;
+        Self { dictionary, preprocessing: Preprocessing::none(), sparsity, sign, linear_coder }
             .preprocessed(preprocessing)
     }
 
@@ -55,6 +57,29 @@ impl<T: Scalar> Model<T> {
         preprocessing.check(self.dim())?;
         self.preprocessing = preprocessing;
         Ok(self)
+    }
+
+    /// The same dictionary with the linear coder that was learned for it, or without one. Coders
+    /// are chosen by whoever codes; a model carries this one because it cannot be had from the
+    /// dictionary.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an encoder of another shape, or a threshold that is not finite and
+    /// at least 0.
+    pub fn with_linear_coder(mut self, coder: Option<TopK<T>>) -> Result<Self, Error> {
+        if let Some(coder) = &coder {
+            SparseCoder::<Faer<T>>::check(coder, &self.shape())?;
+        }
+        self.linear_coder = coder;
+        Ok(self)
+    }
+
+    /// The linear coder that was learned with the dictionary, if one was (see
+    /// [`LinearFeatures`](crate::learn::LinearFeatures)): reads which features a sample has, with
+    /// one product.
+    #[must_use]
+    pub fn linear_coder(&self) -> Option<&TopK<T>> {
+        self.linear_coder.as_ref()
     }
 
     /// The dictionary D.

@@ -6,7 +6,7 @@
 //! | [`Omp`] | OMP or OLS as in the textbook, without a Gram matrix | for a handful of samples |
 //! | [`Swaps`] | improves another coder's supports until no swap of one atom helps | for final codes, if errors matter more than time |
 //! | [`MatchingPursuit`] | changes one coefficient per step, without least squares | to compare with KSVD.jl, or if the other coders are too slow |
-//! | [`TopK`] | takes the k largest activations, of the dictionary or of an encoder | to code as an autoencoder does |
+//! | [`TopK`] | takes the k largest activations, of the dictionary or of an encoder, or those above a threshold ([`MeanBudget`]) | to code as an autoencoder does |
 //! | [`Matryoshka`] | codes groups of atoms in turn, each on what the groups before it left | if prefixes of the dictionary are to be used by themselves |
 //! | [`Exact`] | finds the optimum, for up to 64 atoms and 5 nonzeros | to know how far from the optimum the other coders are |
 //!
@@ -51,6 +51,7 @@ mod batch_omp;
 mod exact;
 mod matching_pursuit;
 pub(crate) mod matryoshka;
+mod mean_budget;
 mod omp;
 mod swaps;
 mod threshold;
@@ -60,6 +61,7 @@ pub use batch_omp::BatchOmp;
 pub use exact::{Certificate, Exact};
 pub use matching_pursuit::MatchingPursuit;
 pub use matryoshka::Matryoshka;
+pub use mean_budget::MeanBudget;
 pub use omp::Omp;
 pub use swaps::Swaps;
 pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit};

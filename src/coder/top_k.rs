@@ -3,15 +3,21 @@
 //! ```text
 //! h ← Dᵀy,  or  E y + c, an encoder's weights (m × d) and bias (m)
 //! h ← max(h, 0)                               non-negative codes alone
-//! S ← the k largest |h_j| that are not zero   ties go to the lowest index
+//! S ← the k largest |h_j| that are above θ    θ = 0 by default; ties go to the lowest index
 //! x_S ← h_S,  or, refitted, argmin ‖y − D_S x‖
 //! ```
 //! With the weights of an encoder and non-negative codes, this is what the encoder of a k-sparse
 //! autoencoder does. A model subtracts its mean before coding. So for an autoencoder whose encoder
 //! works on y − b, set the mean of the model to b.
 //!
+//! With a threshold θ, samples have as many nonzeros as their activations ask for, and k is a
+//! limit. This is what the encoder of a JumpReLU autoencoder does, and that of a BatchTopK
+//! autoencoder once it is trained. [`MeanBudget`](super::MeanBudget) finds the θ that gives a wanted mean.
+//!
 //! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
-//! sparse autoencoders", arXiv 2406.04093, 2024.
+//! sparse autoencoders", arXiv 2406.04093, 2024. S. Rajamanoharan et al., "Jumping ahead: improving
+//! reconstruction fidelity with JumpReLU sparse autoencoders", arXiv 2407.14435, 2024. B. Bussmann,
+//! P. Leask, N. Nanda, "BatchTopK sparse autoencoders", arXiv 2412.06410, 2024.
 
 use std::sync::Arc;
 
@@ -72,6 +78,21 @@ impl<T: Scalar> LinearEncoder<T> {
         Ok(Self { weights, bias })
     }
 
+    /// Refuses another shape than that of the dictionary.
+    fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
+        let (dim, atoms) = self.weights.shape();
+        if atoms != shape.atoms {
+            let found = format!("weights for {atoms} atoms");
+            return Err(Error::argument("encoder", found, format!("{} atoms", shape.atoms)));
+        }
+        // A builder that has not seen data yet checks with the largest possible dimension.
+        if dim != shape.dim && shape.dim != usize::MAX {
+            let found = format!("weights for samples of dimension {dim}");
+            return Err(Error::argument("encoder", found, format!("dimension {}", shape.dim)));
+        }
+        Ok(())
+    }
+
     /// Hashes of the two arrays, as named values.
     fn parameters(&self) -> Parameters {
         let Self { weights, bias } = self;
@@ -96,7 +117,8 @@ impl<T: Scalar> LinearEncoder<T> {
     }
 }
 
-/// The k atoms with the largest activations, chosen all at once without a pursuit.
+/// The k atoms with the largest activations, or those whose activation is above a threshold, chosen
+/// all at once without a pursuit.
 ///
 /// This is the fastest coder, and the one with the largest error: atoms that explain the same part
 /// of a sample are chosen together. Without a refit ([`Coefficients::Refitted`]), codes on coherent
@@ -112,13 +134,16 @@ impl<T: Scalar> LinearEncoder<T> {
 pub struct TopK<T: Scalar> {
     /// The source of the activations; `None` stands for the dictionary itself.
     pub encoder: Option<Arc<LinearEncoder<T>>>,
+    /// θ: atoms are chosen whose |activation| is above this. In the units of the preprocessed
+    /// samples.
+    pub threshold: f64,
     /// Which coefficients the chosen atoms get.
     pub coefficients: Coefficients,
 }
 
 impl<T: Scalar> Default for TopK<T> {
     fn default() -> Self {
-        Self { encoder: None, coefficients: Coefficients::AsChosen }
+        Self { encoder: None, threshold: 0.0, coefficients: Coefficients::AsChosen }
     }
 }
 
@@ -133,6 +158,13 @@ impl<T: Scalar> TopK<T> {
     #[must_use]
     pub fn by_encoder(encoder: LinearEncoder<T>) -> Self {
         Self { encoder: Some(Arc::new(encoder)), ..Self::default() }
+    }
+
+    /// Only atoms whose |activation| is above this threshold are chosen, at most k. Default: 0.
+    #[must_use]
+    pub fn threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
     }
 
     /// Whether coefficients are the activations or are refitted. Default:
@@ -179,18 +211,11 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
 
     fn check(&self, shape: &ProblemShape) -> Result<(), Error> {
         shape.check()?;
-        let Some(encoder) = &self.encoder else { return Ok(()) };
-        let (dim, atoms) = encoder.weights.shape();
-        if atoms != shape.atoms {
-            let found = format!("weights for {atoms} atoms");
-            return Err(Error::argument("encoder", found, format!("{} atoms", shape.atoms)));
+        let threshold = self.threshold;
+        if !(threshold >= 0.0 && threshold.is_finite()) {
+            return Err(Error::argument("threshold", threshold, "finite and at least 0"));
         }
-        // A builder that has not seen data yet checks with the largest possible dimension.
-        if dim != shape.dim && shape.dim != usize::MAX {
-            let found = format!("weights for samples of dimension {dim}");
-            return Err(Error::argument("encoder", found, format!("dimension {}", shape.dim)));
-        }
-        Ok(())
+        self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.check(shape))
     }
 
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
@@ -220,6 +245,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         let scorer = self.encoder.as_ref().map_or(dictionary, |encoder| encoder.weights());
         let bias = self.encoder.as_ref().and_then(|encoder| encoder.bias());
+        let threshold = B::Scalar::narrow(self.threshold);
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
@@ -233,7 +259,7 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
                         best.clear();
                         if sample.iter().any(|y| y.widen() != 0.0) {
                             activate(column(products, i), bias, shape.sign, activations);
-                            largest(activations, shape.sparsity, best);
+                            largest(activations, threshold, shape.sparsity, best);
                         }
                         support.clear();
                         support.extend(best.iter().map(|&(_, atom)| atom));
@@ -258,15 +284,16 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
     }
 
     fn parameters(&self) -> Parameters {
-        let Self { encoder, coefficients } = self;
+        let Self { encoder, threshold, coefficients } = self;
         Parameters::of("TopK")
             .with("coefficients", *coefficients)
+            .with("threshold", *threshold)
             .with("encoder", encoder.as_deref().map(LinearEncoder::parameters))
     }
 }
 
 /// h ← products + bias. Negative values become zero if codes must not be negative.
-fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [T]) {
+pub(crate) fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [T]) {
     h.copy_from_slice(products);
     if let Some(bias) = bias {
         loops::axpy(h, T::narrow(1.0), bias);
@@ -276,11 +303,11 @@ fn activate<T: Scalar>(products: &[T], bias: Option<&[T]>, sign: Sign, h: &mut [
     }
 }
 
-/// Lists the `count` largest |h| in falling order, without zeros. If the values come in a random
+/// Lists the `count` largest |h| above `threshold` in falling order. If the values come in a random
 /// order, few of them are larger than the least listed value: O(m + k² log(m/k)), and at most
 /// O(km).
-fn largest<T: Scalar>(h: &[T], count: usize, best: &mut Vec<(T, u32)>) {
-    let mut least = T::zero();
+fn largest<T: Scalar>(h: &[T], threshold: T, count: usize, best: &mut Vec<(T, u32)>) {
+    let mut least = threshold;
     for (atom, &h) in h.iter().enumerate() {
         let size = Float::abs(h);
         if size > least {
@@ -309,7 +336,7 @@ mod tests {
             order.sort_by(|&a, &b| h[b].abs().total_cmp(&h[a].abs()).then(a.cmp(&b)));
             order.truncate(count);
             let mut best = Vec::new();
-            largest(&h, count, &mut best);
+            largest(&h, 0.0, count, &mut best);
             let found: Vec<usize> = best.iter().map(|&(_, atom)| atom as usize).collect();
             assert_eq!(found, order, "{count}");
         }
@@ -319,7 +346,10 @@ mod tests {
     #[test]
     fn zeros_are_not_chosen() {
         let mut best = Vec::new();
-        largest(&[0.0, -2.0, 0.0, 1.0_f64], 4, &mut best);
+        largest(&[0.0, -2.0, 0.0, 1.0_f64], 0.0, 4, &mut best);
         assert_eq!(best, [(2.0, 1), (1.0, 3)]);
+        best.clear();
+        largest(&[0.0, -2.0, 0.0, 1.0_f64], 1.0, 4, &mut best);
+        assert_eq!(best, [(2.0, 1)]);
     }
 }

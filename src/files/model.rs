@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use faer::Mat;
 
 use crate::Scalar;
+use crate::coder::{Coefficients, LinearEncoder, TopK};
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile};
@@ -18,6 +20,7 @@ use crate::source::safetensors_header::Header;
 
 const FORMAT: &str = "dbksvd-model";
 const VERSION: &str = "1";
+const REFITTED: &str = "refitted";
 
 impl<T: Scalar> Model<T> {
     /// Writes the model to a safetensors file, which appears whole or not at all: it is written
@@ -27,6 +30,8 @@ impl<T: Scalar> Model<T> {
     /// |---|---|---|
     /// | `dictionary` | (m, d), F32 or F64 as `T` | row j is atom j |
     /// | `mean` | (d), of the same type | only if data were centred |
+    /// | `encoder` | (m, d), of the same type | row j gives the activation of atom j; only with a [linear coder](Self::linear_coder) that has an encoder |
+    /// | `encoder_bias` | (m), of the same type | only if that encoder has a bias |
     ///
     /// | metadata | |
     /// |---|---|
@@ -36,6 +41,8 @@ impl<T: Scalar> Model<T> {
     /// | `sign` | `signed` or `non-negative` |
     /// | `scale` | what centred samples are divided by, only if not 1 |
     /// | `norm_limit` | the norm at which learning clipped or dropped samples, only if it did |
+    /// | `threshold` | θ of the linear coder, only with one |
+    /// | `coefficients` | `refitted`, only if those of the linear coder are |
     ///
     /// # Errors
     /// [`FileError::Io`].
@@ -55,6 +62,18 @@ impl<T: Scalar> Model<T> {
         if let Some(mean) = self.mean() {
             file.tensor("mean", Numbers::Scalars(mean));
         }
+        if let Some(TopK { encoder, threshold, coefficients }) = self.linear_coder() {
+            file.text("threshold", threshold.to_string());
+            if *coefficients == Coefficients::Refitted {
+                file.text("coefficients", REFITTED);
+            }
+            if let Some(encoder) = encoder {
+                file.tensor("encoder", Numbers::Columns(encoder.weights()));
+                if let Some(bias) = encoder.bias() {
+                    file.tensor("encoder_bias", Numbers::Scalars(bias));
+                }
+            }
+        }
         file.write(path)
     }
 
@@ -68,16 +87,17 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// - [`FileError::Io`], [`FileError::Truncated`], and [`FileError::Format`] for a file that is
     ///   not safetensors, lacks metadata, is of another format or version, or whose content breaks
-    ///   a rule: atoms of norm 1, finite values, 1 ≤ k ≤ min(d, m),
+    ///   a rule: atoms of norm 1, finite values, 1 ≤ k ≤ min(d, m), a threshold of at least 0,
     /// - [`FileError::Tensor`] without a dictionary,
     /// - [`FileError::ElementType`] for tensors that are neither F32 nor F64,
-    /// - [`FileError::Shape`] for a dictionary not of rank 2 or empty, or a mean not of shape (d).
+    /// - [`FileError::Shape`] for a dictionary not of rank 2 or empty, a mean not of shape (d), an encoder
+    ///   not of the shape of the dictionary, or a bias not of shape (m).
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let header = Header::open(path)?;
         let invalid =
             |reason: String| FileError::Format { path: path.to_owned(), format: FORMAT, reason };
-        let Parameters { sparsity, sign, scale, norm_limit } =
+        let Parameters { sparsity, sign, scale, norm_limit, linear_coder } =
             parameters(&header).map_err(invalid)?;
         let rows = tensor(path, &header, "dictionary", 2)?;
         let shape = ProblemShape { dim: rows.dim(), atoms: rows.len(), sparsity, sign };
@@ -88,19 +108,26 @@ impl<T: Scalar> Model<T> {
         }
         let breaks_rule = |error: Error| invalid(error.to_string());
         shape.check().map_err(breaks_rule)?;
-        let mean = if header.names().iter().any(|name| name == "mean") {
-            Some(read_mean(path, &header, shape.dim)?)
-        } else {
-            None
-        };
+        let of_atoms = "the dimension of the atoms";
+        let mean = read_vector(path, &header, "mean", (shape.dim, of_atoms))?;
         let dictionary = read_dictionary(&rows)?.map_err(breaks_rule)?;
         let preprocessing = Preprocessing::none()
             .with_mean(mean)
             .and_then(|given| given.with_scale(scale.unwrap_or(1.0)))
             .and_then(|given| given.with_norm_limit(norm_limit))
             .map_err(breaks_rule)?;
-        let model = Self::new(dictionary, None, sparsity, sign);
-        model.and_then(|model| model.preprocessed(preprocessing)).map_err(breaks_rule)
+        let linear_coder = match linear_coder {
+            None => None,
+            Some((threshold, coefficients)) => {
+                let encoder = read_encoder(path, &header, &shape)?.transpose();
+                let encoder = encoder.map_err(breaks_rule)?.map(Arc::new);
+                Some(TopK { encoder, threshold, coefficients })
+            }
+        };
+        Self::new(dictionary, None, sparsity, sign)
+            .and_then(|model| model.preprocessed(preprocessing))
+            .and_then(|model| model.with_linear_coder(linear_coder))
+            .map_err(breaks_rule)
     }
 }
 
@@ -117,6 +144,8 @@ struct Parameters {
     sign: Sign,
     scale: Option<f64>,
     norm_limit: Option<f64>,
+    /// Threshold and rule of the linear coder; its encoder is in the tensors.
+    linear_coder: Option<(f64, Coefficients)>,
 }
 
 /// The metadata of a file of this format and version.
@@ -146,7 +175,18 @@ fn parameters(header: &Header) -> Result<Parameters, String> {
     let Some(sign) = known.into_iter().find(|&sign| sign_name(sign) == found) else {
         return Err(unlike("sign", "signed or non-negative")?);
     };
-    Ok(Parameters { sparsity, sign, scale: number("scale")?, norm_limit: number("norm_limit")? })
+    let coefficients = match texts.get("coefficients") {
+        None => Coefficients::AsChosen,
+        Some(&REFITTED) => Coefficients::Refitted,
+        Some(_) => return Err(unlike("coefficients", REFITTED)?),
+    };
+    Ok(Parameters {
+        sparsity,
+        sign,
+        scale: number("scale")?,
+        norm_limit: number("norm_limit")?,
+        linear_coder: number("threshold")?.map(|threshold| (threshold, coefficients)),
+    })
 }
 
 /// A tensor in one of the two precisions that models have.
@@ -161,16 +201,49 @@ fn tensor(path: &Path, header: &Header, name: &str, rank: usize) -> Result<RowFi
     }
 }
 
-fn read_mean<T: Scalar>(path: &Path, header: &Header, dim: usize) -> Result<Vec<T>, FileError> {
-    let rows = tensor(path, header, "mean", 1)?;
-    if rows.dim() != dim {
-        let (path, found) = (path.to_owned(), vec![rows.dim()]);
-        let expected = format!("({dim}), the dimension of the atoms");
-        return Err(FileError::Shape { path, found, expected });
+/// A tensor of rank 1 of this length, if there is one of this name.
+fn read_vector<T: Scalar>(
+    path: &Path,
+    header: &Header,
+    name: &str,
+    (length, reason): (usize, &str),
+) -> Result<Option<Vec<T>>, FileError> {
+    if !has(header, name) {
+        return Ok(None);
     }
-    let mut mean = vec![T::zero(); dim];
-    rows.read_values(0, &mut mean)?;
-    Ok(mean)
+    let rows = tensor(path, header, name, 1)?;
+    if rows.dim() != length {
+        let (path, found) = (path.to_owned(), vec![rows.dim()]);
+        return Err(FileError::Shape { path, found, expected: format!("({length}), {reason}") });
+    }
+    let mut values = vec![T::zero(); length];
+    rows.read_values(0, &mut values)?;
+    Ok(Some(values))
+}
+
+fn has(header: &Header, name: &str) -> bool {
+    header.names().iter().any(|known| known == name)
+}
+
+/// The encoder of the linear coder, if it has one. The outer error is the file's, the inner one
+/// that of the values.
+fn read_encoder<T: Scalar>(
+    path: &Path,
+    header: &Header,
+    shape: &ProblemShape,
+) -> Result<Option<Result<LinearEncoder<T>, Error>>, FileError> {
+    if !has(header, "encoder") {
+        return Ok(None);
+    }
+    let rows = tensor(path, header, "encoder", 2)?;
+    let (found, expected) = ([rows.len(), rows.dim()], [shape.atoms, shape.dim]);
+    if found != expected {
+        let (path, [m, d]) = (path.to_owned(), expected);
+        let expected = format!("({m}, {d}), the shape of the dictionary");
+        return Err(FileError::Shape { path, found: found.to_vec(), expected });
+    }
+    let bias = read_vector(path, header, "encoder_bias", (shape.atoms, "one for each atom"))?;
+    Ok(Some(LinearEncoder::new(read_atoms(&rows)?, bias)))
 }
 
 /// The dictionary in `rows`: as it is if it is in `T`, else checked in its own precision and

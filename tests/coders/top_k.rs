@@ -1,10 +1,10 @@
 //! One-shot coding against a sort of all activations.
 
-use dbksvd::coder::{Coefficients, LinearEncoder, SparseCoder, TopK};
+use dbksvd::coder::{Coefficients, LinearEncoder, MeanBudget, SparseCoder, TopK};
 use dbksvd::codes::SparseCodes;
 use dbksvd::faer::Mat;
 use dbksvd::synthetic::{Kind, Planted};
-use dbksvd::{Dictionary, Error, Faer, Model, ProblemShape, Sign};
+use dbksvd::{Dictionary, Error, Faer, Model, Preprocessing, ProblemShape, Sign};
 
 const DIM: usize = 17;
 const ATOMS: usize = 90;
@@ -172,4 +172,112 @@ fn an_encoder_of_another_shape_is_refused() {
     check(DIM, ATOMS).expect("its own shape");
     refused(check(DIM, ATOMS + 1), "encoder", "weights for 90 atoms");
     refused(check(DIM + 1, ATOMS), "encoder", "weights for samples of dimension 17");
+}
+
+/// With a threshold, k is a limit: the k largest of those above it.
+#[test]
+fn activations_above_a_threshold() {
+    let (d, y) = planted(Kind::Planted);
+    let products = d.transpose() * &y;
+    for sign in [Sign::Signed, Sign::NonNegative] {
+        for (k, threshold) in [(17, 0.5), (2, 0.5), (17, 1e9)] {
+            let coder = TopK::new().threshold(threshold);
+            let codes = crate::support::encode::<Faer<f64>, _>(coder, &d, y.as_ref(), k, sign);
+            let above = Mat::from_fn(ATOMS, SAMPLES, |j, i| {
+                if products[(j, i)].abs() > threshold { products[(j, i)] } else { 0.0 }
+            });
+            assert_codes(&codes, &above, k, sign);
+        }
+    }
+}
+
+fn model(sign: Sign, k: usize) -> (Model<f64>, Mat<f64>) {
+    let (d, y) = planted(Kind::Planted);
+    (Model::new(Dictionary::new(d).unwrap(), None, k, sign).unwrap(), y)
+}
+
+/// The threshold lies where the wanted number of activations, over all samples, is above it.
+#[test]
+fn a_mean_budget_is_met_exactly() {
+    for (sign, encoder) in
+        [(Sign::Signed, false), (Sign::NonNegative, false), (Sign::NonNegative, true)]
+    {
+        let (model, y) = model(sign, 17);
+        let coder = if encoder {
+            TopK::by_encoder(LinearEncoder::new(weights(), Some(bias())).unwrap())
+        } else {
+            TopK::new()
+        };
+        let scorer = if encoder { weights() } else { model.dictionary().as_mat().to_owned() };
+        let mut h = scorer.transpose() * &y;
+        for j in 0..ATOMS {
+            h.row_mut(j).iter_mut().for_each(|h| {
+                *h += if encoder { bias()[j] } else { 0.0 };
+                *h = if sign == Sign::NonNegative { *h } else { h.abs() };
+            });
+        }
+        for mean in [0.5, 1.0 / 300.0, 3.21] {
+            let coder = MeanBudget::new(mean).fit(coder.clone(), &model, &y).unwrap();
+            assert!(coder.threshold > 0.0);
+            let above = |i: usize| h.col(i).iter().filter(|&&h| h > coder.threshold).count();
+            let total: usize = (0..SAMPLES).map(above).sum();
+            assert_eq!(total, (mean * 300.0_f64).round() as usize);
+            let codes = model.encode(&coder, y.as_ref()).unwrap();
+            assert!((0..SAMPLES).all(|i| codes.support(i).len() == above(i).min(17)));
+        }
+    }
+}
+
+/// What is forgotten on the way does not matter: the threshold is that of a sort of all.
+#[test]
+fn a_mean_budget_is_that_of_a_sort() {
+    let (model, y) = model(Sign::Signed, 17);
+    // Read in several batches, the largest last.
+    let many = Mat::from_fn(DIM, 10_000, |i, n| y[(i, n % SAMPLES)] * (1.0 + n as f64 / 1e3));
+    let coder = MeanBudget::new(2.0).fit(TopK::new(), &model, &many).unwrap();
+    let products = model.dictionary().as_mat().transpose() * &many;
+    let mut sizes: Vec<f64> =
+        (0..10_000).flat_map(|n| products.col_as_slice(n)).map(|h| h.abs()).collect();
+    sizes.sort_by(|a, b| b.total_cmp(a));
+    assert!((coder.threshold - sizes[20_000]).abs() < 1e-9 * sizes[0]);
+}
+
+/// Few rows of extreme norm do not use up the budget of all.
+#[test]
+fn a_mean_budget_is_of_rows_within_the_norm_limit() {
+    let (model, y) = model(Sign::Signed, 17);
+    let plain = MeanBudget::new(2.0).fit(TopK::new(), &model, &y).unwrap();
+    let largest = (0..SAMPLES).map(|n| y.col(n).norm_l2()).fold(0.0, f64::max);
+    let limit = Preprocessing::none().with_norm_limit(Some(2.0 * largest)).unwrap();
+    let model = model.preprocessed(limit).unwrap();
+    let with_massive =
+        Mat::from_fn(
+            DIM,
+            SAMPLES + 3,
+            |i, n| if n < SAMPLES { y[(i, n)] } else { 1e4 * y[(i, 0)] },
+        );
+    let coder = MeanBudget::new(2.0).fit(TopK::new(), &model, &with_massive).unwrap();
+    assert_eq!(coder, plain);
+}
+
+#[test]
+fn a_mean_budget_that_cannot_be_met_is_refused() {
+    let (model, y) = model(Sign::Signed, 17);
+    for mean in [0.0, -1.0, 17.5, f64::NAN] {
+        let error = MeanBudget::new(mean).fit(TopK::new(), &model, &y).unwrap_err();
+        assert!(matches!(error, Error::Argument { argument: "nonzeros", .. }), "{error}");
+    }
+    let none = Mat::<f64>::zeros(DIM, 0);
+    let error = MeanBudget::new(1.0).fit(TopK::new(), &model, &none).unwrap_err();
+    assert!(matches!(error, Error::NoSamples { .. }), "{error}");
+    let other = Mat::<f64>::zeros(DIM + 1, 4);
+    let error = MeanBudget::new(1.0).fit(TopK::new(), &model, &other).unwrap_err();
+    assert!(matches!(error, Error::Dimension { .. }), "{error}");
+    // Activations that run out leave the threshold at 0.
+    let coder = MeanBudget::new(17.0).fit(TopK::new(), &model, &Mat::<f64>::zeros(DIM, 4)).unwrap();
+    assert_eq!(coder.threshold, 0.0);
+    for threshold in [-1.0, f64::INFINITY] {
+        let error = model.encode(&TopK::new().threshold(threshold), y.as_ref()).unwrap_err();
+        assert!(matches!(error, Error::Argument { argument: "threshold", .. }), "{error}");
+    }
 }

@@ -1,3 +1,4 @@
+use dbksvd::coder::{Coefficients, LinearEncoder, TopK};
 use dbksvd::error::FileError;
 use dbksvd::faer::Mat;
 use dbksvd::{Dictionary, Model, Scalar, Sign};
@@ -78,6 +79,70 @@ fn round_trip<T: Scalar>() {
 fn a_model_survives_bit_by_bit() {
     round_trip::<f32>();
     round_trip::<f64>();
+}
+
+/// A model with the linear coder that was learned with it.
+fn with_linear_coder<T: Scalar>(bias: bool, coefficients: Coefficients) -> Model<T> {
+    let weights = Mat::from_fn(5, 7, |i, j| T::narrow(((i * 3 + j * 5) as f64).cos()));
+    let bias = bias.then(|| (0..7).map(|j| T::narrow(0.1 * f64::from(j))).collect());
+    let encoder = LinearEncoder::new(weights, bias).unwrap();
+    let coder = TopK::by_encoder(encoder).threshold(0.1 + 0.2).coefficients(coefficients);
+    model::<T>(true, Sign::NonNegative).with_linear_coder(Some(coder)).unwrap()
+}
+
+#[test]
+fn a_linear_coder_survives_bit_by_bit() {
+    fn check<T: Scalar>() {
+        let scratch = Scratch::new();
+        let path = scratch.path("model.safetensors");
+        let plain = TopK::new().threshold(0.5);
+        for model in [
+            with_linear_coder::<T>(true, Coefficients::AsChosen),
+            with_linear_coder::<T>(false, Coefficients::Refitted),
+            model::<T>(false, Sign::Signed).with_linear_coder(Some(plain)).unwrap(),
+        ] {
+            model.save(&path).unwrap();
+            assert_eq!(Model::load(&path).unwrap(), model);
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+    let scratch = Scratch::new();
+    let path = scratch.path("model.safetensors");
+    let double = with_linear_coder::<f64>(true, Coefficients::AsChosen);
+    double.save(&path).unwrap();
+    let single = Model::<f32>::load(&path).unwrap();
+    let (found, expected) = (single.linear_coder().unwrap(), double.linear_coder().unwrap());
+    assert_eq!(found.threshold, expected.threshold);
+    let weight = |coder: &TopK<f64>| coder.encoder.as_ref().unwrap().weights()[(2, 3)];
+    assert_eq!(found.encoder.as_ref().unwrap().weights()[(2, 3)], weight(expected) as f32);
+}
+
+#[test]
+fn a_linear_coder_that_does_not_fit_is_an_error() {
+    let with = |extra: &str, more: &[f32]| {
+        let Parts { dictionary, mean, mut data, .. } = Parts::good();
+        data.extend(f32_bytes(more));
+        let metadata = format!(r#"{METADATA},"threshold":"0.5""#);
+        let header = format!(r#"{{"__metadata__":{{{metadata}}},{dictionary},{mean},{extra}}}"#);
+        safetensors(&header, &data)
+    };
+    let encoder = r#""encoder":{"dtype":"F32","shape":[1,2],"data_offsets":[24,32]}"#;
+    let error = load_error(&with(encoder, &[1.0, 2.0]));
+    assert!(matches!(error, FileError::Shape { ref found, .. } if *found == [1, 2]), "{error}");
+    let bias = r#""encoder":{"dtype":"F32","shape":[2,2],"data_offsets":[24,40]},
+        "encoder_bias":{"dtype":"F32","shape":[1],"data_offsets":[40,44]}"#;
+    let error = load_error(&with(bias, &[1.0, 2.0, 3.0, 4.0, 5.0]));
+    assert!(matches!(error, FileError::Shape { ref found, .. } if *found == [1]), "{error}");
+    let encoder = r#""encoder":{"dtype":"F32","shape":[2,2],"data_offsets":[24,40]}"#;
+    let error = load_error(&with(encoder, &[1.0, f32::NAN, 3.0, 4.0]));
+    assert_format(error, "weights");
+    for (key, value) in [("threshold", "x"), ("threshold", "-1"), ("coefficients", "none")] {
+        let Parts { dictionary, mean, data, .. } = Parts::good();
+        let metadata = format!(r#"{METADATA},"{key}":"{value}""#);
+        let header = format!(r#"{{"__metadata__":{{{metadata}}},{dictionary},{mean}}}"#);
+        assert_format(load_error(&safetensors(&header, &data)), key);
+    }
 }
 
 #[test]

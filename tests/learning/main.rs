@@ -3,6 +3,7 @@
 mod growth;
 mod ksvdjl;
 mod large_samples;
+mod linear_features;
 mod massive_coordinate;
 mod matryoshka;
 mod minibatches;

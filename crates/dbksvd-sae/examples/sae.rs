@@ -37,7 +37,8 @@ Usage: cargo run --release --example sae -- COMMAND ARGUMENTS [--sparsify]
   compare SAE SAMPLES K      errors of its encoder, of its encoder cut to K latents a sample, and of
                              OMP with K atoms on its decoder (inference-time optimisation)
   import SAE MODEL K         its decoder as a model (.safetensors) for at most K atoms a sample
-  export MODEL SAE ENCODER   a model as a SAELens directory; ENCODER is matching-pursuit or topk
+  export MODEL SAE ENCODER   a model as a SAELens directory; ENCODER is matching-pursuit, topk,
+                             or linear: that of a model with a linear coder, as jumprelu
   convert SAE OUT            any SAE as a SAELens directory
 
   SAMPLES is .npy or .safetensors, a row a sample. Codes of `encode` are of the SAE's own decoder.
@@ -58,11 +59,31 @@ struct Arguments {
 
 /// What is to be done, with its files.
 enum Command {
-    Encode { sae: PathBuf, samples: PathBuf, out: PathBuf },
-    Compare { sae: PathBuf, samples: PathBuf, sparsity: usize },
-    Import { sae: PathBuf, model: PathBuf, sparsity: usize },
-    Export { model: PathBuf, sae: PathBuf, encoder: Tied },
-    Convert { sae: PathBuf, out: PathBuf },
+    Encode {
+        sae: PathBuf,
+        samples: PathBuf,
+        out: PathBuf,
+    },
+    Compare {
+        sae: PathBuf,
+        samples: PathBuf,
+        sparsity: usize,
+    },
+    Import {
+        sae: PathBuf,
+        model: PathBuf,
+        sparsity: usize,
+    },
+    /// With weights tied so, or with the linear coder that the model has.
+    Export {
+        model: PathBuf,
+        sae: PathBuf,
+        encoder: Option<Tied>,
+    },
+    Convert {
+        sae: PathBuf,
+        out: PathBuf,
+    },
 }
 
 /// The command line; `None` if it asks for help.
@@ -90,9 +111,13 @@ fn arguments() -> Outcome<Option<Arguments>> {
         }
         ["export", model, sae, encoder] => {
             let encoder = match encoder {
-                "matching-pursuit" => Tied::MatchingPursuit,
-                "topk" => Tied::TopK,
-                _ => return Err(format!("{encoder:?} is not matching-pursuit or topk").into()),
+                "matching-pursuit" => Some(Tied::MatchingPursuit),
+                "topk" => Some(Tied::TopK),
+                "linear" => None,
+                _ => {
+                    let expected = "matching-pursuit, topk or linear";
+                    return Err(format!("{encoder:?} is not {expected}").into());
+                }
             };
             if sparsify {
                 return Err("--sparsify is of SAEs that are read, and export reads none".into());
@@ -138,7 +163,12 @@ fn run(Arguments { sparsify, command }: Arguments) -> Outcome<()> {
         }
         Command::Import { sae, model, sparsity } => Ok(read(&sae)?.model(sparsity)?.save(model)?),
         Command::Export { model, sae, encoder } => {
-            Ok(Sae::from_model(&Model::<f32>::load(model)?, encoder)?.write_saelens(sae)?)
+            let model = Model::<f32>::load(model)?;
+            let made = match encoder {
+                Some(tied) => Sae::from_model(&model, tied)?,
+                None => Sae::from_linear_coder(&model)?,
+            };
+            Ok(made.write_saelens(sae)?)
         }
         Command::Convert { sae, out } => Ok(read(&sae)?.write_saelens(out)?),
     }

@@ -1,5 +1,7 @@
-//! Learned dictionaries as sparse autoencoders with tied weights.
+//! Learned dictionaries as sparse autoencoders: with tied weights, or with the encoder that was
+//! learned with them.
 
+use dbksvd::coder::Coefficients;
 use dbksvd::faer::Mat;
 use dbksvd::{Error, Model, Scalar, Sign, SparseCodes};
 
@@ -57,6 +59,49 @@ impl<T: Scalar> Sae<T> {
             }
         }
     }
+}
+
+impl<T: Scalar> Sae<T> {
+    /// The SAE that a model with a [linear coder](Model::linear_coder) is: `jumprelu` with the
+    /// coder's threshold for every latent. Its encoder finds the model's codes, except that SAEs
+    /// have no limit for the nonzeros of a sample, and codes of a model have at most k. b_dec is
+    /// the model's mean, or zero, and is subtracted from samples.
+    ///
+    /// Latents are in the units of the samples: bias and threshold, too, are multiplied by the
+    /// model's [scale](dbksvd::Preprocessing::scale).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the model has no linear coder, signed codes, or a coder that refits
+    /// coefficients, which no SAE does.
+    pub fn from_linear_coder(model: &Model<T>) -> Result<Self, Error> {
+        let Some(coder) = model.linear_coder() else {
+            let expected = "a model that was learned with one";
+            return Err(Error::argument("linear_coder", "none", expected));
+        };
+        if model.sign() != Sign::NonNegative {
+            return Err(Error::argument("sign", "signed", "a model with non-negative codes"));
+        }
+        if coder.coefficients != Coefficients::AsChosen {
+            let expected = "the activations, as SAEs have them";
+            return Err(Error::argument("coefficients", "refitted", expected));
+        }
+        let (dim, m) = (model.dim(), model.atoms());
+        let atoms = model.dictionary().as_mat();
+        let scale = T::narrow(model.preprocessing().scale());
+        let encoder = coder.encoder.as_deref();
+        let weights = encoder.map_or(atoms, |encoder| encoder.weights()).to_owned();
+        let bias = encoder.and_then(|encoder| encoder.bias());
+        let bias = bias.map_or_else(|| vec![T::zero(); m], |bias| scaled(bias, scale));
+        let threshold = vec![T::narrow(coder.threshold) * scale; m];
+        let encoder = Affine { weights, bias };
+        let architecture = Architecture::JumpRelu { encoder, threshold };
+        let b_dec = model.mean().map_or_else(|| vec![T::zero(); dim], <[T]>::to_vec);
+        Self::new(atoms.to_owned(), b_dec, true, architecture)
+    }
+}
+
+fn scaled<T: Scalar>(values: &[T], factor: T) -> Vec<T> {
+    values.iter().map(|&value| value * factor).collect()
 }
 
 /// Converts signed codes over D (m atoms) to codes ≥ 0 over [D; −D] (2m atoms) that stand for the

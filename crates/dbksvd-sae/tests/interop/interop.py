@@ -258,6 +258,18 @@ def exports(program, scratch):
             rows = sae.W_dec.detach().numpy()
             tied = np.vstack([atoms, -atoms]) if len(rows) == 80 else atoms
             assert (rows == tied).all() and (sae.b_dec.detach().numpy() == mean).all()
+    weights = rng.normal(size=(40, 16)).astype(np.float32)
+    bias = rng.normal(size=40).astype(np.float32)
+    metadata |= {"sparsity": "16", "threshold": "4.5", "scale": "1.5"}
+    model, out = scratch / "linear.safetensors", scratch / "linear"
+    save_file({"dictionary": atoms, "mean": mean, "encoder": weights, "encoder_bias": bias}, model, metadata)
+    program.call("export", model, out, "linear")
+    sae = compare_with_saelens(program, "export of a linear coder", out, samples)
+    assert type(sae.cfg).__name__.startswith("JumpReLU"), type(sae.cfg)
+    assert (sae.W_enc.detach().numpy() == weights.T).all()
+    found = [sae.b_enc.detach().numpy(), sae.threshold.detach().numpy()]
+    for found, expected in zip(found, (1.5 * bias, np.full(40, 1.5 * 4.5, np.float32))):
+        assert np.allclose(found, expected, rtol=1e-6), (found, expected)
             assert json.loads((out / "cfg.json").read_text())["metadata"]["sae_lens_version"]
 
 

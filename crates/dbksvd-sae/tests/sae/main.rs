@@ -3,13 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use dbksvd::coder::{BatchOmp, SparseCoder};
+use dbksvd::coder::{BatchOmp, Coefficients, LinearEncoder, MeanBudget, SparseCoder, TopK};
 use dbksvd::error::FileError;
-use dbksvd::faer::{Mat, mat};
+use dbksvd::faer::{Mat, Scale, mat};
 use dbksvd::metrics::reconstruction;
 use dbksvd::source::{self, SampleSource};
 use dbksvd::synthetic::Planted;
-use dbksvd::{Dictionary, Error, Faer, Model, ProblemShape, Scalar, Sign, SparseCodes};
+use dbksvd::{
+    Dictionary, Error, Faer, Model, Preprocessing, ProblemShape, Scalar, Sign, SparseCodes,
+};
 use dbksvd_sae::{Affine, Architecture, Sae, SaeCoder, Tied, split_signs};
 use tempfile::TempDir;
 
@@ -217,6 +219,44 @@ fn codes_of_a_signed_model_decode_alike_with_signs_split() {
     let sae = Sae::from_model(&model, Tied::TopK).unwrap();
     assert_eq!((sae.atoms(), sae.architecture().name()), (30, "abstopk"));
     assert_close(sae.model(4).unwrap().decode(&codes).unwrap().as_ref(), decoded.as_ref(), 1e-12);
+}
+
+/// A model with its linear coder, and the jumprelu SAE made of it, have the same codes: also where
+/// samples are centred and scaled.
+#[test]
+fn a_linear_coder_is_a_jumprelu_encoder() {
+    let data = Planted::new(12, 30, 4, 200).noise(0.1).seed(5).generate::<f64>().unwrap();
+    let weights = Mat::from_fn(12, 30, |i, j| ((i * 5 + j * 3) as f64).sin());
+    let bias = (0..30).map(|j| 0.01 * f64::from(j)).collect();
+    let mean: Vec<f64> = (0..12).map(|i| f64::from(i) / 7.0).collect();
+    let preprocessing = Preprocessing::none().with_mean(Some(mean)).unwrap().with_scale(3.0);
+    let plain = Model::new(data.dictionary, None, 12, Sign::NonNegative).unwrap();
+    let plain = plain.preprocessed(preprocessing.unwrap()).unwrap();
+    let encoder = LinearEncoder::new(weights, Some(bias)).unwrap();
+    for coder in [TopK::by_encoder(encoder), TopK::new()] {
+        let coder = MeanBudget::new(3.0).fit(coder, &plain, &data.samples).unwrap();
+        let model = plain.clone().with_linear_coder(Some(coder.clone())).unwrap();
+        let sae = Sae::from_linear_coder(&model).unwrap();
+        assert_eq!(sae.architecture().name(), "jumprelu");
+        let codes = model.encode(&coder, data.samples.as_ref()).unwrap();
+        assert!((codes.nnz() as f64 / 200.0 - 3.0).abs() < 0.2);
+        let latents = sae.encode(data.samples.as_ref()).unwrap();
+        let scaled = dense(&codes) * Scale(3.0);
+        assert_close(dense(&latents).as_ref(), scaled.as_ref(), 1e-12);
+        let decoded = model.decode(&codes).unwrap();
+        let of_sae = sae.model(12).unwrap().decode(&latents).unwrap();
+        assert_close(of_sae.as_ref(), decoded.as_ref(), 1e-12);
+    }
+
+    let argument = |model: &Model<f64>| match Sae::from_linear_coder(model) {
+        Err(Error::Argument { argument, .. }) => argument,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(argument(&plain), "linear_coder");
+    let refitted = TopK::new().coefficients(Coefficients::Refitted);
+    assert_eq!(argument(&plain.clone().with_linear_coder(Some(refitted)).unwrap()), "coefficients");
+    let signed = Model::new(plain.dictionary().clone(), None, 4, Sign::Signed).unwrap();
+    assert_eq!(argument(&signed.with_linear_coder(Some(TopK::new())).unwrap()), "sign");
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! Linear features: on data with general and special features, for any number of threads, ended
+//! early, begun again, and misused.
+
+use std::ops::ControlFlow;
+
+use dbksvd::coder::BatchOmp;
+use dbksvd::faer::Mat;
+use dbksvd::learn::{FeatureRecipe, LinearFeatures, Progress, StopReason, StopToken};
+use dbksvd::synthetic::Planted;
+use dbksvd::{Dictionary, Error, Model, Preprocessing, Sign, SparseCodes};
+
+use crate::support::on_threads;
+
+const DIM: usize = 24;
+const CHILDREN: usize = 12;
+
+/// The special feature that a sample has, if it has one: as an axis, and as an atom.
+fn child_of(sample: usize) -> Option<usize> {
+    Some(1 + (sample * 7) % (CHILDREN + 4)).filter(|&child| child <= CHILDREN)
+}
+
+/// Samples of one general feature, along the first axis, and in three of four of them one of twelve
+/// special features besides.
+fn family(samples: usize) -> Mat<f32> {
+    Mat::from_fn(DIM, samples, |i, n| {
+        let child = child_of(n);
+        let noise = 0.02 * ((i * 37 + n * 101) as f32).sin();
+        noise + f32::from(i == 0) + f32::from(Some(i) == child)
+    })
+}
+
+/// Atoms of which those of the special features contain the general one.
+fn absorbing() -> Model<f32> {
+    let atoms = Mat::from_fn(DIM, 1 + CHILDREN, |i, j| match (i, j) {
+        (0, _) => 1.0,
+        (i, j) if i == j => 1.0,
+        _ => 0.0,
+    });
+    let dictionary = Dictionary::normalized(atoms).unwrap();
+    Model::new(dictionary, None, 4, Sign::NonNegative).unwrap()
+}
+
+/// The share of the samples with a special feature whose codes have the general one, too.
+fn share_with_parent(codes: &SparseCodes<f32>) -> f64 {
+    let special: Vec<usize> = (0..codes.samples()).filter(|&n| child_of(n).is_some()).collect();
+    let both = special.iter().filter(|&&n| codes.support(n).contains(&0)).count();
+    both as f64 / special.len() as f64
+}
+
+#[test]
+fn a_general_feature_fires_beside_special_ones() {
+    let (data, model) = (family(2_000), absorbing());
+    let pursuit = model.clone().with_sparsity(2).unwrap();
+    let codes = pursuit.encode(&BatchOmp::new(), data.as_ref()).unwrap();
+    let before = share_with_parent(&codes);
+    assert!(before < 0.6, "{before}");
+
+    let rule = LinearFeatures::new(1.75).minibatch(200).epochs(40).rate(5e-3);
+    let (learned, report) = rule.fit(&model, &data).unwrap();
+    let coder = learned.linear_coder().unwrap().clone();
+    let codes = learned.encode(&coder, data.as_ref()).unwrap();
+    let after = share_with_parent(&codes);
+    assert!(after > 0.95, "{after}");
+    // What the special atoms contained of the general one has gone to it.
+    let atoms = learned.dictionary().as_mat();
+    let shared = (1..=CHILDREN).map(|j| f64::from(atoms[(0, j)])).sum::<f64>() / CHILDREN as f64;
+    assert!(shared < 0.35, "{shared} of {}", std::f64::consts::FRAC_1_SQRT_2);
+    let last = report.epochs.last().unwrap();
+    assert!(last.fvu < 0.05, "{last:?}");
+    assert!((codes.nnz() as f64 / 2_000.0 - 1.75).abs() < 0.1, "{}", codes.nnz());
+    assert_eq!((report.stop, report.steps), (StopReason::Completed, 400));
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let (data, model) = (family(900), absorbing());
+    let rule = LinearFeatures::new(2.0).minibatch(300).epochs(6).idle(300);
+    let on = |threads| on_threads(threads, || rule.fit(&model, &data).unwrap().0);
+    let one = on(1);
+    assert_eq!(on(3), one);
+    assert_ne!(rule.seed(1).fit(&model, &data).unwrap().0, one);
+}
+
+#[test]
+fn a_run_can_be_ended_and_goes_on_from_its_encoder() {
+    let (data, model) = (family(900), absorbing());
+    let rule = LinearFeatures::new(2.0).minibatch(300).epochs(50);
+    let mut steps = 0;
+    let mut observer = |progress: &Progress| {
+        steps += 1;
+        assert_eq!(progress.total_steps, steps);
+        if steps == 30 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let (ended, report) =
+        rule.fit_observed(&model, &data, &mut observer, &StopToken::new()).unwrap();
+    assert_eq!((report.stop, report.steps), (StopReason::Observer, 30));
+    let error = |report: &dbksvd::learn::LinearReport| report.epochs[0].fvu;
+    let (_, first) = rule.epochs(1).fit(&model, &data).unwrap();
+    let (_, again) = rule.epochs(1).fit(&ended, &data).unwrap();
+    assert!(error(&again) < error(&first), "{} {}", error(&again), error(&first));
+
+    let token = StopToken::new();
+    token.stop();
+    let mut silent = |_: &Progress| ControlFlow::Continue(());
+    let (same, report) = rule.fit_observed(&ended, &data, &mut silent, &token).unwrap();
+    assert_eq!((report.stop, report.steps), (StopReason::Token, 0));
+    assert!(report.epochs.is_empty());
+    assert_eq!(same.dictionary(), ended.dictionary());
+}
+
+/// A row of a thousand times the norm of others is scaled down, and rows of zeros are left out, as
+/// the model's norm limit says.
+#[test]
+fn massive_rows_and_padding_do_not_matter() {
+    let limit = Preprocessing::none().with_norm_limit(Some(3.0)).unwrap();
+    let model = absorbing().preprocessed(limit).unwrap();
+    let rule = LinearFeatures::new(2.0).minibatch(300).epochs(60).rate(5e-3);
+    let mut data = family(900);
+    data.col_as_slice_mut(5).iter_mut().for_each(|y| *y *= 1e3);
+    data.col_as_slice_mut(6).fill(0.0);
+    let (_, report) = rule.fit(&model, &data).unwrap();
+    let last = report.epochs.last().unwrap();
+    assert_eq!(last.samples, 899);
+    assert!(last.fvu < 0.3, "{last:?}");
+    assert!((last.l0 - 2.0).abs() < 0.05, "{last:?}");
+
+    let zeros = Mat::<f32>::zeros(DIM, 10);
+    let error = rule.fit(&model, &zeros).unwrap_err();
+    assert!(matches!(error, Error::NothingLearned { samples: 10, zeros: 10, .. }), "{error}");
+}
+
+#[test]
+fn unused_atoms_are_replaced() {
+    let data = family(2_000);
+    // Two atoms that nothing has.
+    let atoms = Mat::from_fn(DIM, 3, |i, j| if i == [0, 20, 21][j] { 1.0_f32 } else { 0.0 });
+    let dictionary = Dictionary::new(atoms).unwrap();
+    let model = Model::new(dictionary, None, 3, Sign::NonNegative).unwrap();
+    let rule = LinearFeatures::new(0.9).minibatch(200).epochs(10).idle(1_000);
+    let (_, report) = rule.fit(&model, &data).unwrap();
+    let replaced: usize = report.epochs.iter().map(|epoch| epoch.replaced).sum();
+    assert!(replaced >= 1, "{report:?}");
+    let (_, report) = rule.idle(1_000_000).fit(&model, &data).unwrap();
+    assert!(report.epochs.iter().all(|epoch| epoch.replaced == 0));
+}
+
+#[test]
+fn the_recipe_joins_both_stages() {
+    let planted = Planted::new(24, 64, 3, 3_000).sign(Sign::NonNegative).noise(0.05);
+    let data = planted.generate::<f64>().unwrap().samples;
+    let recipe = FeatureRecipe::new(64, 3.0);
+    let recipe = recipe.epochs(4).linear(recipe.linear.minibatch(256).epochs(12)).seed(3);
+    let features = recipe.fit(&data).unwrap();
+    let model = &features.model;
+    assert!(model.mean().is_some() && model.preprocessing().norm_limit().is_some());
+    assert_eq!((model.atoms(), model.sparsity()), (64, 12));
+    assert_eq!((features.dictionary.epochs.len(), features.linear.epochs.len()), (4, 12));
+    let codes = model.encode(&model.linear_coder().unwrap().clone(), data.as_ref()).unwrap();
+    let l0 = codes.nnz() as f64 / 3_000.0;
+    assert!((l0 - 3.0).abs() < 0.3, "{l0}");
+    assert!(features.linear.epochs[11].fvu < features.linear.epochs[0].fvu);
+}
+
+#[test]
+fn misuse_is_named() {
+    let (data, model) = (family(50), absorbing());
+    let argument = |rule: LinearFeatures, model: &Model<f32>| match rule.fit(model, &data) {
+        Err(Error::Argument { argument, .. }) => argument,
+        other => panic!("{:?}", other.map(|_| ())),
+    };
+    let rule = LinearFeatures::new(2.0);
+    for mean in [0.0, -1.0, 7.0, f64::NAN] {
+        assert_eq!(argument(LinearFeatures::new(mean), &model), "mean_nonzeros");
+    }
+    assert_eq!(argument(rule.epochs(0), &model), "epochs");
+    assert_eq!(argument(rule.minibatch(0), &model), "minibatch");
+    assert_eq!(argument(rule.idle(0), &model), "idle");
+    assert_eq!(argument(rule.nested(1.5), &model), "nested");
+    assert_eq!(argument(rule.rate(f64::INFINITY), &model), "rate");
+    let signed = Model::new(model.dictionary().clone(), None, 4, Sign::Signed).unwrap();
+    assert_eq!(argument(rule, &signed), "sign");
+    let other = Mat::<f32>::zeros(3, 10);
+    let error = rule.fit(&model, &other).unwrap_err();
+    assert!(matches!(error, Error::Dimension { argument: "samples", found: 3, expected: DIM }));
+    let none = Mat::<f32>::zeros(DIM, 0);
+    assert!(matches!(rule.fit(&model, &none).unwrap_err(), Error::NoSamples { .. }));
+    let mut broken = family(50);
+    broken[(3, 7)] = f32::NAN;
+    let error = rule.fit(&model, &broken).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { sample: 7, coordinate: 3, .. }), "{error}");
+}
