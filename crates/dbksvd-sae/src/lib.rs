@@ -72,8 +72,9 @@
 //! # Measures
 //! [`metrics`] has the measures that the tools around autoencoders print, by their definitions: the
 //! errors of samples, how often atoms are used, how similar they are, whether they fire with true
-//! features, whether they tell labels, and whether two runs agree. [`dbksvd::metrics`] has the
-//! measures of errors, coherence and recovery.
+//! features, whether they tell labels, whether features of a class are absorbed by others, what
+//! probes lose without them, and whether two runs agree. [`dbksvd::metrics`] has the measures of
+//! errors, coherence and recovery.
 //!
 //! # Determinism
 //! As in dbksvd, the same seed, data and processor give the same bits on any number of threads.

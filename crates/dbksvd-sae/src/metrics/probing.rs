@@ -11,22 +11,14 @@
 //! 2023, arXiv:2305.01610. Features are chosen by the difference of means, as in SAEBench 0.6.0
 //! (`evals/sparse_probing`), whose ridge is 1 and whose classes are balanced.
 
-use dbksvd::faer::MatRef;
-use dbksvd::{Error, Scalar, SparseCodes};
+use dbksvd::{Error, Scalar};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use super::logistic::Logistic;
+use super::features::{Features, places};
+use super::logistic::{Costs, Logistic};
+use super::split::{Sides, Split, check_count, members};
 use crate::random::{RandomStream, generator};
-
-/// The features that are probed. They are not standardised.
-#[derive(Clone, Copy, Debug)]
-pub enum Features<'a, T: Scalar> {
-    /// Codes: each atom is a feature.
-    Codes(&'a SparseCodes<T>),
-    /// Samples (d × N) as they are, for a baseline: each coordinate is a feature.
-    Samples(MatRef<'a, T>),
-}
 
 /// The parameters of probing.
 ///
@@ -36,7 +28,9 @@ pub enum Features<'a, T: Scalar> {
 /// | `ridge` | 1 | > 0, finite | λ of ½λ‖w‖², which is added to the sum of losses |
 /// | `test_share` | 0.2 | 0 to 1 | share of every class; each part gets at least one sample |
 /// | `balanced` | true | | the larger of class and rest is reduced, by a random draw, to the size of the other |
-/// | `seed` | 0 | | for the split and for this draw |
+/// | `most_train` | no limit | ≥ 1 | the most samples of a class, and of the rest, that are drawn for training |
+/// | `most_test` | no limit | ≥ 1 | the same for testing |
+/// | `seed` | 0 | | for the split and for these draws |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probing {
     /// Number k of features.
@@ -47,23 +41,26 @@ pub struct Probing {
     pub test_share: f64,
     /// Whether class and rest are made equally large, in training and in testing.
     pub balanced: bool,
+    /// The most samples of a class, and the most of the rest, in training.
+    pub most_train: usize,
+    /// The most samples of a class, and the most of the rest, in testing.
+    pub most_test: usize,
     /// The seed of the random numbers.
     pub seed: u64,
 }
 
 impl Default for Probing {
     fn default() -> Self {
-        Self { features: 1, ridge: 1.0, test_share: 0.2, balanced: true, seed: 0 }
+        Self {
+            features: 1,
+            ridge: 1.0,
+            test_share: 0.2,
+            balanced: true,
+            most_train: usize::MAX,
+            most_test: usize::MAX,
+            seed: 0,
+        }
     }
-}
-
-/// Which samples are used for training, and which for testing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// Indices of the samples for training.
-    pub train: Vec<usize>,
-    /// Indices of the samples for testing, which are others.
-    pub test: Vec<usize>,
 }
 
 /// A probe of one class against the rest.
@@ -169,55 +166,14 @@ impl Probing {
         labels: &[u32],
         split: &Split,
     ) -> Result<Probes, Error> {
-        let (count, samples) = features.size();
-        if labels.len() != samples {
-            let found = labels.len();
-            return Err(Error::Dimension { argument: "labels", found, expected: samples });
-        }
-        if !(1..=count).contains(&self.features) {
-            let expected = format!("1 to {count}, the number of features");
-            return Err(Error::argument("features", self.features, expected));
-        }
-        if !(self.ridge > 0.0 && self.ridge.is_finite()) {
-            return Err(Error::argument("ridge", self.ridge, "more than 0, finite"));
-        }
+        check_count(labels.len(), features.size().1)?;
+        self.check(features)?;
         let classes = members(labels)?.len();
-        check_split(split, labels, classes)?;
-        for &i in split.train.iter().chain(&split.test) {
-            let mut bad = None;
-            features.visit(i, |_, value| bad = bad.or((!value.is_finite()).then_some(value)));
-            if let Some(value) = bad {
-                return Err(Error::argument("features", value, "finite values"));
-            }
-        }
-
-        // Samples are drawn for one class after the other; the classes are then fitted in parallel.
-        let mut random = generator(self.seed, RandomStream::Balance);
-        let parts: Vec<Split> = (0..classes as u32)
-            .map(|class| {
-                let mut draw = |part: &[usize]| {
-                    let (mut own, mut rest): (Vec<usize>, Vec<usize>) =
-                        part.iter().partition(|&&i| labels[i] == class);
-                    if self.balanced {
-                        for side in [&mut own, &mut rest] {
-                            side.shuffle(&mut random);
-                        }
-                        let least = own.len().min(rest.len());
-                        own.truncate(least);
-                        rest.truncate(least);
-                    }
-                    own.append(&mut rest);
-                    own.sort_unstable();
-                    own
-                };
-                Split { train: draw(&split.train), test: draw(&split.test) }
-            })
-            .collect();
-        let probed: Vec<(Probe, Vec<f64>)> = parts
-            .par_iter()
-            .enumerate()
-            .map(|(class, part)| self.probe(features, labels, class as u32, part, &split.test))
-            .collect();
+        split.check(labels.len())?;
+        split.check_classes(labels, classes)?;
+        features.check_finite(split.train.iter().chain(&split.test))?;
+        let is_own = |class: usize, i: usize| labels[i] as usize == class;
+        let probed = self.probe_all(features, classes, is_own, split);
 
         let told = |place: usize| {
             let mut best = 0;
@@ -241,21 +197,131 @@ impl Probing {
         })
     }
 
+    /// Probes the `features` of N samples for labels that may overlap: column l says, for each
+    /// sample, whether it has label l. Probe l distinguishes the samples that have it from those
+    /// that have not. `test_share` has no effect.
+    ///
+    /// Token-level probing is of this kind: a token may be a noun, begin with a capital, and end a
+    /// sentence.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] for a column whose length is not the number of samples;
+    /// [`Error::Argument`] for a field outside its range, no columns, a sample that does not exist
+    /// or occurs twice in the split, a label that all samples of a part have or that none of them
+    /// has, or features that are not finite.
+    ///
+    /// ```
+    /// use dbksvd::SparseCodes;
+    /// use dbksvd_sae::metrics::{Features, Probing, Split};
+    ///
+    /// // Atom 0 fires for even samples, atom 1 for every third.
+    /// let mut codes = SparseCodes::new(2, 60, 2);
+    /// let even: Vec<bool> = (0..60).map(|i| i % 2 == 0).collect();
+    /// let third: Vec<bool> = (0..60).map(|i| i % 3 == 0).collect();
+    /// for i in 0..60 {
+    ///     let support = [(0, even[i]), (1, third[i])].into_iter().filter(|&(_, fires)| fires);
+    ///     let support: Vec<u32> = support.map(|(atom, _)| atom).collect();
+    ///     codes.set(i, &support, &vec![1.0; support.len()]);
+    /// }
+    /// let split = Split { train: (0..40).collect(), test: (40..60).collect() };
+    /// let features = Features::Codes(&codes);
+    /// let probes = Probing::default().run_labels(features, &[even, third], &split)?;
+    /// assert_eq!((probes[0].features[0], probes[0].test_accuracy), (0, 1.0));
+    /// assert_eq!((probes[1].features[0], probes[1].test_accuracy), (1, 1.0));
+    /// # Ok::<(), dbksvd::Error>(())
+    /// ```
+    pub fn run_labels<T: Scalar, L: AsRef<[bool]> + Sync>(
+        &self,
+        features: Features<'_, T>,
+        columns: &[L],
+        split: &Split,
+    ) -> Result<Vec<Probe>, Error> {
+        let samples = features.size().1;
+        self.check(features)?;
+        split.check(samples)?;
+        if columns.is_empty() {
+            return Err(Error::argument("labels", "no column", "at least one"));
+        }
+        for (label, column) in columns.iter().enumerate() {
+            let column = column.as_ref();
+            check_count(column.len(), samples)?;
+            for (part, name) in [(&split.train, "train"), (&split.test, "test")] {
+                let count = part.iter().filter(|&&i| column[i]).count();
+                if count == 0 || count == part.len() {
+                    let found =
+                        format!("label {label}, which {count} of {} have in {name}", part.len());
+                    let expected =
+                        "labels that some samples of each part have, and others have not";
+                    return Err(Error::argument("labels", found, expected));
+                }
+            }
+        }
+        features.check_finite(split.train.iter().chain(&split.test))?;
+        let is_own = |label: usize, i: usize| columns[label].as_ref()[i];
+        let probed = self.probe_all(features, columns.len(), is_own, split);
+        Ok(probed.into_iter().map(|(probe, _)| probe).collect())
+    }
+
+    /// An error for a field that is outside its range.
+    fn check<T: Scalar>(&self, features: Features<'_, T>) -> Result<(), Error> {
+        let count = features.size().0;
+        if !(1..=count).contains(&self.features) {
+            let expected = format!("1 to {count}, the number of features");
+            return Err(Error::argument("features", self.features, expected));
+        }
+        if !(self.ridge > 0.0 && self.ridge.is_finite()) {
+            return Err(Error::argument("ridge", self.ridge, "more than 0, finite"));
+        }
+        for (most, name) in [(self.most_train, "most_train"), (self.most_test, "most_test")] {
+            if most == 0 {
+                return Err(Error::argument(name, most, "at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// For each of `classes`, its probe, and wᵀx + b of all test samples.
+    fn probe_all<T: Scalar>(
+        &self,
+        features: Features<'_, T>,
+        classes: usize,
+        is_own: impl Fn(usize, usize) -> bool + Sync,
+        split: &Split,
+    ) -> Vec<(Probe, Vec<f64>)> {
+        // Samples are drawn for one class after the other; the classes are then fitted in parallel.
+        let mut random = generator(self.seed, RandomStream::Balance);
+        let parts: Vec<Split> = (0..classes)
+            .map(|class| {
+                let mut draw = |part: &[usize], most| {
+                    let sides = Sides { balanced: self.balanced, most };
+                    sides.draw(part, |i| is_own(class, i), &mut random)
+                };
+                Split {
+                    train: draw(&split.train, self.most_train),
+                    test: draw(&split.test, self.most_test),
+                }
+            })
+            .collect();
+        let probe = |(class, part): (usize, &Split)| {
+            self.probe(features, |&i| is_own(class, i), part, &split.test)
+        };
+        parts.par_iter().enumerate().map(probe).collect()
+    }
+
     /// The probe of one class, and wᵀx + b of the samples `tested`.
     fn probe<T: Scalar>(
         &self,
         features: Features<'_, T>,
-        labels: &[u32],
-        class: u32,
+        is_own: impl Fn(&usize) -> bool,
         part: &Split,
         tested: &[usize],
     ) -> (Probe, Vec<f64>) {
-        let is_own = |&i: &usize| labels[i] == class;
-        let chosen = features.most_different(&part.train, is_own, self.features);
+        let chosen = features.most_different(&part.train, &is_own, self.features);
         let place = places(features.size().0, &chosen);
-        let labelled = |samples: &[usize]| samples.iter().map(is_own).collect::<Vec<bool>>();
+        let labelled = |samples: &[usize]| samples.iter().map(&is_own).collect::<Vec<bool>>();
         let rows = |samples: &[usize]| features.rows(samples, &place, chosen.len());
-        let fitted = Logistic::fit(&rows(&part.train), &labelled(&part.train), self.ridge);
+        let fitted =
+            Logistic::fit(&rows(&part.train), &labelled(&part.train), Costs::EQUAL, self.ridge);
         let decisions = |samples: &[usize]| -> Vec<f64> {
             rows(samples).chunks_exact(chosen.len()).map(|row| fitted.decision(row)).collect()
         };
@@ -264,7 +330,7 @@ impl Probing {
             let right = told.filter(|&(decision, label)| (decision > 0.0) == label).count();
             right as f64 / samples.len() as f64
         };
-        let own = part.test.iter().filter(|&i| is_own(i)).count() as f64 / part.test.len() as f64;
+        let own = part.test.iter().filter(|i| is_own(i)).count() as f64 / part.test.len() as f64;
         let probe = Probe {
             train_accuracy: accuracy(&part.train),
             test_accuracy: accuracy(&part.test),
@@ -275,123 +341,4 @@ impl Probing {
         };
         (probe, decisions(tested))
     }
-}
-
-/// The place of a feature that was not chosen.
-const NONE: u32 = u32::MAX;
-
-/// For each feature, its place among `chosen`.
-fn places(features: usize, chosen: &[usize]) -> Vec<u32> {
-    let mut place = vec![NONE; features];
-    chosen.iter().enumerate().for_each(|(at, &feature)| place[feature] = at as u32);
-    place
-}
-
-impl<T: Scalar> Features<'_, T> {
-    /// The number of features and the number of samples.
-    fn size(&self) -> (usize, usize) {
-        match self {
-            Self::Codes(codes) => (codes.atoms(), codes.samples()),
-            Self::Samples(samples) => samples.shape(),
-        }
-    }
-
-    /// Calls `take` for every feature of sample `i` that may differ from zero.
-    fn visit(&self, i: usize, mut take: impl FnMut(usize, f64)) {
-        match self {
-            Self::Codes(codes) => {
-                for (&atom, value) in codes.support(i).iter().zip(codes.values(i)) {
-                    take(atom as usize, value.widen());
-                }
-            }
-            Self::Samples(samples) => {
-                samples.col(i).iter().enumerate().for_each(|(r, value)| take(r, value.widen()));
-            }
-        }
-    }
-
-    /// The `count` features with the largest |difference of means|; of equal ones, the lowest.
-    fn most_different(
-        &self,
-        samples: &[usize],
-        is_own: impl Fn(&usize) -> bool,
-        count: usize,
-    ) -> Vec<usize> {
-        let own = samples.iter().filter(|&i| is_own(i)).count() as f64;
-        let (own, rest) = (1.0 / own, 1.0 / (samples.len() as f64 - own));
-        let mut differences = vec![0.0; self.size().0];
-        for i in samples {
-            let share = if is_own(i) { own } else { -rest };
-            self.visit(*i, |feature, value| differences[feature] += share * value);
-        }
-        let mut order: Vec<usize> = (0..differences.len()).collect();
-        let by_size = |a: &usize, b: &usize| {
-            differences[*b].abs().total_cmp(&differences[*a].abs()).then(a.cmp(b))
-        };
-        if count < order.len() {
-            order.select_nth_unstable_by(count, by_size);
-            order.truncate(count);
-        }
-        order.sort_unstable_by(by_size);
-        order
-    }
-
-    /// The chosen features of `samples`, one row per sample.
-    fn rows(&self, samples: &[usize], place: &[u32], chosen: usize) -> Vec<f64> {
-        let mut rows = vec![0.0; samples.len() * chosen];
-        for (row, &i) in rows.chunks_exact_mut(chosen).zip(samples) {
-            self.visit(i, |feature, value| {
-                if place[feature] != NONE {
-                    row[place[feature] as usize] = value;
-                }
-            });
-        }
-        rows
-    }
-}
-
-/// The samples of each class.
-fn members(labels: &[u32]) -> Result<Vec<Vec<usize>>, Error> {
-    let Some(&last) = labels.iter().max() else {
-        return Err(Error::NoSamples { argument: "labels" });
-    };
-    // Every class needs two samples, so there cannot be more classes than samples.
-    if last as usize >= labels.len() {
-        let expected = format!("classes below {}, each of two samples", labels.len());
-        return Err(Error::argument("labels", last, expected));
-    }
-    let mut members = vec![Vec::new(); last as usize + 1];
-    labels.iter().enumerate().for_each(|(i, &label)| members[label as usize].push(i));
-    if members.len() < 2 {
-        return Err(Error::argument("labels", "a single class", "at least two"));
-    }
-    match members.iter().enumerate().find(|(_, members)| members.len() < 2) {
-        None => Ok(members),
-        Some((class, members)) => {
-            let found = format!("class {class} of {} samples", members.len());
-            Err(Error::argument("labels", found, "at least two of every class"))
-        }
-    }
-}
-
-fn check_split(split: &Split, labels: &[u32], classes: usize) -> Result<(), Error> {
-    let mut seen = vec![false; labels.len()];
-    for (part, name) in [(&split.train, "train"), (&split.test, "test")] {
-        let mut has = vec![false; classes];
-        for &i in part {
-            if i >= labels.len() {
-                let expected = format!("samples below {}", labels.len());
-                return Err(Error::argument("split", i, expected));
-            }
-            if std::mem::replace(&mut seen[i], true) {
-                return Err(Error::argument("split", i, "each sample once"));
-            }
-            has[labels[i] as usize] = true;
-        }
-        if let Some(class) = has.iter().position(|has| !has) {
-            let found = format!("{name} without class {class}");
-            return Err(Error::argument("split", found, "every class in both parts"));
-        }
-    }
-    Ok(())
 }
