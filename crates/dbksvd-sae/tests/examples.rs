@@ -1,14 +1,23 @@
-//! The example `sae`, run as a program.
+//! The examples `sae` and `score`, run as programs.
 
+use std::fs::File;
 use std::path::Path;
 
-use dbksvd::Model;
+use dbksvd::export::write_codes_npz;
+use dbksvd::faer::MatRef;
+use dbksvd::{Dictionary, Model};
 use dbksvd_sae::Sae;
+use dbksvd_sae::metrics::{Absorption, Features, Labelled, Perturbation, Probing, Split, Windows};
+use npyz::WriterBuilder;
+use serde_json::Value;
 use tempfile::TempDir;
 
 #[path = "../../../tests/support/programs.rs"]
 mod programs;
-use programs::{error_of, run, stdout_of};
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+use programs::{error_of, run, stdout_of, with};
+use support::{Arrays, sparse};
 
 const SAMPLES: &str = "tests/fixtures/measures/synth/samples.npy";
 
@@ -60,9 +69,9 @@ fn encoders_are_compared_with_a_pursuit() {
 
 #[test]
 fn help_is_told() {
-    for asked in ["--help", "-h"] {
-        let help = stdout_of(&run("sae", &[asked]));
-        assert!(help.contains("Usage:") && help.contains("sae"), "{help}");
+    for (example, asked) in [("sae", "--help"), ("sae", "-h"), ("score", "--help")] {
+        let help = stdout_of(&run(example, &[asked]));
+        assert!(help.contains("Usage:") && help.contains(example), "{help}");
     }
 }
 
@@ -89,4 +98,200 @@ fn failures_are_one_line() {
     let output = run("sae", &["encode", "none", "none.npy", "out"]);
     assert!(error_of(&output).contains("none"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The fixture of the measures in files, as a user has them.
+struct Scored {
+    folder: TempDir,
+    arrays: Arrays,
+}
+
+impl Scored {
+    fn new() -> Self {
+        let arrays = Arrays::parse(include_str!("fixtures/measures/saebench.txt"));
+        let scored = Self { folder: TempDir::new().unwrap(), arrays };
+        let of = |name: &str| scored.arrays.vector(name);
+        // Atoms of norm 2: their codes are halves.
+        let atoms: Vec<f32> = of("dictionary").iter().map(|&x| 2.0 * x as f32).collect();
+        let samples: Vec<f32> = of("samples").iter().map(|&x| x as f32).collect();
+        scored.write("dictionary.npy", &[20, 10], &atoms);
+        scored.write("samples.npy", &[600, 10], &samples);
+        let labels: Vec<u8> = of("labels").iter().map(|&label| label as u8).collect();
+        scored.write("labels.npy", &[600], &labels);
+        let overlapping = of("overlapping");
+        let column = |i: usize| (0..3).map(move |label| overlapping[label * 600 + i] == 1.0);
+        let columns: Vec<bool> = (0..600).flat_map(column).collect();
+        scored.write("overlapping.npy", &[600, 3], &columns);
+        let mut train = vec![false; 600];
+        scored.arrays.indices("train").into_iter().for_each(|i| train[i] = true);
+        scored.write("train.npy", &[600], &train);
+        let halves = scored.arrays.columns::<f32>("codes").as_ref() * dbksvd::faer::Scale(0.5);
+        let codes = sparse(halves.as_ref(), 8);
+        write_codes_npz(scored.folder.path().join("codes.npz"), &codes).unwrap();
+        scored
+    }
+
+    fn write<T: npyz::AutoSerialize + Copy>(&self, name: &str, shape: &[u64], values: &[T]) {
+        let file = File::create(self.folder.path().join(name)).unwrap();
+        let writer = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = writer.writer(file).begin_nd().unwrap();
+        values.iter().for_each(|value| writer.push(value).unwrap());
+        writer.finish().unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Runs the example with these options in place of, or beside, the usual ones.
+    fn run(&self, others: &[&str]) -> std::process::Output {
+        let files = ["dictionary.npy", "codes.npz", "samples.npy", "labels.npy", "train.npy"];
+        let files = files.map(|name| self.path(name));
+        let names = ["--dictionary", "--codes", "--samples", "--labels", "--train"];
+        let base: Vec<&str> =
+            names.iter().zip(&files).flat_map(|(name, file)| [*name, &**file]).collect();
+        run("score", &with(&base, others))
+    }
+
+    /// The scores that it writes.
+    fn scores(&self, others: &[&str]) -> Value {
+        let json = self.path("scores.json");
+        stdout_of(&self.run(&[others, &["--json", &json]].concat()));
+        serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap()
+    }
+
+    fn split(&self) -> Split {
+        Split { train: self.arrays.indices("train"), test: self.arrays.indices("test") }
+    }
+}
+
+#[test]
+fn scores_of_files_are_those_of_the_library() {
+    let scored = Scored::new();
+    let dictionary = Dictionary::normalized(scored.arrays.columns::<f32>("dictionary")).unwrap();
+    let samples = scored.arrays.columns::<f32>("samples");
+    let codes = sparse(scored.arrays.columns::<f32>("codes").as_ref(), 8);
+    let labels: Vec<u32> =
+        scored.arrays.indices("labels").into_iter().map(|label| label as u32).collect();
+    let split = scored.split();
+    let labelled = Labelled {
+        samples: samples.as_ref(),
+        codes: &codes,
+        dictionary: &dictionary,
+        labels: &labels,
+        split: &split,
+    };
+    let scores = scored.scores(&["--features", "2,3", "--ablate", "1,4", "--seed", "7"]);
+    let close = |found: &Value, expected: f64| {
+        let found = found.as_f64().expect("a number");
+        assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+    };
+    let absorbed = Absorption::default().run(labelled).unwrap();
+    close(&scores["absorption"]["fraction"], absorbed.mean_fraction());
+    close(&scores["absorption"]["full"], absorbed.mean_full());
+    assert_eq!(scores["absorption"]["classes"][3]["main"], serde_json::json!([3, 11]));
+    let perturbed = Perturbation { seed: 7, ..Perturbation::default() };
+    let perturbed = perturbed.run(labelled, &[1, 4]).unwrap();
+    close(&scores["perturbation"]["ablations"]["4"]["score"], perturbed.ablations[1].score());
+    let probing = Probing { features: 3, seed: 7, ..Probing::default() };
+    let probes = probing.run_split(Features::Codes(&codes), &labels, &split).unwrap();
+    close(&scores["probing"]["3"]["mean"], probes.mean_test_accuracy());
+}
+
+#[test]
+fn labels_that_overlap_and_windows_are_scored() {
+    let scored = Scored::new();
+    let overlapping = scored.path("overlapping.npy");
+    let scores = scored.scores(&["--labels", &overlapping, "--features", "2"]);
+    assert_eq!(scores["probing"]["2"]["accuracies"].as_array().unwrap().len(), 3);
+    assert!(scores.get("absorption").is_none());
+    let refused = scored.run(&["--labels", &overlapping, "--measures", "probing,absorption"]);
+    assert!(error_of(&refused).contains("probing is the only measure"));
+
+    // Sixty sequences of ten, of two classes by turns.
+    let class: Vec<i64> = (0..60).map(|sequence| sequence % 2).collect();
+    scored.write("sequences.npy", &[60], &class);
+    let sequences = scored.path("sequences.npy");
+    let folder = TempDir::new().unwrap();
+    let train = folder.path().join("train.npy").to_str().expect("UTF-8").to_owned();
+    scored.write("halves.npy", &[60], &(0..60).map(|i| i < 30).collect::<Vec<bool>>());
+    std::fs::rename(scored.path("halves.npy"), &train).unwrap();
+    let scores = scored.scores(&[
+        "--labels",
+        &sequences,
+        "--train",
+        &train,
+        "--sequence",
+        "10",
+        "--window",
+        "4",
+        "--measures",
+        "probing",
+    ]);
+    assert_eq!((&scores["train"], &scores["test"]), (&Value::from(60), &Value::from(60)));
+    let windows = Windows::new(&[10; 60], 4).unwrap();
+    let codes = sparse(scored.arrays.columns::<f32>("codes").as_ref(), 8);
+    let codes = windows.codes(&codes).unwrap();
+    assert_eq!(scores["l0"].as_f64().unwrap(), codes.nnz() as f64 / 120.0);
+}
+
+#[test]
+fn signed_codes_are_split_into_their_signs() {
+    let scored = Scored::new();
+    let halves = scored.arrays.columns::<f32>("codes").as_ref() * dbksvd::faer::Scale(-0.5);
+    write_codes_npz(scored.path("codes.npz"), &sparse(halves.as_ref(), 8)).unwrap();
+    let atoms: Vec<f32> =
+        scored.arrays.vector("dictionary").iter().map(|&x| -2.0 * x as f32).collect();
+    scored.write("negative.npy", &[20, 10], &atoms);
+    let output = scored.run(&["--dictionary", &scored.path("negative.npy")]);
+    let told = stdout_of(&output);
+    assert!(told.contains("codes have signs") && told.contains("40 atoms"), "{told}");
+    // Atom 20 + j is what atom j was: the same measures.
+    let usual = stdout_of(&scored.run(&["--dictionary", &scored.path("dictionary.npy")]));
+    assert!(usual.contains("40 atoms"), "{usual}");
+    assert!(told.contains("[23, 31]"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_scored_is_told_in_a_line() {
+    let scored = Scored::new();
+    scored.write("few.npy", &[599], &[0_u8; 599]);
+    scored.write("below.npy", &[600], &[-1_i32; 600]);
+    scored.write("floats.npy", &[600], &[0.5_f32; 600]);
+    let narrow = MatRef::from_column_major_slice(&[0.5_f32; 600], 1, 600);
+    write_codes_npz(scored.path("narrow.npz"), &sparse(narrow, 1)).unwrap();
+    let whole = std::fs::read(scored.path("codes.npz")).unwrap();
+    std::fs::write(scored.path("cut.npz"), &whole[..whole.len() / 2]).unwrap();
+    for (option, file, part) in [
+        ("--labels", "few.npy", "599 rows, expected 600"),
+        ("--labels", "below.npy", "label 0 is -1"),
+        ("--labels", "floats.npy", "expected whole numbers"),
+        ("--labels", "none.npy", "none.npy"),
+        ("--train", "labels.npy", "expected booleans (N)"),
+        ("--codes", "narrow.npz", "codes of 1 atoms, expected 20"),
+        ("--codes", "cut.npz", "cut.npz"),
+        ("--codes", "labels.npy", "labels.npy"),
+        ("--samples", "dictionary.npy", "600 rows, expected 20"),
+    ] {
+        let output = scored.run(&[option, &scored.path(file)]);
+        let line = error_of(&output);
+        assert!(line.contains(part), "{option} {file}: {line}");
+        assert_eq!(output.status.code(), Some(1), "{line}");
+    }
+    let labels = scored.path("labels.npy");
+    for (words, part) in [
+        (&["--json", &*labels][..], "kept apart"),
+        (&["--window", "3"], "go together"),
+        (&["--window", "3", "--sequence", "2"], "at most --sequence"),
+        (&["--measures", "absorbtion"], "probing, absorption or perturbation"),
+        (&["--ablate", "0"], "at least 1"),
+        (&["--new"], "--new"),
+    ] {
+        let output = scored.run(words);
+        let line = error_of(&output);
+        assert!(line.contains(part), "{line}");
+        assert_eq!(output.status.code(), Some(2), "{line}");
+    }
+    let output = run("score", &["--codes", "codes.npz"]);
+    assert!(error_of(&output).contains("--dictionary is missing"));
 }

@@ -28,7 +28,7 @@ const STEPS: usize = 200;
 const FEW: usize = 32;
 
 /// Rows of which one product makes a part of the Hessian.
-const ROWS: usize = 256;
+const ROWS: usize = 1024;
 
 /// What an error costs in a sample with label `true`, and in one with label `false`.
 #[derive(Clone, Copy, Debug, PartialEq)]
