@@ -342,12 +342,13 @@ mod tests {
             for costs in [Costs::EQUAL, Costs::balanced(&labels)] {
                 let (weights, bias) = fit(&x, &labels, costs, lambda);
                 // The definition, by loops of its own.
-                let mut decisions = vec![bias; 300];
-                for i in 0..300 {
-                    for (&atom, value) in codes.support(i).iter().zip(codes.values(i)) {
-                        decisions[i] += factor * value * weights[atom as usize];
-                    }
-                }
+                let product = |(support, values): (&[u32], &[f64])| {
+                    let products = support.iter().zip(values);
+                    products
+                        .map(|(&atom, value)| factor * value * weights[atom as usize])
+                        .sum::<f64>()
+                };
+                let decisions: Vec<f64> = codes.iter().map(|code| bias + product(code)).collect();
                 let excess = |i: usize| {
                     let p = 1.0 / (1.0 + (-decisions[i]).exp());
                     costs.of(labels[i]) * (p - f64::from(labels[i]))
