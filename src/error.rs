@@ -303,6 +303,17 @@ pub enum FileError {
         /// The expected shape, in words.
         expected: String,
     },
+    /// A mask does not fit the rows that it is for, holds other values than 0 and 1, or keeps no
+    /// row.
+    #[error("{}: {}, expected {}", path.display(), on_a_line(found), on_a_line(expected))]
+    Mask {
+        /// The file of the mask; of several, the first.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+        /// What a mask of these rows has, in words.
+        expected: String,
+    },
     /// A path or pattern leads to no file of samples.
     #[error("{}: {reason}", path.display())]
     NoFiles {

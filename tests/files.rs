@@ -5,6 +5,8 @@
 mod common;
 #[path = "files/export.rs"]
 mod export;
+#[path = "files/mask.rs"]
+mod mask;
 #[path = "files/model.rs"]
 mod model;
 #[path = "files/npy.rs"]

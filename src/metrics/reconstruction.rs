@@ -10,12 +10,13 @@ use crate::cpu::vector::vectorized;
 use crate::error::Error;
 use crate::model::Model;
 use crate::samples::moments::{Figures, PairOfSums};
+use crate::samples::spectrum::{Massive, Spectrum};
 
 /// Errors, variance and uses of atoms, over any number of batches of samples and their codes.
 ///
 /// Sums are in f64. The variance is accumulated around a moving mean (Chan, Golub & LeVeque 1983),
-/// so a mean that is far larger than the spread does not cancel it. Memory: 2d + m numbers and,
-/// while a batch is added, 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in
+/// so a mean that is far larger than the spread does not cancel it. Memory: 2d + m numbers, a
+/// few for each class of norms and, while a batch is added, 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in
 /// parallel. The same batches give the same bits on any number of threads.
 ///
 /// A few samples of a hundred times the usual norm can hold nearly all of the variance, and so
@@ -42,6 +43,8 @@ use crate::samples::moments::{Figures, PairOfSums};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconstruction {
     figures: Figures,
+    /// Of the samples around the mean of their batch.
+    spectrum: Spectrum,
     usage: Vec<u64>,
 }
 
@@ -67,7 +70,8 @@ impl Reconstruction {
     /// Measures without samples yet, for dimension `dim` and `atoms` atoms.
     #[must_use]
     pub fn new(dim: usize, atoms: usize) -> Self {
-        Self { figures: Figures::new(dim), usage: vec![0; atoms] }
+        let (figures, spectrum) = (Figures::new(dim), Spectrum::default());
+        Self { figures, spectrum, usage: vec![0; atoms] }
     }
 
     /// Adds a batch: `samples` (d × N) and their `codes` (m × N), which are decoded by `model` in
@@ -94,11 +98,12 @@ impl Reconstruction {
             .collect();
         // The blocks are added in order, so that the first bad sample is reported and sums are
         // always the same.
-        let mut figures = self.figures.clone();
+        let mut figures = Figures::new(dim);
         for block in blocks {
             figures.merge(&block?);
         }
-        self.figures = figures;
+        self.spectrum.merge(&spectrum(&batch, &figures.all.mean)?);
+        self.figures.merge(&figures);
         for (support, values) in codes.iter() {
             for (&atom, &value) in support.iter().zip(values) {
                 self.usage[atom as usize] += u64::from(value != T::zero());
@@ -115,6 +120,7 @@ impl Reconstruction {
         agree("other", other.figures.all.mean.len(), self.figures.all.mean.len())?;
         agree("atoms of other", other.usage.len(), self.usage.len())?;
         self.figures.merge(&other.figures);
+        self.spectrum.merge(&other.spectrum);
         self.usage.iter_mut().zip(&other.usage).for_each(|(sum, &uses)| *sum += uses);
         Ok(())
     }
@@ -160,6 +166,14 @@ impl Reconstruction {
     #[must_use]
     pub fn fvu_within(&self) -> f64 {
         self.figures.fvu_within()
+    }
+
+    /// The few samples that hold most of the variance, if there are such: under 1% of all that hold
+    /// over half of it. [`fvu`](Self::fvu) is then mostly theirs. Distances are from the mean of the
+    /// batch with which a sample was added, so batches should have some thousands of samples.
+    #[must_use]
+    pub fn massive(&self) -> Option<Massive> {
+        self.spectrum.massive()
     }
 
     /// Explained variance, 1 − [`fvu`](Self::fvu). It is NaN or −∞ if the samples have no variance.
@@ -222,6 +236,27 @@ fn figures<T: Scalar>(
     }
     let within: f64 = within.iter().sum();
     Ok(sums.finish(within + outside.iter().sum::<f64>(), within))
+}
+
+/// The spectrum of all samples of `batch` around `mean`, by blocks in their order.
+fn spectrum<T: Scalar>(batch: &Batch<'_, T>, mean: &[f64]) -> Result<Spectrum, Error> {
+    let blocks: Vec<Result<Spectrum, Error>> = (0..batch.samples().div_ceil(BLOCK))
+        .into_par_iter()
+        .map(|block| {
+            let mut sample = vec![T::zero(); batch.dim()];
+            let mut spectrum = Spectrum::default();
+            for i in block * BLOCK..((block + 1) * BLOCK).min(batch.samples()) {
+                batch.read(i, &mut sample)?;
+                spectrum.include(&sample, mean);
+            }
+            Ok(spectrum)
+        })
+        .collect();
+    let mut spectrum = Spectrum::default();
+    for block in blocks {
+        spectrum.merge(&block?);
+    }
+    Ok(spectrum)
 }
 
 vectorized! {

@@ -52,6 +52,12 @@ impl Spectrum {
         spectrum
     }
 
+    /// Adds one sample.
+    pub(crate) fn include<T: Scalar>(&mut self, sample: &[T], mean: &[f64]) {
+        let energy = distance(sample, mean);
+        self.add(class(energy), 1, energy);
+    }
+
     fn add(&mut self, class: u16, samples: u64, energy: f64) {
         let (count, sum) = self.classes.entry(class).or_default();
         *count += samples;

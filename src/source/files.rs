@@ -49,7 +49,7 @@ pub fn open_shards<P: AsRef<Path>>(
 }
 
 /// The files that a path stands for.
-fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let none = |reason: &str| FileError::NoFiles { path: path.to_owned(), reason: reason.into() };
     let text = path.to_str();
     let is_pattern = text.is_some_and(|text| text.contains(['*', '?', '[']));

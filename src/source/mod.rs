@@ -6,6 +6,9 @@ pub(crate) mod element;
 mod file;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod files;
+mod mask;
+#[cfg(feature = "npy")]
+mod mask_file;
 mod memory;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 mod narrowing;
@@ -33,6 +36,9 @@ pub use self::safetensors::SafetensorsSource;
 pub use file::{FileSource, open};
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub use files::open_shards;
+pub use mask::Mask;
+#[cfg(feature = "npy")]
+pub use mask_file::read_mask;
 pub use memory::SliceSource;
 #[cfg(feature = "npy")]
 pub use npy::NpySource;
@@ -87,6 +93,14 @@ pub trait SampleSource<T: Scalar>: Sync {
         sample
     }
 
+    /// Which samples of a larger source these are, in a short text that differs for another choice,
+    /// even of as many; empty for a source that is not a part of another. Checkpoints compare it:
+    /// a run does not go on with other samples than it began with. A source that reads from another
+    /// source must forward this method; otherwise another choice may go unnoticed.
+    fn selection(&self) -> String {
+        String::new()
+    }
+
     /// If [`read`](Self::read) rounds samples to `T`, writes the unrounded sample `sample` to
     /// `into` (d values) and returns `true`. [`check_rounding`] uses this to find data that
     /// rounding would destroy. The default returns `false`. A source that reads from another source
@@ -129,6 +143,10 @@ impl<T: Scalar, S: SampleSource<T> + ?Sized> SampleSource<T> for &S {
 
     fn origin(&self, sample: usize) -> usize {
         (**self).origin(sample)
+    }
+
+    fn selection(&self) -> String {
+        (**self).selection()
     }
 
     fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {

@@ -1,5 +1,6 @@
 //! Samples in a NumPy `.npy` file.
 
+use std::fs::File;
 use std::path::Path;
 
 use super::npy_header::{self, Header};
@@ -40,29 +41,12 @@ impl NpySource {
     ///   saved one after the other, and all but the first would be lost.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
-        let file = open_file(path)?;
-        let not_npy =
-            |reason: String| FileError::Format { path: path.to_owned(), format: "npy", reason };
-        let found = file_len(path, &file)?;
-        let mut preamble = [0; 12];
-        let known = preamble.len().min(usize::try_from(found).unwrap_or(usize::MAX));
-        read_at(path, &file, &mut preamble[..known], 0)?;
-        let text = npy_header::text_range(&preamble[..known]).map_err(not_npy)?;
-        let offset = text.end as u64;
-        if offset > found {
-            return Err(FileError::Truncated { path: path.to_owned(), promised: offset, found });
-        }
-        let mut bytes = vec![0; text.len()];
-        read_at(path, &file, &mut bytes, text.start as u64)?;
-        let Header { descr, fortran_order, shape } = npy_header::parse(&bytes).map_err(not_npy)?;
+        let Array { file, header, offset, len: found } = Array::open(path)?;
+        let Header { descr, fortran_order: _, shape } = header;
         let Some((element, order)) = npy_header::element(&descr) else {
             let expected = "f2, f4 or f8, or V2 for bfloat16 (convert it: `a.astype('f4')`)";
             return Err(FileError::ElementType { path: path.to_owned(), found: descr, expected });
         };
-        if fortran_order && shape.len() > 1 {
-            let advice = "save it as `numpy.ascontiguousarray(a)`";
-            return Err(not_npy(format!("the array is in Fortran order; {advice}")));
-        }
         let layout = Layout { format: "npy", element, order, offset, shape };
         let rows = RowFile::new(path, file, layout)?;
         let promised = rows.end();
@@ -86,3 +70,43 @@ impl NpySource {
 }
 
 impl_file_source!(NpySource);
+
+/// An open `.npy` file whose header was read.
+pub(super) struct Array {
+    pub(super) file: File,
+    pub(super) header: Header,
+    /// Where the array begins, in bytes.
+    pub(super) offset: u64,
+    /// The length of the file in bytes.
+    pub(super) len: u64,
+}
+
+impl Array {
+    /// Opens the file and reads its header.
+    ///
+    /// # Errors
+    /// Those of [`NpySource::open`], except for what it says of elements, shapes, and the length of
+    /// the array.
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        let file = open_file(path)?;
+        let not_npy =
+            |reason: String| FileError::Format { path: path.to_owned(), format: "npy", reason };
+        let found = file_len(path, &file)?;
+        let mut preamble = [0; 12];
+        let known = preamble.len().min(usize::try_from(found).unwrap_or(usize::MAX));
+        read_at(path, &file, &mut preamble[..known], 0)?;
+        let text = npy_header::text_range(&preamble[..known]).map_err(not_npy)?;
+        let offset = text.end as u64;
+        if offset > found {
+            return Err(FileError::Truncated { path: path.to_owned(), promised: offset, found });
+        }
+        let mut bytes = vec![0; text.len()];
+        read_at(path, &file, &mut bytes, text.start as u64)?;
+        let header = npy_header::parse(&bytes).map_err(not_npy)?;
+        if header.fortran_order && header.shape.len() > 1 {
+            let advice = "save it as `numpy.ascontiguousarray(a)`";
+            return Err(not_npy(format!("the array is in Fortran order; {advice}")));
+        }
+        Ok(Self { file, header, offset, len: found })
+    }
+}

@@ -106,6 +106,56 @@ pub(super) fn element(descr: &str) -> Option<(Element, ByteOrder)> {
     Some((element, order))
 }
 
+/// The whole numbers of this name, if it is a type of booleans or whole numbers. The byte order is
+/// the one that [`element`] takes.
+pub(super) fn whole_number(descr: &str) -> Option<WholeNumber> {
+    let (order, kind) = match descr.split_at_checked(1) {
+        Some(("<", kind)) => (ByteOrder::Little, kind),
+        Some((">", kind)) => (ByteOrder::Big, kind),
+        Some(("=" | "|", kind)) => (ByteOrder::NATIVE, kind),
+        _ => (ByteOrder::NATIVE, descr),
+    };
+    let (size, is_signed) = match kind {
+        "b1" | "?" | "u1" => (1, false),
+        "u2" => (2, false),
+        "u4" => (4, false),
+        "u8" => (8, false),
+        "i1" => (1, true),
+        "i2" => (2, true),
+        "i4" => (4, true),
+        "i8" => (8, true),
+        // Names that are words have no byte order.
+        "bool" | "uint8" if kind.len() == descr.len() => (1, false),
+        "int32" if kind.len() == descr.len() => (4, true),
+        "int64" if kind.len() == descr.len() => (8, true),
+        _ => return None,
+    };
+    Some(WholeNumber { size, is_signed, order })
+}
+
+/// How whole numbers lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WholeNumber {
+    /// 1, 2, 4 or 8 bytes.
+    pub(super) size: usize,
+    pub(super) is_signed: bool,
+    pub(super) order: ByteOrder,
+}
+
+impl WholeNumber {
+    /// The number that these bytes are.
+    pub(super) fn value(self, bytes: &[u8]) -> i128 {
+        let digit = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+        let number = match self.order {
+            ByteOrder::Big => bytes.iter().fold(0, digit),
+            ByteOrder::Little => bytes.iter().rev().fold(0, digit),
+        };
+        let limit = 1_i128 << (8 * self.size);
+        let number = i128::from(number);
+        if self.is_signed && 2 * number >= limit { number - limit } else { number }
+    }
+}
+
 /// A position in the text of a header.
 struct Parser<'a> {
     text: &'a [u8],
@@ -270,6 +320,28 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text.as_bytes()), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_those_of_numpy() {
+        for (descr, bytes, expected) in [
+            ("|b1", &[1][..], 1),
+            ("|i1", &[0xff], -1),
+            ("|u1", &[0xff], 255),
+            ("<i2", &[0, 0x80], -32_768),
+            (">i2", &[0x7f, 0xff], 32_767),
+            ("<u4", &[1, 0, 0, 0x80], 0x8000_0001),
+            ("<i8", &[1, 0, 0, 0, 0, 0, 0, 0], 1),
+            (">i8", &[0, 0, 0, 0, 0, 0, 0, 1], 1),
+            ("<i8", &[0xff; 8], -1),
+            ("<u8", &[0xff; 8], i128::from(u64::MAX)),
+        ] {
+            let number = whole_number(descr).expect(descr);
+            assert_eq!((number.size, number.value(bytes)), (bytes.len(), expected), "{descr}");
+        }
+        for descr in ["<f4", "f8", "V2", "", "<i3", "int", "<bool", "<U1", "O"] {
+            assert_eq!(whole_number(descr), None, "{descr}");
         }
     }
 

@@ -100,6 +100,15 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Shards<S> {
         if types.all(|other| other == first) { first } else { "mixed" }
     }
 
+    /// The selections of the shards; empty if all of them are.
+    fn selection(&self) -> String {
+        let selections: Vec<String> = self.shards.iter().map(SampleSource::selection).collect();
+        if selections.iter().all(String::is_empty) {
+            return String::new();
+        }
+        selections.join("; ")
+    }
+
     fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
         match self.locate(sample) {
             Some((shard, sample)) => self.shards[shard].read_unrounded(sample, into),

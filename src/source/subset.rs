@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use super::mask::Mask;
 use super::permutation::Permutation;
 use super::{SampleSource, check_read};
 use crate::Scalar;
 use crate::error::{Error, SourceError};
+use crate::fingerprint::Fingerprint;
 use crate::parameters::Parameters;
 use crate::random::RandomStream;
 
@@ -35,7 +37,10 @@ impl From<&HeldOut> for Parameters {
     }
 }
 
-/// Some of the samples of a source, given as ranges in ascending order.
+/// Some of the samples of a source, given as ranges in ascending order or by a [`Mask`].
+///
+/// Consecutive samples of the source are read at once: a read of this source makes as many reads
+/// of that one as the samples that it asks for lie in ranges.
 #[derive(Clone, Debug)]
 pub struct Subset<S> {
     source: S,
@@ -69,6 +74,21 @@ impl<S> Subset<S> {
         Ok(Self { source, ranges, starts })
     }
 
+    /// The samples that `mask` keeps. There may be none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], naming `mask`, unless the mask has one value for each sample.
+    pub fn masked<T: Scalar>(source: S, mask: &Mask) -> Result<Self, Error>
+    where
+        S: SampleSource<T>,
+    {
+        if mask.rows() != source.len() {
+            let expected = format!("one value for each of {} samples", source.len());
+            return Err(Error::argument("mask", format!("{} values", mask.rows()), expected));
+        }
+        Self::new(source, mask.ranges().to_vec())
+    }
+
     /// The source.
     pub fn source(&self) -> &S {
         &self.source
@@ -93,6 +113,19 @@ impl<S> Subset<S> {
         let at = self.starts.partition_point(|&start| start <= index) - 1;
         Some(self.ranges.get(at)?.start + index - self.starts[at])
     }
+
+    /// The samples `range` of this subset as ranges of samples of the source, in ascending order.
+    /// What lies beyond the end of this subset is left out.
+    pub fn ranges_in_source(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let first = self.starts.partition_point(|&start| start <= range.start) - 1;
+        let parts = self.ranges.iter().zip(&self.starts).skip(first);
+        parts.map_while(move |(part, &start)| {
+            // The part of `range` that lies in this part of the source, counted from its first.
+            let from = range.start.saturating_sub(start);
+            let to = range.end.saturating_sub(start).min(part.len());
+            (from < to).then(|| part.start + from..part.start + to)
+        })
+    }
 }
 
 impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
@@ -107,14 +140,11 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
     fn read(&self, range: Range<usize>, into: &mut [T]) -> Result<(), SourceError> {
         let dim = self.source.dim();
         check_read(&range, into.len(), self.samples(), dim)?;
-        let (mut at, mut rest) = (range.start, into);
-        while at < range.end {
-            let Some(first) = self.index_in_source(at) else { break };
-            let part = self.starts.partition_point(|&start| start <= at);
-            let count = (range.end - at).min(self.starts[part] - at);
-            let (into, after) = rest.split_at_mut(count * dim);
-            self.source.read(first..first + count, into)?;
-            (at, rest) = (at + count, after);
+        let mut rest = into;
+        for part in self.ranges_in_source(range) {
+            let (into, after) = rest.split_at_mut(part.len() * dim);
+            self.source.read(part, into)?;
+            rest = after;
         }
         Ok(())
     }
@@ -129,6 +159,21 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
 
     fn origin(&self, sample: usize) -> usize {
         self.source.origin(self.index_in_source(sample).unwrap_or(sample))
+    }
+
+    fn selection(&self) -> String {
+        let whole = self.source.selection();
+        let (found, samples, ranges) = (self.samples(), self.source.len(), self.ranges.len());
+        if found == samples {
+            return whole;
+        }
+        let mut hash = Fingerprint::new();
+        hash.add(whole.as_bytes());
+        for range in &self.ranges {
+            hash.add(&(range.start as u64).to_le_bytes());
+            hash.add(&(range.end as u64).to_le_bytes());
+        }
+        format!("{found} of {samples} in {ranges} ranges ({hash})")
     }
 
     fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {

@@ -207,6 +207,36 @@ mod of_reconstruction {
     }
 
     #[test]
+    fn the_few_samples_of_most_of_the_variance_are_told() {
+        let mut data = Planted::new(8, 16, 2, 1000).noise(0.2).generate::<f64>().unwrap();
+        let model = model(&data.dictionary, None);
+        let measured = |samples: &Mat<f64>, codes| {
+            reconstruction(&model, samples.as_ref(), codes).unwrap().massive()
+        };
+        assert_eq!(measured(&data.samples, &data.codes), None);
+        for i in [3, 400, 999] {
+            data.samples[(5, i)] += 500.0;
+        }
+        let whole = measured(&data.samples, &data.codes).unwrap();
+        assert!(whole.samples == 3 && whole.share > 0.9 && whole.share < 1.0, "{whole:?}");
+
+        let mut merged = Reconstruction::new(8, 16);
+        for range in [0..400, 400..1000] {
+            let mut codes = SparseCodes::new(16, range.len(), 2);
+            for (to, from) in range.clone().enumerate() {
+                codes.set(to, data.codes.support(from), data.codes.values(from));
+            }
+            let mut part = Reconstruction::new(8, 16);
+            let samples = data.samples.as_ref().subcols(range.start, range.len());
+            part.add(&model, samples, &codes).unwrap();
+            merged.merge(&part).unwrap();
+        }
+        let merged = merged.massive().unwrap();
+        assert_eq!(merged.samples, 3);
+        assert_abs_diff_eq!(merged.share, whole.share, epsilon = 0.02);
+    }
+
+    #[test]
     fn samples_may_be_rows_of_a_view() {
         let samples = mat![[1.0, 2.0], [3.0, 5.0], [5.0, 1.0]];
         let columns = samples.transpose().to_owned();

@@ -12,7 +12,7 @@ use dbksvd::learn::{
     CheckpointReport, Checkpoints, Every, Fit, Observer, OnFailure, Progress, Report, Resume,
     StopReason,
 };
-use dbksvd::source::HeldOut;
+use dbksvd::source::{HeldOut, Mask, Subset};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Error, Outliers, Scalar};
@@ -223,6 +223,29 @@ fn another_configuration_or_other_data_are_named() {
     // What may change: when to stop, and how often to save.
     let patient = base().target_fvu(0.0).time_budget(Duration::from_secs(3600));
     assert_eq!(resume(patient.build(), &data).unwrap().report.stop, StopReason::Completed);
+}
+
+/// Samples 1 and 2 are none of those whose bits are compared, and as many are used.
+#[test]
+fn another_mask_of_as_many_rows_is_named() {
+    let (directory, data, learner) = (TempDir::new().unwrap(), data::<f32>(), learner::<f32>());
+    let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    let resume = |left_out: usize| {
+        let mask: Mask = (0..data.ncols()).map(|i| i != left_out).collect();
+        let used = Subset::masked(&data, &mask).unwrap();
+        learner.run(&used).checkpoints(checkpoints.clone()).finish()
+    };
+    resume(1).unwrap();
+    resume(1).unwrap();
+    match checkpoint_error(resume(2)) {
+        CheckpointError::Mismatch { what, found, expected, .. } => {
+            assert_eq!(what, "data.selection");
+            let of = format!("{} of {} in 2 ranges (", data.ncols() - 1, data.ncols());
+            assert!(found.starts_with(&of) && expected.starts_with(&of), "{found}, {expected}");
+            assert_ne!(found, expected);
+        }
+        error => panic!("{error}"),
+    }
 }
 
 /// The file with `change` done to the text of its header.

@@ -7,15 +7,16 @@ use dbksvd::coder::BatchOmp;
 use dbksvd::error::{FileError, SourceError};
 use dbksvd::faer::Mat;
 use dbksvd::source::{
-    FileSource, HeldOut, SampleSource, Shards, Subset, check_read, check_rounding, open_shards,
-    split,
+    FileSource, HeldOut, Mask, SampleSource, Shards, Subset, check_read, check_rounding,
+    open_shards, split,
 };
 use dbksvd::synthetic::Planted;
-use dbksvd::{DbKsvd, Error, Faer, Model, Scalar, Sign};
+use dbksvd::{DbKsvd, Error, Faer, Model, Scalar, Sign, SparseCodes};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 /// Sample i is (i, −i).
+#[derive(Debug)]
 struct Counted(usize);
 
 impl SampleSource<f32> for Counted {
@@ -129,6 +130,117 @@ fn impossible_splits_and_subsets_are_refused() {
     let unlike = vec![Mat::<f32>::zeros(3, 2), Mat::zeros(3, 1), Mat::zeros(4, 1)];
     let result = Shards::new::<f32>(unlike);
     assert!(matches!(result, Err(Error::Shard { shard: 2, found: 4, expected: 3 })));
+}
+
+/// Counts reads of 40 samples.
+#[derive(Default)]
+struct Reads(std::sync::Mutex<Vec<Range<usize>>>);
+
+impl SampleSource<f32> for Reads {
+    fn dim(&self) -> usize {
+        2
+    }
+
+    fn len(&self) -> usize {
+        40
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+        self.0.lock().unwrap().push(range.clone());
+        Counted(40).read(range, into)
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_masked_source_reads_the_kept_rows(
+        keep in prop::collection::vec(any::<bool>(), 1..60), a: prop::sample::Index, b: prop::sample::Index,
+    ) {
+        let source = Counted(keep.len());
+        let mask: Mask = keep.iter().copied().collect();
+        let kept: Vec<usize> = (0..keep.len()).filter(|&row| keep[row]).collect();
+        prop_assert_eq!((mask.rows(), mask.kept()), (keep.len(), kept.len()));
+        let used = Subset::masked(&source, &mask).unwrap();
+        let (a, b) = (a.index(kept.len() + 1), b.index(kept.len() + 1));
+        let range = a.min(b)..a.max(b);
+        let expected: Vec<f32> =
+            kept[range.clone()].iter().flat_map(|&row| [row as f32, -(row as f32)]).collect();
+        prop_assert_eq!(read(&used, range.clone()), expected);
+        let within: Vec<usize> = used.ranges_in_source(range.clone()).flatten().collect();
+        prop_assert_eq!(within, &kept[range]);
+        for (at, &row) in kept.iter().enumerate() {
+            prop_assert_eq!(SampleSource::<f32>::origin(&used, at), row);
+        }
+        // A part of a part.
+        if let Ok((learned, held_out)) = split(&used, &HeldOut::Share(0.3), 1) {
+            let mut rows: Vec<usize> = [&learned, &held_out]
+                .iter()
+                .flat_map(|part| (0..part.samples()).map(|i| SampleSource::<f32>::origin(*part, i)))
+                .collect();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, kept);
+        }
+    }
+}
+
+#[test]
+fn consecutive_rows_that_are_kept_are_one_read() {
+    let source = Reads::default();
+    let mask: Mask = (0..40).map(|row| row != 0 && row != 20 && row != 21).collect();
+    assert_eq!(mask.ranges(), [1..20, 22..40]);
+    let used = Subset::masked(&source, &mask).unwrap();
+    read(&used, 0..37);
+    read(&used, 3..19);
+    read(&used, 19..20);
+    read(&used, 4..4);
+    assert_eq!(*source.0.lock().unwrap(), [1..20, 22..40, 4..20, 22..23]);
+    let beyond: Vec<_> =
+        used.ranges_in_source(36..90).chain(used.ranges_in_source(37..90)).collect();
+    assert_eq!(beyond, std::slice::from_ref(&(39..40)));
+}
+
+#[test]
+fn masks_that_do_not_fit_are_refused() {
+    let mask: Mask = [true, false, true].into_iter().collect();
+    match Subset::masked::<f32>(&Counted(4), &mask) {
+        Err(Error::Argument { argument: "mask", found, expected }) => {
+            assert_eq!(
+                (found.as_str(), expected.as_str()),
+                ("3 values", "one value for each of 4 samples")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut codes = SparseCodes::<f32>::new(5, 2, 2);
+    codes.set(0, &[4, 1], &[1.0, 2.0]);
+    codes.set(1, &[3], &[-1.0]);
+    let spread = mask.spread(&codes).unwrap();
+    let rows: Vec<_> =
+        spread.iter().map(|(atoms, values)| (atoms.to_vec(), values.to_vec())).collect();
+    assert_eq!(rows, [(vec![4, 1], vec![1.0, 2.0]), (vec![], vec![]), (vec![3], vec![-1.0])]);
+    let wrong = mask.spread(&SparseCodes::<f32>::new(5, 3, 2));
+    assert!(matches!(wrong, Err(Error::Argument { argument: "codes", .. })));
+    assert_eq!(Mask::all(3), [true; 3].into_iter().collect());
+    assert_eq!(Mask::all(0), Mask::default());
+}
+
+/// A selection is told from another of as many samples, and all samples are none.
+#[test]
+fn selections_are_told_apart() {
+    let source = Counted(20);
+    let selection = |source: &dyn SampleSource<f32>| source.selection();
+    let part = |ranges| Subset::new::<f32>(&source, ranges).unwrap();
+    assert_eq!(selection(&source), "");
+    assert_eq!(selection(&part(vec![0..12, 12..20])), "");
+    let (one, other) = (part(vec![0..5, 7..9]), part(vec![0..4, 6..9]));
+    assert!(selection(&one).starts_with("7 of 20 in 2 ranges ("), "{}", selection(&one));
+    assert_ne!(selection(&one), selection(&other));
+    assert_eq!(selection(&&one), selection(&one));
+    let within = |part| selection(&Subset::new::<f32>(part, vec![0..3]).unwrap());
+    assert_ne!(within(&one), within(&other), "a part of another part");
+    let shards = |part: &Subset<&Counted>| selection(&Shards::new(vec![part.clone()]).unwrap());
+    assert_ne!(shards(&one), shards(&other));
+    assert_eq!(selection(&Shards::new(vec![Counted(3), Counted(4)]).unwrap()), "");
 }
 
 /// A `.npy` file of `rows` rows (value, value) in f16, all below 2,048 and so exact.

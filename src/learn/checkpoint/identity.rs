@@ -24,12 +24,14 @@ where
     U: DictionaryUpdater<B>,
 {
     let minibatch = config.settings.minibatch_of(source.len());
+    let selection = source.selection();
     Ok(listed(B::Scalar::NAME, &config.settings, minibatch)
         .with("held_out", config.held_out.as_ref())
         .with("coder", config.coder.parameters())
         .with("updater", config.updater.parameters())
         .with("data.dim", source.dim())
         .with("data.samples", source.len())
+        .with("data.selection", if selection.is_empty() { "all" } else { &selection })
         .with("data.run_length", source.run_length())
         .with("data.element_type", source.element_type())
         .with("data.fingerprint", fingerprint(source)?))
