@@ -10,6 +10,10 @@
 
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "common/masks.rs"]
+mod masks;
+#[path = "common/massive.rs"]
+mod massive;
 #[path = "common/options.rs"]
 mod options;
 #[path = "common/outputs.rs"]
@@ -28,8 +32,9 @@ use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_atoms_npy, write_codes_npz};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::{Reconstruction, reconstruction};
-use dbksvd::source::{self, SampleSource};
+use dbksvd::source::{self, Mask, SampleSource, Subset};
 use dbksvd::{Faer, Model, ProblemShape, Sign};
+use masks::{in_file, mask_of};
 use options::Options;
 use outputs::keep_apart;
 use program::Outcome;
@@ -43,6 +48,8 @@ Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE 
   --dictionary FILE   a model (.safetensors) or an (m, d) array of atoms (.npy) of any norm but 0
   --samples FILE      samples, a row each: .npy or .safetensors; doubles are read as f32, which must
                       be able to tell them apart
+  --mask FILE         .npy of booleans, or of 0 and 1, one for each sample: 1 uses it, 0 leaves it out
+                      (padding, BOS and other special tokens), unread but for its place in --out
   --sparsity K        most atoms a sample; needed unless the dictionary is a model
   --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
   --repeat R          times to code the samples [5]
@@ -51,9 +58,12 @@ Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE 
   --threads T         threads of coding; changes no code [all cores]
   --out FILE          write the codes: .npz, SciPy's CSR, a row a sample; with an array D of atoms,
                       codes @ D are the samples, but for the error; a model's mean and scale, if it
-                      has any, come to that: codes @ D * scale + mean
+                      has any, come to that: codes @ D * scale + mean; rows of samples that the
+                      mask leaves out are empty
   --json              print one JSON object: shape, error, and seconds of every repetition;
-                      fvu_within is of the samples_within the norm limit of a model that has one
+                      fvu_within is of the samples_within the norm limit of a model that has one;
+                      massive, if a few samples hold most of the variance, says how many, and what
+                      share; masked are those left out
   --help              this text
 ";
 
@@ -63,6 +73,7 @@ const BLOCKS: [usize; 4] = [128, 256, 512, 1024];
 struct Arguments {
     dictionary: PathBuf,
     samples: PathBuf,
+    mask: Option<PathBuf>,
     sparsity: Option<usize>,
     selection: Selection,
     repeat: usize,
@@ -91,6 +102,10 @@ fn run(arguments: Arguments) -> Outcome<()> {
 struct Times {
     shape: ProblemShape,
     measured: Reconstruction,
+    /// Samples that the mask leaves out.
+    masked: usize,
+    /// Whether the model tells samples of extreme norm from others.
+    has_limit: bool,
     threads: usize,
     /// Of what depends on the dictionary alone.
     prepare: f64,
@@ -102,7 +117,7 @@ struct Times {
 /// Prepares, codes `--repeat` times, measures, writes.
 fn encode(arguments: &Arguments) -> Outcome<Times> {
     let Given { model, norms } = model(arguments)?;
-    let samples = samples(&arguments.samples, &model)?;
+    let (samples, mask) = samples(arguments, &model)?;
     let coder = BatchOmp::new().selection(arguments.selection);
     let start = Instant::now();
     let mut encoder = model.encoder(coder)?;
@@ -116,7 +131,8 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
     // In turn, so that what disturbs the machine disturbs all of them.
     for _ in 0..arguments.repeat {
         let start = Instant::now();
-        codes = encoder.encode(samples.as_ref())?;
+        let encoded = encoder.encode(samples.as_ref());
+        codes = encoded.map_err(|error| in_file(error, &arguments.samples, &mask))?;
         times.push(start.elapsed().as_secs_f64());
         for (block, seconds) in &mut product {
             seconds.push(multiply(model.dictionary().as_mat(), samples.as_ref(), *block));
@@ -127,10 +143,19 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
         // The codes are to be of the atoms that were given, not of those scaled to norm 1.
         let codes =
             norms.map_or_else(|| Ok(codes.clone()), |norms| codes.for_atoms_of_norms(&norms))?;
-        write_codes_npz(path, &codes)?;
+        write_codes_npz(path, &mask.spread(&codes)?)?;
     }
     let threads = rayon::current_num_threads();
-    Ok(Times { shape: model.shape(), measured, threads, prepare, encode: times, product })
+    Ok(Times {
+        shape: model.shape(),
+        measured,
+        masked: mask.rows() - mask.kept(),
+        has_limit: model.preprocessing().norm_limit().is_some(),
+        threads,
+        prepare,
+        encode: times,
+        product,
+    })
 }
 
 /// The seconds of DᵀY on one core, `block` samples at a time into the same memory.
@@ -178,34 +203,30 @@ fn model(arguments: &Arguments) -> Outcome<Given> {
     }
 }
 
-/// All samples of a file, for a model of their dimension.
-fn samples(path: &Path, model: &Model<f32>) -> Outcome<Mat<f32>> {
+/// The samples of a file that are used, for a model of their dimension, and which these are.
+fn samples(arguments: &Arguments, model: &Model<f32>) -> Outcome<(Mat<f32>, Mask)> {
+    let path = &arguments.samples;
     let (name, source) = (path.display(), source::open(path, None)?);
-    let (dim, samples, expected) = (source.dim(), source.len(), model.dim());
-    if samples == 0 {
+    let (dim, expected) = (source.dim(), model.dim());
+    if source.is_empty() {
         return Err(format!("{name}: no samples").into());
     }
     if dim != expected {
         return Err(format!("{name}: samples of dimension {dim}, but atoms of {expected}").into());
     }
+    let mask = mask_of(&source, arguments.mask.as_deref())?;
+    let used = Subset::masked::<f32>(&source, &mask)?;
+    let samples = used.samples();
     machine::check::<f32>(dim, model.atoms(), model.sparsity(), samples)?;
-    source::check_rounding::<f32>(&source).map_err(|error| in_file(path, error))?;
+    source::check_rounding::<f32>(&used).map_err(|error| in_file(error, path, &mask))?;
     let mut values = vec![0.0; dim * samples];
-    source.read(0..samples, &mut values)?;
-    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
-}
-
-/// An error of the samples, which names their file.
-fn in_file(path: &Path, error: dbksvd::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    match error {
-        dbksvd::Error::Rounding { .. } => format!("{}: {error}", path.display()).into(),
-        error => error.into(),
-    }
+    used.read(0..samples, &mut values)?;
+    Ok((MatRef::from_column_major_slice(&values, dim, samples).to_owned(), mask))
 }
 
 impl Times {
     fn text(&self, arguments: &Arguments) -> String {
-        let Self { shape, measured, threads, prepare, encode, product } = self;
+        let Self { shape, measured, masked, has_limit, threads, prepare, encode, product } = self;
         let ProblemShape { dim, atoms, sparsity, .. } = shape;
         let (samples, rule) = (measured.samples(), rule(arguments.selection));
         let rate = |seconds: f64| samples as f64 / seconds;
@@ -231,19 +252,26 @@ impl Times {
             measured.fvu(),
             measured.l0()
         );
-        if measured.samples_within() < samples {
+        if *has_limit {
             let (within, fvu) = (measured.samples_within(), measured.fvu_within());
             text += &format!("{within} samples within the model's norm limit: FVU {fvu:.6}\n");
+        } else if let Some(massive) = measured.massive() {
+            text += &format!("{}\n", massive::warning(massive, samples));
+        }
+        if *masked > 0 {
+            text += &format!("{masked} samples left out by the mask\n");
         }
         text
     }
 
     fn json(&self, arguments: &Arguments) -> Value {
-        let Self { shape, measured, threads, prepare, encode, product } = self;
+        let Self { shape, measured, masked, has_limit, threads, prepare, encode, product } = self;
+        let massive = measured.massive().filter(|_| !has_limit);
         let seconds = |all: &[f64]| json!({ "best": best(all), "median": median(all), "all": all });
         let product = product.iter().map(|(block, all)| (block.to_string(), seconds(all)));
         json!({
             "samples": measured.samples(),
+            "masked": masked,
             "dim": shape.dim,
             "atoms": shape.atoms,
             "sparsity": shape.sparsity,
@@ -253,6 +281,7 @@ impl Times {
             "fvu": measured.fvu(),
             "samples_within": measured.samples_within(),
             "fvu_within": measured.fvu_within(),
+            "massive": massive.map(|massive| json!({ "rows": massive.samples, "share": massive.share })),
             "l0": measured.l0(),
             "seconds": {
                 "gram": prepare,
@@ -291,6 +320,7 @@ fn arguments() -> Outcome<Option<Arguments>> {
     let mut arguments = Arguments {
         dictionary: PathBuf::new(),
         samples: PathBuf::new(),
+        mask: None,
         sparsity: None,
         selection: Selection::default(),
         repeat: 5,
@@ -304,6 +334,7 @@ fn arguments() -> Outcome<Option<Arguments>> {
         match name.as_str() {
             "dictionary" => dictionary = Some(options.path()?),
             "samples" => samples = Some(options.path()?),
+            "mask" => arguments.mask = Some(options.path()?),
             "sparsity" => arguments.sparsity = Some(options.whole(1)?),
             "selection" => {
                 let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
@@ -320,8 +351,9 @@ fn arguments() -> Outcome<Option<Arguments>> {
     }
     arguments.dictionary = dictionary.ok_or("--dictionary is needed; see --help")?;
     arguments.samples = samples.ok_or("--samples is needed; see --help")?;
-    let inputs: [(&str, &Path); 2] =
-        [("--dictionary", &arguments.dictionary), ("--samples", &arguments.samples)];
+    let mut inputs: Vec<(&str, &Path)> =
+        vec![("--dictionary", &arguments.dictionary), ("--samples", &arguments.samples)];
+    inputs.extend(arguments.mask.iter().map(|mask| ("--mask", mask.as_path())));
     let output = arguments.out.iter().map(|out| ("--out", out.clone()));
     keep_apart(&inputs, &output.collect::<Vec<_>>())?;
     Ok(Some(arguments))

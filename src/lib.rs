@@ -124,7 +124,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `npy` | samples from `.npy` files; dictionaries, means, scales to `.npy`, codes to SciPy's `.npz` |
+//! | `npy` | samples and masks from `.npy` files; dictionaries, means, scales to `.npy`, codes to SciPy's `.npz` |
 //! | `safetensors` | samples from `.safetensors` files; models saved and loaded; checkpoints; tensors read and written by name |
 //! | `json` | an observer that logs JSON lines |
 //! | `progress` | an observer that shows a progress bar |

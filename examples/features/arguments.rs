@@ -24,6 +24,8 @@ Usage: cargo run --release --example features -- [OPTIONS]
                   samples (.npy, .safetensors), a row each, and two files with a line for each row:
                   its token (## begins one that continues a word), and the text that it is from
                   [the MiniLM embeddings in data/]
+  --mask FILE     .npy of booleans, or of 0 and 1, one for each row of the samples: 1 uses the row, 0
+                  leaves it out of learning and of the page, but for its token beside others
   --help          this text
 ";
 
@@ -39,6 +41,7 @@ pub struct Arguments {
     pub data: PathBuf,
     pub tokens: PathBuf,
     pub groups: PathBuf,
+    pub mask: Option<PathBuf>,
 }
 
 /// What the program is called for.
@@ -61,6 +64,7 @@ pub fn parse() -> Result<Call, Failure> {
         data: shipped("minilm_l3_8192_f16.safetensors"),
         tokens: shipped("minilm_l3_8192_tokens.txt"),
         groups: shipped("minilm_l3_8192_groups.txt"),
+        mask: None,
     };
     let (mut own, mut learning) = ([false; 3], None);
     let mut options = Options::from_env();
@@ -78,6 +82,7 @@ pub fn parse() -> Result<Call, Failure> {
             "data" => arguments.data = options.path()?,
             "tokens" => arguments.tokens = options.path()?,
             "groups" => arguments.groups = options.path()?,
+            "mask" => arguments.mask = Some(options.path()?),
             _ => return Err(options.unknown().into()),
         }
         for (given, option) in own.iter_mut().zip(["data", "tokens", "groups"]) {
@@ -98,6 +103,7 @@ pub fn parse() -> Result<Call, Failure> {
         ("--data", Some(&arguments.data)),
         ("--tokens", Some(&arguments.tokens)),
         ("--groups", Some(&arguments.groups)),
+        ("--mask", arguments.mask.as_ref()),
     ];
     let inputs = inputs.into_iter();
     let inputs: Vec<(&str, &Path)> =

@@ -18,6 +18,10 @@ mod failure;
 mod feature;
 #[path = "../common/machine.rs"]
 mod machine;
+#[path = "../common/masks.rs"]
+mod masks;
+#[path = "../common/massive.rs"]
+mod massive;
 #[path = "../common/options.rs"]
 mod options;
 #[path = "../common/outputs.rs"]
@@ -31,11 +35,12 @@ use std::process::ExitCode;
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::metrics::reconstruction;
-use dbksvd::source::{self, SampleSource, SliceSource};
+use dbksvd::source::{self, SampleSource, SliceSource, Subset};
 use dbksvd::{DbKsvd, Error, Model, Sign};
 
 use arguments::{Arguments, Call};
 use failure::{Failure, say};
+use masks::mask_of;
 use page::Subject;
 use texts::Texts;
 
@@ -69,13 +74,21 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(_) => (0, 0),
         None => (arguments.atoms, arguments.sparsity),
     };
-    machine::check::<f32>(dim, atoms, sparsity, data.len()).map_err(Failure::Run)?;
+    let mask = mask_of(&data, arguments.mask.as_deref())?;
+    let used = Subset::masked::<f32>(&data, &mask)?;
+    let rows = used.samples();
+    machine::check::<f32>(dim, atoms, sparsity, rows).map_err(Failure::Run)?;
     let files = arguments.data.display().to_string();
     let in_file =
         |error: Error| Failure::in_files(error, &files, |row| Some((&*arguments.data, row)));
-    source::check_rounding::<f32>(&data).map_err(in_file)?;
-    let mut values = vec![0.0; data.len() * dim];
-    data.read(0..data.len(), &mut values)?;
+    source::check_rounding::<f32>(&used).map_err(in_file)?;
+    // Errors of what is in memory count the rows that are used.
+    let in_memory = |error: Error| {
+        let row = |row| Some((&*arguments.data, used.index_in_source(row)?));
+        Failure::in_files(error, &files, row)
+    };
+    let mut values = vec![0.0; rows * dim];
+    used.read(0..rows, &mut values)?;
 
     let model = match &arguments.model {
         Some(path) => Model::<f32>::load(path)?,
@@ -89,17 +102,21 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
                 builder = builder.epochs(epochs);
             }
             let samples = SliceSource::new(&values, dim).map_err(Error::from)?;
-            builder.build()?.fit(&samples).map_err(in_file)?.0
+            builder.build()?.fit(&samples).map_err(in_memory)?.0
         }
     };
-    let samples = MatRef::from_column_major_slice(&values, dim, data.len());
-    let codes = model.encode(&BatchOmp::new(), samples).map_err(in_file)?;
+    let samples = MatRef::from_column_major_slice(&values, dim, rows);
+    let codes = model.encode(&BatchOmp::new(), samples).map_err(in_memory)?;
     let measured = reconstruction(&model, samples, &codes)?;
     let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());
     let name = name.to_string_lossy();
     // Rows of extreme norm would stand first in every feature that they use.
-    let within: Vec<bool> =
-        values.chunks(dim).map(|row| model.preprocessing().is_within(row)).collect();
+    let mut within = vec![false; data.len()];
+    for (place, row) in mask.ranges().iter().cloned().flatten().zip(values.chunks(dim)) {
+        within[place] = model.preprocessing().is_within(row);
+    }
+    // The rows of the page are those of the files of tokens and texts.
+    let codes = mask.spread(&codes)?;
     let subject =
         Subject { name: &name, model: &model, codes: &codes, within: &within, measured: &measured };
     let page = page::page(&subject, &texts);
@@ -107,5 +124,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     std::fs::write(&arguments.out, &page)
         .map_err(|error| Failure::Run(format!("{out}: {error}")))?;
     let (atoms, kilobytes) = (model.atoms(), page.len() / 1000);
-    say(&format!("Wrote {out}: {atoms} atoms, {kilobytes} kB. Open it in a browser.\n"))
+    say(&format!("Wrote {out}: {atoms} atoms, {kilobytes} kB. Open it in a browser.\n"))?;
+    if mask.kept() < mask.rows() {
+        let (masked, all) = (mask.rows() - mask.kept(), mask.rows());
+        say(&format!("Left out by --mask: {masked} of {all} rows\n"))?;
+    }
+    match measured.massive() {
+        Some(massive) if model.preprocessing().norm_limit().is_none() => {
+            say(&format!("{}\n", massive::warning(massive, rows)))
+        }
+        _ => Ok(()),
+    }
 }

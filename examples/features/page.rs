@@ -21,8 +21,9 @@ const NEAREST: usize = 6;
 pub struct Subject<'a> {
     pub name: &'a str,
     pub model: &'a Model<f32>,
+    /// Of all rows of the data; those of rows that are left out are empty.
     pub codes: &'a SparseCodes<f32>,
-    /// Of each row, whether it is within the norm limit: features are judged by those.
+    /// Of each row, whether it is used and within the norm limit: features are judged by those.
     pub within: &'a [bool],
     pub measured: &'a Reconstruction,
 }
@@ -55,10 +56,9 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
         Sign::NonNegative => Likeness::Signed,
     };
     let neighbours = Neighbours::new(model.dictionary(), NEAREST, likeness);
-    let first: Vec<usize> = dozen(&features, codes.samples(), Some(texts))
-        .into_iter()
-        .map(|feature| feature.atom)
-        .collect();
+    let rows_used = measured.samples();
+    let first: Vec<usize> =
+        dozen(&features, rows_used, Some(texts)).into_iter().map(|feature| feature.atom).collect();
 
     // A row that several atoms show is written once.
     let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
@@ -77,6 +77,7 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
         })
         .collect();
 
+    let limited = model.preprocessing().norm_limit().is_some();
     let values = values(codes, within);
     let atoms: Vec<Value> = features
         .chunks_exact(2)
@@ -97,11 +98,15 @@ fn data(subject: &Subject<'_>, texts: &Texts) -> Value {
         .collect();
     json!({
         "name": name,
-        "rows": codes.samples(),
+        "rows": rows_used,
+        "masked": codes.samples() - rows_used,
         "dim": model.dim(),
         "sparsity": model.sparsity(),
         "signed": model.sign() == Sign::Signed,
-        "fvu": rounded(measured.fvu_within()),
+        "fvu": rounded(measured.fvu()),
+        // Of the rows within the norm limit, if the model has one.
+        "within": limited.then(|| measured.samples_within()),
+        "fvuWithin": limited.then(|| rounded(measured.fvu_within())),
         "l0": rounded(measured.l0()),
         "dead": measured.dead_atoms().count(),
         "first": first,

@@ -34,7 +34,9 @@ pub struct Arguments {
     pub data: Vec<PathBuf>,
     pub tensor: Option<String>,
     pub precision: Option<Precision>,
+    pub mask: Vec<PathBuf>,
     pub eval: Vec<PathBuf>,
+    pub eval_mask: Vec<PathBuf>,
     pub held_out: Option<f64>,
     pub dictionary: Option<PathBuf>,
     pub atoms: Option<usize>,
@@ -90,7 +92,9 @@ impl Default for Arguments {
             data: Vec::new(),
             tensor: None,
             precision: None,
+            mask: Vec::new(),
             eval: Vec::new(),
+            eval_mask: Vec::new(),
             held_out: None,
             dictionary: None,
             atoms: None,
@@ -139,6 +143,13 @@ pub fn parse() -> Result<Call, Failure> {
             return Err(Failure::Usage(format!("--{one} and --{other} are given: {why}")));
         }
     }
+    if is_given("eval-mask") && !is_given("eval") {
+        return Err(Failure::Usage(
+            "--eval-mask is given without --eval, whose rows it is for (--mask is for those of \
+             --data)"
+                .to_owned(),
+        ));
+    }
     if arguments.epochs == Some(0)
         && let Some(option) = OF_LEARNING.iter().find(|&&option| is_given(option))
     {
@@ -163,7 +174,9 @@ fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<
             let precisions = [("f32", Precision::F32), ("f64", Precision::F64)];
             arguments.precision = Some(options.choice(&precisions)?);
         }
+        "mask" => arguments.mask.extend(options.paths()?),
         "eval" => arguments.eval.extend(options.paths()?),
+        "eval-mask" => arguments.eval_mask.extend(options.paths()?),
         "held-out" => {
             let expected = "a share of the rows, above 0 and below 1";
             arguments.held_out = Some(options.number(expected, share)?);

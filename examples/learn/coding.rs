@@ -15,12 +15,17 @@ use crate::failure::Failure;
 /// Rows read and coded at a time.
 const BATCH: usize = 4096;
 
+/// Codes of all rows of files; rows that are left out have empty ones.
+pub struct Kept<T> {
+    pub codes: SparseCodes<T>,
+    /// Of each row, whether it is used and within the norm limit.
+    pub within: Vec<bool>,
+}
+
 /// Codes rows with a model that no longer changes.
 pub struct Coding<'a, T: Scalar> {
     model: &'a Model<T>,
     encoder: Encoder<Faer<T>, BatchOmp>,
-    /// Of each row whose code was kept, whether it is within the norm limit.
-    within: Vec<bool>,
     seconds: Seconds,
 }
 
@@ -32,14 +37,16 @@ impl<'a, T: Scalar> Coding<'a, T> {
         Ok(Self {
             model,
             encoder,
-            within: Vec::new(),
             seconds: Seconds { encode: elapsed, total: elapsed, ..Seconds::default() },
         })
     }
 
-    /// No codes yet.
-    pub fn none(&self) -> SparseCodes<T> {
-        SparseCodes::new(self.model.atoms(), 0, self.model.sparsity())
+    /// Empty codes of so many rows.
+    pub fn kept(&self, rows: usize) -> Kept<T> {
+        Kept {
+            codes: SparseCodes::new(self.model.atoms(), rows, self.model.sparsity()),
+            within: vec![false; rows],
+        }
     }
 
     /// Measures of no rows yet.
@@ -47,12 +54,13 @@ impl<'a, T: Scalar> Coding<'a, T> {
         Reconstruction::new(self.model.dim(), self.model.atoms())
     }
 
-    /// Adds to `measured` how well `rows` are reproduced, and to `keep` their codes.
+    /// Adds to `measured` how well `rows` are reproduced, and puts their codes into `keep`, each in
+    /// the place that its row has in the files.
     pub fn measure(
         &mut self,
         rows: &Subset<&Rows>,
         measured: &mut Reconstruction,
-        mut keep: Option<&mut SparseCodes<T>>,
+        mut keep: Option<&mut Kept<T>>,
     ) -> Result<(), Failure> {
         let start = Instant::now();
         let (model, dim) = (self.model, self.model.dim());
@@ -71,19 +79,19 @@ impl<'a, T: Scalar> Coding<'a, T> {
                 .map_err(|error| in_rows(counted_from(rows, first, error)))?;
             self.seconds.encode += encode.elapsed().as_secs_f64();
             measured.add(model, samples, &codes)?;
-            if let Some(keep) = &mut keep {
-                keep.extend(&codes);
+            if let Some(Kept { codes: all, within }) = &mut keep {
+                let places = rows.ranges_in_source(first..last).flatten();
                 let preprocessing = model.preprocessing();
-                self.within.extend(values.chunks(dim).map(|row| preprocessing.is_within(row)));
+                for ((place, (support, values)), row) in
+                    places.zip(codes.iter()).zip(values.chunks(dim))
+                {
+                    all.set(place, support, values);
+                    within[place] = preprocessing.is_within(row);
+                }
             }
         }
         self.seconds.total += start.elapsed().as_secs_f64();
         Ok(())
-    }
-
-    /// Of each row whose code was kept, whether it is within the norm limit.
-    pub fn within(&mut self) -> Vec<bool> {
-        std::mem::take(&mut self.within)
     }
 
     /// The time it took; `other` is reading and measuring.

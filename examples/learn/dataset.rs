@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use dbksvd::error::{FileError, SourceError};
-use dbksvd::source::{FileSource, HeldOut, SampleSource, Shards, Subset, open_shards, split};
+use dbksvd::source::{
+    FileSource, HeldOut, Mask, SampleSource, Shards, Subset, open_shards, read_mask, split,
+};
 use dbksvd::{Error, Scalar};
 
 use crate::arguments::{Arguments, Precision};
@@ -22,11 +24,14 @@ pub type Rows = Shards<FileSource>;
 pub struct Dataset {
     /// The rows of `--data`.
     pub source: Rows,
-    /// Those of them that are learned from, and those that are held out: ascending, not empty.
-    pub learned: Vec<Range<usize>>,
-    pub held_out: Vec<Range<usize>>,
-    /// The rows of `--eval`.
-    pub eval: Option<Rows>,
+    /// Those of them that are used at all.
+    pub mask: Mask,
+    /// Of the rows that are used, counted without the others, those that are learned from and those
+    /// that are held out: ascending, not empty.
+    learned: Vec<Range<usize>>,
+    held_out: Vec<Range<usize>>,
+    /// The rows of `--eval`, and those of them that are used.
+    pub eval: Option<(Rows, Mask)>,
     /// What the rows of `source` stand for, if that is known.
     pub texts: Option<Texts>,
 }
@@ -45,9 +50,14 @@ impl Dataset {
         if source.samples() == 0 {
             return Err(Failure::Run(format!("{}: no rows to learn from", names(&source))));
         }
+        let mask = mask_of(&source, &arguments.mask)?;
         let eval = match arguments.eval.as_slice() {
             [] => None,
-            paths => Some(open_eval(paths, tensor, &source)?),
+            paths => {
+                let eval = open_eval(paths, tensor, &source)?;
+                let mask = mask_of(&eval, &arguments.eval_mask)?;
+                Some((eval, mask))
+            }
         };
         let texts = if is_shipped {
             let (tokens, groups) = ("minilm_l3_8192_tokens.txt", "minilm_l3_8192_groups.txt");
@@ -58,21 +68,34 @@ impl Dataset {
         } else {
             None
         };
+        let used = mask.kept();
         let held_out = match arguments.held_out {
             Some(share) => Some(HeldOut::Share(share)),
             None if is_shipped && eval.is_none() => {
-                Some(HeldOut::Range(source.samples() - HELD_OUT..source.samples()))
+                let first = source.samples() - HELD_OUT;
+                let before =
+                    mask.ranges().iter().map(|range| range.start.min(first)..range.end.min(first));
+                let learned = before.map(|range| range.len()).sum();
+                if learned == 0 || learned == used {
+                    let (learned, held) = (learned, used - learned);
+                    return Err(Failure::Run(format!(
+                        "--mask keeps {learned} of the {first} rows to learn from and {held} of the \
+                         {HELD_OUT} to measure on, expected some of both"
+                    )));
+                }
+                Some(HeldOut::Range(learned..used))
             }
             None => None,
         };
         let (learned, held_out) = match &held_out {
-            None => (std::iter::once(0..source.samples()).collect(), Vec::new()),
+            None => (std::iter::once(0..used).collect(), Vec::new()),
             Some(held_out) => {
-                let (learned, held_out) = split::<f32, _>(&source, held_out, arguments.seed)?;
+                let rows = Subset::masked::<f32>(&source, &mask)?;
+                let (learned, held_out) = split::<f32, _>(&rows, held_out, arguments.seed)?;
                 (learned.ranges().to_vec(), held_out.ranges().to_vec())
             }
         };
-        Ok(Self { source, learned, held_out, eval, texts })
+        Ok(Self { source, mask, learned, held_out, eval, texts })
     }
 
     /// The precision to read the rows in, unless the arguments say otherwise: that of the files.
@@ -97,48 +120,58 @@ impl Dataset {
         })
     }
 
-    /// The rows learned from.
-    pub fn learned(&self) -> Result<Subset<&Rows>, Failure> {
-        Ok(Subset::new::<f32>(&self.source, self.learned.clone())?)
+    /// The number of rows learned from.
+    pub fn rows_learned(&self) -> usize {
+        self.learned.iter().map(Range::len).sum()
+    }
+
+    /// The rows learned from: of each stretch of them between held-out ones, the first `most`.
+    pub fn learned(&self, most: usize) -> Result<Subset<&Rows>, Failure> {
+        self.used(&self.learned, most)
+    }
+
+    /// The rows of `parts`, which number those that are used; of each part, the first `most`.
+    fn used(&self, parts: &[Range<usize>], most: usize) -> Result<Subset<&Rows>, Failure> {
+        let used = Subset::masked::<f32>(&self.source, &self.mask)?;
+        let parts =
+            parts.iter().map(|part| part.start..part.end.min(part.start.saturating_add(most)));
+        let ranges = parts.flat_map(|part| used.ranges_in_source(part)).collect();
+        Ok(Subset::new::<f32>(&self.source, ranges)?)
     }
 
     /// The rows to be measured on while others are learned from, which [`failure`](Self::failure)
     /// can tell from those.
     pub fn watched(&self) -> Result<Option<Watched<'_>>, Failure> {
         let first = if self.eval.is_some() { self.source.samples() } else { 0 };
-        Ok(self.held_out()?.map(|rows| Watched { rows, first }))
+        Ok(self.held_out(usize::MAX)?.map(|rows| Watched { rows, first }))
     }
 
     /// An error met while learning from some rows and measuring on others.
     pub fn failure(&self, error: Error) -> Failure {
         failure_at(error, &names(&self.source), |row| match &self.eval {
-            Some(eval) if row >= self.source.samples() => {
+            Some((eval, _)) if row >= self.source.samples() => {
                 file_of(eval, row - self.source.samples())
             }
             _ => file_of(&self.source, row),
         })
     }
 
-    /// The rows measured on but not learned from.
-    pub fn held_out(&self) -> Result<Option<Subset<&Rows>>, Failure> {
-        if let Some(eval) = &self.eval {
-            let all = 0..eval.samples();
-            return Ok(Some(Subset::new::<f32>(eval, vec![all])?));
+    /// The rows measured on but not learned from: all of `--eval` that are used, or of each block
+    /// of held-out rows the first `most`.
+    pub fn held_out(&self, most: usize) -> Result<Option<Subset<&Rows>>, Failure> {
+        if let Some((eval, mask)) = &self.eval {
+            return Ok(Some(Subset::masked::<f32>(eval, mask)?));
         }
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Subset::new::<f32>(&self.source, self.held_out.clone())?))
+        Ok(Some(self.used(&self.held_out, most)?))
     }
 
-    /// All rows of the data in their order, cut where learned ones and held-out ones meet, each
-    /// part with whether it was held out.
-    pub fn parts(&self) -> Vec<(Range<usize>, bool)> {
-        let learned = self.learned.iter().map(|range| (range.clone(), false));
-        let mut parts: Vec<_> =
-            learned.chain(self.held_out.iter().map(|range| (range.clone(), true))).collect();
-        parts.sort_by_key(|(range, _)| range.start);
-        parts
+    /// The rows that codes are written for, and those of them that are used: of `--eval`, or else
+    /// of the data.
+    pub fn coded(&self) -> (&Rows, &Mask) {
+        self.eval.as_ref().map_or((&self.source, &self.mask), |(eval, mask)| (eval, mask))
     }
 }
 
@@ -172,6 +205,10 @@ impl<T: Scalar> SampleSource<T> for Watched<'_> {
 
     fn origin(&self, sample: usize) -> usize {
         self.first + SampleSource::<T>::origin(&self.rows, sample)
+    }
+
+    fn selection(&self) -> String {
+        SampleSource::<T>::selection(&self.rows)
     }
 
     fn read_unrounded(&self, sample: usize, into: &mut [f64]) -> Result<bool, SourceError> {
@@ -222,6 +259,14 @@ pub fn names(rows: &Rows) -> String {
 /// A file that comes with the crate, wherever the program is called from.
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
+
+/// Which rows of `source` the masks in these files keep; without masks, all.
+fn mask_of(source: &Rows, paths: &[PathBuf]) -> Result<Mask, Failure> {
+    if paths.is_empty() {
+        return Ok(Mask::all(source.samples()));
+    }
+    Ok(read_mask(paths, source.shards())?)
 }
 
 fn open_eval(paths: &[PathBuf], tensor: Option<&str>, data: &Rows) -> Result<Rows, Failure> {

@@ -1,7 +1,7 @@
 //! `--json`: an object a line. Numbers that are not finite are null.
 
 use dbksvd::Scalar;
-use dbksvd::learn::{EpochReport, Evaluation};
+use dbksvd::learn::{EpochReport, Evaluation, Massive};
 use dbksvd::metrics::Reconstruction;
 use serde_json::json;
 
@@ -45,6 +45,8 @@ pub fn result<T: Scalar>(outcome: &Outcome<T>) -> Result<(), Failure> {
     print(&json!({
         "event": "result",
         "samples": fitted.samples(),
+        "masked": outcome.masked,
+        "eval_masked": outcome.eval_masked,
         "dim": model.dim(),
         "atoms": model.atoms(),
         "sparsity": model.sparsity(),
@@ -76,14 +78,18 @@ pub fn result<T: Scalar>(outcome: &Outcome<T>) -> Result<(), Failure> {
         "clipped": report.epochs.last().map_or(0, |epoch| epoch.clipped),
         "dropped": report.epochs.last().map_or(0, |epoch| epoch.dropped),
         "zeros": report.epochs.last().map_or(0, |epoch| epoch.zeros),
-        "massive": report.epochs.last().and_then(massive),
+        "massive": outcome.massive().map(of_massive),
         "peak_rss_bytes": peak_rss_bytes(),
     }))
 }
 
 /// The few rows that hold most of the variance.
 fn massive(epoch: &EpochReport) -> Option<serde_json::Value> {
-    epoch.massive.map(|massive| json!({ "rows": massive.samples, "share": massive.share }))
+    epoch.massive.map(of_massive)
+}
+
+fn of_massive(massive: Massive) -> serde_json::Value {
+    json!({ "rows": massive.samples, "share": massive.share })
 }
 
 fn print(object: &serde_json::Value) -> Result<(), Failure> {

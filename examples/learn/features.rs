@@ -13,14 +13,15 @@ use crate::texts::Texts;
 const CONTEXTS: usize = 3;
 
 /// A [`dozen`] features with the tokens that use each most; row numbers where tokens are not known.
-/// Rows that are not `within` the norm limit are left out: their coefficients would be the largest
-/// of every feature that they use.
+/// Of the rows of `codes`, `rows` are used. Rows that are not `within` the norm limit are left out:
+/// their coefficients would be the largest of every feature that they use.
 pub fn features<T: Scalar>(
     codes: &SparseCodes<T>,
+    rows: usize,
     within: &[bool],
     texts: Option<&Texts>,
 ) -> String {
-    let (all, rows) = (collect(codes, |row| within[row]), codes.samples());
+    let all = collect(codes, |row| within[row]);
     let shown = dozen(&all, rows, texts);
     let mut text = String::new();
     if shown.is_empty() {

@@ -14,8 +14,10 @@ What to learn from
                      files left out; an array of shape (B, S, d) is B S rows
   --tensor NAME      the tensor of .safetensors files; needed if several may be the samples
   --precision P      f32 or f64, for reading and all that follows    [f64 if all data are, else f32]
+  --mask FILE...     .npy of booleans or of 0 and 1, one for each row of all --data: 1 uses a row, 0
+                     leaves it out of everything (padding, BOS); --eval-mask is that of --eval
   --eval FILE...     rows not learned from: measured each epoch and at the end; codes.npz is of them
-  --held-out SHARE   or this share of the rows, above 0 and below 1, in blocks spread by the seed
+  --held-out SHARE   or this share of the rows used, above 0 and below 1, in blocks by the seed
   --mean             subtract the mean of the rows; the model keeps it (also --center)
   --scale            divide by their mean norm; the model keeps it
   --clip-norm F      scale rows down to F times the median norm, the norm limit, or (not both)
@@ -26,8 +28,7 @@ What to learn
   --non-negative     coefficients of at least 0, as those of sparse autoencoders
   --dictionary FILE  start from a model (.safetensors), whose sparsity, sign, mean, scale and norm
                      limit hold, each but where its own option is given (--mean: that of these rows
-                     instead), or an (m, d) array (.npy), which is scaled to atoms of norm 1;
-                     --atoms M lets it grow
+                     instead), or an (m, d) array (.npy), scaled to norm 1; --atoms M lets it grow
 How to learn, and how long
   --epochs E         passes over the rows; 0 only codes                         [20]
   --steps N, --time T, --target-fvu X
@@ -46,24 +47,23 @@ How to learn, and how long
 What comes out
   --out DIR          for dictionary.safetensors, dictionary.npy (M, d), codes.npz (rows, M; CSR),
                      mean.npy (d) and scale.npy () if any, error.png, usage.png; those of an earlier
-                     run are removed; none of them may be among --data or --eval     [out]
+                     run are removed; none may be an input; rows left out have empty codes  [out]
   --no-codes         no codes.npz; measures on the first 65,536 rows of each part alone
   --quiet            no progress bar
   --json             one JSON object a line on stdout: an `epoch`, `evaluation` each, a `result`
   --help, --version
 
 In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the error.
-
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
 to. All other numbers of the result are of the final dictionary: fvu, explained_variance,
 relative_error, l0 and dead_atoms on the rows learned from, eval_fvu on those held out (else null).
-fvu is of all rows, in epochs clipped, else whole; fvu_within is of the rows within the norm limit
+fvu is of all rows used, in epochs clipped, else whole; fvu_within is of those within the norm limit
 that are not all zero: the best model, --target-fvu, the bar and the plots go by it (without a limit
-the two are one). If a few massive rows hold most of the variance, a warning says so.
-Seconds are those of learning; with --epochs 0, those of coding.
+the two are one). Seconds are those of learning; with --epochs 0, of coding. If a few massive rows
+hold most of the variance, a warning says so. `masked` rows are those that --mask leaves out.
 
 Examples
   learn --data acts.npy --atoms 4096 --sparsity 32 --eval held_out.npy --out run1
-  learn --data 'acts/*.npy' --held-out 0.01 --mean --clip-norm 3 --checkpoint-every 10m --resume
+  learn --data 'acts/*.npy' --mask mask.npy --held-out 0.01 --mean --clip-norm 3 --resume
   learn --data new.npy --dictionary run1/dictionary.safetensors --epochs 0 --out run2
 ";

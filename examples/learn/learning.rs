@@ -46,7 +46,7 @@ pub fn learn<T: Scalar>(
         return Ok(Learned { model, best: None, report: Report::default(), failure: None });
     }
     let learner = learner(arguments, start)?;
-    let (rows, held_out) = (dataset.learned()?, dataset.watched()?);
+    let (rows, held_out) = (dataset.learned(usize::MAX)?, dataset.watched()?);
     let token = StopToken::new();
     stop_on_interrupt(&token)?;
     let mut run = learner.run(&rows).observer(observer).stop_token(token);

@@ -34,13 +34,15 @@ const FILES: [&str; 8] = [
 /// called again, or that would replace a given dictionary by something else than one learned from
 /// it.
 pub fn keep_apart_from_inputs(arguments: &Arguments) -> Result<(), Usage> {
-    let Arguments { data, eval, dictionary, out, .. } = arguments;
+    let Arguments { data, mask, eval, eval_mask, dictionary, out, .. } = arguments;
     // Of checkpoints, one stands for all.
     let files = FILES.iter().chain(&["checkpoints/checkpoint-000000000001.safetensors"]);
     let mut outputs: Vec<_> = files.map(|name| ("--out", out.join(name))).collect();
-    let data = data.iter().map(|path| ("--data", path.as_path()));
-    let eval = eval.iter().map(|path| ("--eval", path.as_path()));
-    keep_apart(&data.chain(eval).collect::<Vec<_>>(), &outputs)?;
+    let inputs = [("--data", data), ("--mask", mask), ("--eval", eval), ("--eval-mask", eval_mask)];
+    let inputs = inputs
+        .into_iter()
+        .flat_map(|(option, paths)| paths.iter().map(move |path| (option, path.as_path())));
+    keep_apart(&inputs.collect::<Vec<_>>(), &outputs)?;
     // A model may be learned on in its place.
     outputs.retain(|(_, output)| !output.ends_with(MODEL));
     let dictionary = dictionary.iter().map(|path| ("--dictionary", path.as_path()));
@@ -53,6 +55,8 @@ pub struct Outputs {
     written: Vec<(PathBuf, String)>,
     /// Files of an earlier run that were in the way.
     removed: Vec<PathBuf>,
+    /// Whether rows without codes are among those of `codes.npz`.
+    are_masked: bool,
 }
 
 impl Outputs {
@@ -60,7 +64,12 @@ impl Outputs {
     pub fn new(directory: &Path) -> Result<Self, Failure> {
         std::fs::create_dir_all(directory)
             .map_err(|error| Failure::Run(format!("{}: {error}", directory.display())))?;
-        Ok(Self { directory: directory.to_owned(), written: Vec::new(), removed: Vec::new() })
+        Ok(Self {
+            directory: directory.to_owned(),
+            written: Vec::new(),
+            removed: Vec::new(),
+            are_masked: false,
+        })
     }
 
     /// Writes what is measured with the models, after these.
@@ -71,8 +80,13 @@ impl Outputs {
         let Outcome { model, report, fitted, codes, .. } = outcome;
         if let Some(codes) = codes {
             let (rows, atoms) = (codes.samples(), model.atoms());
-            let matrix =
+            let mut matrix =
                 format!("the codes of {} rows, ({rows}, {atoms}) CSR, for SciPy", thousands(rows));
+            self.are_masked = outcome.coded < rows;
+            if self.are_masked {
+                let empty = thousands(rows - outcome.coded);
+                let _ = write!(matrix, "; the {empty} that the mask leaves out are empty");
+            }
             write_codes_npz(self.path("codes.npz", &matrix), codes)?;
         }
         if !report.epochs.is_empty() {
@@ -152,9 +166,10 @@ impl Outputs {
         if has("codes.npz") {
             let scale = if has("scale.npy") { " * scale" } else { "" };
             let mean = if has("mean.npy") { " + mean" } else { "" };
+            let rows = if self.are_masked { "rows that are used" } else { "rows" };
             let _ = writeln!(
                 text,
-                "\nThe rows are, but for the error: codes @ dictionary{scale}{mean}"
+                "\nThe {rows} are, but for the error: codes @ dictionary{scale}{mean}"
             );
         }
         text

@@ -1,14 +1,12 @@
 //! One call of the program, from arguments to files.
 
-use std::ops::Range;
-
-use dbksvd::learn::{Report, Seconds};
+use dbksvd::learn::{Massive, Report, Seconds};
 use dbksvd::metrics::{Coherence, Reconstruction};
-use dbksvd::source::{SampleSource, Subset};
+use dbksvd::source::{Mask, SampleSource};
 use dbksvd::{Model, Outliers, ProblemShape, Scalar, SparseCodes};
 
 use crate::arguments::{Arguments, Precision};
-use crate::coding::Coding;
+use crate::coding::{Coding, Kept};
 use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
 use crate::learning::Learned;
@@ -31,10 +29,17 @@ pub struct Outcome<T: Scalar> {
     pub fitted: Reconstruction,
     /// On rows not learned from, by the final dictionary.
     pub held_out: Option<Reconstruction>,
-    /// Of `--eval`, or else of all rows of the data in their order; none with `--no-codes`.
+    /// Of `--eval`, or else of all rows of the data in their order, rows that a mask leaves out
+    /// being empty; none with `--no-codes`.
     pub codes: Option<SparseCodes<T>>,
-    /// Of the rows of these codes, which are within the norm limit.
+    /// Of the rows of these codes, how many are used.
+    pub coded: usize,
+    /// Of the rows of these codes, which are used and within the norm limit.
     pub within: Vec<bool>,
+    /// Rows of `--data` that `--mask` leaves out.
+    pub masked: usize,
+    /// Rows of `--eval` that `--eval-mask` leaves out.
+    pub eval_masked: usize,
     /// What was done with rows beyond it.
     pub outliers: Outliers,
     /// Where mean, scale and norm limit come from.
@@ -46,6 +51,16 @@ pub struct Outcome<T: Scalar> {
 }
 
 impl<T: Scalar> Outcome<T> {
+    /// The few rows that hold most of the variance: of those learned from as they were learned
+    /// from, or else, without a norm limit, of those that were coded.
+    pub fn massive(&self) -> Option<Massive> {
+        match self.report.epochs.last() {
+            Some(epoch) => epoch.massive,
+            None if self.model.preprocessing().norm_limit().is_some() => None,
+            None => self.fitted.massive(),
+        }
+    }
+
     /// The time that the call was made for.
     pub fn seconds(&self) -> Seconds {
         if self.report.epochs.is_empty() { self.coding } else { self.report.seconds }
@@ -90,10 +105,10 @@ fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Fai
     if arguments.json {
         return events::result(&outcome);
     }
-    say(&table::table(dataset, &outcome))?;
+    say(&table::table(dataset, &outcome)?)?;
     if let Some(codes) = &outcome.codes {
         let texts = dataset.texts.as_ref().filter(|_| dataset.eval.is_none());
-        say(&features::features(codes, &outcome.within, texts))?;
+        say(&features::features(codes, outcome.coded, &outcome.within, texts))?;
     }
     say(&outputs.list())
 }
@@ -105,7 +120,7 @@ fn check_sizes<T: Scalar>(
     start: &Start<T>,
 ) -> Result<(), Failure> {
     let ProblemShape { dim, atoms, sparsity, .. } = start.shape;
-    let rows: usize = dataset.learned.iter().map(Range::len).sum();
+    let rows = dataset.rows_learned();
     let minibatch = rows.min(arguments.minibatch.unwrap_or(1));
     machine::check::<T>(dim, atoms, sparsity, minibatch).map_err(Failure::Usage)?;
     let most = rows.saturating_mul(ATOMS_A_ROW);
@@ -126,21 +141,29 @@ fn measure<T: Scalar>(
     origins: Origins,
 ) -> Result<Outcome<T>, Failure> {
     let mut coding = Coding::new(&model, learning::coder(arguments))?;
-    let mut codes = arguments.codes.then(|| coding.none());
-    let (mut fitted, mut held_out) = (coding.nothing(), coding.nothing());
-    for (range, is_held_out) in dataset.parts() {
-        let measured = if is_held_out { &mut held_out } else { &mut fitted };
-        let keep = if dataset.eval.is_none() { codes.as_mut() } else { None };
-        let rows = Subset::new::<T>(&dataset.source, vec![few(arguments, range)])?;
-        coding.measure(&rows, measured, keep)?;
+    // With `--no-codes` the data may be too large to be coded once more.
+    let most = if arguments.codes { usize::MAX } else { ROWS_MEASURED };
+    let (rows, mask) = dataset.coded();
+    let mut kept = arguments.codes.then(|| coding.kept(rows.samples()));
+    let has_eval = dataset.eval.is_some();
+    let mut fitted = coding.nothing();
+    let of_learned = if has_eval { None } else { kept.as_mut() };
+    coding.measure(&dataset.learned(most)?, &mut fitted, of_learned)?;
+    let mut held_out = None;
+    if let Some(rows) = dataset.held_out(most)? {
+        let measured = held_out.insert(coding.nothing());
+        coding.measure(&rows, measured, kept.as_mut())?;
     }
-    if let (Some(_), Some(rows)) = (&dataset.eval, dataset.held_out()?) {
-        held_out = coding.nothing();
-        coding.measure(&rows, &mut held_out, codes.as_mut())?;
-    }
-    let held_out = (held_out.samples() > 0).then_some(held_out);
     let coherence = Coherence::new(model.dictionary()).coherence();
-    let (within, coding) = (coding.within(), coding.seconds());
+    let coded = mask.kept();
+    let left_out = |mask: &Mask| mask.rows() - mask.kept();
+    let masked = left_out(&dataset.mask);
+    let eval_masked = dataset.eval.as_ref().map_or(0, |(_, mask)| left_out(mask));
+    let coding = coding.seconds();
+    let (codes, within) = match kept {
+        None => (None, Vec::new()),
+        Some(Kept { codes, within }) => (Some(codes), within),
+    };
     let outliers = arguments.outliers;
     Ok(Outcome {
         model,
@@ -148,17 +171,13 @@ fn measure<T: Scalar>(
         fitted,
         held_out,
         codes,
+        coded,
         within,
+        masked,
+        eval_masked,
         outliers,
         origins,
         coding,
         coherence,
     })
-}
-
-/// With `--no-codes` the data may be too large to be coded once more: then only the first rows of
-/// each part are measured.
-fn few(arguments: &Arguments, range: Range<usize>) -> Range<usize> {
-    let most = if arguments.codes { usize::MAX } else { ROWS_MEASURED };
-    range.start..range.end.min(range.start.saturating_add(most))
 }

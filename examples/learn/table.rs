@@ -3,18 +3,19 @@
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
 
-use dbksvd::learn::StopReason;
+use dbksvd::learn::{EpochReport, StopReason};
 use dbksvd::metrics::Reconstruction;
 use dbksvd::{Outliers, Scalar, Sign};
 
 use crate::dataset::{Dataset, names};
+use crate::failure::Failure;
 use crate::memory::peak_rss_bytes;
 use crate::run::Outcome;
 use crate::start::Origin;
 
 /// What was learned from what, how well it does, and what it took.
-pub fn table<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
-    let mut text = heading(dataset, outcome);
+pub fn table<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> Result<String, Failure> {
+    let mut text = heading(dataset, outcome)?;
     let Outcome { fitted, held_out, coherence, coding, .. } = outcome;
     let mut row = |name: &str, value: &dyn Fn(&Reconstruction) -> String| {
         let held_out = held_out.as_ref().map(value).unwrap_or_default();
@@ -59,7 +60,7 @@ pub fn table<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     if let Some(bytes) = peak_rss_bytes() {
         line("peak memory", &format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64));
     }
-    text
+    Ok(text)
 }
 
 /// A share of the variance. Rows that are all equal have none.
@@ -67,7 +68,9 @@ fn share(share: f64) -> String {
     if share.is_finite() { format!("{share:.4}") } else { "no variance".to_owned() }
 }
 
-fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
+fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> Result<String, Failure> {
+    let learned = spans(dataset.learned(usize::MAX)?.ranges());
+    let held_out = dataset.held_out(usize::MAX)?.map(|rows| spans(rows.ranges()));
     let Outcome { model, report, .. } = outcome;
     let sign = match model.sign() {
         Sign::Signed => "",
@@ -81,19 +84,26 @@ fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     };
     let (atoms, dim, k) = (thousands(model.atoms()), model.dim(), model.sparsity());
     let mut text = format!(
-        "{did} {atoms} atoms of dimension {dim}, at most {k} a row{sign}{centred}\n  {} {} of {}\n",
+        "{did} {atoms} atoms of dimension {dim}, at most {k} a row{sign}{centred}\n  {} {learned} of \
+         {}\n",
         if report.epochs.is_empty() { "rows" } else { "from rows" },
-        spans(&dataset.learned),
         names(&dataset.source),
     );
+    if outcome.masked > 0 {
+        let (masked, rows) = (thousands(outcome.masked), thousands(dataset.mask.rows()));
+        let _ = writeln!(text, "  left out by --mask: {masked} of its {rows} rows");
+    }
     if let Some(reshaped) = dataset.reshaped() {
         let _ = writeln!(text, "  {reshaped}");
     }
-    if let Some(eval) = &dataset.eval {
-        let rows = spans(std::slice::from_ref(&(0..eval.samples())));
-        let _ = writeln!(text, "  measured on rows {rows} of {}", names(eval));
-    } else if !dataset.held_out.is_empty() {
-        let _ = writeln!(text, "  held out: rows {} of the same", spans(&dataset.held_out));
+    if let Some((eval, mask)) = &dataset.eval {
+        let _ = writeln!(text, "  measured on rows {} of {}", spans(mask.ranges()), names(eval));
+        if outcome.eval_masked > 0 {
+            let (masked, rows) = (thousands(outcome.eval_masked), thousands(mask.rows()));
+            let _ = writeln!(text, "  left out by --eval-mask: {masked} of its {rows} rows");
+        }
+    } else if let Some(held_out) = held_out {
+        let _ = writeln!(text, "  held out: rows {held_out} of the same");
     }
     if !report.epochs.is_empty() && report.stop != StopReason::Completed {
         let _ = writeln!(text, "  ended after {} steps: {}", report.steps, report.stop.name());
@@ -112,12 +122,12 @@ fn heading<T: Scalar>(dataset: &Dataset, outcome: &Outcome<T>) -> String {
     };
     let line = format!("  {:<22}{first:>14}{second:>14}", "");
     let _ = writeln!(text, "\n{}", line.trim_end());
-    text
+    Ok(text)
 }
 
 /// What is to be known of how rows were taken, a line each.
 fn notes<T: Scalar>(outcome: &Outcome<T>) -> Vec<String> {
-    let Outcome { model, report, origins, outliers, .. } = outcome;
+    let Outcome { model, report, fitted, origins, outliers, .. } = outcome;
     let mut notes = Vec::new();
     let kept = origins.parts(Origin::Model);
     if !kept.is_empty() {
@@ -133,7 +143,24 @@ fn notes<T: Scalar>(outcome: &Outcome<T>) -> Vec<String> {
     if *outliers != Outliers::Keep && limit.is_none() {
         notes.push("no norm limit: at least half of the rows equal their mean".to_owned());
     }
-    let Some(epoch) = report.epochs.last() else { return notes };
+    notes.extend(report.epochs.last().into_iter().flat_map(|epoch| of_epoch(epoch, outcome)));
+    if let Some(massive) = outcome.massive() {
+        let (rows, percent) = (thousands(massive.samples), 100.0 * massive.share);
+        let all = report.epochs.last().map_or(fitted.samples(), |epoch| epoch.samples);
+        let share = 100.0 * massive.samples as f64 / all as f64;
+        notes.push(format!(
+            "warning: {share:.2}% of the rows ({rows}) hold {percent:.0}% of the variance, and decide \
+             dictionary and figures: see --clip-norm 3 or --drop-norm 3, or leave them out by --mask \
+             if they are padding, BOS or other special tokens"
+        ));
+    }
+    notes
+}
+
+/// What an epoch did with rows of extreme norm and of zeros, a line each.
+fn of_epoch<T: Scalar>(epoch: &EpochReport, outcome: &Outcome<T>) -> Vec<String> {
+    let (outliers, limit) = (&outcome.outliers, outcome.model.preprocessing().norm_limit());
+    let mut notes = Vec::new();
     let (clipped, dropped) = (thousands(epoch.clipped), thousands(epoch.dropped));
     if epoch.clipped + epoch.dropped > 0 {
         notes.push(format!("rows of extreme norm: {clipped} clipped, {dropped} dropped an epoch"));
@@ -150,14 +177,6 @@ fn notes<T: Scalar>(outcome: &Outcome<T>) -> Vec<String> {
             "rows beyond the model's norm limit of {limit:.4}, or of zeros: {}, learned from as they \
              are (--clip-norm or --drop-norm)",
             thousands(beyond)
-        ));
-    }
-    if let Some(massive) = epoch.massive {
-        let (rows, percent) = (thousands(massive.samples), 100.0 * massive.share);
-        let share = 100.0 * massive.samples as f64 / epoch.samples as f64;
-        notes.push(format!(
-            "warning: {share:.2}% of the rows ({rows}) hold {percent:.0}% of the variance, and decide \
-             dictionary and figures: see --clip-norm 3 or --drop-norm 3"
         ));
     }
     notes

@@ -1,7 +1,7 @@
 //! `.npy` files.
 
 use dbksvd::export::read_dictionary_npy;
-use dbksvd::source::NpySource;
+use dbksvd::source::{Mask, NpySource};
 
 use crate::bytes::{npy, singles};
 use crate::{Seed, check_error, check_source, put};
@@ -30,6 +30,8 @@ pub fn seeds() -> Vec<Seed> {
         ("long.npy", file("<f4", "(2, 3)", 7)),
         ("huge.npy", file("<f4", "(4611686018427387904, 4)", 1)),
         ("version2.npy", second),
+        ("mask.npy", npy(&header("|b1", "(2, 3)"), &[1, 1, 0, 1, 0, 0])),
+        ("mask_int64.npy", npy(&header("<i8", "(2,)"), &[&[1][..], &[0; 15]].concat())),
         (
             "fortran.npy",
             npy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", &singles(6)),
@@ -46,6 +48,9 @@ pub fn try_out(bytes: &[u8]) {
     match NpySource::open(&path) {
         Ok(source) => check_source(&source),
         Err(error) => check_error(&error, &path),
+    }
+    if let Err(error) = Mask::read_npy(&path) {
+        check_error(&error, &path);
     }
     if let Err(error) = read_dictionary_npy::<f32>(&path) {
         check_error(&error, &path);

@@ -15,9 +15,10 @@ use crate::samples::spectrum::{Massive, Spectrum};
 /// Errors, variance and uses of atoms, over any number of batches of samples and their codes.
 ///
 /// Sums are in f64. The variance is accumulated around a moving mean (Chan, Golub & LeVeque 1983),
-/// so a mean that is far larger than the spread does not cancel it. Memory: 2d + m numbers, a
-/// few for each class of norms and, while a batch is added, 2d more for each 256 of its samples. A batch costs O(N (d + k d)), in
-/// parallel. The same batches give the same bits on any number of threads.
+/// so a mean that is far larger than the spread does not cancel it. Memory: 2d + m numbers, a few
+/// for each class of norms and, while a batch is added, 2d more for each 256 of its samples. A
+/// batch costs O(N (d + k d)), in parallel. The same batches give the same bits on any number of
+/// threads.
 ///
 /// A few samples of a hundred times the usual norm can hold nearly all of the variance, and so
 /// decide every measure that is based on it. If the model has a norm limit, the same measures are
@@ -169,8 +170,8 @@ impl Reconstruction {
     }
 
     /// The few samples that hold most of the variance, if there are such: under 1% of all that hold
-    /// over half of it. [`fvu`](Self::fvu) is then mostly theirs. Distances are from the mean of the
-    /// batch with which a sample was added, so batches should have some thousands of samples.
+    /// over half of it. [`fvu`](Self::fvu) is then mostly theirs. Distances are from the mean of
+    /// the batch with which a sample was added, so batches should have some thousands of samples.
     #[must_use]
     pub fn massive(&self) -> Option<Massive> {
         self.spectrum.massive()

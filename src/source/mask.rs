@@ -10,9 +10,9 @@ use crate::error::Error;
 /// (attention sinks), special tokens.
 ///
 /// A mask has one value for each row of the source, and keeps a row whose value is true or 1, as
-/// the `attention_mask` of a tokeniser does. [`Subset::masked`](super::Subset::masked) is the source
-/// of the rows that are kept. With the feature `npy`, `Mask::read_npy` and `read_mask` read masks
-/// from files. Memory: 16 bytes for each run of rows that are kept.
+/// the `attention_mask` of a tokeniser does. [`Subset::masked`](super::Subset::masked) is the
+/// source of the rows that are kept. With the feature `npy`, `Mask::read_npy` and `read_mask` read
+/// masks from files. Memory: 16 bytes for each run of rows that are kept.
 ///
 /// ```
 /// use dbksvd::source::{Mask, SampleSource, SliceSource, Subset};

@@ -49,8 +49,8 @@ impl Mask {
 /// under one mask (ΣB, S).
 ///
 /// # Errors
-/// [`FileError::Mask`] if the number of values is not that of the rows, if shapes disagree, or if no
-/// row is kept; [`FileError::NoFiles`] for a path or pattern without files; and the errors of
+/// [`FileError::Mask`] if the number of values is not that of the rows, if shapes disagree, or if
+/// no row is kept; [`FileError::NoFiles`] for a path or pattern without files; and the errors of
 /// [`Mask::read_npy`], but for masks that keep no row beside others that do.
 pub fn read_mask<P: AsRef<Path>>(
     paths: impl IntoIterator<Item = P>,

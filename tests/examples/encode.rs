@@ -243,6 +243,112 @@ fn codes_are_of_the_atoms_that_were_given() {
     }
 }
 
+/// Rows of a codes file: the offsets and the coefficients.
+fn rows_of(path: &Path) -> Vec<Vec<f32>> {
+    let archive = fs::read(path).unwrap();
+    let archive = rawzip::ZipArchive::from_slice(&archive).unwrap();
+    let entry = |name: &str| {
+        let mut headers = archive.entries().map(Result::unwrap);
+        let header =
+            headers.find(|header| header.file_path().as_bytes() == name.as_bytes()).unwrap();
+        archive.get_entry(header.wayfinder()).unwrap().data().to_vec()
+    };
+    let offsets: Vec<i32> =
+        npyz::NpyFile::new(&entry("indptr.npy")[..]).unwrap().into_vec().unwrap();
+    let values: Vec<f32> = npyz::NpyFile::new(&entry("data.npy")[..]).unwrap().into_vec().unwrap();
+    offsets.windows(2).map(|ends| values[ends[0] as usize..ends[1] as usize].to_vec()).collect()
+}
+
+/// A `.npy` file of this type and shape.
+fn write_npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn samples_left_out_have_empty_codes_and_no_part_in_figures() {
+    let bench = Bench::new();
+    let (all, used) = (bench.samples(), |i: usize| !i.is_multiple_of(7));
+    let row = |i: usize| if used(i) { all.col_as_slice(i).to_vec() } else { vec![f32::NAN; DIM] };
+    let bytes = |rows: &mut dyn Iterator<Item = Vec<f32>>| -> Vec<u8> {
+        rows.flatten().flat_map(f32::to_le_bytes).collect()
+    };
+    let kept = (0..SAMPLES).filter(|&i| used(i)).count();
+    let masked = bytes(&mut (0..SAMPLES).map(row));
+    write_npy(&bench.path("masked.npy"), "<f4", "(30, 10, 16)", &masked);
+    let rows = bytes(&mut (0..SAMPLES).filter(|&i| used(i)).map(row));
+    write_npy(&bench.path("kept.npy"), "<f4", &format!("({kept}, {DIM})"), &rows);
+    let mask: Vec<u8> = (0..SAMPLES).map(|i| u8::from(used(i))).collect();
+    write_npy(&bench.path("mask.npy"), "|b1", "(30, 10)", &mask);
+    let [masked, plain, mask] = ["masked.npy", "kept.npy", "mask.npy"].map(|name| bench.text(name));
+    let [found, expected] = ["found.npz", "expected.npz"].map(|name| bench.text(name));
+    let told = bench.json(&["--samples", &masked, "--mask", &mask, "--out", &found]);
+    let without = bench.json(&["--samples", &plain, "--out", &expected]);
+    for key in ["samples", "fvu", "relative_error", "l0", "samples_within", "fvu_within", "massive"]
+    {
+        assert_eq!(told[key], without[key], "{key}");
+    }
+    assert_eq!((&told["masked"], &without["masked"]), (&(SAMPLES - kept).into(), &0.into()));
+    let (found, expected) = (rows_of(Path::new(&found)), rows_of(Path::new(&expected)));
+    assert_eq!((found.len(), expected.len()), (SAMPLES, kept));
+    let mut expected = expected.into_iter();
+    for (i, code) in found.into_iter().enumerate() {
+        assert_eq!(code, if used(i) { expected.next().unwrap() } else { vec![] }, "{i}");
+    }
+    let table = stdout_of(&bench.encode(&["--samples", &masked, "--mask", &mask]));
+    let out = SAMPLES - kept;
+    assert!(table.contains(&format!("{out} samples left out by the mask\n")), "{table}");
+
+    // Errors number the rows of the file.
+    let mut wrong: Vec<Vec<f32>> = (0..SAMPLES).map(row).collect();
+    wrong[101][3] = f32::INFINITY;
+    let wrong = bytes(&mut wrong.into_iter());
+    write_npy(&bench.path("wrong.npy"), "<f4", "(300, 16)", &wrong);
+    let error = error_of(&bench.encode(&["--samples", &bench.text("wrong.npy"), "--mask", &mask]));
+    assert!(error.contains("wrong.npy: sample 101 is not finite: coordinate 3 is inf"), "{error}");
+    let error = error_of(&bench.encode(&["--mask", &bench.text("atoms.npy")]));
+    assert!(error.contains("atoms.npy: element type <f4, expected booleans"), "{error}");
+    write_npy(&bench.path("short.npy"), "|b1", "(299,)", &[1; 299]);
+    let error = error_of(&bench.encode(&["--mask", &bench.text("short.npy")]));
+    assert!(error.contains("short.npy: 299 values, expected 300, one for each row"), "{error}");
+    let error = error_of(&bench.encode(&["--mask", &mask, "--out", &mask]));
+    assert!(error.contains("kept apart"), "{error}");
+}
+
+/// A model that has a norm limit tells two figures; of another, a warning says that few samples
+/// decide the one.
+#[test]
+fn massive_samples_are_told_of() {
+    let bench = Bench::new();
+    let mut samples = bench.samples();
+    samples[(2, 40)] += 500.0;
+    let values: Vec<u8> = (0..SAMPLES)
+        .flat_map(|i| samples.col_as_slice(i).to_vec())
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    write_npy(&bench.path("sink.npy"), "<f4", "(300, 16)", &values);
+    let limit = dbksvd::Preprocessing::none().with_norm_limit(Some(3.0)).unwrap();
+    bench.model().preprocessed(limit).unwrap().save(bench.path("limited.safetensors")).unwrap();
+    let (sink, limited) = (bench.text("sink.npy"), bench.text("limited.safetensors"));
+    let table = stdout_of(&bench.encode(&["--samples", &sink]));
+    assert!(table.contains("warning: 0.33% of the rows (1) hold 100%"), "{table}");
+    assert!(table.contains("leave them out by --mask"), "{table}");
+    assert_eq!(bench.json(&["--samples", &sink])["massive"]["rows"], 1);
+    let table = stdout_of(&bench.encode(&["--samples", &sink, "--dictionary", &limited]));
+    assert!(!table.contains("warning"), "{table}");
+    assert!(table.contains("299 samples within the model's norm limit: FVU 0."), "{table}");
+    let told = bench.json(&["--samples", &sink, "--dictionary", &limited]);
+    assert_eq!((&told["samples_within"], &told["massive"]), (&299.into(), &Value::Null));
+    assert_ne!(told["fvu_within"], told["fvu"]);
+    let usual = stdout_of(&bench.encode(&["--dictionary", &limited]));
+    assert!(usual.contains("300 samples within the model's norm limit"), "{usual}");
+    assert!(!stdout_of(&bench.encode(&[])).contains("within"));
+}
+
 /// Doubles that single precision, in which samples are coded, cannot hold or tell apart.
 #[test]
 fn doubles_that_would_be_lost_are_refused() {

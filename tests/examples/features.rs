@@ -156,6 +156,89 @@ fn a_saved_model_is_shown_as_it_is() {
     assert!(error.contains("--atoms"), "{error}");
 }
 
+/// A `.npy` file of this type and shape.
+fn write_npy(path: &std::path::Path, descr: &str, shape: &str, data: &[u8]) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Row i of the data; every fifth is massive where `is_massive`.
+fn values(is_massive: bool) -> Vec<u8> {
+    let value = |at: usize| {
+        let scale = if is_massive && (at / 4).is_multiple_of(5) { 1e4 } else { 1.0 };
+        scale * ((at * at) as f32 * 0.37).sin()
+    };
+    (0..ROWS * 4).flat_map(|at| value(at).to_le_bytes()).collect()
+}
+
+#[test]
+fn rows_left_out_are_on_no_page() {
+    let bench = Bench::new();
+    write_npy(&bench.path("massive.npy"), "<f4", "(40, 4)", &values(true));
+    let mask: Vec<u8> = (0..ROWS).map(|row| u8::from(row % 5 != 0)).collect();
+    write_npy(&bench.path("mask.npy"), "|b1", "(40,)", &mask);
+    let (massive, mask) = (bench.text("massive.npy"), bench.text("mask.npy"));
+    let small = ["--atoms", "9", "--sparsity", "2", "--epochs", "2", "--mask", &mask];
+    let usual = data(&bench.page(&small));
+    let mut found = data(&bench.page(&[&small[..], &["--data", &massive]].concat()));
+    assert_eq!((&found["rows"], &found["masked"]), (&32.into(), &8.into()));
+    // Massive rows that are left out change nothing but the name.
+    found["name"] = usual["name"].clone();
+    assert_eq!(found, usual);
+    for context in found["contexts"].as_array().unwrap() {
+        let token = context[1].as_str().unwrap();
+        let row: Option<usize> = token.strip_prefix('t').map(|row| row.parse().unwrap());
+        assert!(row.is_none_or(|row| row % 5 != 0), "{token} is left out");
+    }
+    let said = stdout_of(&call(&bench.arguments(&small)));
+    assert!(said.contains("Left out by --mask: 8 of 40 rows\n"), "{said}");
+    write_npy(&bench.path("short.npy"), "|b1", "(39,)", &[1; 39]);
+    for (file, part) in [
+        ("short.npy", "short.npy: 39 values, expected 40, one for each row of"),
+        ("data.npy", "data.npy: element type <f4, expected booleans"),
+    ] {
+        let error = bench.error(&["--mask", &bench.text(file)]);
+        assert!(error.contains(part), "{error}");
+    }
+    let error = bench.error(&["--mask", &mask, "--out", &mask]);
+    assert!(error.contains("kept apart"), "{error}");
+}
+
+/// The page has both figures for a model with a norm limit; without one, a warning is printed.
+#[test]
+fn massive_rows_are_told_of() {
+    let bench = Bench::new();
+    let rows = 400;
+    let mut bytes: Vec<u8> =
+        (0..rows * 4).flat_map(|at| ((at * at) as f32 * 0.37).sin().to_le_bytes()).collect();
+    bytes[16..20].copy_from_slice(&1e3_f32.to_le_bytes());
+    write_npy(&bench.path("many.npy"), "<f4", "(400, 4)", &bytes);
+    std::fs::write(bench.path("many.txt"), "t\n".repeat(rows)).unwrap();
+    let (many, lines) = (bench.text("many.npy"), bench.text("many.txt"));
+    let atoms = Mat::from_fn(4, 5, |i, j| ((i * 5 + j) as f32 + 0.4).cos());
+    let model = Model::new(Dictionary::normalized(atoms).unwrap(), None, 3, Sign::Signed).unwrap();
+    model.save(bench.path("model.safetensors")).unwrap();
+    let limit = dbksvd::Preprocessing::none().with_norm_limit(Some(5.0)).unwrap();
+    model.preprocessed(limit).unwrap().save(bench.path("limited.safetensors")).unwrap();
+    let page = |model: &str| {
+        let model = bench.text(model);
+        let files = ["--data", &many, "--tokens", &lines, "--groups", &lines, "--model", &model];
+        let said = stdout_of(&call(&bench.arguments(&files)));
+        (said, data(&std::fs::read_to_string(bench.path("page.html")).unwrap()))
+    };
+    let (said, plain) = page("model.safetensors");
+    assert!(said.contains("warning: 0.25% of the rows (1) hold 100%"), "{said}");
+    assert_eq!((&plain["within"], &plain["fvuWithin"]), (&Value::Null, &Value::Null));
+    let (said, limited) = page("limited.safetensors");
+    assert!(!said.contains("warning"), "{said}");
+    assert_eq!((&limited["within"], &limited["fvu"]), (&399.into(), &plain["fvu"]));
+    assert_ne!(limited["fvuWithin"], limited["fvu"]);
+}
+
 #[test]
 fn failures_are_one_line() {
     let bench = Bench::new();

@@ -1,6 +1,7 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
 mod kill;
+mod masks;
 mod norms;
 mod numbers;
 mod outputs;
@@ -56,10 +57,12 @@ fn json_lines_have_every_key() {
     for key in ["encode", "update", "other", "total"] {
         assert!(last["seconds"][key].is_f64(), "{key} of {last}");
     }
-    assert!(last["dead_atoms"].is_u64());
+    for key in ["dead_atoms", "masked", "eval_masked"] {
+        assert!(last[key].is_u64(), "{key} of {last}");
+    }
     assert_eq!(last["stop"], "completed");
     assert!(last.as_object().unwrap().contains_key("peak_rss_bytes"));
-    assert_eq!(last.as_object().unwrap().len(), 26);
+    assert_eq!(last.as_object().unwrap().len(), 28);
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn help_and_version() {
     for option in
         "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
-         steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
+         mask eval-mask steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");

@@ -240,8 +240,8 @@ fn another_mask_of_as_many_rows_is_named() {
     match checkpoint_error(resume(2)) {
         CheckpointError::Mismatch { what, found, expected, .. } => {
             assert_eq!(what, "data.selection");
-            let of = format!("{} of {} in 2 ranges (", data.ncols() - 1, data.ncols());
-            assert!(found.starts_with(&of) && expected.starts_with(&of), "{found}, {expected}");
+            let of = format!(" of {} in ", data.ncols() - 1);
+            assert!(found.contains(&of) && expected.contains(&of), "{found}, {expected}");
             assert_ne!(found, expected);
         }
         error => panic!("{error}"),

@@ -3,6 +3,10 @@
 //!
 //! `tests/interop` checks the crate against SAELens and sparsify by means of this program.
 
+#[path = "../../../examples/common/masks.rs"]
+mod masks;
+#[path = "../../../examples/common/massive.rs"]
+mod massive;
 #[path = "../../../examples/common/options.rs"]
 mod options;
 #[path = "../../../examples/common/outputs.rs"]
@@ -15,13 +19,14 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dbksvd::Model;
 use dbksvd::coder::BatchOmp;
 use dbksvd::export::write_codes_npz;
 use dbksvd::faer::Mat;
 use dbksvd::metrics::{Reconstruction, reconstruction};
-use dbksvd::source::{self, SampleSource};
+use dbksvd::source::{self, Mask, SampleSource, Subset};
+use dbksvd::{Error, Model};
 use dbksvd_sae::{Sae, SaeCoder, Tied};
+use masks::{in_file, mask_of};
 use npyz::WriterBuilder;
 use options::{Options, Usage};
 use outputs::keep_apart;
@@ -30,7 +35,7 @@ use program::Outcome;
 const HELP: &str = "\
 Sparse autoencoders (SAEs) in directories of SAELens or, with --sparsify, of EleutherAI's sparsify.
 
-Usage: cargo run --release --example sae -- COMMAND ARGUMENTS [--sparsify]
+Usage: cargo run --release --example sae -- COMMAND ARGUMENTS [--sparsify] [--mask FILE]
 
   encode SAE SAMPLES OUT     codes samples by the SAE's encoder; writes OUT/latents.npz (SciPy's
                              CSR) and OUT/reconstruction.npy
@@ -42,6 +47,8 @@ Usage: cargo run --release --example sae -- COMMAND ARGUMENTS [--sparsify]
   convert SAE OUT            any SAE as a SAELens directory
 
   SAMPLES is .npy or .safetensors, a row a sample. Codes of `encode` are of the SAE's own decoder.
+  --mask FILE leaves samples out: .npy of booleans, or of 0 and 1, one for each sample, 1 uses it. In
+  what `encode` writes, samples left out have no latents, and the decoder's bias as reconstruction.
   --help      this text
 ";
 
@@ -54,6 +61,7 @@ fn main() -> ExitCode {
 
 struct Arguments {
     sparsify: bool,
+    mask: Option<PathBuf>,
     command: Command,
 }
 
@@ -88,11 +96,12 @@ enum Command {
 
 /// The command line; `None` if it asks for help.
 fn arguments() -> Outcome<Option<Arguments>> {
-    let mut sparsify = false;
+    let (mut sparsify, mut mask) = (false, None);
     let mut options = Options::with_words();
     while let Some(name) = options.next()? {
         match name.as_str() {
             "sparsify" => sparsify = true,
+            "mask" => mask = Some(options.path()?),
             "help" => return Ok(None),
             _ => return Err(options.unknown().into()),
         }
@@ -127,18 +136,22 @@ fn arguments() -> Outcome<Option<Arguments>> {
         ["convert", sae, out] => Command::Convert { sae: sae.into(), out: out.into() },
         _ => return Err("no such command, or not its arguments (see --help)".into()),
     };
-    command.keep_outputs_apart()?;
-    Ok(Some(Arguments { sparsify, command }))
+    if mask.is_some() && !matches!(command, Command::Encode { .. } | Command::Compare { .. }) {
+        return Err("--mask is of samples, and only encode and compare read any".into());
+    }
+    command.keep_outputs_apart(mask.as_deref())?;
+    Ok(Some(Arguments { sparsify, mask, command }))
 }
 
 impl Command {
     /// None of the files that are read is written.
-    fn keep_outputs_apart(&self) -> Result<(), Usage> {
+    fn keep_outputs_apart(&self, mask: Option<&Path>) -> Result<(), Usage> {
         let of_sae = |sae: &Path| SAE_FILES.map(|name| sae.join(name)).to_vec();
         let (inputs, outputs) = match self {
             Self::Encode { sae, samples, out } => {
                 let mut inputs = of_sae(sae);
                 inputs.push(samples.clone());
+                inputs.extend(mask.map(Path::to_owned));
                 (inputs, vec![out.join("latents.npz"), out.join("reconstruction.npy")])
             }
             Self::Compare { .. } => return Ok(()),
@@ -152,14 +165,15 @@ impl Command {
     }
 }
 
-fn run(Arguments { sparsify, command }: Arguments) -> Outcome<()> {
+fn run(Arguments { sparsify, mask, command }: Arguments) -> Outcome<()> {
     let read = |directory: &Path| {
         if sparsify { Sae::<f32>::read_sparsify(directory) } else { Sae::read_saelens(directory) }
     };
+    let mask = mask.as_deref();
     match command {
-        Command::Encode { sae, samples, out } => encode(&read(&sae)?, &rows(&samples)?, &out),
+        Command::Encode { sae, samples, out } => encode(&read(&sae)?, &rows(&samples, mask)?, &out),
         Command::Compare { sae, samples, sparsity } => {
-            compare(read(&sae)?, &rows(&samples)?, sparsity)
+            compare(read(&sae)?, &rows(&samples, mask)?, sparsity)
         }
         Command::Import { sae, model, sparsity } => Ok(read(&sae)?.model(sparsity)?.save(model)?),
         Command::Export { model, sae, encoder } => {
@@ -174,17 +188,20 @@ fn run(Arguments { sparsify, command }: Arguments) -> Outcome<()> {
     }
 }
 
-fn encode(sae: &Sae<f32>, samples: &Mat<f32>, out: &Path) -> Outcome<()> {
+fn encode(sae: &Sae<f32>, rows: &Rows, out: &Path) -> Outcome<()> {
     std::fs::create_dir_all(out)?;
-    let codes = sae.encode(samples.as_ref())?;
-    write_codes_npz(out.join("latents.npz"), &sae.encode_latents(samples.as_ref())?)?;
+    let (samples, mask) = (rows.samples.as_ref(), &rows.mask);
+    let codes = mask.spread(&sae.encode(samples).map_err(|error| rows.failed(error))?)?;
+    let latents = mask.spread(&sae.encode_latents(samples)?)?;
+    write_codes_npz(out.join("latents.npz"), &latents)?;
     // The budget of a model bounds what a coder may use, not what it can decode.
     write_npy(&out.join("reconstruction.npy"), &sae.model(1)?.decode(&codes)?)
 }
 
-fn compare(sae: Sae<f32>, samples: &Mat<f32>, k: usize) -> Outcome<()> {
+fn compare(sae: Sae<f32>, rows: &Rows, k: usize) -> Outcome<()> {
+    let Rows { samples, mask, .. } = rows;
     let (model, name) = (sae.model(k)?, sae.architecture().name());
-    let own = sae.encode(samples.as_ref())?;
+    let own = sae.encode(samples.as_ref()).map_err(|error| rows.failed(error))?;
     let mut encoder = model.encoder(SaeCoder::new(sae))?;
     let cut = encoder.encode(samples.as_ref())?;
     let pursued = model.encode(&BatchOmp::new(), samples.as_ref())?;
@@ -194,20 +211,48 @@ fn compare(sae: Sae<f32>, samples: &Mat<f32>, k: usize) -> Outcome<()> {
         let (fvu, l0, dead) = (measured.fvu(), measured.l0(), measured.dead_atoms().count());
         say(&format!("{what:<30} {fvu:>7.4} {l0:>7.2} {dead:>12}\n"))
     };
-    line("its encoder", &reconstruction(&model, samples.as_ref(), &own)?)?;
+    let measured = reconstruction(&model, samples.as_ref(), &own)?;
+    line("its encoder", &measured)?;
     let what = format!("its encoder, at most {k}");
     line(&what, &reconstruction(&model, samples.as_ref(), &cut)?)?;
     line(&format!("OMP, at most {k}"), &reconstruction(&model, samples.as_ref(), &pursued)?)?;
-    say(&format!("\n{} of {} samples were cut\n", encoder.state().cut(), samples.ncols()))
+    say(&format!("\n{} of {} samples were cut\n", encoder.state().cut(), samples.ncols()))?;
+    if mask.kept() < mask.rows() {
+        say(&format!("{} samples left out by the mask\n", mask.rows() - mask.kept()))?;
+    }
+    // The files of a SAE have no norm limit, by which such samples could be told from others.
+    match measured.massive() {
+        Some(massive) => say(&format!("{}\n", massive::warning(massive, samples.ncols()))),
+        None => Ok(()),
+    }
 }
 
-/// The rows of a file as columns.
-fn rows(path: &Path) -> Outcome<Mat<f32>> {
+/// The samples of a file that are used.
+struct Rows {
+    /// A column each.
+    samples: Mat<f32>,
+    /// Which rows of the file they are.
+    mask: Mask,
+    path: PathBuf,
+}
+
+impl Rows {
+    /// What is said of an error met in coding the samples.
+    fn failed(&self, error: Error) -> String {
+        in_file(error, &self.path, &self.mask)
+    }
+}
+
+/// Reads the rows of a file that `mask` keeps.
+fn rows(path: &Path, mask: Option<&Path>) -> Outcome<Rows> {
     let file = source::open(path, None)?;
-    source::check_rounding::<f32>(&file)?;
-    let mut values = vec![0.0; file.len() * file.dim()];
-    file.read(0..file.len(), &mut values)?;
-    Ok(Mat::from_fn(file.dim(), file.len(), |r, i| values[i * file.dim() + r]))
+    let mask = mask_of(&file, mask)?;
+    let (used, dim) = (Subset::masked::<f32>(&file, &mask)?, file.dim());
+    source::check_rounding::<f32>(&used).map_err(|error| in_file(error, path, &mask))?;
+    let mut values = vec![0.0; used.samples() * dim];
+    used.read(0..used.samples(), &mut values)?;
+    let samples = Mat::from_fn(dim, used.samples(), |r, i| values[i * dim + r]);
+    Ok(Rows { samples, mask, path: path.to_owned() })
 }
 
 /// Writes the columns of a matrix as rows.

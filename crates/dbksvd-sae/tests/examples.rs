@@ -6,8 +6,8 @@ use std::path::Path;
 use dbksvd::export::write_codes_npz;
 use dbksvd::faer::MatRef;
 use dbksvd::{Dictionary, Model};
-use dbksvd_sae::Sae;
 use dbksvd_sae::metrics::{Absorption, Features, Labelled, Perturbation, Probing, Split, Windows};
+use dbksvd_sae::{Sae, Tied};
 use npyz::WriterBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,6 +65,66 @@ fn encoders_are_compared_with_a_pursuit() {
     };
     assert!(fvu("OMP, at most 4") < fvu("its encoder, at most 4"));
     assert!(told.contains("120 of 120 samples were cut"), "{told}");
+}
+
+/// A `.npy` file of this type and shape.
+fn write_npy(path: &str, descr: &str, shape: &str, data: &[u8]) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// 200 samples of dimension 8, the first of which is massive, with a model of 12 atoms as a SAE.
+fn write_samples(path: &dyn Fn(&str) -> String) {
+    let value = |at: usize| if at == 3 { 5e3 } else { ((at * at) as f32 * 0.37).sin() };
+    let rows = |range: std::ops::Range<usize>| -> Vec<u8> {
+        range.flat_map(|at| value(at).to_le_bytes()).collect()
+    };
+    write_npy(&path("all.npy"), "<f4", "(200, 8)", &rows(0..1600));
+    write_npy(&path("kept.npy"), "<f4", "(199, 8)", &rows(8..1600));
+    let mask: Vec<u8> = (0..200).map(|row| u8::from(row > 0)).collect();
+    write_npy(&path("mask.npy"), "|b1", "(200,)", &mask);
+    let atoms = dbksvd::faer::Mat::from_fn(8, 12, |i, j| ((i * 12 + j * j) as f32 * 0.7).sin());
+    let dictionary = dbksvd::Dictionary::normalized(atoms).unwrap();
+    let model = Model::new(dictionary, None, 3, dbksvd::Sign::Signed).unwrap();
+    Sae::from_model(&model, Tied::TopK).unwrap().write_saelens(path("sae")).unwrap();
+}
+
+#[test]
+fn samples_left_out_have_no_latents() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    write_samples(&path);
+    let (sae, all, kept, mask) = (path("sae"), path("all.npy"), path("kept.npy"), path("mask.npy"));
+    let told = stdout_of(&run("sae", &["compare", &sae, &all, "2"]));
+    assert!(told.contains("warning: 0.50% of the rows (1) hold 99%"), "{told}");
+    let expected = stdout_of(&run("sae", &["compare", &sae, &kept, "2"]));
+    let told = stdout_of(&run("sae", &["compare", &sae, &all, "2", "--mask", &mask]));
+    assert_eq!(told, format!("{expected}1 samples left out by the mask\n"));
+    assert!(!told.contains("warning"), "{told}");
+
+    let array = |path: &str| {
+        let bytes = std::fs::read(path).unwrap();
+        let file = npyz::NpyFile::new(&bytes[..]).unwrap();
+        (file.shape().to_vec(), file.into_vec::<f32>().unwrap())
+    };
+    let (masked, plain) = (path("masked"), path("plain"));
+    stdout_of(&run("sae", &["encode", &sae, &all, &masked, "--mask", &mask]));
+    stdout_of(&run("sae", &["encode", &sae, &kept, &plain]));
+    let (shape, found) = array(&path("masked/reconstruction.npy"));
+    let (_, expected) = array(&path("plain/reconstruction.npy"));
+    assert_eq!(shape, [200, 8]);
+    assert_eq!(found[..8], [0.0; 8], "the bias alone");
+    assert_eq!(found[8..], expected);
+    for words in [&["convert", &sae, &masked][..], &["import", &sae, &masked, "3"]] {
+        let error = error_of(&run("sae", &[words, &["--mask", &mask]].concat()));
+        assert!(error.contains("only encode and compare"), "{error}");
+    }
+    let error = error_of(&run("sae", &["compare", &sae, &kept, "2", "--mask", &mask]));
+    assert!(error.contains("mask.npy: 200 values, expected 199, one for each row of"), "{error}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn array_in(path: &Path) -> (Vec<u64>, Vec<f32>) {
 }
 
 /// The codes as SciPy reads them: offsets, atoms, coefficients.
-fn csr(path: &Path) -> (Vec<i32>, Vec<i32>, Vec<f32>) {
+pub fn csr(path: &Path) -> (Vec<i32>, Vec<i32>, Vec<f32>) {
     let bytes = fs::read(path).unwrap();
     let archive = rawzip::ZipArchive::from_slice(&bytes).unwrap();
     let mut entries = HashMap::new();
