@@ -15,8 +15,21 @@ const CONTRADICTIONS: [(&str, &str, &str); 2] = [
     ("eval", "held-out", "rows to measure on are those of --eval, or else a share of --data"),
 ];
 
+/// Options that `--goal features` has no use for.
+const OF_ERRORS: [&str; 8] = [
+    "dictionary",
+    "selection",
+    "minibatch",
+    "atom-batch",
+    "start-at",
+    "steps",
+    "time",
+    "target-fvu",
+];
+
 /// Options that say nothing where nothing is learned.
-const OF_LEARNING: [&str; 9] = [
+const OF_LEARNING: [&str; 10] = [
+    "goal",
     "minibatch",
     "atom-batch",
     "start-at",
@@ -45,6 +58,7 @@ pub struct Arguments {
     pub minibatch: Option<usize>,
     pub atom_batch: Option<usize>,
     pub selection: Selection,
+    pub goal: Goal,
     pub non_negative: bool,
     pub center: bool,
     pub scale: bool,
@@ -69,6 +83,15 @@ pub struct Arguments {
 pub enum Precision {
     F32,
     F64,
+}
+
+/// What a dictionary is learned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The least error.
+    Error,
+    /// Interpretable features.
+    Features,
 }
 
 /// How often to save.
@@ -103,6 +126,7 @@ impl Default for Arguments {
             minibatch: None,
             atom_batch: None,
             selection: Selection::default(),
+            goal: Goal::Error,
             non_negative: false,
             center: false,
             scale: false,
@@ -120,6 +144,17 @@ impl Default for Arguments {
             out: PathBuf::from("out"),
             quiet: false,
             json: false,
+        }
+    }
+}
+
+impl Arguments {
+    /// What features of embeddings need, each but where its own option is given.
+    fn prepare_for_features(&mut self) {
+        self.non_negative = true;
+        self.center = true;
+        if self.outliers == Outliers::Keep {
+            self.outliers = Outliers::Clip(3.0);
         }
     }
 }
@@ -149,6 +184,19 @@ pub fn parse() -> Result<Call, Failure> {
              --data)"
                 .to_owned(),
         ));
+    }
+    if arguments.goal == Goal::Features {
+        if let Some(option) = OF_ERRORS.iter().find(|&&option| is_given(option)) {
+            return Err(Failure::Usage(format!(
+                "--{option} is for --goal error: features are learned from the start, by a recipe \
+                 (see the crate's `FeatureRecipe` for its parts)"
+            )));
+        }
+        if arguments.epochs == Some(1) {
+            let expected = "at least 2 with --goal features, which learns in two stages";
+            return Err(Failure::Usage(format!("--epochs is 1, expected {expected}")));
+        }
+        arguments.prepare_for_features();
     }
     if arguments.epochs == Some(0)
         && let Some(option) = OF_LEARNING.iter().find(|&&option| is_given(option))
@@ -192,6 +240,10 @@ fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<
         "selection" => {
             let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
             arguments.selection = options.choice(&rules)?;
+        }
+        "goal" => {
+            let goals = [("error", Goal::Error), ("features", Goal::Features)];
+            arguments.goal = options.choice(&goals)?;
         }
         "non-negative" => arguments.non_negative = true,
         "mean" | "center" => arguments.center = true,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dbksvd::coder::BatchOmp;
+use dbksvd::coder::{BatchOmp, Selection, TopK};
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Seconds;
 use dbksvd::metrics::Reconstruction;
@@ -22,17 +22,41 @@ pub struct Kept<T> {
     pub within: Vec<bool>,
 }
 
+/// The coder of a model.
+enum Encoders<T: Scalar> {
+    Pursuit(Box<Encoder<Faer<T>, BatchOmp>>),
+    /// The one that was learned with the model.
+    Linear(Box<Encoder<Faer<T>, TopK<T>>>),
+}
+
+impl<T: Scalar> Encoders<T> {
+    fn new(model: &Model<T>, selection: Selection) -> Result<Self, Error> {
+        Ok(match model.linear_coder() {
+            None => Self::Pursuit(Box::new(model.encoder(BatchOmp::new().selection(selection))?)),
+            Some(coder) => Self::Linear(Box::new(model.encoder(coder.clone())?)),
+        })
+    }
+
+    fn encode(&mut self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
+        match self {
+            Self::Pursuit(encoder) => encoder.encode(samples),
+            Self::Linear(encoder) => encoder.encode(samples),
+        }
+    }
+}
+
 /// Codes rows with a model that no longer changes.
 pub struct Coding<'a, T: Scalar> {
     model: &'a Model<T>,
-    encoder: Encoder<Faer<T>, BatchOmp>,
+    encoder: Encoders<T>,
     seconds: Seconds,
 }
 
 impl<'a, T: Scalar> Coding<'a, T> {
-    pub fn new(model: &'a Model<T>, coder: BatchOmp) -> Result<Self, Failure> {
+    /// By the model's linear coder, or a pursuit if it has none.
+    pub fn new(model: &'a Model<T>, selection: Selection) -> Result<Self, Failure> {
         let start = Instant::now();
-        let encoder = model.encoder(coder)?;
+        let encoder = Encoders::new(model, selection)?;
         let elapsed = start.elapsed().as_secs_f64();
         Ok(Self {
             model,

@@ -2,9 +2,8 @@
 
 /// One screen.
 pub const TEXT: &str = "\
-Learns a dictionary of samples: atoms of which a few, added up, make each sample (K-SVD).
-Without arguments it learns one of the transformer embeddings shipped in data/, on their first
-7168 rows, and measures it on the last 1024.
+Learns a dictionary of samples: atoms of which a few, added up, make each sample (K-SVD). Without
+arguments, one of the transformer embeddings in data/: on 7168 rows, measured on the last 1024.
 
 Usage: learn [OPTIONS]        (cargo run --release --example learn -- [OPTIONS])
 
@@ -23,6 +22,8 @@ What to learn from
   --clip-norm F      scale rows down to F times the median norm, the norm limit, or (not both)
   --drop-norm F      leave out rows beyond it; with either, rows of zeros are left out as padding
 What to learn
+  --goal WHICH       error (least), or features: interpretable ones, that one product detects: K on
+                     average a row; with --non-negative, --mean, --clip-norm 3, --epochs 16  [error]
   --atoms M          size of the dictionary                                     [1024]
   --sparsity K       most atoms a row                                           [16]
   --non-negative     coefficients of at least 0, as those of sparse autoencoders
@@ -42,16 +43,14 @@ How to learn, and how long
   --checkpoint-every N   saves the state to DIR/checkpoints after each N steps, or time (10m)
   --resume           goes on from DIR/checkpoints, if there is one: to the same bits; saves at
                      the end and, unless --checkpoint-every says otherwise, each 10 minutes
-  --seed S           of all randomness: the same seed gives the same bits       [0]
-  --threads T        threads, at most 1024; changes no result                   [all cores]
+  --seed S, --threads T  the same seed gives the same bits [0], on any number of threads [all cores]
 What comes out
   --out DIR          for dictionary.safetensors, dictionary.npy (M, d), codes.npz (rows, M; CSR),
                      mean.npy (d) and scale.npy () if any, error.png, usage.png; those of an earlier
                      run are removed; none may be an input; rows left out have empty codes  [out]
   --no-codes         no codes.npz; measures on the first 65,536 rows of each part alone
-  --quiet            no progress bar
   --json             one JSON object a line on stdout: an `epoch`, `evaluation` each, a `result`
-  --help, --version
+  --quiet            no progress bar; also --help, --version
 
 In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the error.
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led
@@ -65,5 +64,6 @@ hold most of the variance, a warning says so. `masked` rows are those that --mas
 Examples
   learn --data acts.npy --atoms 4096 --sparsity 32 --eval held_out.npy --out run1
   learn --data 'acts/*.npy' --mask mask.npy --held-out 0.01 --mean --clip-norm 3 --resume
+  learn --data 'acts/*.npy' --goal features --atoms 4096 --sparsity 32 --out run1
   learn --data new.npy --dictionary run1/dictionary.safetensors --epochs 0 --out run2
 ";

@@ -1,13 +1,14 @@
 //! The run itself.
 
-use dbksvd::coder::BatchOmp;
+use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
-use dbksvd::updater::KSvd;
+use dbksvd::updater::{DictionaryUpdater, KSvd};
 use dbksvd::{DbKsvd, Error, Faer, Initialisation, Model, Scalar};
 
-use crate::arguments::{Arguments, Often};
+use crate::arguments::{Arguments, Goal, Often};
 use crate::dataset::Dataset;
 use crate::failure::Failure;
+use crate::stages;
 use crate::start::{Given, Start};
 
 /// The progress at which a run begins that has a learned dictionary of as many atoms as it wants.
@@ -24,11 +25,6 @@ pub struct Learned<T: Scalar> {
     pub failure: Option<Failure>,
 }
 
-/// The coder of learning and of all measures.
-pub fn coder(arguments: &Arguments) -> BatchOmp {
-    BatchOmp::new().selection(arguments.selection)
-}
-
 /// Learns from the rows of `dataset`, telling `observer`.
 pub fn learn<T: Scalar>(
     arguments: &Arguments,
@@ -43,13 +39,32 @@ pub fn learn<T: Scalar>(
         let model =
             Model::new(given.dictionary.clone(), None, start.shape.sparsity, start.shape.sign)?;
         let model = model.preprocessed(given.preprocessing.clone())?;
+        let model = model.with_linear_coder(given.linear_coder.clone())?;
         return Ok(Learned { model, best: None, report: Report::default(), failure: None });
     }
-    let learner = learner(arguments, start)?;
-    let (rows, held_out) = (dataset.learned(usize::MAX)?, dataset.watched()?);
     let token = StopToken::new();
     stop_on_interrupt(&token)?;
-    let mut run = learner.run(&rows).observer(observer).stop_token(token);
+    match arguments.goal {
+        Goal::Error => run(arguments, &learner(arguments, start)?, dataset, observer, &token),
+        Goal::Features => stages::learn(arguments, &start, dataset, observer, &token),
+    }
+}
+
+/// One run of a learner.
+pub fn run<T, C, U>(
+    arguments: &Arguments,
+    learner: &DbKsvd<Faer<T>, C, U>,
+    dataset: &Dataset,
+    observer: &mut dyn Observer<T>,
+    token: &StopToken,
+) -> Result<Learned<T>, Failure>
+where
+    T: Scalar,
+    C: SparseCoder<Faer<T>>,
+    U: DictionaryUpdater<Faer<T>>,
+{
+    let (rows, held_out) = (dataset.learned(usize::MAX)?, dataset.watched()?);
+    let mut run = learner.run(&rows).observer(observer).stop_token(token.clone());
     if let Some(held_out) = &held_out {
         run = run.held_out(held_out);
     }
@@ -75,7 +90,7 @@ fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<F
         .center(arguments.center)
         .scale(arguments.scale)
         .outliers(arguments.outliers)
-        .coder(coder(arguments))
+        .coder(BatchOmp::new().selection(arguments.selection))
         .updater(updater);
     if let Some(Given { dictionary, preprocessing, .. }) = given {
         // New atoms need the whole schedule.

@@ -35,6 +35,7 @@ mod paths;
 mod plots;
 mod progress;
 mod run;
+mod stages;
 mod start;
 mod table;
 mod texts;

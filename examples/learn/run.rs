@@ -5,7 +5,7 @@ use dbksvd::metrics::{Coherence, Reconstruction};
 use dbksvd::source::{Mask, SampleSource};
 use dbksvd::{Model, Outliers, ProblemShape, Scalar, SparseCodes};
 
-use crate::arguments::{Arguments, Precision};
+use crate::arguments::{Arguments, Goal, Precision};
 use crate::coding::{Coding, Kept};
 use crate::dataset::{Dataset, names};
 use crate::failure::{Failure, say};
@@ -123,6 +123,12 @@ fn check_sizes<T: Scalar>(
     let rows = dataset.rows_learned();
     let minibatch = rows.min(arguments.minibatch.unwrap_or(1));
     machine::check::<T>(dim, atoms, sparsity, minibatch).map_err(Failure::Usage)?;
+    if arguments.goal == Goal::Features && 2 * sparsity > atoms {
+        let most = atoms / 2;
+        return Err(Failure::Usage(format!(
+            "--sparsity is {sparsity}, expected 1 to {most} with --goal features: half the atoms"
+        )));
+    }
     let most = rows.saturating_mul(ATOMS_A_ROW);
     if arguments.atoms.is_some() && start.given.is_none() && atoms > most {
         return Err(Failure::Usage(format!(
@@ -140,7 +146,7 @@ fn measure<T: Scalar>(
     report: Report,
     origins: Origins,
 ) -> Result<Outcome<T>, Failure> {
-    let mut coding = Coding::new(&model, learning::coder(arguments))?;
+    let mut coding = Coding::new(&model, arguments.selection)?;
     // With `--no-codes` the data may be too large to be coded once more.
     let most = if arguments.codes { usize::MAX } else { ROWS_MEASURED };
     let (rows, mask) = dataset.coded();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dbksvd::coder::TopK;
 use dbksvd::export::read_dictionary_npy;
 use dbksvd::{Dictionary, Model, Outliers, Preprocessing, ProblemShape, Scalar, Sign};
 
@@ -18,6 +19,8 @@ pub struct Given<T: Scalar> {
     pub preprocessing: Preprocessing<T>,
     /// Whether there are such parts.
     pub is_preprocessed_anew: bool,
+    /// The linear coder that was learned with it.
+    pub linear_coder: Option<TopK<T>>,
 }
 
 /// Where a part of what is done to rows comes from.
@@ -132,15 +135,16 @@ impl<T: Scalar> Start<T> {
         data: &str,
     ) -> Result<(), Failure> {
         let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
-        let (dictionary, preprocessing) = match extension.as_deref() {
-            Some("npy") => (read_dictionary_npy(path)?, Preprocessing::none()),
+        let (dictionary, preprocessing, linear_coder) = match extension.as_deref() {
+            Some("npy") => (read_dictionary_npy(path)?, Preprocessing::none(), None),
             Some("safetensors") => {
                 let model = Model::<T>::load(path)?;
                 self.shape.sparsity = arguments.sparsity.unwrap_or(model.sparsity());
                 if model.sign() == Sign::NonNegative {
                     self.shape.sign = Sign::NonNegative;
                 }
-                (model.dictionary().clone(), model.preprocessing().clone())
+                let linear_coder = model.linear_coder().cloned();
+                (model.dictionary().clone(), model.preprocessing().clone(), linear_coder)
             }
             _ if path.is_dir() => {
                 let name = path.display();
@@ -156,7 +160,7 @@ impl<T: Scalar> Start<T> {
         self.origins = Origins::new(arguments, &preprocessing);
         let is_preprocessed_anew = !self.origins.parts(Origin::Data).is_empty();
         let preprocessing = self.origins.kept(&preprocessing)?;
-        let given = Given { dictionary, preprocessing, is_preprocessed_anew };
+        let given = Given { dictionary, preprocessing, is_preprocessed_anew, linear_coder };
         self.accept(arguments, given, path, data)
     }
 

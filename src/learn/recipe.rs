@@ -1,6 +1,6 @@
 //! The recipe for interpretable features of embeddings: which stages, with which parameters.
 
-use super::{Builder, DbKsvd, LinearFeatures, LinearReport, Report};
+use super::{Builder, DbKsvd, LinearFeatures, Report};
 use crate::coder::ThresholdPursuit;
 use crate::cpu::Faer;
 use crate::error::Error;
@@ -55,7 +55,7 @@ pub struct Features<T: Scalar> {
     /// The course of the first stage.
     pub dictionary: Report,
     /// The course of the second stage.
-    pub linear: LinearReport,
+    pub linear: Report,
 }
 
 impl FeatureRecipe {
@@ -83,15 +83,20 @@ impl FeatureRecipe {
         Self { seed, ..self }
     }
 
-    /// The first stage, for those who want to change it, or to watch, save and resume it. Its
-    /// limit k is twice the mean number of nonzeros.
-    pub fn dictionary<T: Scalar>(&self) -> Builder<Faer<T>, ThresholdPursuit, KSvd> {
-        let limit = (2.0 * self.linear.mean_nonzeros).ceil().max(1.0) as usize;
-        DbKsvd::true_features_on(Faer::default(), self.atoms, limit)
-            .epochs(self.epochs)
-            .seed(self.seed)
-            .center(true)
-            .outliers(Outliers::Clip(3.0))
+    /// The first stage for samples of dimension `dim`, for those who want to change it, or to watch,
+    /// save and resume it. Its limit k is twice the mean number of nonzeros, or d if that is less.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the second stage would refuse its parameters.
+    pub fn dictionary<T: Scalar>(
+        &self,
+        dim: usize,
+    ) -> Result<Builder<Faer<T>, ThresholdPursuit, KSvd>, Error> {
+        self.linear.check(self.atoms, dim)?;
+        let limit = (2.0 * self.linear.mean_nonzeros).ceil() as usize;
+        let learner = DbKsvd::true_features_on(Faer::default(), self.atoms, limit.clamp(1, dim));
+        let learner = learner.epochs(self.epochs).seed(self.seed);
+        Ok(learner.center(true).outliers(Outliers::Clip(3.0)))
     }
 
     /// Learns from the samples of `source`: both stages, one after the other.
@@ -99,7 +104,7 @@ impl FeatureRecipe {
     /// # Errors
     /// Those of [`DbKsvd::fit`] and of [`LinearFeatures::fit`].
     pub fn fit<T: Scalar>(&self, source: &impl SampleSource<T>) -> Result<Features<T>, Error> {
-        let (model, dictionary) = self.dictionary().build()?.fit(source)?;
+        let (model, dictionary) = self.dictionary(source.dim())?.build()?.fit(source)?;
         let (model, linear) = self.linear.seed(self.seed).fit(&model, source)?;
         Ok(Features { model, dictionary, linear })
     }

@@ -62,7 +62,7 @@ impl Tally {
     }
 
     /// Refuses to call it learning where there was nothing to learn from.
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let OutlierCounts { read, zeros, dropped, .. } = self.outliers;
         if read > 0 && (self.samples() == 0 || zeros == read) {
             return Err(Error::NothingLearned { samples: read, zeros, dropped });
@@ -70,7 +70,7 @@ impl Tally {
         Ok(())
     }
 
-    fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
+    pub(super) fn report(&self, epoch: usize, elapsed: f64) -> EpochReport {
         EpochReport {
             epoch,
             samples: self.samples(),

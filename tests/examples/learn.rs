@@ -1,5 +1,6 @@
 //! The example `learn` from outside: what it prints, what it writes, how it refuses.
 
+mod goals;
 mod kill;
 mod masks;
 mod norms;
@@ -151,7 +152,7 @@ fn help_and_version() {
     assert!(lines.len() <= 64 && lines.iter().all(|line| line.chars().count() <= 100));
     let text = lines.join("\n");
     for option in
-        "data tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
+        "data goal tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
          mask eval-mask steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
             .split(' ')

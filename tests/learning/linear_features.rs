@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::Mat;
-use dbksvd::learn::{FeatureRecipe, LinearFeatures, Progress, StopReason, StopToken};
+use dbksvd::learn::{FeatureRecipe, LinearFeatures, Progress, Report, StopReason, StopToken};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Preprocessing, Sign, SparseCodes};
 
@@ -94,7 +94,7 @@ fn a_run_can_be_ended_and_goes_on_from_its_encoder() {
     let (ended, report) =
         rule.fit_observed(&model, &data, &mut observer, &StopToken::new()).unwrap();
     assert_eq!((report.stop, report.steps), (StopReason::Observer, 30));
-    let error = |report: &dbksvd::learn::LinearReport| report.epochs[0].fvu;
+    let error = |report: &Report| report.epochs[0].fvu;
     let (_, first) = rule.epochs(1).fit(&model, &data).unwrap();
     let (_, again) = rule.epochs(1).fit(&ended, &data).unwrap();
     assert!(error(&again) < error(&first), "{} {}", error(&again), error(&first));
@@ -120,7 +120,9 @@ fn massive_rows_and_padding_do_not_matter() {
     data.col_as_slice_mut(6).fill(0.0);
     let (_, report) = rule.fit(&model, &data).unwrap();
     let last = report.epochs.last().unwrap();
-    assert_eq!(last.samples, 899);
+    assert_eq!((last.samples, last.within, last.clipped, last.zeros), (899, 898, 1, 1));
+    // One row holds more than its share of the error, and is told apart.
+    assert!(last.fvu_within != last.fvu);
     assert!(last.fvu < 0.3, "{last:?}");
     assert!((last.l0 - 2.0).abs() < 0.05, "{last:?}");
 
@@ -159,6 +161,13 @@ fn the_recipe_joins_both_stages() {
     let l0 = codes.nnz() as f64 / 3_000.0;
     assert!((l0 - 3.0).abs() < 0.3, "{l0}");
     assert!(features.linear.epochs[11].fvu < features.linear.epochs[0].fvu);
+    // What the second stage would refuse is refused before the first.
+    let error = FeatureRecipe::new(64, 30.0).fit(&data).unwrap_err();
+    assert!(matches!(error, Error::Argument { argument: "mean_nonzeros", .. }), "{error}");
+    // A mean above half the dimension is possible.
+    let recipe = FeatureRecipe::new(64, 13.0).epochs(1);
+    let recipe = recipe.linear(recipe.linear.minibatch(500).epochs(1));
+    assert_eq!(recipe.fit(&data).unwrap().model.sparsity(), 24);
 }
 
 #[test]

@@ -12,7 +12,6 @@ use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::{loops, rows, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::column;
-use crate::scalar::compiled;
 
 /// Activations below this share of the last threshold are not looked at: from one minibatch to the
 /// next, the threshold does not fall that far.
@@ -35,7 +34,6 @@ pub(super) struct Minibatch<T: Scalar> {
     /// ‖r‖² of each sample, with all atoms.
     errors: Vec<f64>,
     index: AtomIndex,
-    scatter: f64,
     low: T,
     scratch: ScratchPool<(Correlations<T>, Vec<T>)>,
 }
@@ -51,7 +49,6 @@ impl<T: Scalar> Minibatch<T> {
             residuals: Vec::new(),
             errors: Vec::new(),
             index: AtomIndex::default(),
-            scatter: 0.0,
             low: T::zero(),
             scratch: ScratchPool::default(),
         }
@@ -77,7 +74,6 @@ impl<T: Scalar> Minibatch<T> {
         for i in 0..count {
             self.samples.extend(column(y, i).iter().map(|&y| y * factor));
         }
-        self.scatter = scatter(&self.samples, self.dim);
         Ok(())
     }
 
@@ -89,14 +85,9 @@ impl<T: Scalar> Minibatch<T> {
         self.codes.nnz()
     }
 
-    /// Σ‖r‖².
-    pub(super) fn error(&self) -> f64 {
-        self.errors.iter().sum()
-    }
-
-    /// Σ‖y − ȳ‖².
-    pub(super) fn scatter(&self) -> f64 {
-        self.scatter
+    /// ‖r‖² of each sample, in the unit of the samples here.
+    pub(super) fn errors(&self) -> &[f64] {
+        &self.errors
     }
 
     /// Y of one sample.
@@ -142,6 +133,7 @@ impl<T: Scalar> Minibatch<T> {
         let (count, room) = (codes.samples(), codes.sparsity());
         slopes.resize(count * room, T::zero());
         residuals.resize(count * prefixes.len() * *dim, T::zero());
+        errors.clear();
         errors.resize(count, 0.0);
         let (codes, dictionary) = (&*codes, &*weights.dictionary);
         samples
@@ -251,21 +243,6 @@ fn write<T: Scalar>(found: &mut Vec<(T, u32)>, support: &mut [u32], values: &mut
         (*slot, *value) = (atom, h);
     }
     found.len()
-}
-
-compiled! {
-    /// Σ‖y − ȳ‖².
-    fn scatter<T>(samples: &[T], dim: usize) -> f64 {
-        let count = (samples.len() / dim).max(1) as f64;
-        let mut mean = vec![0.0; dim];
-        let mut energy = 0.0;
-        for sample in samples.chunks_exact(dim) {
-            loops::add_wide(&mut mean, 1.0, sample);
-            energy += loops::energy(sample);
-        }
-        let of_mean: f64 = mean.iter().map(|sum| sum * sum).sum();
-        (energy - of_mean / count).max(0.0)
-    }
 }
 
 /// The residuals of a sample after each prefix, summed from each prefix on, over their number.

@@ -37,20 +37,23 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Instant;
 
-use super::observer::{Observer, PanicCatching, Progress};
+use super::loader::{Buffers, Loaded, Loader};
+use super::observer::{Observer, PanicCatching, Progress, Renewed, Snapshot};
 use super::reader::{Schedule, read_ahead};
-use super::run_state::Position;
+use super::report::{EpochReport, Report, Seconds};
+use super::run_state::{Position, Tally};
+use super::session::Outcome;
 use super::{StopReason, StopToken};
-use crate::Outliers;
-use crate::Scalar;
 use crate::coder::{LinearEncoder, TopK};
 use crate::cpu::{Faer, HostBackend};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
 use crate::problem::Sign;
-use crate::samples::{Gate, HostSamples, Upload};
+use crate::samples::HostSamples;
 use crate::source::{SampleSource, check_rounding};
+use crate::updater::UpdateReport;
+use crate::{Outliers, Scalar};
 use minibatch::Minibatch;
 use weights::Weights;
 
@@ -124,41 +127,6 @@ pub struct LinearFeatures {
     pub seed: u64,
 }
 
-/// What learning linear features says of itself.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct LinearReport {
-    /// One entry for each epoch, the last perhaps incomplete.
-    pub epochs: Vec<LinearEpoch>,
-    /// Steps taken.
-    pub steps: u64,
-    /// Wall-clock seconds.
-    pub seconds: f64,
-    /// Why it ended: completed, an observer, or a token.
-    pub stop: StopReason,
-    /// What an observer panicked with; it was not called again.
-    pub observer_panic: Option<String>,
-}
-
-/// One epoch. Errors are those of each minibatch as it was coded, before the step that followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct LinearEpoch {
-    /// Number of the epoch, from 1.
-    pub epoch: usize,
-    /// Samples coded.
-    pub samples: usize,
-    /// Σ‖y − ŷ‖² / Σ‖y − ȳ‖², of the samples as they were learned from: centred, scaled, clipped.
-    /// ȳ is the mean of each minibatch.
-    pub fvu: f64,
-    /// Mean number of nonzeros a sample.
-    pub l0: f64,
-    /// Unused atoms that were replaced by samples.
-    pub replaced: usize,
-    /// Seconds since learning began.
-    pub elapsed: f64,
-}
-
 impl LinearFeatures {
     /// Features of which a sample has so many on average.
     #[must_use]
@@ -225,7 +193,7 @@ impl LinearFeatures {
         &self,
         model: &Model<T>,
         source: &dyn SampleSource<T>,
-    ) -> Result<(Model<T>, LinearReport), Error> {
+    ) -> Result<(Model<T>, Report), Error> {
         let mut silent = |_: &Progress| ControlFlow::Continue(());
         self.fit_observed(model, source, &mut silent, &StopToken::new())
     }
@@ -241,9 +209,12 @@ impl LinearFeatures {
         source: &dyn SampleSource<T>,
         observer: &mut dyn Observer<T>,
         token: &StopToken,
-    ) -> Result<(Model<T>, LinearReport), Error> {
-        self.check(model)?;
+    ) -> Result<(Model<T>, Report), Error> {
+        if model.sign() != Sign::NonNegative {
+            return Err(Error::argument("sign", "signed", "a model with non-negative codes"));
+        }
         let dim = model.dim();
+        self.check(model.atoms(), dim)?;
         if source.dim() != dim {
             let found = source.dim();
             return Err(Error::Dimension { argument: "samples", found, expected: dim });
@@ -267,12 +238,9 @@ impl LinearFeatures {
         })
     }
 
-    fn check<T: Scalar>(&self, model: &Model<T>) -> Result<(), Error> {
+    pub(super) fn check(&self, atoms: usize, dim: usize) -> Result<(), Error> {
         let Self { mean_nonzeros, epochs, minibatch, rate, nested, idle, seed: _ } = *self;
-        if model.sign() != Sign::NonNegative {
-            return Err(Error::argument("sign", "signed", "a model with non-negative codes"));
-        }
-        let most = (model.atoms() as f64 / 2.0).min(model.dim() as f64);
+        let most = (atoms as f64 / 2.0).min(dim as f64);
         if !(mean_nonzeros > 0.0 && mean_nonzeros <= most) {
             let expected = format!("above 0, and at most {most} (half the atoms, the dimension)");
             return Err(Error::argument("mean_nonzeros", mean_nonzeros, expected));
@@ -316,9 +284,12 @@ struct Course<'a, T: Scalar> {
     /// θ, in this unit: the mean over so many minibatches.
     threshold: f64,
     averaged: f64,
-    /// The share of the run that lay behind before the last step.
-    last_done: f64,
-    report: LinearReport,
+    /// Whether this mean is of the last part of the run alone.
+    is_settled: bool,
+    /// The share of the run that lies behind.
+    done: f64,
+    tally: Tally,
+    report: Report,
     start: Instant,
 }
 
@@ -328,23 +299,20 @@ impl<'a, T: Scalar> Course<'a, T> {
         model: &'a Model<T>,
         schedule: Schedule<'a, T>,
     ) -> Result<Self, Error> {
-        let weights = Weights::new(model)?;
-        let minibatch = Minibatch::new(model.dim(), model.atoms(), rule.room(model));
-        let (stop, observer_panic) = (StopReason::Completed, None);
-        let report = LinearReport { epochs: vec![], steps: 0, seconds: 0.0, stop, observer_panic };
-        let start = Instant::now();
         Ok(Self {
             rule,
             model,
             schedule,
-            weights,
-            minibatch,
+            weights: Weights::new(model)?,
+            minibatch: Minibatch::new(model.dim(), model.atoms(), rule.room(model)),
             unit: None,
             threshold: 0.0,
             averaged: 0.0,
-            last_done: 0.0,
-            report,
-            start,
+            is_settled: false,
+            done: 0.0,
+            tally: Tally::new(model.dim()),
+            report: Report { noise: f64::NAN, ..Report::default() },
+            start: Instant::now(),
         })
     }
 
@@ -354,107 +322,159 @@ impl<'a, T: Scalar> Course<'a, T> {
         mut next: impl FnMut(Option<HostSamples<T>>) -> Result<HostSamples<T>, Error>,
         observer: &mut dyn Observer<T>,
         token: &StopToken,
-    ) -> Result<(Model<T>, LinearReport), Error> {
+    ) -> Result<(Model<T>, Report), Error> {
         let backend = Faer::<T>::default();
-        let preprocessing = self.model.preprocessing().clone();
+        let (preprocessing, shape) = (self.model.preprocessing().clone(), self.model.shape());
         let outliers = preprocessing.norm_limit().map_or(Outliers::Keep, Outliers::Clip);
-        let gate = Gate::new(preprocessing, outliers);
-        let mut upload = Upload::new(&backend, self.model.dim())?;
+        let loader = Loader::new(preprocessing, outliers, shape);
+        let mut buffers = Buffers::new(&backend, shape.dim)?;
         let mut observer = PanicCatching::new(Some(observer));
         let mut taken = None;
         'run: for epoch in 1..=self.rule.epochs {
-            self.report.epochs.push(LinearEpoch { epoch, ..LinearEpoch::default() });
-            let mut sums = Sums::default();
             for step in 0..self.schedule.plan(epoch).steps() {
                 if let Some(stop) = reason_to_stop(&observer, token) {
                     self.report.stop = stop;
                     break 'run;
                 }
                 let mut host = next(taken.take())?;
-                upload.take(&backend, &gate, &mut host)?;
-                let is_first = self.unit.is_none();
-                self.minibatch.take(backend.view(upload.matrix()), &mut self.unit)?;
+                let loaded = loader.load(&backend, &mut host, &mut buffers)?;
                 taken = Some(host);
-                if is_first && let Some(unit) = self.unit {
-                    self.weights.count_in(unit);
-                }
-                if self.minibatch.samples() == 0 {
-                    continue;
-                }
-                let done = self.done(epoch, step);
-                self.step(&backend, done, &mut sums);
-                self.tell(&mut observer, (epoch, step), &sums);
+                self.take(&backend, &buffers)?;
+                let is_outside = buffers.upload.is_outside();
+                let replaced = self.step(&backend, loaded, is_outside, (epoch, step));
+                self.tell_of_step(&mut observer, (epoch, step), replaced);
             }
+            self.tally.check()?;
+            self.end_epoch(epoch, &mut observer);
         }
-        if self.report.steps == 0 && self.report.stop == StopReason::Completed {
-            let samples = self.schedule.source.len();
-            return Err(Error::NothingLearned { samples, zeros: samples, dropped: 0 });
+        if self.tally.outliers.read > 0 {
+            let epoch = self.report.epochs.len() + 1;
+            self.report.epochs.push(self.epoch(epoch));
         }
-        self.report.epochs.retain(|epoch| epoch.samples > 0);
-        self.report.seconds = self.start.elapsed().as_secs_f64();
+        let Seconds { encode, update, .. } = self.report.seconds;
+        let total = self.start.elapsed().as_secs_f64();
+        self.report.seconds = Seconds { encode, update, other: total - encode - update, total };
+        observer.tell(|observer| {
+            observer.on_stop(&self.report);
+            ControlFlow::Continue(())
+        });
         self.report.observer_panic = observer.panic.take();
-        let model = self.result()?;
-        Ok((model, self.report))
+        Ok((self.model()?, self.report))
     }
 
-    /// The share of the run that lies behind, before a step.
-    fn done(&self, epoch: usize, step: usize) -> f64 {
-        let steps = self.schedule.plan(epoch).steps() as f64;
-        ((epoch - 1) as f64 * steps + step as f64) / (self.rule.epochs as f64 * steps)
+    /// Takes a minibatch in the unit of this run, which is that of its first.
+    fn take(&mut self, backend: &Faer<T>, buffers: &Buffers<Faer<T>>) -> Result<(), Error> {
+        let is_known = self.unit.is_some();
+        self.minibatch.take(backend.view(buffers.upload.matrix()), &mut self.unit)?;
+        if let Some(unit) = self.unit.filter(|_| !is_known) {
+            self.weights.count_in(unit);
+        }
+        Ok(())
     }
 
-    fn step(&mut self, backend: &Faer<T>, done: f64, sums: &mut Sums) {
-        let Self { rule, weights, minibatch, threshold, averaged, last_done, report, .. } = self;
+    /// One step. Returns how many atoms were replaced.
+    fn step(
+        &mut self,
+        backend: &Faer<T>,
+        loaded: Loaded,
+        is_outside: &[bool],
+        (epoch, step): (usize, usize),
+    ) -> usize {
+        let Loaded { mut figures, spectrum, outliers, .. } = loaded;
+        let mut update = UpdateReport::default();
+        if self.minibatch.samples() > 0 {
+            let begin = Instant::now();
+            let cut = self.minibatch.code(backend, &self.weights, self.rule.mean_nonzeros);
+            self.report.seconds.encode += begin.elapsed().as_secs_f64();
+            let begin = Instant::now();
+            self.average(cut);
+            update.nonzeros = self.minibatch.nonzeros();
+            update.replaced = self.descend();
+            self.report.seconds.update += begin.elapsed().as_secs_f64();
+            let errors = self.minibatch.errors().iter().map(|e| e * self.unit_squared());
+            for (i, error) in errors.enumerate() {
+                let is_within = !is_outside.get(i).is_some_and(|&outside| outside);
+                figures.all.error += error;
+                figures.within.error += if is_within { error } else { 0.0 };
+            }
+            let coordinates = figures.all.samples * self.model.dim();
+            self.report.noise = (figures.all.error / coordinates as f64).sqrt();
+        }
+        self.report.steps += 1;
+        let steps = self.schedule.plan(epoch).steps();
+        let position = (epoch - 1) as f64 + (step + 1) as f64 / steps as f64;
+        self.done = position / self.rule.epochs as f64;
+        self.tally.add(&Outcome { update, figures, spectrum, outliers });
+        update.replaced
+    }
+
+    /// Adam's step, and the renewal of unused atoms. Returns how many were replaced.
+    fn descend(&mut self) -> usize {
+        let Self { rule, weights, minibatch, done, report, .. } = self;
         let atoms = self.model.atoms();
-        let prefixes = if done < rule.nested { prefixes(atoms) } else { vec![atoms] };
-        let cut = minibatch.code(backend, weights, rule.mean_nonzeros);
-        if done < SETTLED {
-            *averaged = averaged.min(RECENT - 1.0);
-        } else if *last_done < SETTLED {
-            *averaged = 0.0;
-        }
-        *last_done = done;
-        *averaged += 1.0;
-        *threshold += (cut - *threshold) / *averaged;
+        let prefixes = if *done < rule.nested { prefixes(atoms) } else { vec![atoms] };
         minibatch.differentiate(weights, &prefixes);
-        weights.step(minibatch, &prefixes, rule.rate_at(report.steps, done));
-        let replaced = weights.renew(minibatch, rule.idle, done < 1.0 - DECAY);
-        report.steps += 1;
-        sums.add(minibatch);
-        if let Some(epoch) = report.epochs.last_mut() {
-            epoch.samples = sums.samples;
-            epoch.fvu = sums.error / sums.scatter;
-            epoch.l0 = sums.nonzeros as f64 / sums.samples as f64;
-            epoch.replaced += replaced;
-            epoch.elapsed = self.start.elapsed().as_secs_f64();
-        }
+        weights.step(minibatch, &prefixes, rule.rate_at(report.steps, *done));
+        weights.renew(minibatch, rule.idle, *done < 1.0 - DECAY)
     }
 
-    fn tell(
+    /// Adds the threshold of one minibatch to the mean.
+    fn average(&mut self, cut: f64) {
+        let is_settled = self.done >= SETTLED;
+        if !is_settled {
+            self.averaged = self.averaged.min(RECENT - 1.0);
+        } else if !std::mem::replace(&mut self.is_settled, true) {
+            self.averaged = 0.0;
+        }
+        self.averaged += 1.0;
+        self.threshold += (cut - self.threshold) / self.averaged;
+    }
+
+    /// What squared errors are multiplied by, to be those of the preprocessed samples.
+    fn unit_squared(&self) -> f64 {
+        self.unit.unwrap_or(1.0).powi(2)
+    }
+
+    fn tell_of_step(
         &self,
         observer: &mut PanicCatching<'_, T>,
         (epoch, step): (usize, usize),
-        sums: &Sums,
+        replaced: usize,
     ) {
-        let steps = self.schedule.plan(epoch).steps();
-        let fvu = sums.error / sums.scatter;
+        let figures = &self.tally.figures;
         let progress = Progress {
             epoch,
             epochs: self.rule.epochs,
             step: step + 1,
-            steps,
+            steps: self.schedule.plan(epoch).steps(),
             total_steps: self.report.steps,
-            done: self.done(epoch, step + 1),
+            done: self.done,
             samples: self.minibatch.samples(),
-            fvu,
-            fvu_within: fvu,
+            fvu: figures.all.fvu(),
+            fvu_within: figures.fvu_within(),
             elapsed: self.start.elapsed().as_secs_f64(),
         };
         observer.tell(|observer| observer.on_step(&progress));
+        if replaced > 0 {
+            let renewed = Renewed { step: self.report.steps, replaced, merged: 0 };
+            observer.tell(|observer| observer.on_renewal(&renewed));
+        }
+    }
+
+    fn epoch(&self, epoch: usize) -> EpochReport {
+        self.tally.report(epoch, self.start.elapsed().as_secs_f64())
+    }
+
+    fn end_epoch(&mut self, epoch: usize, observer: &mut PanicCatching<'_, T>) {
+        let report = self.epoch(epoch);
+        self.report.epochs.push(report);
+        self.tally = Tally::new(self.model.dim());
+        let snapshot = Snapshot { fetch: &|| self.model() };
+        observer.tell(|observer| observer.on_epoch(&report, &snapshot));
     }
 
     /// The model as it is now, in the units of the preprocessed samples.
-    fn result(&self) -> Result<Model<T>, Error> {
+    fn model(&self) -> Result<Model<T>, Error> {
         let unit = self.unit.unwrap_or(1.0);
         let (dictionary, encoder, mut bias) = self.weights.matrices();
         bias.iter_mut().for_each(|c| *c *= T::narrow(unit));
@@ -464,24 +484,6 @@ impl<'a, T: Scalar> Course<'a, T> {
         Model::new(Dictionary::trusted(dictionary), None, room, self.model.sign())?
             .preprocessed(self.model.preprocessing().clone())?
             .with_linear_coder(Some(coder))
-    }
-}
-
-/// Sums over the samples of an epoch.
-#[derive(Default)]
-struct Sums {
-    samples: usize,
-    nonzeros: usize,
-    error: f64,
-    scatter: f64,
-}
-
-impl Sums {
-    fn add<T: Scalar>(&mut self, minibatch: &Minibatch<T>) {
-        self.samples += minibatch.samples();
-        self.nonzeros += minibatch.nonzeros();
-        self.error += minibatch.error();
-        self.scatter += minibatch.scatter();
     }
 }
 

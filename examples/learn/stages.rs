@@ -1,0 +1,126 @@
+//! `--goal features`: the two stages of the recipe, as one run.
+
+use std::ops::ControlFlow;
+
+use dbksvd::learn::{
+    CheckpointReport, EpochReport, Evaluation, Every, FeatureRecipe, LinearFeatures, Observer,
+    Progress, Renewed, Report, Snapshot, StopReason, StopToken,
+};
+use dbksvd::{Error, Scalar};
+
+use crate::arguments::Arguments;
+use crate::dataset::Dataset;
+use crate::failure::Failure;
+use crate::learning::{Learned, run};
+use crate::start::Start;
+
+/// Passes over the rows, in both stages together, and the share of the first.
+const EPOCHS: usize = 16;
+const SHARE_OF_FIRST: f64 = 0.375;
+
+/// Learns in both stages. Checkpoints are those of the first: a run that goes on after it begins
+/// the second anew.
+pub fn learn<T: Scalar>(
+    arguments: &Arguments,
+    start: &Start<T>,
+    dataset: &Dataset,
+    observer: &mut dyn Observer<T>,
+    token: &StopToken,
+) -> Result<Learned<T>, Failure> {
+    let (seed, mean) = (arguments.seed, start.shape.sparsity as f64);
+    let epochs = arguments.epochs.unwrap_or(EPOCHS);
+    let of_first = ((epochs as f64 * SHARE_OF_FIRST).round() as usize).max(1);
+    let recipe = FeatureRecipe::new(start.shape.atoms, mean).epochs(of_first).seed(seed);
+    let mut learner = recipe.dictionary::<T>(start.shape.dim)?;
+    learner = learner.outliers(arguments.outliers).scale(arguments.scale);
+    if let Some(steps) = arguments.evaluate_every {
+        learner = learner.evaluate_every(Every::Steps(steps));
+    }
+    let mut stage = Stage { observer, before: 0, all: epochs, seconds: 0.0 };
+    let first = run(arguments, &learner.build()?, dataset, &mut stage, token)?;
+    // The second stage changes what the best of the first was chosen by.
+    let first = Learned { best: None, ..first };
+    if first.failure.is_some() || first.report.stop != StopReason::Completed {
+        return Ok(first);
+    }
+    (stage.before, stage.seconds) = (of_first, first.report.seconds.total);
+    let linear = LinearFeatures::new(mean).epochs(epochs - of_first).seed(seed);
+    let rows = dataset.learned(usize::MAX)?;
+    let learned = linear.fit_observed(&first.model, &rows, &mut stage, token);
+    let (model, second) = learned.map_err(|error| dataset.failure(error))?;
+    Ok(Learned { model, best: None, report: joined(first.report, second), failure: None })
+}
+
+/// Tells of a stage as a part of the whole.
+struct Stage<'a, T: Scalar> {
+    observer: &'a mut dyn Observer<T>,
+    /// Epochs before this stage, and in all.
+    before: usize,
+    all: usize,
+    /// Seconds before this stage.
+    seconds: f64,
+}
+
+impl<T: Scalar> Observer<T> for Stage<'_, T> {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        let mut progress = *progress;
+        let own = progress.epochs as f64;
+        progress.done = (self.before as f64 + progress.done * own) / self.all as f64;
+        progress.epoch += self.before;
+        progress.epochs = self.all;
+        progress.elapsed += self.seconds;
+        self.observer.on_step(&progress)
+    }
+
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        self.observer.on_renewal(renewed)
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, T>) -> ControlFlow<()> {
+        self.observer.on_epoch(&later(*epoch, self.before, self.seconds), snapshot)
+    }
+
+    fn on_evaluation(
+        &mut self,
+        evaluation: &Evaluation,
+        snapshot: &Snapshot<'_, T>,
+    ) -> ControlFlow<()> {
+        self.observer.on_evaluation(evaluation, snapshot)
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        self.observer.on_checkpoint(checkpoint)
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        self.observer.on_checkpoint_failure(error)
+    }
+
+    fn on_stop(&mut self, report: &Report) {
+        if self.before > 0 || report.stop != StopReason::Completed {
+            self.observer.on_stop(report);
+        }
+    }
+}
+
+/// An epoch, counted from the start of the first stage.
+fn later(mut epoch: EpochReport, epochs: usize, seconds: f64) -> EpochReport {
+    epoch.epoch += epochs;
+    epoch.elapsed += seconds;
+    epoch
+}
+
+/// The course of both stages.
+fn joined(mut first: Report, second: Report) -> Report {
+    let (before, seconds) = (first.epochs.len(), first.seconds.total);
+    first.epochs.extend(second.epochs.into_iter().map(|epoch| later(epoch, before, seconds)));
+    first.steps += second.steps;
+    first.seconds.encode += second.seconds.encode;
+    first.seconds.update += second.seconds.update;
+    first.seconds.other += second.seconds.other;
+    first.seconds.total += second.seconds.total;
+    first.noise = second.noise;
+    first.stop = second.stop;
+    first.observer_panic = first.observer_panic.or(second.observer_panic);
+    first
+}
