@@ -258,6 +258,7 @@ def exports(program, scratch):
             rows = sae.W_dec.detach().numpy()
             tied = np.vstack([atoms, -atoms]) if len(rows) == 80 else atoms
             assert (rows == tied).all() and (sae.b_dec.detach().numpy() == mean).all()
+            assert json.loads((out / "cfg.json").read_text())["metadata"]["sae_lens_version"]
     weights = rng.normal(size=(40, 16)).astype(np.float32)
     bias = rng.normal(size=40).astype(np.float32)
     metadata |= {"sparsity": "16", "threshold": "4.5", "scale": "1.5"}
@@ -270,7 +271,6 @@ def exports(program, scratch):
     found = [sae.b_enc.detach().numpy(), sae.threshold.detach().numpy()]
     for found, expected in zip(found, (1.5 * bias, np.full(40, 1.5 * 4.5, np.float32))):
         assert np.allclose(found, expected, rtol=1e-6), (found, expected)
-            assert json.loads((out / "cfg.json").read_text())["metadata"]["sae_lens_version"]
 
 
 def build():
