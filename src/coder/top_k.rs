@@ -12,7 +12,8 @@
 //!
 //! With a threshold θ, samples have as many nonzeros as their activations ask for, and k is a
 //! limit. This is what the encoder of a JumpReLU autoencoder does, and that of a BatchTopK
-//! autoencoder once it is trained. [`MeanBudget`](super::MeanBudget) finds the θ that gives a wanted mean.
+//! autoencoder once it is trained. [`MeanBudget`](super::MeanBudget) finds the θ that gives a
+//! wanted mean.
 //!
 //! A. Makhzani, B. Frey, "k-Sparse autoencoders", ICLR 2014. L. Gao et al., "Scaling and evaluating
 //! sparse autoencoders", arXiv 2406.04093, 2024. S. Rajamanoharan et al., "Jumping ahead: improving

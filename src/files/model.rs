@@ -90,8 +90,8 @@ impl<T: Scalar> Model<T> {
     ///   a rule: atoms of norm 1, finite values, 1 ≤ k ≤ min(d, m), a threshold of at least 0,
     /// - [`FileError::Tensor`] without a dictionary,
     /// - [`FileError::ElementType`] for tensors that are neither F32 nor F64,
-    /// - [`FileError::Shape`] for a dictionary not of rank 2 or empty, a mean not of shape (d), an encoder
-    ///   not of the shape of the dictionary, or a bias not of shape (m).
+    /// - [`FileError::Shape`] for a dictionary not of rank 2 or empty, a mean not of shape (d), an
+    ///   encoder not of the shape of the dictionary, or a bias not of shape (m).
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let header = Header::open(path)?;

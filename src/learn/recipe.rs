@@ -83,8 +83,9 @@ impl FeatureRecipe {
         Self { seed, ..self }
     }
 
-    /// The first stage for samples of dimension `dim`, for those who want to change it, or to watch,
-    /// save and resume it. Its limit k is twice the mean number of nonzeros, or d if that is less.
+    /// The first stage for samples of dimension `dim`, for those who want to change it, or to
+    /// watch, save and resume it. Its limit k is twice the mean number of nonzeros, or d if that is
+    /// less.
     ///
     /// # Errors
     /// [`Error::Argument`] if the second stage would refuse its parameters.

@@ -23,7 +23,8 @@
 //! ```
 //! This is a BatchTopK autoencoder with the prefixes of Matryoshka autoencoders, begun at a learned
 //! dictionary with E = Dᵀ. Activations that are not used have no gradient, so a step costs one
-//! product with E and sums over the nonzeros, where tools for dense gradients compute four products.
+//! product with E and sums over the nonzeros, where tools for dense gradients compute four
+//! products.
 //!
 //! B. Bussmann, P. Leask, N. Nanda, "BatchTopK sparse autoencoders", arXiv:2412.06410, 2024.
 //! B. Bussmann, N. Nabeshima, A. Karvonen, N. Nanda, "Learning multi-level features with Matryoshka
