@@ -225,12 +225,14 @@ fn codes_of_a_signed_model_decode_alike_with_signs_split() {
 /// samples are centred and scaled.
 #[test]
 fn a_linear_coder_is_a_jumprelu_encoder() {
-    let data = Planted::new(12, 30, 4, 200).noise(0.1).seed(5).generate::<f64>().unwrap();
-    let weights = Mat::from_fn(12, 30, |i, j| ((i * 5 + j * 3) as f64).sin());
-    let bias = (0..30).map(|j| 0.01 * f64::from(j)).collect();
-    let mean: Vec<f64> = (0..12).map(|i| f64::from(i) / 7.0).collect();
+    let data = Planted::new(40, 60, 4, 200).noise(0.1).seed(5).generate::<f64>().unwrap();
+    let weights = Mat::from_fn(40, 60, |i, j| {
+        data.dictionary.as_mat()[(i, j)] + 0.1 * ((i * 5 + j * 3) as f64).sin()
+    });
+    let bias = (0..60).map(|j| 0.01 * f64::from(j)).collect();
+    let mean: Vec<f64> = (0..40).map(|i| f64::from(i) / 70.0).collect();
     let preprocessing = Preprocessing::none().with_mean(Some(mean)).unwrap().with_scale(3.0);
-    let plain = Model::new(data.dictionary, None, 12, Sign::NonNegative).unwrap();
+    let plain = Model::new(data.dictionary, None, 40, Sign::NonNegative).unwrap();
     let plain = plain.preprocessed(preprocessing.unwrap()).unwrap();
     let encoder = LinearEncoder::new(weights, Some(bias)).unwrap();
     for coder in [TopK::by_encoder(encoder), TopK::new()] {
@@ -240,11 +242,12 @@ fn a_linear_coder_is_a_jumprelu_encoder() {
         assert_eq!(sae.architecture().name(), "jumprelu");
         let codes = model.encode(&coder, data.samples.as_ref()).unwrap();
         assert!((codes.nnz() as f64 / 200.0 - 3.0).abs() < 0.2);
+        assert!((0..200).all(|i| codes.support(i).len() < 40), "no sample is at its limit");
         let latents = sae.encode(data.samples.as_ref()).unwrap();
         let scaled = dense(&codes) * Scale(3.0);
         assert_close(dense(&latents).as_ref(), scaled.as_ref(), 1e-12);
         let decoded = model.decode(&codes).unwrap();
-        let of_sae = sae.model(12).unwrap().decode(&latents).unwrap();
+        let of_sae = sae.model(40).unwrap().decode(&latents).unwrap();
         assert_close(of_sae.as_ref(), decoded.as_ref(), 1e-12);
     }
 
