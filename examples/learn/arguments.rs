@@ -15,31 +15,14 @@ const CONTRADICTIONS: [(&str, &str, &str); 2] = [
     ("eval", "held-out", "rows to measure on are those of --eval, or else a share of --data"),
 ];
 
-/// Options that `--goal features` has no use for.
-const OF_ERRORS: [&str; 8] = [
-    "dictionary",
-    "selection",
-    "minibatch",
-    "atom-batch",
-    "start-at",
-    "steps",
-    "time",
-    "target-fvu",
-];
+/// Options of a run for the least error.
+const OF_ERRORS: [&str; 6] = ["minibatch", "atom-batch", "start-at", "steps", "time", "target-fvu"];
 
-/// Options that say nothing where nothing is learned.
-const OF_LEARNING: [&str; 10] = [
-    "goal",
-    "minibatch",
-    "atom-batch",
-    "start-at",
-    "steps",
-    "time",
-    "target-fvu",
-    "evaluate-every",
-    "checkpoint-every",
-    "resume",
-];
+/// Options that, besides these, `--goal features` has no use for.
+const NOT_OF_FEATURES: [&str; 2] = ["dictionary", "selection"];
+
+/// Options that, besides those of errors, say nothing where nothing is learned.
+const OF_LEARNING: [&str; 4] = ["goal", "evaluate-every", "checkpoint-every", "resume"];
 
 /// What is asked for. `None` where the default depends on something else.
 #[derive(Debug)]
@@ -186,7 +169,8 @@ pub fn parse() -> Result<Call, Failure> {
         ));
     }
     if arguments.goal == Goal::Features {
-        if let Some(option) = OF_ERRORS.iter().find(|&&option| is_given(option)) {
+        let mut others = NOT_OF_FEATURES.iter().chain(&OF_ERRORS);
+        if let Some(option) = others.find(|&&option| is_given(option)) {
             return Err(Failure::Usage(format!(
                 "--{option} is for --goal error: features are learned from the start, by a recipe \
                  (see the crate's `FeatureRecipe` for its parts)"
@@ -199,7 +183,7 @@ pub fn parse() -> Result<Call, Failure> {
         arguments.prepare_for_features();
     }
     if arguments.epochs == Some(0)
-        && let Some(option) = OF_LEARNING.iter().find(|&&option| is_given(option))
+        && let Some(option) = OF_LEARNING.iter().chain(&OF_ERRORS).find(|&&option| is_given(option))
     {
         return Err(Failure::Usage(format!(
             "--{option} is about learning, and --epochs 0 asks for codes alone"

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use dbksvd::learn::{
-    CheckpointReport, EpochReport, Evaluation, Every, FeatureRecipe, LinearFeatures, Observer,
-    Progress, Renewed, Report, Snapshot, StopReason, StopToken,
+    CheckpointReport, EpochReport, Evaluation, Every, FeatureRecipe, Observer, Progress, Renewed,
+    Report, Snapshot, StopReason, StopToken,
 };
-use dbksvd::{Error, Scalar};
+use dbksvd::{Error, Outliers, Scalar};
 
 use crate::arguments::Arguments;
 use crate::dataset::Dataset;
@@ -44,7 +44,8 @@ pub fn learn<T: Scalar>(
         return Ok(first);
     }
     (stage.before, stage.seconds) = (of_first, first.report.seconds.total);
-    let linear = LinearFeatures::new(mean).epochs(epochs - of_first).seed(seed);
+    let drops = matches!(arguments.outliers, Outliers::Drop(_));
+    let linear = recipe.linear.epochs(epochs - of_first).drops_outliers(drops);
     let rows = dataset.learned(usize::MAX)?;
     let learned = linear.fit_observed(&first.model, &rows, &mut stage, token);
     let (model, second) = learned.map_err(|error| dataset.failure(error))?;

@@ -13,6 +13,7 @@ use crate::cpu::{Faer, HostBackend};
 use crate::error::Error;
 use crate::matrix::column;
 use crate::model::Model;
+use crate::samples::preprocessing::is_zero;
 use crate::samples::{Gate, HostSamples, Upload};
 use crate::source::{SampleSource, check_rounding};
 use crate::{Outliers, Sign};
@@ -144,7 +145,9 @@ impl<T: Scalar> Activations<'_, T> {
                 let new = || (Correlations::new(dim, atoms), vec![T::zero(); atoms]);
                 scratch.with(new, |(products, h)| {
                     let products = products.compute(backend, self.scorer, y.subcols(first, count));
-                    for i in (0..count).filter(|&i| counts(first + i)) {
+                    let has_activations =
+                        |&i: &usize| counts(first + i) && !is_zero(column(y, first + i));
+                    for i in (0..count).filter(has_activations) {
                         activate(column(products, i), self.bias, self.sign, h);
                         found.extend(h.iter().map(|&h| Float::abs(h)).filter(|&h| h > self.above));
                     }

@@ -40,7 +40,7 @@ pub use growth::Growth;
 pub use initialisation::Initialisation;
 pub use linear::LinearFeatures;
 pub use observer::{Observer, Progress, Renewed, Snapshot};
-pub use recipe::{FeatureRecipe, Features};
+pub use recipe::{FeatureFit, FeatureRecipe};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use restarts::{BestOf, Restart};
 pub use run::Run;

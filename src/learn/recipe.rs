@@ -17,10 +17,9 @@ use crate::{Outliers, Scalar};
 /// | [`DbKsvd::true_features`], 6 epochs | grows a dictionary by thresholded pursuit and K-SVD | its atoms stand for something by themselves: general ones first, special ones later |
 /// | [`LinearFeatures`], 10 epochs | learns a linear encoder, and refines the dictionary with it | features are detected one by one, so that special ones do not absorb general ones |
 ///
-/// The result has a [linear coder](Model::linear_coder), by which samples are to be coded. What
-/// each stage is worth, and how the result compares with sparse autoencoders, was measured in
-/// `docs/study/language-model` in the repository. For data that *were* made of sparse features plus
-/// noise, the first stage alone is better: see `docs/study/truth.md`.
+/// The result has a [linear coder](Model::linear_coder), by which samples are to be coded. In the
+/// repository, `docs/study/language-model` compares it with sparse autoencoders, and
+/// `docs/study/truth.md` measures the first stage alone on data with known features.
 ///
 /// ```no_run
 /// use dbksvd::faer::Mat;
@@ -40,16 +39,14 @@ pub struct FeatureRecipe {
     pub atoms: usize,
     /// Epochs of the first stage.
     pub epochs: usize,
-    /// The second stage; its mean number of nonzeros is that of the whole.
+    /// The second stage. Its mean number of nonzeros and its seed are those of both stages.
     pub linear: LinearFeatures,
-    /// The seed of both stages.
-    pub seed: u64,
 }
 
 /// What [`FeatureRecipe::fit`] gives.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Features<T: Scalar> {
+pub struct FeatureFit<T: Scalar> {
     /// The dictionary, with its linear coder.
     pub model: Model<T>,
     /// The course of the first stage.
@@ -62,7 +59,7 @@ impl FeatureRecipe {
     /// So many atoms, of which a sample has so many on average.
     #[must_use]
     pub fn new(atoms: usize, mean_nonzeros: f64) -> Self {
-        Self { atoms, epochs: 6, linear: LinearFeatures::new(mean_nonzeros), seed: 0 }
+        Self { atoms, epochs: 6, linear: LinearFeatures::new(mean_nonzeros) }
     }
 
     /// Epochs of the first stage. Default: 6.
@@ -71,7 +68,7 @@ impl FeatureRecipe {
         Self { epochs, ..self }
     }
 
-    /// The second stage.
+    /// The second stage. Its mean number of nonzeros and its seed are those of both stages.
     #[must_use]
     pub fn linear(self, linear: LinearFeatures) -> Self {
         Self { linear, ..self }
@@ -80,7 +77,7 @@ impl FeatureRecipe {
     /// The seed of both stages. Default: 0.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
+        Self { linear: self.linear.seed(seed), ..self }
     }
 
     /// The first stage for samples of dimension `dim`, for those who want to change it, or to
@@ -96,7 +93,7 @@ impl FeatureRecipe {
         self.linear.check(self.atoms, dim)?;
         let limit = (2.0 * self.linear.mean_nonzeros).ceil() as usize;
         let learner = DbKsvd::true_features_on(Faer::default(), self.atoms, limit.clamp(1, dim));
-        let learner = learner.epochs(self.epochs).seed(self.seed);
+        let learner = learner.epochs(self.epochs).seed(self.linear.seed);
         Ok(learner.center(true).outliers(Outliers::Clip(3.0)))
     }
 
@@ -104,9 +101,9 @@ impl FeatureRecipe {
     ///
     /// # Errors
     /// Those of [`DbKsvd::fit`] and of [`LinearFeatures::fit`].
-    pub fn fit<T: Scalar>(&self, source: &impl SampleSource<T>) -> Result<Features<T>, Error> {
+    pub fn fit<T: Scalar>(&self, source: &impl SampleSource<T>) -> Result<FeatureFit<T>, Error> {
         let (model, dictionary) = self.dictionary(source.dim())?.build()?.fit(source)?;
-        let (model, linear) = self.linear.seed(self.seed).fit(&model, source)?;
-        Ok(Features { model, dictionary, linear })
+        let (model, linear) = self.linear.fit(&model, source)?;
+        Ok(FeatureFit { model, dictionary, linear })
     }
 }

@@ -273,6 +273,14 @@ fn a_mean_budget_that_cannot_be_met_is_refused() {
     let other = Mat::<f64>::zeros(DIM + 1, 4);
     let error = MeanBudget::new(1.0).fit(TopK::new(), &model, &other).unwrap_err();
     assert!(matches!(error, Error::Dimension { .. }), "{error}");
+    // The zero sample has the empty code, whatever the bias: the others share what it does not use.
+    let encoder = LinearEncoder::new(weights(), Some(vec![1e3; ATOMS])).unwrap();
+    let coder = TopK::by_encoder(encoder);
+    let half = Mat::from_fn(DIM, 20, |i, n| if n < 10 { 0.0 } else { y[(i, n)] });
+    let fitted = MeanBudget::new(2.0).fit(coder, &model, &half).unwrap();
+    let codes = model.encode(&fitted, half.as_ref()).unwrap();
+    assert!((0..10).all(|n| codes.support(n).is_empty()));
+    assert_eq!(codes.nnz(), 40);
     // Activations that run out leave the threshold at 0.
     let coder = MeanBudget::new(17.0).fit(TopK::new(), &model, &Mat::<f64>::zeros(DIM, 4)).unwrap();
     assert_eq!(coder.threshold, 0.0);

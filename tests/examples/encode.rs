@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::programs::{error_of, run, stdout_of, with};
+use crate::programs::{error_of, run, stdout_of, with, write_npy};
 use dbksvd::coder::{BatchOmp, Selection};
 use dbksvd::export::{read_dictionary_npy, write_codes_npz, write_dictionary_npy};
 use dbksvd::faer::{Mat, MatRef};
@@ -259,16 +259,6 @@ fn rows_of(path: &Path) -> Vec<Vec<f32>> {
     offsets.windows(2).map(|ends| values[ends[0] as usize..ends[1] as usize].to_vec()).collect()
 }
 
-/// A `.npy` file of this type and shape.
-fn write_npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    fs::write(path, bytes).unwrap();
-}
-
 #[test]
 fn samples_left_out_have_empty_codes_and_no_part_in_figures() {
     let bench = Bench::new();
@@ -279,11 +269,11 @@ fn samples_left_out_have_empty_codes_and_no_part_in_figures() {
     };
     let kept = (0..SAMPLES).filter(|&i| used(i)).count();
     let masked = bytes(&mut (0..SAMPLES).map(row));
-    write_npy(&bench.path("masked.npy"), "<f4", "(30, 10, 16)", &masked);
+    write_npy(bench.path("masked.npy"), "<f4", "(30, 10, 16)", &masked);
     let rows = bytes(&mut (0..SAMPLES).filter(|&i| used(i)).map(row));
-    write_npy(&bench.path("kept.npy"), "<f4", &format!("({kept}, {DIM})"), &rows);
+    write_npy(bench.path("kept.npy"), "<f4", &format!("({kept}, {DIM})"), &rows);
     let mask: Vec<u8> = (0..SAMPLES).map(|i| u8::from(used(i))).collect();
-    write_npy(&bench.path("mask.npy"), "|b1", "(30, 10)", &mask);
+    write_npy(bench.path("mask.npy"), "|b1", "(30, 10)", &mask);
     let [masked, plain, mask] = ["masked.npy", "kept.npy", "mask.npy"].map(|name| bench.text(name));
     let [found, expected] = ["found.npz", "expected.npz"].map(|name| bench.text(name));
     let told = bench.json(&["--samples", &masked, "--mask", &mask, "--out", &found]);
@@ -307,12 +297,12 @@ fn samples_left_out_have_empty_codes_and_no_part_in_figures() {
     let mut wrong: Vec<Vec<f32>> = (0..SAMPLES).map(row).collect();
     wrong[101][3] = f32::INFINITY;
     let wrong = bytes(&mut wrong.into_iter());
-    write_npy(&bench.path("wrong.npy"), "<f4", "(300, 16)", &wrong);
+    write_npy(bench.path("wrong.npy"), "<f4", "(300, 16)", &wrong);
     let error = error_of(&bench.encode(&["--samples", &bench.text("wrong.npy"), "--mask", &mask]));
     assert!(error.contains("wrong.npy: sample 101 is not finite: coordinate 3 is inf"), "{error}");
     let error = error_of(&bench.encode(&["--mask", &bench.text("atoms.npy")]));
     assert!(error.contains("atoms.npy: element type <f4, expected booleans"), "{error}");
-    write_npy(&bench.path("short.npy"), "|b1", "(299,)", &[1; 299]);
+    write_npy(bench.path("short.npy"), "|b1", "(299,)", &[1; 299]);
     let error = error_of(&bench.encode(&["--mask", &bench.text("short.npy")]));
     assert!(error.contains("short.npy: 299 values, expected 300, one for each row"), "{error}");
     let error = error_of(&bench.encode(&["--mask", &mask, "--out", &mask]));
@@ -330,7 +320,7 @@ fn massive_samples_are_told_of() {
         .flat_map(|i| samples.col_as_slice(i).to_vec())
         .flat_map(f32::to_le_bytes)
         .collect();
-    write_npy(&bench.path("sink.npy"), "<f4", "(300, 16)", &values);
+    write_npy(bench.path("sink.npy"), "<f4", "(300, 16)", &values);
     let limit = dbksvd::Preprocessing::none().with_norm_limit(Some(3.0)).unwrap();
     bench.model().preprocessed(limit).unwrap().save(bench.path("limited.safetensors")).unwrap();
     let (sink, limited) = (bench.text("sink.npy"), bench.text("limited.safetensors"));

@@ -8,7 +8,7 @@ use dbksvd::{Dictionary, Model, Sign};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::programs::{run, stdout_of};
+use crate::programs::{run, stdout_of, write_npy};
 
 /// Rows of dimension 4, with tokens and texts that would be markup if they were not text.
 struct Bench(TempDir);
@@ -156,16 +156,6 @@ fn a_saved_model_is_shown_as_it_is() {
     assert!(error.contains("--atoms"), "{error}");
 }
 
-/// A `.npy` file of this type and shape.
-fn write_npy(path: &std::path::Path, descr: &str, shape: &str, data: &[u8]) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    std::fs::write(path, bytes).unwrap();
-}
-
 /// Row i of the data; every fifth is massive where `is_massive`.
 fn values(is_massive: bool) -> Vec<u8> {
     let value = |at: usize| {
@@ -178,9 +168,9 @@ fn values(is_massive: bool) -> Vec<u8> {
 #[test]
 fn rows_left_out_are_on_no_page() {
     let bench = Bench::new();
-    write_npy(&bench.path("massive.npy"), "<f4", "(40, 4)", &values(true));
+    write_npy(bench.path("massive.npy"), "<f4", "(40, 4)", &values(true));
     let mask: Vec<u8> = (0..ROWS).map(|row| u8::from(row % 5 != 0)).collect();
-    write_npy(&bench.path("mask.npy"), "|b1", "(40,)", &mask);
+    write_npy(bench.path("mask.npy"), "|b1", "(40,)", &mask);
     let (massive, mask) = (bench.text("massive.npy"), bench.text("mask.npy"));
     let small = ["--atoms", "9", "--sparsity", "2", "--epochs", "2", "--mask", &mask];
     let usual = data(&bench.page(&small));
@@ -196,7 +186,7 @@ fn rows_left_out_are_on_no_page() {
     }
     let said = stdout_of(&call(&bench.arguments(&small)));
     assert!(said.contains("Left out by --mask: 8 of 40 rows\n"), "{said}");
-    write_npy(&bench.path("short.npy"), "|b1", "(39,)", &[1; 39]);
+    write_npy(bench.path("short.npy"), "|b1", "(39,)", &[1; 39]);
     for (file, part) in [
         ("short.npy", "short.npy: 39 values, expected 40, one for each row of"),
         ("data.npy", "data.npy: element type <f4, expected booleans"),
@@ -216,7 +206,7 @@ fn massive_rows_are_told_of() {
     let mut bytes: Vec<u8> =
         (0..rows * 4).flat_map(|at| ((at * at) as f32 * 0.37).sin().to_le_bytes()).collect();
     bytes[16..20].copy_from_slice(&1e3_f32.to_le_bytes());
-    write_npy(&bench.path("many.npy"), "<f4", "(400, 4)", &bytes);
+    write_npy(bench.path("many.npy"), "<f4", "(400, 4)", &bytes);
     std::fs::write(bench.path("many.txt"), "t\n".repeat(rows)).unwrap();
     let (many, lines) = (bench.text("many.npy"), bench.text("many.txt"));
     let atoms = Mat::from_fn(4, 5, |i, j| ((i * 5 + j) as f32 + 0.4).cos());

@@ -154,7 +154,8 @@ fn help_and_version() {
     for option in
         "data goal tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
-         mask eval-mask steps time target-fvu evaluate-every checkpoint-every resume start-at no-codes precision"
+         mask eval-mask steps time target-fvu evaluate-every checkpoint-every resume start-at \
+         no-codes precision"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");

@@ -126,6 +126,11 @@ fn massive_rows_and_padding_do_not_matter() {
     assert!(last.fvu < 0.3, "{last:?}");
     assert!((last.l0 - 2.0).abs() < 0.05, "{last:?}");
 
+    let (_, report) = rule.drops_outliers(true).fit(&model, &data).unwrap();
+    let last = report.epochs.last().unwrap();
+    assert_eq!((last.samples, last.within, last.clipped, last.dropped), (898, 898, 0, 1));
+    assert_eq!(last.fvu, last.fvu_within);
+
     let zeros = Mat::<f32>::zeros(DIM, 10);
     let error = rule.fit(&model, &zeros).unwrap_err();
     assert!(matches!(error, Error::NothingLearned { samples: 10, zeros: 10, .. }), "{error}");
@@ -164,6 +169,9 @@ fn the_recipe_joins_both_stages() {
     // What the second stage would refuse is refused before the first.
     let error = FeatureRecipe::new(64, 30.0).fit(&data).unwrap_err();
     assert!(matches!(error, Error::Argument { argument: "mean_nonzeros", .. }), "{error}");
+    // One seed for both stages.
+    let of_linear = recipe.linear(recipe.linear.seed(3)).fit(&data).unwrap();
+    assert_eq!(&of_linear.model, model);
     // A mean above half the dimension is possible.
     let recipe = FeatureRecipe::new(64, 13.0).epochs(1);
     let recipe = recipe.linear(recipe.linear.minibatch(500).epochs(1));

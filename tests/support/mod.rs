@@ -10,7 +10,7 @@ use dbksvd::HostBackend;
 use dbksvd::coder::SparseCoder;
 use dbksvd::codes::{CsrParts, SparseCodes};
 use dbksvd::faer::{Mat, MatRef};
-use dbksvd::{Dictionary, Encoder, Model, Scalar, Sign};
+use dbksvd::{Dictionary, Encoder, Error, Model, Scalar, Sign};
 
 /// Arrays by name, from lines `name rows columns values...`, row-major.
 pub struct Arrays(HashMap<String, (usize, Vec<f64>)>);
@@ -152,4 +152,15 @@ pub fn assert_close(found: MatRef<'_, f64>, expected: MatRef<'_, f64>, tolerance
 /// Runs on a pool of so many threads.
 pub fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
+}
+
+/// The argument that an error names.
+#[track_caller]
+pub fn argument(error: Error) -> &'static str {
+    match error {
+        Error::Argument { argument, .. }
+        | Error::Dimension { argument, .. }
+        | Error::NoSamples { argument } => argument,
+        error => panic!("{error}"),
+    }
 }

@@ -1,7 +1,7 @@
 //! Examples run as programs.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Runs an example of this crate.
@@ -27,6 +27,21 @@ fn program(example: &str) -> PathBuf {
         assert!(build.status().expect("cargo can be started").success());
     }
     program
+}
+
+/// A `.npy` file of this type and shape.
+pub fn npy_of(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+/// Writes such a file.
+pub fn write_npy(path: impl AsRef<Path>, descr: &str, shape: &str, data: &[u8]) {
+    std::fs::write(path, npy_of(descr, shape, data)).expect("a file can be written");
 }
 
 /// The options of `base` but for those that `others` give as well, and then these.

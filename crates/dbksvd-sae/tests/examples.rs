@@ -16,7 +16,7 @@ use tempfile::TempDir;
 mod programs;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-use programs::{error_of, run, stdout_of, with};
+use programs::{error_of, run, stdout_of, with, write_npy};
 use support::{Arrays, sparse};
 
 const SAMPLES: &str = "tests/fixtures/measures/synth/samples.npy";
@@ -67,26 +67,16 @@ fn encoders_are_compared_with_a_pursuit() {
     assert!(told.contains("120 of 120 samples were cut"), "{told}");
 }
 
-/// A `.npy` file of this type and shape.
-fn write_npy(path: &str, descr: &str, shape: &str, data: &[u8]) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    std::fs::write(path, bytes).unwrap();
-}
-
 /// 200 samples of dimension 8, the first of which is massive, with a model of 12 atoms as a SAE.
 fn write_samples(path: &dyn Fn(&str) -> String) {
     let value = |at: usize| if at == 3 { 5e3 } else { ((at * at) as f32 * 0.37).sin() };
     let rows = |range: std::ops::Range<usize>| -> Vec<u8> {
         range.flat_map(|at| value(at).to_le_bytes()).collect()
     };
-    write_npy(&path("all.npy"), "<f4", "(200, 8)", &rows(0..1600));
-    write_npy(&path("kept.npy"), "<f4", "(199, 8)", &rows(8..1600));
+    write_npy(path("all.npy"), "<f4", "(200, 8)", &rows(0..1600));
+    write_npy(path("kept.npy"), "<f4", "(199, 8)", &rows(8..1600));
     let mask: Vec<u8> = (0..200).map(|row| u8::from(row > 0)).collect();
-    write_npy(&path("mask.npy"), "|b1", "(200,)", &mask);
+    write_npy(path("mask.npy"), "|b1", "(200,)", &mask);
     let atoms = dbksvd::faer::Mat::from_fn(8, 12, |i, j| ((i * 12 + j * j) as f32 * 0.7).sin());
     let dictionary = dbksvd::Dictionary::normalized(atoms).unwrap();
     let model = Model::new(dictionary, None, 3, dbksvd::Sign::Signed).unwrap();

@@ -15,17 +15,7 @@ use dbksvd_sae::metrics::{
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-use support::{Arrays, sparse};
-
-#[track_caller]
-fn argument(error: Error) -> &'static str {
-    match error {
-        Error::Argument { argument, .. }
-        | Error::Dimension { argument, .. }
-        | Error::NoSamples { argument } => argument,
-        error => panic!("{error}"),
-    }
-}
+use support::{Arrays, argument, sparse};
 
 /// What `run` returns is the same on one thread and on three.
 #[track_caller]

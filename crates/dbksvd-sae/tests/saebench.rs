@@ -12,17 +12,7 @@ use dbksvd_sae::split_signs;
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-use support::{Arrays, on_threads, sparse};
-
-#[track_caller]
-fn argument(error: Error) -> &'static str {
-    match error {
-        Error::Argument { argument, .. }
-        | Error::Dimension { argument, .. }
-        | Error::NoSamples { argument } => argument,
-        error => panic!("{error}"),
-    }
-}
+use support::{Arrays, argument, on_threads, sparse};
 
 /// Labelled samples that own what they consist of.
 #[derive(Clone)]

@@ -72,9 +72,6 @@ def novel():
         assert len(block) == size
         at = len(raw) - len(d.unused_data)
         lines, i = [], 0
-        for m in re.finditer(rb"\x00\x04?[\x00-\x0c][\x00-\x10]\x09", block):
-            pass
-        i = 0
         while True:  # CHARSXP: flags with type 9 in the last byte, then the length
             i = block.find(b"\x09", i)
             if i < 0:

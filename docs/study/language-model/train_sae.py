@@ -122,30 +122,26 @@ def main():
         np.save(f"{a.dir}/dictionary.npy", dec.numpy())
         np.save(f"{a.dir}/mean.npy", (b_dec * scale + mean).numpy())
         np.savez(f"{a.dir}/encoder.npz", enc=enc.numpy(), b_enc=b_enc.numpy(), b_dec=b_dec.numpy(), mean=mean.numpy(), scale=scale.numpy(), threshold=threshold.numpy())
+        def encode(x):
+            act = F.relu((x - b_dec) @ enc.T + b_enc)
+            if a.kind != "topk":
+                return act * (act > threshold)
+            t = act.topk(k, dim=1)
+            return torch.zeros_like(act).scatter_(1, t.indices, t.values)
+
         if a.tune:
             x = torch.from_numpy(np.array(raw[len(raw) * 9 // 10:], dtype=np.float32)) - mean
             x = x[x.norm(dim=1) < cap] / scale
-            act = F.relu((x - b_dec) @ enc.T + b_enc)
-            if a.kind == "topk":
-                t = act.topk(k, dim=1)
-                act = torch.zeros_like(act).scatter_(1, t.indices, t.values)
-            else:
-                act = act * (act > threshold)
-            e = x - (act @ dec + b_dec)
-            print(f"lr {a.lr}: FVU on rows left out {float((e ** 2).sum() / ((x - x.mean(0)) ** 2).sum()):.4f}, L0 {float((act > 0).float().sum(1).mean()):.1f}")
+            z = encode(x)
+            fvu = float(((x - (z @ dec + b_dec)) ** 2).sum() / ((x - x.mean(0)) ** 2).sum())
+            print(f"lr {a.lr}: FVU on rows left out {fvu:.4f}, L0 {float((z > 0).float().sum(1).mean()):.1f}")
             return
         if a.no_codes:
             return
         E, parts = np.load(f"{A}/eval.npy", mmap_mode="r"), []
         for i in range(0, len(E), 4096):
             x = (torch.from_numpy(np.array(E[i:i + 4096], dtype=np.float32)) - mean) / scale
-            act = F.relu((x - b_dec) @ enc.T + b_enc)
-            if a.kind == "topk":
-                t = act.topk(k, dim=1)
-                z = torch.zeros_like(act).scatter_(1, t.indices, t.values)
-            else:
-                z = act * (act > threshold)
-            parts.append(sp.csr_matrix((z * scale).numpy()))
+            parts.append(sp.csr_matrix((encode(x) * scale).numpy()))
         sp.save_npz(f"{a.dir}/codes.npz", sp.vstack(parts).tocsr())
     print(f"trained {rows / n:.2f} epochs in {seconds:.0f} processor seconds")
 

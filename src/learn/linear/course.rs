@@ -16,7 +16,7 @@ use crate::learn::reader::Schedule;
 use crate::learn::report::{EpochReport, Report, Seconds};
 use crate::learn::run_state::Tally;
 use crate::learn::session::Outcome;
-use crate::learn::{StopReason, StopToken};
+use crate::learn::{Growth, StopReason, StopToken};
 use crate::model::Model;
 use crate::samples::HostSamples;
 use crate::updater::UpdateReport;
@@ -80,7 +80,11 @@ impl<'a, T: Scalar> Course<'a, T> {
     ) -> Result<(Model<T>, Report), Error> {
         let backend = Faer::<T>::default();
         let (preprocessing, shape) = (self.model.preprocessing().clone(), self.model.shape());
-        let outliers = preprocessing.norm_limit().map_or(Outliers::Keep, Outliers::Clip);
+        let outliers = match preprocessing.norm_limit() {
+            None => Outliers::Keep,
+            Some(limit) if self.rule.drops_outliers => Outliers::Drop(limit),
+            Some(limit) => Outliers::Clip(limit),
+        };
         let loader = Loader::new(preprocessing, outliers, shape);
         let mut buffers = Buffers::new(&backend, shape.dim)?;
         let mut observer = PanicCatching::new(Some(observer));
@@ -245,11 +249,10 @@ impl<'a, T: Scalar> Course<'a, T> {
     }
 }
 
-/// The sizes of the prefixes that are fitted in the first part of a run: halvings of m, down to a
-/// sixteenth.
+/// The sizes of the prefixes that are fitted in the first part of a run: those that the dictionary
+/// had when it grew, from a sixteenth on.
 pub(super) fn prefixes(atoms: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = (0..=4).rev().map(|halvings| atoms >> halvings).collect();
-    sizes.retain(|&size| size > 0);
+    let mut sizes = Growth { doublings: 4, ..Growth::default() }.sizes(atoms);
     sizes.dedup();
     sizes
 }

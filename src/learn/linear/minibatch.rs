@@ -1,6 +1,6 @@
 //! One minibatch: its codes, what they leave, and how the loss changes with each coefficient.
 
-use faer::{Mat, MatRef};
+use faer::MatRef;
 use rayon::prelude::*;
 
 use super::weights::Weights;
@@ -12,6 +12,7 @@ use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::{loops, rows, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::column;
+use crate::samples::preprocessing::is_zero;
 
 /// Activations below this share of the last threshold are not looked at: from one minibatch to the
 /// next, the threshold does not fall that far.
@@ -176,12 +177,12 @@ impl<T: Scalar> Minibatch<T> {
             |at: &Use| &residuals[(at.sample as usize * prefixes + prefix) * dim..][..dim];
         let (fours, rest) = uses.as_chunks::<4>();
         for four in fours {
-            add(of_encoder, four.each_ref().map(slope), four.each_ref().map(sample));
-            add(of_atom, four.each_ref().map(value), four.each_ref().map(residual));
+            add_rows(of_encoder, &four.each_ref().map(slope), &four.each_ref().map(sample));
+            add_rows(of_atom, &four.each_ref().map(value), &four.each_ref().map(residual));
         }
         for at in rest {
-            add(of_encoder, [slope(at)], [sample(at)]);
-            add(of_atom, [value(at)], [residual(at)]);
+            add_rows(of_encoder, &[slope(at)], &[sample(at)]);
+            add_rows(of_atom, &[value(at)], &[residual(at)]);
         }
         uses.iter().map(slope).sum()
     }
@@ -220,6 +221,11 @@ fn activations<T: Scalar>(
         let samples = MatRef::from_column_major_slice(block, dim, count);
         let products = products.compute(backend, encoder, samples);
         for i in 0..count {
+            // As for every coder, the zero sample has the empty code, whatever the bias.
+            if is_zero(column(samples, i)) {
+                all.push(Vec::new());
+                continue;
+            }
             h.clear();
             h.extend(column(products, i).iter().zip(&weights.bias).map(|(&h, &c)| h + c));
             let places = h.iter().enumerate().filter(|&(_, &h)| h > low);
@@ -321,12 +327,8 @@ vectorized! {
     }
 }
 
-/// sum ← sum + Σ x_q row_q.
-fn add<T: Scalar, const Q: usize>(sum: &mut [T], x: [T; Q], rows: [&[T]; Q]) {
-    add_rows(sum, &x, &rows);
-}
-
 vectorized! {
+    /// sum ← sum + Σ x_q row_q, four rows at a time where there are four.
     fn add_rows<'a, T>(simd; sum: &'a mut [T], x: &'a [T], rows: &'a [&'a [T]]) -> () {
         if let (&[a, b, c, d], &[p, q, r, s]) = (x, rows) {
             rows::gather(simd, sum, [a, b, c, d], [p, q, r, s]);
@@ -336,20 +338,4 @@ vectorized! {
             }
         }
     }
-}
-
-/// Room for one more matrix of this shape, as zeros.
-pub(super) fn zeros<T: Scalar>(dim: usize, atoms: usize) -> Result<Vec<T>, BackendError> {
-    crate::matrix::check_room::<T>(dim, atoms)?;
-    Ok(vec![T::zero(); dim * atoms])
-}
-
-/// The columns of a matrix, one after the other.
-pub(super) fn columns<T: Scalar>(matrix: MatRef<'_, T>) -> Vec<T> {
-    (0..matrix.ncols()).flat_map(|j| column(matrix, j)).copied().collect()
-}
-
-/// The matrix with these columns.
-pub(super) fn matrix<T: Scalar>(columns: &[T], dim: usize) -> Mat<T> {
-    MatRef::from_column_major_slice(columns, dim, columns.len() / dim).to_owned()
 }

@@ -63,10 +63,8 @@ const ROOM: f64 = 4.0;
 /// Learns a linear encoder for a model's dictionary, and refines the dictionary with it.
 ///
 /// The atoms of the result are *linearly detectable*: whether a sample has a feature is one product
-/// and one comparison, as in a sparse autoencoder, so the model can be exported as one. Compared
-/// with pursuits on the dictionary it begins with, features are absorbed far less, at an error that
-/// is a little above that of a pursuit. `docs/study/language-model` in the repository has
-/// measurements.
+/// and one comparison, as in a sparse autoencoder, so the model can be exported as one.
+/// `docs/study/language-model` in the repository compares such models with autoencoders.
 ///
 /// | parameter | default | range | purpose |
 /// |---|---|---|---|
@@ -76,6 +74,7 @@ const ROOM: f64 = 4.0;
 /// | [`rate`](Self::rate) | 10⁻³ | > 0 | Adam's step length, for samples of mean norm 1 |
 /// | [`nested`](Self::nested) | 0.4 | 0 to 1 | share of the run in which prefixes of the atoms are fitted, too |
 /// | [`idle`](Self::idle) | 50,000 | ≥ 1 | samples after which an unused atom is replaced |
+/// | [`drops_outliers`](Self::drops_outliers) | no | | leaves samples beyond the norm limit out, instead of scaling them down |
 /// | [`seed`](Self::seed) | 0 | | order of the samples |
 ///
 /// Complexity of a step of B samples: O(B d m) for one product, O(B d k) for the sums over the
@@ -112,6 +111,8 @@ pub struct LinearFeatures {
     pub nested: f64,
     /// Samples after which an atom that none of them used is replaced.
     pub idle: usize,
+    /// Whether samples beyond the model's norm limit are left out, instead of scaled down to it.
+    pub drops_outliers: bool,
     /// The seed of the order of samples.
     pub seed: u64,
 }
@@ -121,7 +122,8 @@ impl LinearFeatures {
     #[must_use]
     pub fn new(mean_nonzeros: f64) -> Self {
         let (epochs, minibatch, rate, nested) = (10, 2048, 1e-3, 0.4);
-        Self { mean_nonzeros, epochs, minibatch, rate, nested, idle: 50_000, seed: 0 }
+        let (idle, drops_outliers, seed) = (50_000, false, 0);
+        Self { mean_nonzeros, epochs, minibatch, rate, nested, idle, drops_outliers, seed }
     }
 
     /// Passes over the samples. Default: 10.
@@ -156,6 +158,13 @@ impl LinearFeatures {
         Self { idle: samples, ..self }
     }
 
+    /// Whether samples beyond the model's norm limit are left out, instead of scaled down to it.
+    /// Default: no.
+    #[must_use]
+    pub fn drops_outliers(self, drops: bool) -> Self {
+        Self { drops_outliers: drops, ..self }
+    }
+
     /// The seed of the order of samples. Default: 0.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
@@ -165,7 +174,8 @@ impl LinearFeatures {
     /// Learns from the samples of `source`, beginning with `model`.
     ///
     /// Samples are preprocessed as the model says; those beyond its norm limit are scaled down to
-    /// it, and where it has a limit, rows of zeros are left out. The result has the model's
+    /// it or [left out](Self::drops_outliers), and where it has a limit, rows of zeros are left
+    /// out. The result has the model's
     /// preprocessing, a refined dictionary, and a [linear coder](Model::linear_coder). Its
     /// sparsity, which limits the nonzeros of a single sample, is four times the mean, or d or m if
     /// they are smaller. A model that has a linear coder already goes on from its encoder.
@@ -173,7 +183,8 @@ impl LinearFeatures {
     /// The result is the same on any number of threads.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a parameter outside its range, or a model with signed codes;
+    /// [`Error::Argument`] for a parameter outside its range, a model with signed codes, or a
+    /// [`rate`](Self::rate) with which weights overflow;
     /// [`Error::Dimension`] if samples are not of the model's dimension; [`Error::NoSamples`]
     /// without any; [`Error::NothingLearned`] if no sample is left of a minibatch;
     /// [`Error::NotFinite`], [`Error::Source`], [`Error::Backend`], [`Error::Rounding`] as in
@@ -229,7 +240,7 @@ impl LinearFeatures {
     }
 
     pub(super) fn check(&self, atoms: usize, dim: usize) -> Result<(), Error> {
-        let Self { mean_nonzeros, epochs, minibatch, rate, nested, idle, seed: _ } = *self;
+        let Self { mean_nonzeros, epochs, minibatch, rate, nested, idle, .. } = *self;
         let most = (atoms as f64 / 2.0).min(dim as f64);
         if !(mean_nonzeros > 0.0 && mean_nonzeros <= most) {
             let expected = format!("above 0, and at most {most} (half the atoms, the dimension)");
@@ -336,9 +347,9 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_halvings() {
+    fn prefixes_are_the_sizes_of_growth() {
         assert_eq!(prefixes(2304), [144, 288, 576, 1152, 2304]);
-        assert_eq!(prefixes(3), [1, 3]);
+        assert_eq!(prefixes(3), [1, 2, 3]);
         assert_eq!(prefixes(1), [1]);
     }
 

@@ -1,13 +1,14 @@
 //! Dictionary and encoder, and the steps that Adam takes with them.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 use num_traits::Float;
 use rayon::prelude::*;
 
-use super::minibatch::{Minibatch, columns, matrix, zeros};
+use super::minibatch::Minibatch;
 use crate::Scalar;
 use crate::cpu::vector::{loops, vectorized};
-use crate::error::Error;
+use crate::error::{BackendError, Error};
+use crate::matrix::{check_room, column};
 use crate::model::Model;
 
 /// Adam's decay of the mean of gradients, and of their squares.
@@ -207,4 +208,20 @@ vectorized! {
             *w += unbias[0] * *first / (Float::sqrt(unbias[1] * *second) + epsilon);
         }
     }
+}
+
+/// Room for one more matrix of this shape, as zeros.
+fn zeros<T: Scalar>(dim: usize, atoms: usize) -> Result<Vec<T>, BackendError> {
+    check_room::<T>(dim, atoms)?;
+    Ok(vec![T::zero(); dim * atoms])
+}
+
+/// The columns of a matrix, one after the other.
+fn columns<T: Scalar>(matrix: MatRef<'_, T>) -> Vec<T> {
+    (0..matrix.ncols()).flat_map(|j| column(matrix, j)).copied().collect()
+}
+
+/// The matrix with these columns.
+fn matrix<T: Scalar>(columns: &[T], dim: usize) -> Mat<T> {
+    MatRef::from_column_major_slice(columns, dim, columns.len() / dim).to_owned()
 }

@@ -6,8 +6,9 @@ use std::fs;
 use serde_json::Value;
 
 use super::outputs::csr;
-use super::program::{Bench, DIM, ROWS, events, npy_of, one_line, planted, result};
+use super::program::{Bench, DIM, ROWS, events, one_line, planted, result};
 use super::{SMALL, names};
+use crate::programs::npy_of;
 
 /// Whether a row of the data is used: each text of 20 begins with a row that is not, and the last
 /// texts end with padding.

@@ -1,7 +1,8 @@
 //! Numbers that single precision cannot hold, and arrays of other shapes: read for what they are,
 //! or refused in a line that says what to do.
 
-use crate::learn::program::{Bench, DIM, ROWS, lines, npy_of, one_line, planted, result};
+use crate::learn::program::{Bench, DIM, ROWS, lines, one_line, planted, result};
+use crate::programs::npy_of;
 use crate::programs::with;
 
 const OPTIONS: [&str; 8] = ["--atoms", "24", "--sparsity", "3", "--epochs", "10", "--seed", "1"];

@@ -9,6 +9,8 @@ use dbksvd::synthetic::Planted;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::programs::npy_of;
+
 pub const DIM: usize = 16;
 pub const ROWS: usize = 300;
 
@@ -110,16 +112,6 @@ pub fn planted<T: Scalar>(rows: usize, dim: usize) -> Vec<T> {
 pub fn npy(values: &[f32], dim: usize) -> Vec<u8> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     npy_of("<f4", &format!("({}, {dim})", values.len() / dim), &bytes)
-}
-
-/// A `.npy` file of this type and shape.
-pub fn npy_of(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    bytes
 }
 
 /// The lines of a stream.
