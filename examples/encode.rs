@@ -14,6 +14,8 @@ mod machine;
 mod masks;
 #[path = "common/massive.rs"]
 mod massive;
+#[path = "common/model_encoder.rs"]
+mod model_encoder;
 #[path = "common/options.rs"]
 mod options;
 #[path = "common/outputs.rs"]
@@ -28,13 +30,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use dbksvd::HostBackend;
-use dbksvd::coder::{BatchOmp, Selection};
+use dbksvd::coder::Selection;
 use dbksvd::export::{read_atoms_npy, write_codes_npz};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::metrics::{Reconstruction, reconstruction};
 use dbksvd::source::{self, Mask, SampleSource, Subset};
 use dbksvd::{Faer, Model, ProblemShape, Sign};
 use masks::{in_file, mask_of};
+use model_encoder::ModelEncoder;
 use options::Options;
 use outputs::keep_apart;
 use program::Outcome;
@@ -51,7 +54,8 @@ Usage: cargo run --release --example encode -- --dictionary FILE --samples FILE 
   --mask FILE         .npy of booleans, or of 0 and 1, one for each sample: 1 uses it, 0 leaves it out
                       (padding, BOS and other special tokens), unread but for its place in --out
   --sparsity K        most atoms a sample; needed unless the dictionary is a model
-  --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error) [omp]
+  --selection WHICH   of the next atom: omp (correlation) or ols (drop of the error)
+                      [a model's linear coder, if it has one, else omp]
   --repeat R          times to code the samples [5]
   --product           also time the product of atoms and samples alone, on one core, by blocks of
                       128 to 1,024 samples
@@ -75,7 +79,7 @@ struct Arguments {
     samples: PathBuf,
     mask: Option<PathBuf>,
     sparsity: Option<usize>,
-    selection: Selection,
+    selection: Option<Selection>,
     repeat: usize,
     product: bool,
     threads: usize,
@@ -90,11 +94,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Outcome<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
     let times = pool.install(|| encode(&arguments))?;
-    let text = if arguments.json {
-        format!("{}\n", times.json(&arguments))
-    } else {
-        times.text(&arguments)
-    };
+    let text = if arguments.json { format!("{}\n", times.json()) } else { times.text() };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
@@ -102,6 +102,8 @@ fn run(arguments: Arguments) -> Outcome<()> {
 struct Times {
     shape: ProblemShape,
     measured: Reconstruction,
+    /// The rule of coding.
+    rule: &'static str,
     /// Samples that the mask leaves out.
     masked: usize,
     /// Whether the model tells samples of extreme norm from others.
@@ -118,9 +120,8 @@ struct Times {
 fn encode(arguments: &Arguments) -> Outcome<Times> {
     let Given { model, norms } = model(arguments)?;
     let (samples, mask) = samples(arguments, &model)?;
-    let coder = BatchOmp::new().selection(arguments.selection);
     let start = Instant::now();
-    let mut encoder = model.encoder(coder)?;
+    let mut encoder = ModelEncoder::new(&model, arguments.selection)?;
     let prepare = start.elapsed().as_secs_f64();
 
     let mut times = Vec::new();
@@ -149,6 +150,7 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
     Ok(Times {
         shape: model.shape(),
         measured,
+        rule: rule(&encoder, arguments.selection),
         masked: mask.rows() - mask.kept(),
         has_limit: model.preprocessing().norm_limit().is_some(),
         threads,
@@ -225,10 +227,11 @@ fn samples(arguments: &Arguments, model: &Model<f32>) -> Outcome<(Mat<f32>, Mask
 }
 
 impl Times {
-    fn text(&self, arguments: &Arguments) -> String {
-        let Self { shape, measured, masked, has_limit, threads, prepare, encode, product } = self;
+    fn text(&self) -> String {
+        let Self { shape, measured, rule, masked, has_limit, threads, prepare, encode, product } =
+            self;
         let ProblemShape { dim, atoms, sparsity, .. } = shape;
-        let (samples, rule) = (measured.samples(), rule(arguments.selection));
+        let samples = measured.samples();
         let rate = |seconds: f64| samples as f64 / seconds;
         let mut text = format!(
             "{samples} samples of dimension {dim}, {atoms} atoms, at most {sparsity} a sample\n\
@@ -264,8 +267,9 @@ impl Times {
         text
     }
 
-    fn json(&self, arguments: &Arguments) -> Value {
-        let Self { shape, measured, masked, has_limit, threads, prepare, encode, product } = self;
+    fn json(&self) -> Value {
+        let Self { shape, measured, rule, masked, has_limit, threads, prepare, encode, product } =
+            self;
         let massive = measured.massive().filter(|_| !has_limit);
         let seconds = |all: &[f64]| json!({ "best": best(all), "median": median(all), "all": all });
         let product = product.iter().map(|(block, all)| (block.to_string(), seconds(all)));
@@ -275,7 +279,7 @@ impl Times {
             "dim": shape.dim,
             "atoms": shape.atoms,
             "sparsity": shape.sparsity,
-            "selection": rule(arguments.selection),
+            "selection": rule,
             "threads": threads,
             "relative_error": measured.relative_error(),
             "fvu": measured.fvu(),
@@ -307,10 +311,12 @@ fn median(seconds: &[f64]) -> f64 {
     }
 }
 
-fn rule(selection: Selection) -> &'static str {
-    match selection {
-        Selection::Correlation => "omp",
-        Selection::LeastSquares => "ols",
+/// The name of the rule that an encoder goes by.
+fn rule(encoder: &ModelEncoder<f32>, selection: Option<Selection>) -> &'static str {
+    match (encoder, selection.unwrap_or_default()) {
+        (ModelEncoder::Linear(_), _) => "linear",
+        (_, Selection::Correlation) => "omp",
+        (_, Selection::LeastSquares) => "ols",
     }
 }
 
@@ -322,7 +328,7 @@ fn arguments() -> Outcome<Option<Arguments>> {
         samples: PathBuf::new(),
         mask: None,
         sparsity: None,
-        selection: Selection::default(),
+        selection: None,
         repeat: 5,
         product: false,
         threads: 0,
@@ -338,7 +344,7 @@ fn arguments() -> Outcome<Option<Arguments>> {
             "sparsity" => arguments.sparsity = Some(options.whole(1)?),
             "selection" => {
                 let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
-                arguments.selection = options.choice(&rules)?;
+                arguments.selection = Some(options.choice(&rules)?);
             }
             "repeat" => arguments.repeat = options.whole(1)?,
             "product" => arguments.product = true,

@@ -74,9 +74,9 @@ impl<T: Scalar> Model<T> {
         Ok(self)
     }
 
-    /// The linear coder that was learned with the dictionary, if one was (see
-    /// [`LinearFeatures`](crate::learn::LinearFeatures)): reads which features a sample has, with
-    /// one product.
+    /// The linear coder that was learned with the dictionary, if one was: it finds the features of
+    /// a sample by one product (see [`LinearFeatures`](crate::learn::LinearFeatures)). Its encoder
+    /// and threshold are for preprocessed samples.
     #[must_use]
     pub fn linear_coder(&self) -> Option<&TopK<T>> {
         self.linear_coder.as_ref()

@@ -22,6 +22,8 @@ mod machine;
 mod masks;
 #[path = "../common/massive.rs"]
 mod massive;
+#[path = "../common/model_encoder.rs"]
+mod model_encoder;
 #[path = "../common/options.rs"]
 mod options;
 #[path = "../common/outputs.rs"]
@@ -32,7 +34,6 @@ mod texts;
 
 use std::process::ExitCode;
 
-use dbksvd::coder::BatchOmp;
 use dbksvd::faer::MatRef;
 use dbksvd::metrics::reconstruction;
 use dbksvd::source::{self, SampleSource, SliceSource, Subset};
@@ -41,6 +42,7 @@ use dbksvd::{DbKsvd, Error, Model, Sign};
 use arguments::{Arguments, Call};
 use failure::{Failure, say};
 use masks::mask_of;
+use model_encoder::ModelEncoder;
 use page::Subject;
 use texts::Texts;
 
@@ -106,7 +108,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let samples = MatRef::from_column_major_slice(&values, dim, rows);
-    let codes = model.encode(&BatchOmp::new(), samples).map_err(in_memory)?;
+    let mut encoder = ModelEncoder::new(&model, None)?;
+    let codes = encoder.encode(samples).map_err(in_memory)?;
     let measured = reconstruction(&model, samples, &codes)?;
     let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());
     let name = name.to_string_lossy();

@@ -40,7 +40,7 @@ pub struct Arguments {
     pub epochs: Option<usize>,
     pub minibatch: Option<usize>,
     pub atom_batch: Option<usize>,
-    pub selection: Selection,
+    pub selection: Option<Selection>,
     pub goal: Goal,
     pub non_negative: bool,
     pub center: bool,
@@ -108,7 +108,7 @@ impl Default for Arguments {
             epochs: None,
             minibatch: None,
             atom_batch: None,
-            selection: Selection::default(),
+            selection: None,
             goal: Goal::Error,
             non_negative: false,
             center: false,
@@ -223,7 +223,7 @@ fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<
         "threads" => arguments.threads = Some(options.threads()?),
         "selection" => {
             let rules = [("omp", Selection::Correlation), ("ols", Selection::LeastSquares)];
-            arguments.selection = options.choice(&rules)?;
+            arguments.selection = Some(options.choice(&rules)?);
         }
         "goal" => {
             let goals = [("error", Goal::Error), ("features", Goal::Features)];

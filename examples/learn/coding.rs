@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use dbksvd::coder::{BatchOmp, Selection, TopK};
+use dbksvd::coder::Selection;
 use dbksvd::faer::MatRef;
 use dbksvd::learn::Seconds;
 use dbksvd::metrics::Reconstruction;
 use dbksvd::source::{SampleSource, Subset, check_rounding};
-use dbksvd::{Encoder, Error, Faer, Model, Scalar, SparseCodes};
+use dbksvd::{Error, Model, Scalar, SparseCodes};
 
 use crate::dataset::{Rows, failure};
 use crate::failure::Failure;
+use crate::model_encoder::ModelEncoder;
 
 /// Rows read and coded at a time.
 const BATCH: usize = 4096;
@@ -22,41 +23,18 @@ pub struct Kept<T> {
     pub within: Vec<bool>,
 }
 
-/// The coder of a model.
-enum Encoders<T: Scalar> {
-    Pursuit(Box<Encoder<Faer<T>, BatchOmp>>),
-    /// The one that was learned with the model.
-    Linear(Box<Encoder<Faer<T>, TopK<T>>>),
-}
-
-impl<T: Scalar> Encoders<T> {
-    fn new(model: &Model<T>, selection: Selection) -> Result<Self, Error> {
-        Ok(match model.linear_coder() {
-            None => Self::Pursuit(Box::new(model.encoder(BatchOmp::new().selection(selection))?)),
-            Some(coder) => Self::Linear(Box::new(model.encoder(coder.clone())?)),
-        })
-    }
-
-    fn encode(&mut self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
-        match self {
-            Self::Pursuit(encoder) => encoder.encode(samples),
-            Self::Linear(encoder) => encoder.encode(samples),
-        }
-    }
-}
-
 /// Codes rows with a model that no longer changes.
 pub struct Coding<'a, T: Scalar> {
     model: &'a Model<T>,
-    encoder: Encoders<T>,
+    encoder: ModelEncoder<T>,
     seconds: Seconds,
 }
 
 impl<'a, T: Scalar> Coding<'a, T> {
-    /// By the model's linear coder, or a pursuit if it has none.
-    pub fn new(model: &'a Model<T>, selection: Selection) -> Result<Self, Failure> {
+    /// By a pursuit with this selection, or by the model's own coder.
+    pub fn new(model: &'a Model<T>, selection: Option<Selection>) -> Result<Self, Failure> {
         let start = Instant::now();
-        let encoder = Encoders::new(model, selection)?;
+        let encoder = ModelEncoder::new(model, selection)?;
         let elapsed = start.elapsed().as_secs_f64();
         Ok(Self {
             model,

@@ -37,7 +37,7 @@ How to learn, and how long
                      within the norm limit); so does Ctrl-C, after the current step
   --minibatch B      rows a step              [4 M or a quarter of all, but at least 20 M/K]
   --atom-batch J     most atoms updated at a time                               [32]
-  --selection WHICH  of the next atom of a row: omp (correlation) or ols (drop of the error)  [omp]
+  --selection WHICH  of a row's next atom: omp (correlation), ols (error) [omp; or a model's coder]
   --start-at P       where schedules begin, 0 to 1    [0; 0.8 with a --dictionary of M atoms]
   --evaluate-every N measures held-out rows after each N steps                  [each epoch]
   --checkpoint-every N   saves the state to DIR/checkpoints after each N steps, or time (10m)

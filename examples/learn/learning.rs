@@ -90,7 +90,7 @@ fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<F
         .center(arguments.center)
         .scale(arguments.scale)
         .outliers(arguments.outliers)
-        .coder(BatchOmp::new().selection(arguments.selection))
+        .coder(BatchOmp::new().selection(arguments.selection.unwrap_or_default()))
         .updater(updater);
     if let Some(Given { dictionary, preprocessing, .. }) = given {
         // New atoms need the whole schedule.

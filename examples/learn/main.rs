@@ -27,6 +27,8 @@ mod learning;
 #[path = "../common/machine.rs"]
 mod machine;
 mod memory;
+#[path = "../common/model_encoder.rs"]
+mod model_encoder;
 #[path = "../common/options.rs"]
 mod options;
 mod outputs;

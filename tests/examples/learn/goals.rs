@@ -2,8 +2,10 @@
 //! and what it refuses.
 
 use dbksvd::Model;
+use serde_json::Value;
 
 use super::program::{Bench, events, one_line, result};
+use crate::programs::{run, stdout_of};
 
 const SMALL: [&str; 8] =
     ["--goal", "features", "--atoms", "24", "--sparsity", "3", "--epochs", "8"];
@@ -15,8 +17,7 @@ fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn both_stages_are_one_run() {
     let bench = Bench::new();
-    let run = bench.learn(&with(&["--eval", "eval.npy", "--json"]));
-    let lines = events(&run);
+    let lines = events(&bench.learn(&with(&["--eval", "eval.npy", "--json"])));
     let epochs: Vec<u64> = lines
         .iter()
         .filter(|line| line["event"] == "epoch")
@@ -39,8 +40,22 @@ fn both_stages_are_one_run() {
     let again = result(&bench.learn(&[&model[..], &["--eval", "eval.npy", "--json"]].concat()));
     assert_eq!((&again["eval_fvu"], &again["l0"]), (&last["eval_fvu"], &last["l0"]));
     assert_eq!(std::fs::read(bench.path("coded").join("dictionary.safetensors")).unwrap(), {
-        std::fs::read(path).unwrap()
+        std::fs::read(&path).unwrap()
     });
+    let eval = bench.path("eval.npy").display().to_string();
+    let file = path.display().to_string();
+    let encode = ["--dictionary", &file, "--samples", &eval, "--repeat", "1", "--json"];
+    let of_encode = |others: &[&str]| -> Value {
+        let said = stdout_of(&run("encode", &[&encode[..], others].concat()));
+        serde_json::from_str(&said).unwrap()
+    };
+    let coded = of_encode(&[]);
+    assert_eq!((&coded["selection"], &coded["fvu"]), (&"linear".into(), &last["eval_fvu"]));
+    let pursued = of_encode(&["--selection", "omp"]);
+    assert_eq!(pursued["selection"], "omp");
+    assert!(pursued["fvu"].as_f64() < coded["fvu"].as_f64(), "{pursued}");
+    let asked = [&model[..], &["--eval", "eval.npy", "--json", "--selection", "omp"]].concat();
+    assert_eq!(result(&bench.learn(&asked))["eval_fvu"], pursued["fvu"]);
     // Learned on for the least error, it has no linear coder any more.
     let on = ["--dictionary", "out/dictionary.safetensors", "--epochs", "1", "--out", "on"];
     assert!(bench.learn(&on).status.success());
