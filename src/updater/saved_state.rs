@@ -5,6 +5,9 @@ use faer::{MatMut, MatRef};
 use crate::Scalar;
 use crate::error::Error;
 
+/// The largest sum of counts. Up to it, counts are exact in f64, and no run gets that far.
+const MOST: u64 = 1 << 53;
+
 /// An array of one of the types that updaters save.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SavedArray<T> {
@@ -99,6 +102,18 @@ impl<T: Scalar> SavedState<T> {
         }
     }
 
+    /// The array `name` of counts, of length `len`, that can be added to without overflow.
+    pub(crate) fn counts(&self, name: &str, len: usize) -> Result<&[u64], Error> {
+        let counts = self.u64s(name, len)?;
+        let sum = counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
+        if sum.is_some_and(|sum| sum <= MOST) {
+            return Ok(counts);
+        }
+        let (found, expected) = ("a sum of counts above 2^53", "counts of a run");
+        let (found, expected) = (found.to_owned(), expected.to_owned());
+        Err(Error::SavedState { name: name.to_owned(), found, expected })
+    }
+
     /// The array `name` of scalars, of length `len`.
     ///
     /// # Errors
@@ -124,4 +139,26 @@ fn unlike<T: Scalar>(
         Some(SavedArray::Scalars(values)) => format!("{} {}", values.len(), T::NAME),
     };
     Error::SavedState { name: name.to_owned(), found, expected: format!("{len} {scalar}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_no_run_has_are_refused() {
+        let mut saved = SavedState::<f32>::new();
+        for (counts, is_ok) in [
+            ([3, 4], true),
+            ([MOST - 1, 1], true),
+            ([MOST, 1], false),
+            ([u64::MAX, 0], false),
+            ([u64::MAX, 2], false),
+        ] {
+            saved.insert("uses", SavedArray::U64(counts.to_vec()));
+            assert_eq!(saved.counts("uses", 2).is_ok(), is_ok, "{counts:?}");
+        }
+        let error = saved.counts("uses", 2).unwrap_err().to_string();
+        assert!(error.contains("`uses`") && error.contains("2^53"), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 """Trains a sparse autoencoder on ACTS/train.npy: TopK, BatchTopK, or Matryoshka BatchTopK.
 
-    python train_sae.py KIND DIR --seconds CPU [--atoms 4096] [--k 32] [--lr 3e-4] [--seed 0]
+    python train_sae.py KIND DIR (--seconds CPU | --epochs N) [--atoms 4096] [--k 32] [--lr 1e-3] [--seed 0]
 
 The usual recipe (Gao et al. 2024; Bussmann et al. 2024, 2025): activations minus their mean, over
 their mean norm; W_enc begins as W_dec's transpose; unit decoder rows, gradients along them removed;
@@ -8,8 +8,7 @@ Adam (0.9, 0.999), warm-up, linear decay in the last fifth; gradient clipping at
 1/32) on latents silent for 50,000 rows. Products with the
 whole dictionary are dense; the decoder is read by gathered rows, which is what makes a CPU do.
 
-`--seconds` counts processor time of training (one thread), so that it can be compared on a shared
-machine. Writes DIR/dictionary.npy, mean.npy, codes.npz of ACTS/eval.npy, and log.json.
+`--seconds` counts processor time of training (one thread), `--epochs` rows: the same on any machine. Writes DIR/dictionary.npy, mean.npy, codes.npz of ACTS/eval.npy, and log.json.
 """
 import argparse, json, os, sys, time
 import numpy as np
@@ -25,6 +24,7 @@ def main():
     p.add_argument("kind", choices=("topk", "batchtopk", "matryoshka"))
     p.add_argument("dir")
     p.add_argument("--seconds", type=float, default=300)
+    p.add_argument("--epochs", type=float, default=None, help="in place of a time")
     p.add_argument("--atoms", type=int, default=4096)
     p.add_argument("--k", type=int, default=32)
     p.add_argument("--lr", type=float, default=1e-3)
@@ -61,9 +61,9 @@ def main():
     order, at = torch.randperm(n), 0
     while True:
         used = time.process_time() - start
-        if used >= a.seconds:
+        done = used / a.seconds if a.epochs is None else rows / (a.epochs * n)
+        if done >= 1:
             break
-        done = used / a.seconds
         for g in opt.param_groups:
             g["lr"] = a.lr * min(1, (steps + 1) / 100) * (1 if done < 0.8 else max(0.0, (1 - done) / 0.2))
         if at + B > n:

@@ -149,6 +149,11 @@ pub(super) fn read<T: Scalar>(
         *numbers.first_chunk().ok_or_else(|| invalid("`course` is too short".to_owned()))?;
     let [epoch, step, steps, elapsed, encode, update, scale, limit, rest @ ..] = numbers;
     let [best_step, best_fvu, best_within, progress, noise] = rest;
+    let check = |name: &str, are_counts: bool| {
+        let reason = || format!("`{name}` holds a count that no run has");
+        if are_counts { Ok(()) } else { Err(invalid(reason())) }
+    };
+    check("course", epoch >= 1.0 && are_counts(&[epoch, step, steps, best_step]))?;
     let broken = |error: Error| invalid(error.to_string());
     let mean = if has("mean") { Some(read_scalars(&header, "mean")?) } else { None };
     let preprocessing = Preprocessing::none().with_mean(mean).map_err(broken)?;
@@ -160,8 +165,12 @@ pub(super) fn read<T: Scalar>(
     let tally = |name: &str| -> Result<Tally, Error> {
         let part = |part: &str| format!("{name}.{part}");
         let means = [f64s(&part("mean"), dim)?, f64s(&part("within.mean"), dim)?];
+        let numbers = f64s(name, TALLY)?;
+        let samples = [numbers[0], numbers[4]];
+        check(name, are_counts(samples.iter().chain(&numbers[8..])))?;
         let spectrum = read_f64s(&header, &part("spectrum"))?;
-        Ok(tally(&f64s(name, TALLY)?, means, &spectrum))
+        check(&part("spectrum"), are_counts(spectrum.iter().skip(1).step_by(3)))?;
+        Ok(tally(&numbers, means, &spectrum))
     };
     let best = |dictionary| Leader {
         dictionary,
@@ -206,7 +215,7 @@ fn saved_state<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedStat
     Ok(saved)
 }
 
-/// Numbers in `course`. Counts are exact in f64 up to 2⁵³.
+/// Numbers in `course`.
 const COURSE: usize = 13;
 
 fn run_numbers<T: Scalar>(run: &SavedRun<'_, T>) -> [f64; COURSE] {
@@ -273,6 +282,18 @@ fn tally(numbers: &[f64], means: [Vec<f64>; 2], spectrum: &[f64]) -> Tally {
     }
 }
 
+/// Whether these are counts that can be added to without overflow: none is negative or not a
+/// number, and their sum is at most 2⁵³, up to which counts are exact in f64.
+fn are_counts<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> bool {
+    const MOST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let mut left = MOST;
+    numbers.into_iter().all(|number| {
+        let fits = (0.0..=left).contains(number);
+        left -= number;
+        fits
+    })
+}
+
 fn rows<const N: usize, R>(numbers: &[f64], report: impl Fn(&[f64; N]) -> R) -> Vec<R> {
     numbers.as_chunks().0.iter().map(report).collect()
 }
@@ -333,5 +354,83 @@ fn evaluation(numbers: &[f64; 9]) -> Evaluation {
         fvu_within,
         l0,
         elapsed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faer::Mat;
+
+    use super::*;
+
+    fn run() -> SavedRun<'static, f32> {
+        SavedRun {
+            dictionary: Mat::identity(2, 2),
+            preprocessing: Preprocessing::none(),
+            updater: SavedState::new(),
+            steps: 3,
+            progress: 0.5,
+            noise: 0.1,
+            elapsed: 1.0,
+            encode: 0.2,
+            update: 0.3,
+            record: Cow::Owned(RunRecord {
+                position: Position { epoch: 1, step: 3 },
+                tally: tally(&[0.0; TALLY], [vec![0.0; 2], vec![0.0; 2]], &[]),
+                watched: tally(&[0.0; TALLY], [vec![0.0; 2], vec![0.0; 2]], &[]),
+                epochs: Vec::new(),
+                evaluations: Vec::new(),
+                best: None,
+            }),
+        }
+    }
+
+    /// The error of a run that is written and read after `change`, if there is one.
+    fn error_after(change: fn(&mut SavedRun<'static, f32>, &mut RunRecord<f32>)) -> Option<String> {
+        let mut changed = run();
+        let mut record = run().record.into_owned();
+        change(&mut changed, &mut record);
+        let changed = SavedRun { record: Cow::Owned(record), ..changed };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.safetensors");
+        let identity = Parameters::of("run");
+        write(&path, &identity, &changed).unwrap();
+        let read = read::<f32>(&path, &identity, 2, &[2]);
+        read.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn counts_that_no_run_has_are_refused() {
+        assert_eq!(error_after(|_, _| ()), None);
+        assert_eq!(error_after(|run, _| run.steps = 1 << 52), None);
+        type Change = fn(&mut SavedRun<'static, f32>, &mut RunRecord<f32>);
+        let changes: [(&str, Change); 6] = [
+            ("course", |run, _| run.steps = u64::MAX),
+            ("course", |_, record| record.position.epoch = 0),
+            ("tally", |_, record| record.tally.nonzeros = usize::MAX),
+            ("tally", |_, record| record.tally.figures.all.samples = usize::MAX),
+            ("watched", |_, record| record.watched.outliers.read = usize::MAX),
+            ("tally.spectrum", |_, record| {
+                record.tally.spectrum = Spectrum::from_numbers(&[7.0, f64::MAX, 1.0]);
+            }),
+        ];
+        for (name, change) in changes {
+            let error = error_after(change).unwrap_or_default();
+            assert!(error.contains(&format!("`{name}` holds a count that no run has")), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_counts_are_told() {
+        for (numbers, expected) in [
+            (&[][..], true),
+            (&[0.0, 5.0], true),
+            (&[-1.0, 5.0], false),
+            (&[f64::NAN], false),
+            (&[f64::INFINITY], false),
+            (&[9e15, 9e15], false),
+        ] {
+            assert_eq!(are_counts(numbers), expected, "{numbers:?}");
+        }
     }
 }

@@ -166,7 +166,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         saved: &SavedState<B::Scalar>,
     ) -> Result<(), Error> {
         let past = &mut state.past;
-        past.minibatches = saved.u64s("minibatches", 1)?[0];
+        past.minibatches = saved.counts("minibatches", 1)?[0];
         saved.restore_matrix("code products", past.codes.as_mut())?;
         saved.restore_matrix("sample products", past.samples.as_mut())?;
         past.use_counts.restore(saved)

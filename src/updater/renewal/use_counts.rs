@@ -53,7 +53,7 @@ impl UseCounts {
         saved: &SavedState<T>,
     ) -> Result<(), Error> {
         let atoms = self.uses.len();
-        self.uses.copy_from_slice(saved.u64s("uses", atoms)?);
+        self.uses.copy_from_slice(saved.counts("uses", atoms)?);
         self.energy.copy_from_slice(saved.f64s("energy of uses", atoms)?);
         self.seen.copy_from_slice(saved.f64s("large energy", atoms)?);
         self.claims.copy_from_slice(saved.f64s("claims", atoms)?);
