@@ -5,7 +5,7 @@ attention sink two orders of magnitude longer than the others, is not written (i
 in every sequence, and kept in meta.json's sink.npy). Every source has the same number of sequences
 in each part; parts share no document.
 
-ACTS/PART_tokens.npy (S, 128) i32, PART_labels.npy (S,) u8, PART_docs.npy (S,) i32,
+ACTS/vocabulary.json, PART_tokens.npy (S, 128) i32, PART_labels.npy (S,) u8, PART_docs.npy (S,) i32,
 PART.npy (S * 127, 576) f16, in the order of the tokens. Stops and resumes in blocks.
 """
 import json, os, random, sys, time
@@ -53,6 +53,15 @@ def sequences():
     return labels, names, out
 
 
+def strings(tokenizer):
+    """The text of every token, by its number."""
+    vocab = tokenizer.get_vocab()
+    out = [""] * (max(vocab.values()) + 1)
+    for text, token in vocab.items():
+        out[token] = text
+    return out
+
+
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("THREADS", "1")))
     os.makedirs(OUT, exist_ok=True)
@@ -63,6 +72,7 @@ if __name__ == "__main__":
             np.save(f"{OUT}/{part}_labels.npy", np.array([s[1] for s in seqs], np.uint8))
             np.save(f"{OUT}/{part}_docs.npy", np.array([s[2] for s in seqs], np.int32))
         json.dump({"labels": labels, "documents": names, "layer": LAYER}, open(f"{OUT}/meta.json", "w"), indent=0)
+        json.dump(strings(tokenizer()), open(f"{OUT}/vocabulary.json", "w"))
     m = Llama()
     for part in PARTS:
         tokens = np.load(f"{OUT}/{part}_tokens.npy")

@@ -37,6 +37,8 @@ cargo build --quiet --release --example learn --manifest-path "$root/Cargo.toml"
 learn=$(cargo metadata --format-version 1 --no-deps --manifest-path "$root/Cargo.toml" |
     python -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/examples/learn
 atoms=${ATOMS:-2304}
+# What an autoencoder of each kind does in the processor time of the recipe, rounded up: README.md.
+declare -A epochs=([topk]=5.5 [batchtopk]=5 [matryoshka]=3.5)
 for ((seed = 0; seed < seeds; seed++)); do
     # The recipe, with the processor seconds that it takes.
     out=$runs/features-$atoms-$seed
@@ -49,18 +51,19 @@ for ((seed = 0; seed < seeds; seed++)); do
             --epochs 0 --out "$out" --quiet >"$out/coding.txt"
         python "$scripts/evaluate.py" "$out"
     fi
-    # Autoencoders in the processor time of the recipe, and in four times as much.
-    budget=$(python -c "import json; t = json.load(open('$out/time.json')); print(round(sum(t['processor_seconds'])))")
+    # Autoencoders for the epochs that fit into the recipe's processor time, and for four times as many.
     for times in 1 4; do
         for kind in topk batchtopk matryoshka; do
             out=$runs/$kind-$atoms-x$times-$seed
             if [ ! -f "$out/scores.json" ]; then
-                python "$scripts/train_sae.py" "$kind" "$out" --seconds $((budget * times)) \
-                    --atoms "$atoms" --k 32 --seed "$seed" >"$runs/$kind-x$times-$seed.txt"
+                python "$scripts/train_sae.py" "$kind" "$out" --atoms "$atoms" --k 32 --seed "$seed" \
+                    --epochs "$(python -c "print(${epochs[$kind]} * $times)")" >"$out.txt"
                 python "$scripts/evaluate.py" "$out"
             fi
         done
     done
 done
 python "$scripts/table.py" "$runs" >"$runs/table.md"
+python "$scripts/pictures.py" "$runs" "$runs/pictures"
+python "$scripts/page.py" "$runs/features-$atoms-0" "$runs/batchtopk-$atoms-x4-0" >"$runs/page.md"
 cat "$runs/table.md"
