@@ -1,0 +1,193 @@
+//! What each part of the recipe for interpretable features is good for: the recipe without it.
+//!
+//! ```text
+//! cargo run --release --example feature_parts -- --data acts.npy --eval held_out.npy \
+//!     --without nesting --out parts/nesting
+//! ```
+//! writes the dictionary, its mean and the codes of `--eval`, for a program that measures features;
+//! `docs/study/language-model/parts.sh` runs it for every part, and has the table.
+
+#[path = "common/options.rs"]
+mod options;
+#[path = "common/program.rs"]
+mod program;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use dbksvd::coder::BatchOmp;
+use dbksvd::export::{write_codes_npz, write_dictionary_npy, write_mean_npy};
+use dbksvd::faer::{Mat, MatRef};
+use dbksvd::learn::{FeatureRecipe, LinearFeatures};
+use dbksvd::metrics::reconstruction;
+use dbksvd::source::{self, SampleSource};
+use dbksvd::{DbKsvd, Dictionary, Model, Outliers, Sign, SparseCodes};
+use options::Options;
+use program::Outcome;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Passes over the samples, of which six are those of the first stage where there are two.
+const EPOCHS: usize = 16;
+
+const HELP: &str = "\
+Learns interpretable features by the recipe without one of its parts, in as many passes over the rows.
+
+Usage: cargo run --release --example feature_parts -- --data FILE --eval FILE --out DIR [OPTIONS]
+
+  --data FILE      rows to learn from: .npy or .safetensors
+  --eval FILE      rows whose codes are written
+  --out DIR        for dictionary.npy, mean.npy and codes.npz
+  --without PART   nothing, centring, clipping, growth (the first stage is plain K-SVD), first-stage
+                   (begins at random), second-stage (codes by pursuit), nesting, renewal [nothing]
+  --atoms M        atoms [2304]
+  --sparsity K     nonzeros a row, on average [32]
+  --epochs E       passes over the rows, three eighths of them in the first stage [16]
+  --seed S         random numbers [0]
+  --help           this text
+";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Nothing,
+    Centring,
+    Clipping,
+    Growth,
+    FirstStage,
+    SecondStage,
+    Nesting,
+    Renewal,
+}
+
+const PARTS: [(&str, Part); 8] = [
+    ("nothing", Part::Nothing),
+    ("centring", Part::Centring),
+    ("clipping", Part::Clipping),
+    ("growth", Part::Growth),
+    ("first-stage", Part::FirstStage),
+    ("second-stage", Part::SecondStage),
+    ("nesting", Part::Nesting),
+    ("renewal", Part::Renewal),
+];
+
+struct Arguments {
+    data: PathBuf,
+    eval: PathBuf,
+    out: PathBuf,
+    without: Part,
+    atoms: usize,
+    sparsity: usize,
+    epochs: usize,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    program::run(arguments, HELP, learn)
+}
+
+/// `None` if the command line asks for help.
+fn arguments() -> Outcome<Option<Arguments>> {
+    let mut options = Options::from_env();
+    let (mut data, mut eval, mut out) = (None, None, None);
+    let (mut without, mut atoms, mut sparsity, mut epochs, mut seed) =
+        (Part::Nothing, 2304, 32, EPOCHS, 0);
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "data" => data = Some(options.path()?),
+            "eval" => eval = Some(options.path()?),
+            "out" => out = Some(options.path()?),
+            "without" => without = options.choice(&PARTS)?,
+            "atoms" => atoms = options.whole(1)?,
+            "sparsity" => sparsity = options.whole(1)?,
+            "epochs" => epochs = options.whole(2)?,
+            "seed" => seed = options.whole(0)?,
+            "help" => return Ok(None),
+            _ => return Err(options.unknown().into()),
+        }
+    }
+    let needed = |path: Option<PathBuf>, name| {
+        path.ok_or_else(|| format!("--{name} is needed (see --help)"))
+    };
+    let (data, eval, out) = (needed(data, "data")?, needed(eval, "eval")?, needed(out, "out")?);
+    Ok(Some(Arguments { data, eval, out, without, atoms, sparsity, epochs, seed }))
+}
+
+fn learn(arguments: Arguments) -> Outcome<()> {
+    let Arguments { eval, out, sparsity, .. } = &arguments;
+    let source = source::open(&arguments.data, None)?;
+    let eval = all_of(&source::open(eval, None)?)?;
+    let model = learned(&arguments, &source)?;
+    let codes = match model.linear_coder() {
+        Some(coder) => model.encode(coder, eval.as_ref())?,
+        None => {
+            let model = model.clone().with_sparsity(*sparsity)?;
+            model.encode(&BatchOmp::new(), eval.as_ref())?
+        }
+    };
+    tell(&model, eval.as_ref(), &codes)?;
+    std::fs::create_dir_all(out)?;
+    write_dictionary_npy(out.join("dictionary.npy"), model.dictionary())?;
+    let zeros = vec![0.0; model.dim()];
+    write_mean_npy(out.join("mean.npy"), model.mean().unwrap_or(&zeros))?;
+    write_codes_npz(out.join("codes.npz"), &codes)?;
+    Ok(())
+}
+
+/// The recipe without one part.
+fn learned(arguments: &Arguments, source: &impl SampleSource<f32>) -> Outcome<Model<f32>> {
+    let Arguments { without, atoms, sparsity, epochs, seed, .. } = *arguments;
+    let of_first = match without {
+        Part::FirstStage => 1,
+        Part::SecondStage => epochs,
+        _ => (epochs * 3 / 8).max(1),
+    };
+    let linear = LinearFeatures::new(sparsity as f64).epochs((epochs - of_first).max(1));
+    let linear = match without {
+        Part::Nesting => linear.nested(0.0),
+        Part::Renewal => linear.idle(usize::MAX),
+        _ => linear,
+    };
+    let recipe = FeatureRecipe::new(atoms, sparsity as f64).epochs(of_first).linear(linear);
+    let recipe = recipe.seed(seed);
+    let outliers = match without {
+        Part::Clipping => Outliers::Keep,
+        _ => Outliers::Clip(3.0),
+    };
+    let is_centred = without != Part::Centring;
+    let model = if without == Part::Growth {
+        let plain = DbKsvd::builder(atoms, sparsity).sign(Sign::NonNegative).epochs(of_first);
+        plain.seed(seed).center(is_centred).outliers(outliers).build()?.fit(source)?.0
+    } else {
+        let first = recipe.dictionary::<f32>(source.dim())?;
+        first.center(is_centred).outliers(outliers).build()?.fit(source)?.0
+    };
+    Ok(match without {
+        Part::SecondStage => model,
+        Part::FirstStage => recipe.linear.fit(&at_random(&model, seed)?, source)?.0,
+        _ => recipe.linear.fit(&model, source)?.0,
+    })
+}
+
+/// A model with the same preprocessing and Gaussian atoms.
+fn at_random(model: &Model<f32>, seed: u64) -> Outcome<Model<f32>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let gauss = |_, _| StandardNormal.sample(&mut rng);
+    let atoms = Mat::<f32>::from_fn(model.dim(), model.atoms(), gauss);
+    let dictionary = Dictionary::normalized(atoms)?;
+    let random = Model::new(dictionary, None, model.sparsity(), model.sign())?;
+    Ok(random.preprocessed(model.preprocessing().clone())?)
+}
+
+fn all_of(source: &impl SampleSource<f32>) -> Outcome<Mat<f32>> {
+    let (dim, samples) = (source.dim(), source.len());
+    let mut values = vec![0.0; dim * samples];
+    source.read(0..samples, &mut values)?;
+    Ok(MatRef::from_column_major_slice(&values, dim, samples).to_owned())
+}
+
+fn tell(model: &Model<f32>, eval: MatRef<'_, f32>, codes: &SparseCodes<f32>) -> Outcome<()> {
+    let measured = reconstruction(model, eval, codes)?;
+    println!("FVU {:.4}, L0 {:.2} on the rows coded", measured.fvu_within(), measured.l0());
+    Ok(())
+}
