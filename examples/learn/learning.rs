@@ -68,7 +68,7 @@ where
     if let Some(held_out) = &held_out {
         run = run.held_out(held_out);
     }
-    if let Some(checkpoints) = checkpoints(arguments) {
+    if let Some(checkpoints) = checkpoints(arguments, "checkpoints") {
         run = run.checkpoints(checkpoints);
     }
     let in_rows = |error: Error| dataset.failure(error);
@@ -123,12 +123,12 @@ fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<F
     Ok(builder.build()?)
 }
 
-/// `checkpoints` in the directory of the outputs, if any are asked for.
-fn checkpoints(arguments: &Arguments) -> Option<Checkpoints> {
+/// Checkpoints in this folder of the directory of the outputs, if any are asked for.
+pub fn checkpoints(arguments: &Arguments, folder: &str) -> Option<Checkpoints> {
     if arguments.checkpoint_every.is_none() && !arguments.resume {
         return None;
     }
-    let checkpoints = Checkpoints::new(arguments.out.join("checkpoints"));
+    let checkpoints = Checkpoints::new(arguments.out.join(folder));
     let checkpoints = match arguments.checkpoint_every {
         None => checkpoints,
         Some(Often::Steps(steps)) => checkpoints.every_steps(steps).every(None),

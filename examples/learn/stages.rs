@@ -3,23 +3,22 @@
 use std::ops::ControlFlow;
 
 use dbksvd::learn::{
-    CheckpointReport, EpochReport, Evaluation, Every, FeatureRecipe, Observer, Progress, Renewed,
-    Report, Snapshot, StopReason, StopToken,
+    CheckpointReport, EpochReport, Evaluation, Every, FeatureRecipe, Fit, Observer, Progress,
+    Renewed, Report, Snapshot, StopReason, StopToken,
 };
 use dbksvd::{Error, Outliers, Scalar};
 
 use crate::arguments::Arguments;
 use crate::dataset::Dataset;
 use crate::failure::Failure;
-use crate::learning::{Learned, run};
+use crate::learning::{Learned, checkpoints, run};
 use crate::start::Start;
 
 /// Passes over the rows, in both stages together, and the share of the first.
 const EPOCHS: usize = 16;
 const SHARE_OF_FIRST: f64 = 0.375;
 
-/// Learns in both stages. Checkpoints are those of the first: a run that goes on after it begins
-/// the second anew.
+/// Learns in both stages. Each has checkpoints of its own.
 pub fn learn<T: Scalar>(
     arguments: &Arguments,
     start: &Start<T>,
@@ -36,20 +35,26 @@ pub fn learn<T: Scalar>(
     if let Some(steps) = arguments.evaluate_every {
         learner = learner.evaluate_every(Every::Steps(steps));
     }
-    let mut stage = Stage { observer, before: 0, all: epochs, seconds: 0.0 };
+    let mut stage = Stage { observer, before: 0, all: epochs, steps: 0, seconds: 0.0 };
     let first = run(arguments, &learner.build()?, dataset, &mut stage, token)?;
     // The second stage changes what the best of the first was chosen by.
     let first = Learned { best: None, ..first };
     if first.failure.is_some() || first.report.stop != StopReason::Completed {
         return Ok(first);
     }
-    (stage.before, stage.seconds) = (of_first, first.report.seconds.total);
+    stage.before = of_first;
+    (stage.steps, stage.seconds) = (first.report.steps, first.report.seconds.total);
     let drops = matches!(arguments.outliers, Outliers::Drop(_));
     let linear = recipe.linear.epochs(epochs - of_first).drops_outliers(drops);
     let rows = dataset.learned(usize::MAX)?;
-    let learned = linear.fit_observed(&first.model, &rows, &mut stage, token);
-    let (model, second) = learned.map_err(|error| dataset.failure(error))?;
-    Ok(Learned { model, best: None, report: joined(first.report, second), failure: None })
+    let mut run = linear.run(&first.model, &rows).observer(&mut stage).stop_token(token.clone());
+    if let Some(checkpoints) = checkpoints(arguments, "checkpoints/linear") {
+        run = run.checkpoints(checkpoints);
+    }
+    let in_rows = |error: Error| dataset.failure(error);
+    let Fit { model, report, failure, .. } = run.finish().map_err(in_rows)?;
+    let (report, failure) = (joined(first.report, report), failure.map(in_rows));
+    Ok(Learned { model, best: None, report, failure })
 }
 
 /// Tells of a stage as a part of the whole.
@@ -58,7 +63,8 @@ struct Stage<'a, T: Scalar> {
     /// Epochs before this stage, and in all.
     before: usize,
     all: usize,
-    /// Seconds before this stage.
+    /// Steps and seconds before this stage.
+    steps: u64,
     seconds: f64,
 }
 
@@ -69,12 +75,15 @@ impl<T: Scalar> Observer<T> for Stage<'_, T> {
         progress.done = (self.before as f64 + progress.done * own) / self.all as f64;
         progress.epoch += self.before;
         progress.epochs = self.all;
+        progress.total_steps += self.steps;
         progress.elapsed += self.seconds;
         self.observer.on_step(&progress)
     }
 
     fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
-        self.observer.on_renewal(renewed)
+        let mut renewed = *renewed;
+        renewed.step += self.steps;
+        self.observer.on_renewal(&renewed)
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport, snapshot: &Snapshot<'_, T>) -> ControlFlow<()> {
@@ -90,7 +99,9 @@ impl<T: Scalar> Observer<T> for Stage<'_, T> {
     }
 
     fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
-        self.observer.on_checkpoint(checkpoint)
+        let mut checkpoint = checkpoint.clone();
+        checkpoint.step += self.steps;
+        self.observer.on_checkpoint(&checkpoint)
     }
 
     fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
@@ -115,6 +126,8 @@ fn later(mut epoch: EpochReport, epochs: usize, seconds: f64) -> EpochReport {
 fn joined(mut first: Report, second: Report) -> Report {
     let (before, seconds) = (first.epochs.len(), first.seconds.total);
     first.epochs.extend(second.epochs.into_iter().map(|epoch| later(epoch, before, seconds)));
+    let resumed = second.resumed_from.map(|step| step + first.steps);
+    first.resumed_from = resumed.or(first.resumed_from);
     first.steps += second.steps;
     first.seconds.encode += second.seconds.encode;
     first.seconds.update += second.seconds.update;

@@ -38,7 +38,7 @@ pub use config::Every;
 pub use fit::Fit;
 pub use growth::Growth;
 pub use initialisation::Initialisation;
-pub use linear::LinearFeatures;
+pub use linear::{LinearFeatures, LinearRun};
 pub use observer::{Observer, Progress, Renewed, Snapshot};
 pub use recipe::{FeatureFit, FeatureRecipe};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::checkpoint::{Checkpoints, OpenCheckpoints, OpenStore};
+use super::checkpoint::{Checkpoints, OpenCheckpoints, OpenStore, identity};
 use super::driver::Driver;
 use super::evaluation::HeldOutEvaluator;
 use super::fit::Fit;
@@ -146,7 +146,9 @@ where
         let settings = &learner.config.settings;
         let minibatch = settings.minibatch_of(source.len());
         let schedule = Schedule { source, minibatch, seed: settings.seed, epochs: settings.epochs };
-        let open = |(plan, store)| OpenCheckpoints::open(plan, store, &learner.config, source);
+        let open = |(plan, store)| {
+            OpenCheckpoints::open(plan, store, || identity::of(&learner.config, source))
+        };
         let checkpoints = self.checkpoints.map(open).transpose()?;
         let saved = match &checkpoints {
             None => None,

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::Mat;
-use dbksvd::learn::{FeatureRecipe, LinearFeatures, Progress, Report, StopReason, StopToken};
+use dbksvd::learn::{
+    Checkpoints, FeatureRecipe, LinearFeatures, Progress, Report, Resume, StopReason, StopToken,
+};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Preprocessing, Sign, SparseCodes};
 
@@ -91,8 +93,8 @@ fn a_run_can_be_ended_and_goes_on_from_its_encoder() {
         assert_eq!(progress.total_steps, steps);
         if steps == 30 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let (ended, report) =
-        rule.fit_observed(&model, &data, &mut observer, &StopToken::new()).unwrap();
+    let fit = rule.run(&model, &data).observer(&mut observer).finish().unwrap();
+    let (ended, report) = fit.into_result().unwrap();
     assert_eq!((report.stop, report.steps), (StopReason::Observer, 30));
     let error = |report: &Report| report.epochs[0].fvu;
     let (_, first) = rule.epochs(1).fit(&model, &data).unwrap();
@@ -101,11 +103,72 @@ fn a_run_can_be_ended_and_goes_on_from_its_encoder() {
 
     let token = StopToken::new();
     token.stop();
-    let mut silent = |_: &Progress| ControlFlow::Continue(());
-    let (same, report) = rule.fit_observed(&ended, &data, &mut silent, &token).unwrap();
+    let (same, report) =
+        rule.run(&ended, &data).stop_token(token).finish().unwrap().into_result().unwrap();
     assert_eq!((report.stop, report.steps), (StopReason::Token, 0));
     assert!(report.epochs.is_empty());
     assert_eq!(same, ended);
+}
+
+/// Ended in the middle of an epoch, at its end, and while prefixes are fitted.
+#[test]
+fn a_run_goes_on_from_its_checkpoint_to_the_same_bits() {
+    let (data, model) = (family(900), absorbing());
+    let rule = LinearFeatures::new(2.0).minibatch(300).epochs(20).idle(300);
+    let (whole, report) = rule.fit(&model, &data).unwrap();
+    for last in [2, 3, 10, 40, 60] {
+        let directory = tempfile::tempdir().unwrap();
+        let checkpoints = || Checkpoints::new(directory.path()).every(None);
+        let mut end = |progress: &Progress| match progress.total_steps {
+            step if step == last => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let run = rule.run(&model, &data).observer(&mut end).checkpoints(checkpoints());
+        assert_eq!(run.finish().unwrap().report.steps, last);
+        let again = checkpoints().resume(Resume::Always);
+        let fit = rule.run(&model, &data).checkpoints(again).finish().unwrap();
+        assert_eq!(fit.model, whole, "after {last}");
+        assert_eq!(fit.report.resumed_from, Some(last));
+        let figures = |report: &Report| -> Vec<_> {
+            report.epochs.iter().map(|e| (e.epoch, e.samples, e.fvu.to_bits(), e.l0)).collect()
+        };
+        assert_eq!(figures(&fit.report), figures(&report), "after {last}");
+        assert_eq!((fit.report.steps, fit.report.stop), (report.steps, report.stop));
+
+        // Another rule, another model, other data: each is named.
+        let mut other = data.clone();
+        other[(0, 0)] += 1.0;
+        let of = |rule: &LinearFeatures, model: &Model<f32>, data: &Mat<f32>| {
+            let again = checkpoints().resume(Resume::Always);
+            rule.run(model, data).checkpoints(again).finish().unwrap_err().to_string()
+        };
+        for (error, name) in [
+            (of(&rule.nested(0.5), &model, &data), "`nested`"),
+            (of(&rule, &whole, &data), "`model.dictionary`"),
+            (of(&rule, &model, &other), "`data.fingerprint`"),
+        ] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
+
+/// A source that fails ends the run, and what was learned until then is there.
+#[test]
+fn a_failure_under_way_loses_nothing() {
+    let (mut data, model) = (family(900), absorbing());
+    let rule = LinearFeatures::new(2.0).minibatch(100).epochs(2);
+    data[(3, 700)] = f32::NAN;
+    let directory = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(directory.path()).every(None);
+    let fit = rule.run(&model, &data).checkpoints(checkpoints).finish().unwrap();
+    assert!(matches!(fit.failure, Some(Error::NotFinite { sample: 700, coordinate: 3, .. })));
+    assert_eq!(fit.report.stop, StopReason::Failed);
+    let steps = fit.report.steps;
+    assert!((1..9).contains(&steps) && fit.model.linear_coder().is_some(), "{steps}");
+    data[(3, 700)] = 0.0;
+    let again = Checkpoints::new(directory.path()).every(None).resume(Resume::Always);
+    let fit = rule.run(&model, &data).checkpoints(again).finish().unwrap();
+    assert_eq!((fit.report.resumed_from, fit.report.steps), (Some(steps), 18));
 }
 
 /// A row of a thousand times the norm of others is scaled down, and rows of zeros are left out, as

@@ -21,7 +21,7 @@ use crate::backend::Backend;
 use crate::error::{CheckpointError, Error, FileError};
 use crate::learn::checkpoint::CheckpointStore;
 use crate::learn::checkpoint::saved_run::SavedRun;
-use crate::learn::{Checkpoints, Run};
+use crate::learn::{Checkpoints, LinearRun, Run};
 use crate::parameters::Parameters;
 
 const PREFIX: &str = "checkpoint-";
@@ -40,6 +40,16 @@ impl<B: Backend, C, U> Run<'_, B, C, U> {
     /// the disk are noticed), and for every parameter of the run and property of the data a text
     /// `run.NAME`: a run resumes only if all are what they were. Not among them are the stop rules
     /// `time_budget`, `target_fvu` and `plateau`, which may change.
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some((checkpoints, open));
+        self
+    }
+}
+
+impl<T: Scalar> LinearRun<'_, T> {
+    /// Saves the state of the run as `checkpoints` says, and takes it up again: in the format that
+    /// [`Run::checkpoints`] describes. A directory that is not that of the dictionary's own run is
+    /// needed; a run goes on only from the model that it began with.
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = Some((checkpoints, open));
         self

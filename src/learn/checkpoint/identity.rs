@@ -14,7 +14,7 @@ use crate::updater::DictionaryUpdater;
 const PROBES: usize = 16;
 
 /// Names and values, in words: the configuration, then the data.
-pub(super) fn of<B, C, U>(
+pub(in crate::learn) fn of<B, C, U>(
     config: &Config<B, C, U>,
     source: &dyn SampleSource<B::Scalar>,
 ) -> Result<Parameters, Error>
@@ -24,11 +24,20 @@ where
     U: DictionaryUpdater<B>,
 {
     let minibatch = config.settings.minibatch_of(source.len());
-    let selection = source.selection();
-    Ok(listed(B::Scalar::NAME, &config.settings, minibatch)
+    let own = listed(B::Scalar::NAME, &config.settings, minibatch)
         .with("held_out", config.held_out.as_ref())
         .with("coder", config.coder.parameters())
-        .with("updater", config.updater.parameters())
+        .with("updater", config.updater.parameters());
+    with_data(own, source)
+}
+
+/// Adds what is known of the data.
+pub(in crate::learn) fn with_data<T: Scalar>(
+    own: Parameters,
+    source: &dyn SampleSource<T>,
+) -> Result<Parameters, Error> {
+    let selection = source.selection();
+    Ok(own
         .with("data.dim", source.dim())
         .with("data.samples", source.len())
         .with("data.selection", if selection.is_empty() { "all" } else { &selection })

@@ -3,7 +3,7 @@
 //! `saved_run` says what a run is when it is saved. How it lies in files is not known here: that is
 //! up to the [`CheckpointStore`] that a run is given, which `files::checkpoint` implements.
 
-mod identity;
+pub(super) mod identity;
 pub(crate) mod saved_run;
 #[cfg(test)]
 mod tests;
@@ -11,15 +11,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::config::Config;
 use super::report::CheckpointReport;
 use crate::Scalar;
-use crate::backend::Backend;
-use crate::coder::SparseCoder;
 use crate::error::{CheckpointError, Error};
 use crate::parameters::Parameters;
-use crate::source::SampleSource;
-use crate::updater::DictionaryUpdater;
 use saved_run::SavedRun;
 
 /// Whether a run takes up what an earlier one left in the directory.
@@ -175,17 +170,11 @@ pub(super) struct OpenCheckpoints<T: Scalar> {
 
 impl<T: Scalar> OpenCheckpoints<T> {
     /// Takes hold of the directory.
-    pub(super) fn open<B, C, U>(
+    pub(super) fn open(
         plan: Checkpoints,
         open: OpenStore<T>,
-        config: &Config<B, C, U>,
-        source: &dyn SampleSource<T>,
-    ) -> Result<Self, Error>
-    where
-        B: Backend<Scalar = T>,
-        C: SparseCoder<B>,
-        U: DictionaryUpdater<B>,
-    {
+        identify: impl FnOnce() -> Result<Parameters, Error>,
+    ) -> Result<Self, Error> {
         plan.check()?;
         let store = open(&plan.directory)?;
         let directory = || plan.directory.clone();
@@ -198,7 +187,7 @@ impl<T: Scalar> OpenCheckpoints<T> {
             }
             _ => {}
         }
-        let identity = identity::of(config, source)?;
+        let identity = identify()?;
         Ok(Self { plan, store, identity, last: Instant::now() })
     }
 

@@ -82,6 +82,15 @@ impl<T: Scalar> Minibatch<T> {
         self.samples.len() / self.dim
     }
 
+    /// What activations were last compared with before the threshold was known.
+    pub(super) fn low(&self) -> f64 {
+        self.low.widen()
+    }
+
+    pub(super) fn restore_low(&mut self, low: f64) {
+        self.low = T::narrow(low);
+    }
+
     pub(super) fn nonzeros(&self) -> usize {
         self.codes.nnz()
     }

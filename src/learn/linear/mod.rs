@@ -33,23 +33,17 @@
 
 mod course;
 mod minibatch;
+mod run;
+mod state;
 mod weights;
 
-use std::ops::ControlFlow;
-use std::thread;
-
-use super::StopToken;
-use super::observer::{Observer, Progress};
-use super::reader::{Schedule, read_ahead};
+use super::Growth;
 use super::report::Report;
-use super::run_state::Position;
 use crate::Scalar;
 use crate::error::Error;
 use crate::model::Model;
-use crate::problem::Sign;
-use crate::samples::HostSamples;
-use crate::source::{SampleSource, check_rounding};
-use course::Course;
+use crate::source::SampleSource;
+pub use run::LinearRun;
 
 /// The share of the run in which the step length falls to zero.
 const DECAY: f64 = 0.2;
@@ -194,49 +188,16 @@ impl LinearFeatures {
         model: &Model<T>,
         source: &dyn SampleSource<T>,
     ) -> Result<(Model<T>, Report), Error> {
-        let mut silent = |_: &Progress| ControlFlow::Continue(());
-        self.fit_observed(model, source, &mut silent, &StopToken::new())
+        self.run(model, source).finish()?.into_result()
     }
 
-    /// [`fit`](Self::fit), while `observer` is told of every step. If it breaks, or `token` is
-    /// stopped, learning ends after the current step, and gives what was learned until then: before
-    /// the first step, the model as it is.
-    ///
-    /// # Errors
-    /// Those of [`fit`](Self::fit).
-    pub fn fit_observed<T: Scalar>(
+    /// A run that can be watched, stopped, saved and taken up again.
+    pub fn run<'a, T: Scalar>(
         &self,
-        model: &Model<T>,
-        source: &dyn SampleSource<T>,
-        observer: &mut dyn Observer<T>,
-        token: &StopToken,
-    ) -> Result<(Model<T>, Report), Error> {
-        if model.sign() != Sign::NonNegative {
-            return Err(Error::argument("sign", "signed", "a model with non-negative codes"));
-        }
-        let dim = model.dim();
-        self.check(model.atoms(), dim)?;
-        if source.dim() != dim {
-            let found = source.dim();
-            return Err(Error::Dimension { argument: "samples", found, expected: dim });
-        }
-        if source.is_empty() {
-            return Err(Error::NoSamples { argument: "samples" });
-        }
-        check_rounding(source)?;
-        let Self { epochs, seed, .. } = *self;
-        let schedule =
-            Schedule { source, minibatch: self.minibatch.min(source.len()), seed, epochs };
-        thread::scope(|scope| {
-            let mut reader = read_ahead(scope, schedule, Position { epoch: 1, step: 0 }, 1)?;
-            let next = |taken: Option<HostSamples<T>>| {
-                if let Some(samples) = taken {
-                    reader.give_back(samples);
-                }
-                reader.next()
-            };
-            Course::new(self, model, schedule)?.run(next, observer, token)
-        })
+        model: &'a Model<T>,
+        source: &'a dyn SampleSource<T>,
+    ) -> LinearRun<'a, T> {
+        LinearRun::new(*self, model, source)
     }
 
     pub(super) fn check(&self, atoms: usize, dim: usize) -> Result<(), Error> {
@@ -273,16 +234,24 @@ impl LinearFeatures {
     }
 }
 
+/// The sizes of the prefixes that are fitted in the first part of a run: those that the dictionary
+/// had when it grew, from a sixteenth on.
+fn prefixes(atoms: usize) -> Vec<usize> {
+    let mut sizes = Growth { doublings: 4, ..Growth::default() }.sizes(atoms);
+    sizes.dedup();
+    sizes
+}
+
 #[cfg(test)]
 mod tests {
     use faer::Mat;
 
-    use super::course::prefixes;
     use super::minibatch::Minibatch;
     use super::weights::Weights;
     use super::*;
     use crate::cpu::Faer;
     use crate::dictionary::Dictionary;
+    use crate::problem::Sign;
 
     /// The gradients are those of ½ Σ_p ‖Y − D_p Z_p‖² / |P|, for the coefficients at hand.
     #[test]

@@ -10,6 +10,7 @@ use crate::cpu::vector::{loops, vectorized};
 use crate::error::{BackendError, Error};
 use crate::matrix::{check_room, column};
 use crate::model::Model;
+use crate::updater::{SavedArray, SavedState};
 
 /// Adam's decay of the mean of gradients, and of their squares.
 const BETAS: [f64; 2] = [0.9, 0.999];
@@ -22,6 +23,20 @@ const MOST_RENEWED: usize = 4;
 
 /// Steps between two renewals, so that a new atom is used before others are made of like samples.
 const RENEWAL: u64 = 25;
+
+/// The names under which arrays are saved, and those of counts.
+const NAMES: [&str; 8] = [
+    "encoder",
+    "bias",
+    "dictionary.first",
+    "dictionary.second",
+    "encoder.first",
+    "encoder.second",
+    "bias.first",
+    "bias.second",
+];
+const IDLE: &str = "idle";
+const STEPS: &str = "steps";
 
 /// D, E and c, with the moments of their gradients. Matrices are stored by columns of length d, one
 /// for each atom.
@@ -90,6 +105,60 @@ impl<T: Scalar> Weights<T> {
     pub(super) fn matrices(&self) -> (Mat<T>, Mat<T>, Vec<T>) {
         let Self { dim, dictionary, encoder, bias, .. } = self;
         (matrix(dictionary, *dim), matrix(encoder, *dim), bias.clone())
+    }
+
+    pub(super) fn atoms(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Adds all but D, which a saved run holds, to the saved state.
+    pub(super) fn save(&self, saved: &mut SavedState<T>) {
+        for (name, numbers) in NAMES.into_iter().zip(self.arrays()) {
+            saved.insert(name, SavedArray::Scalars(numbers.clone()));
+        }
+        let idle = self.idle.iter().map(|&idle| idle as u64).collect();
+        saved.insert(IDLE, SavedArray::U64(idle));
+        saved.insert(STEPS, SavedArray::U64(vec![self.steps]));
+    }
+
+    /// Goes on from D and what [`save`](Self::save) added.
+    pub(super) fn restore(
+        &mut self,
+        dictionary: MatRef<'_, T>,
+        saved: &SavedState<T>,
+    ) -> Result<(), Error> {
+        self.dictionary = columns(dictionary);
+        for (name, numbers) in NAMES.into_iter().zip(self.arrays_mut()) {
+            let len = numbers.len();
+            numbers.copy_from_slice(saved.scalars(name, len)?);
+        }
+        let idle = saved.counts(IDLE, self.idle.len())?;
+        self.idle.iter_mut().zip(idle).for_each(|(own, &saved)| *own = saved as usize);
+        self.steps = saved.counts(STEPS, 1)?[0];
+        Ok(())
+    }
+
+    /// All arrays but D, in the order of their [`NAMES`].
+    fn arrays(&self) -> [&Vec<T>; NAMES.len()] {
+        let Self { encoder, bias, of_dictionary, of_encoder, of_bias, .. } = self;
+        let [d, e, c] = [of_dictionary, of_encoder, of_bias];
+        [encoder, bias, &d.first, &d.second, &e.first, &e.second, &c.first, &c.second]
+    }
+
+    /// The same, to be changed.
+    fn arrays_mut(&mut self) -> [&mut Vec<T>; NAMES.len()] {
+        let Self { encoder, bias, of_dictionary, of_encoder, of_bias, .. } = self;
+        let [d, e, c] = [of_dictionary, of_encoder, of_bias];
+        [
+            encoder,
+            bias,
+            &mut d.first,
+            &mut d.second,
+            &mut e.first,
+            &mut e.second,
+            &mut c.first,
+            &mut c.second,
+        ]
     }
 
     /// One step of Adam with the gradients of a minibatch, whose loss was that of these prefixes of
@@ -217,7 +286,7 @@ fn zeros<T: Scalar>(dim: usize, atoms: usize) -> Result<Vec<T>, BackendError> {
 }
 
 /// The columns of a matrix, one after the other.
-fn columns<T: Scalar>(matrix: MatRef<'_, T>) -> Vec<T> {
+pub(super) fn columns<T: Scalar>(matrix: MatRef<'_, T>) -> Vec<T> {
     (0..matrix.ncols()).flat_map(|j| column(matrix, j)).copied().collect()
 }
 
