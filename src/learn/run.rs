@@ -147,7 +147,7 @@ where
         let minibatch = settings.minibatch_of(source.len());
         let schedule = Schedule { source, minibatch, seed: settings.seed, epochs: settings.epochs };
         let open = |(plan, store)| {
-            OpenCheckpoints::open(plan, store, || identity::of(&learner.config, source))
+            OpenCheckpoints::open(plan, store, || identity::of(&learner.config, source, held_out))
         };
         let checkpoints = self.checkpoints.map(open).transpose()?;
         let saved = match &checkpoints {

@@ -225,6 +225,31 @@ fn another_configuration_or_other_data_are_named() {
     assert_eq!(resume(patient.build(), &data).unwrap().report.stop, StopReason::Completed);
 }
 
+/// The best dictionary of a run would be chosen by both.
+#[test]
+fn other_held_out_samples_are_named() {
+    let (directory, data) = (TempDir::new().unwrap(), data::<f32>());
+    let learner = DbKsvd::builder(24, 3).epochs(2).minibatch(100).build().unwrap();
+    let plan = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    let held_out = data.as_ref().subcols(0, 90).to_owned();
+    let run = || learner.run(&data).checkpoints(plan.clone());
+    run().held_out(&held_out).finish().unwrap();
+    run().held_out(&held_out).finish().unwrap();
+    let shorter = held_out.as_ref().subcols(0, 89).to_owned();
+    let mut other = held_out.clone();
+    other[(3, 0)] += 1.0;
+    for (fit, name) in [
+        (run().held_out(&shorter).finish(), "held_out_data.samples"),
+        (run().held_out(&other).finish(), "held_out_data.fingerprint"),
+        (run().finish(), "held_out_data"),
+    ] {
+        match checkpoint_error(fit) {
+            CheckpointError::Mismatch { what, .. } => assert_eq!(what, name),
+            error => panic!("{name}: {error}"),
+        }
+    }
+}
+
 /// Samples 1 and 2 are none of those whose bits are compared, and as many are used.
 #[test]
 fn another_mask_of_as_many_rows_is_named() {

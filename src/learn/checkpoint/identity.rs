@@ -17,6 +17,7 @@ const PROBES: usize = 16;
 pub(in crate::learn) fn of<B, C, U>(
     config: &Config<B, C, U>,
     source: &dyn SampleSource<B::Scalar>,
+    held_out: Option<&dyn SampleSource<B::Scalar>>,
 ) -> Result<Parameters, Error>
 where
     B: Backend,
@@ -28,22 +29,26 @@ where
         .with("held_out", config.held_out.as_ref())
         .with("coder", config.coder.parameters())
         .with("updater", config.updater.parameters());
-    with_data(own, source)
+    let own = own.with("data", described(source)?);
+    Ok(match (&config.held_out, held_out) {
+        // What is measured decides which dictionary is the best, and when a run ends.
+        (None, Some(held_out)) => own.with("held_out_data", described(held_out)?),
+        _ => own,
+    })
 }
 
-/// Adds what is known of the data.
-pub(in crate::learn) fn with_data<T: Scalar>(
-    own: Parameters,
+/// What is known of the data without reading them all.
+pub(in crate::learn) fn described<T: Scalar>(
     source: &dyn SampleSource<T>,
 ) -> Result<Parameters, Error> {
     let selection = source.selection();
-    Ok(own
-        .with("data.dim", source.dim())
-        .with("data.samples", source.len())
-        .with("data.selection", if selection.is_empty() { "all" } else { &selection })
-        .with("data.run_length", source.run_length())
-        .with("data.element_type", source.element_type())
-        .with("data.fingerprint", fingerprint(source)?))
+    Ok(Parameters::of("source")
+        .with("dim", source.dim())
+        .with("samples", source.len())
+        .with("selection", if selection.is_empty() { "all" } else { &selection })
+        .with("run_length", source.run_length())
+        .with("element_type", source.element_type())
+        .with("fingerprint", fingerprint(source)?))
 }
 
 /// What is of no type of backend, coder or updater.

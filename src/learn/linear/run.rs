@@ -152,7 +152,7 @@ fn identified<T: Scalar>(
         |matrix| columns::<T>(matrix).into_iter().map(Scalar::widen).collect::<Vec<f64>>();
     let weights = encoder.map(|encoder| numbers(encoder.weights())).unwrap_or_default();
     let bias = encoder.and_then(|encoder| encoder.bias()).unwrap_or_default();
-    let own = Parameters::of("LinearFeatures")
+    Ok(Parameters::of("LinearFeatures")
         .with("scalar", T::NAME)
         .with("mean_nonzeros", mean_nonzeros)
         .with("epochs", epochs)
@@ -165,6 +165,6 @@ fn identified<T: Scalar>(
         .with("atoms", model.atoms())
         .with_hash_of("model.dictionary", numbers(model.dictionary().as_mat()))
         .with_hash_of("model.preprocessing", mean.chain(scale))
-        .with_hash_of("model.encoder", weights.into_iter().chain(bias.iter().map(|c| c.widen())));
-    identity::with_data(own, source)
+        .with_hash_of("model.encoder", weights.into_iter().chain(bias.iter().map(|c| c.widen())))
+        .with("data", identity::described(source)?))
 }
