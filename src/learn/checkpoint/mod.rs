@@ -3,10 +3,13 @@
 //! `saved_run` says what a run is when it is saved. How it lies in files is not known here: that is
 //! up to the [`CheckpointStore`] that a run is given, which `files::checkpoint` implements.
 
-mod identity;
+pub(super) mod identity;
 pub(crate) mod saved_run;
 #[cfg(test)]
 mod tests;
+mod training_state;
+
+pub use training_state::{SavedSession, TrainingState};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
