@@ -27,7 +27,7 @@ CASES = [
     ("coder", coders.OMP(tol=-1.0), "`tolerance"),
     ("coder", coders.Exact(), None),
     ("coder", coders.Threshold(0.5), "`positive` is signed"),
-    ("coder", "linear", "`coder` is \"linear\""),
+    ("coder", "linear", '`coder` is "linear"'),
     ("coder", coders.Swaps("nothing"), "`coder` is 'nothing'"),
     ("updater", "kvsd", "`updater` is 'kvsd', expected one of 'ksvd'"),
     ("updater", updaters.KSVD(atom_batch=0), "`atom_batch` is 0"),
@@ -82,7 +82,10 @@ def test_parameters_outside_their_range(name, value, words):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"goal": "features", "coder": "ols"}, "`coder` is 'ols', expected 'omp' with goal='features'"),
+        (
+            {"goal": "features", "coder": "ols"},
+            "`coder` is 'ols', expected 'omp' with goal='features'",
+        ),
         ({"goal": "true_features", "updater": "mod"}, "`updater` is 'mod'"),
         ({"goal": "features", "max_steps": 3}, "`max_steps` is 3, expected None"),
         ({"goal": "features", "max_iter": 1}, "`max_iter` is 1, expected at least 2"),
@@ -92,7 +95,9 @@ def test_parameters_outside_their_range(name, value, words):
 )
 def test_parameters_that_do_not_go_together(parameters, words):
     with pytest.raises(ValueError, match=words):
-        DictionaryLearner(**{"n_components": 24, "n_nonzero_coefs": 3, **parameters}).fit(planted(50))
+        DictionaryLearner(**{"n_components": 24, "n_nonzero_coefs": 3, **parameters}).fit(
+            planted(50)
+        )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,9 @@ def test_what_is_not_fitted(X):
 
 
 def test_what_cannot_be_learned_step_by_step(X):
-    with pytest.raises(ValueError, match="`goal` is 'features', expected 'error' or 'true_features'"):
+    with pytest.raises(
+        ValueError, match="`goal` is 'features', expected 'error' or 'true_features'"
+    ):
         DictionaryLearner(24, 3, goal="features").partial_fit(X)
     with pytest.raises(ValueError, match="`planned_steps` is 0"):
         DictionaryLearner(24, 3, planned_steps=0).partial_fit(X)

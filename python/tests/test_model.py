@@ -133,7 +133,11 @@ def test_measures_of_given_codes(model, X):
 
 
 def test_saved_and_loaded_and_pickled_a_model_is_the_same(tmp_path, X):
-    for options in [{}, {"goal": "features", "max_iter": 4}, {"center": True, "outliers": ("drop", 2)}]:
+    for options in [
+        {},
+        {"goal": "features", "max_iter": 4},
+        {"center": True, "outliers": ("drop", 2)},
+    ]:
         for dtype in ["float32", "float64"]:
             learner = dbksvd.DictionaryLearner(24, 3, random_state=0, **{"max_iter": 2, **options})
             model = learner.fit(X.astype(dtype)).model_

@@ -49,7 +49,9 @@ def test_the_attributes_of_a_fit(X):
     assert learner.components_.shape == (24, 16)
     np.testing.assert_allclose(np.linalg.norm(learner.components_, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(learner.mean_, X.mean(axis=0), rtol=1e-4)
-    assert learner.scale_ == pytest.approx(np.linalg.norm(X - learner.mean_, axis=1).mean(), rel=1e-5)
+    assert learner.scale_ == pytest.approx(
+        np.linalg.norm(X - learner.mean_, axis=1).mean(), rel=1e-5
+    )
     assert (learner.n_iter_, learner.n_features_in_) == (3, 16)
     assert learner.n_steps_ == learner.report_.steps > 3
     assert learner.report_.stop == "completed"
@@ -60,7 +62,11 @@ def test_transform_and_back(X):
     learner = DictionaryLearner(24, 3, center=True, max_iter=10, random_state=0)
     codes = learner.fit_transform(X)
     assert isinstance(codes, sp.csr_array)
-    assert (codes.dtype, codes.indices.dtype, codes.indptr.dtype) == (np.float32, np.int32, np.int32)
+    assert (codes.dtype, codes.indices.dtype, codes.indptr.dtype) == (
+        np.float32,
+        np.int32,
+        np.int32,
+    )
     assert (codes.toarray() == learner.transform(X).toarray()).all()
     back = learner.inverse_transform(codes)
     np.testing.assert_allclose(back, codes @ learner.components_ + learner.mean_, atol=1e-5)
@@ -70,7 +76,9 @@ def test_transform_and_back(X):
 
 
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(X):
-    fits = [DictionaryLearner(24, 3, random_state=5, n_jobs=n, max_iter=3).fit(X) for n in (1, 2, -1)]
+    fits = [
+        DictionaryLearner(24, 3, random_state=5, n_jobs=n, max_iter=3).fit(X) for n in (1, 2, -1)
+    ]
     for fit in fits[1:]:
         np.testing.assert_array_equal(fit.components_, fits[0].components_)
     other = DictionaryLearner(24, 3, random_state=6, max_iter=3).fit(X)

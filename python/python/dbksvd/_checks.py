@@ -14,7 +14,9 @@ def whole(name: str, given: Any, least: int = 0, most: int | None = None) -> int
     is_whole = isinstance(given, numbers.Integral) and not isinstance(given, (bool, np.bool_))
     if not is_whole or given < least or (most is not None and given > most):
         upper = "" if most is None else f" and at most {most}"
-        raise ValueError(f"`{name}` is {given!r}, expected a whole number of at least {least}{upper}")
+        raise ValueError(
+            f"`{name}` is {given!r}, expected a whole number of at least {least}{upper}"
+        )
     return int(given)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,7 +15,7 @@ from . import _core, coders, updaters
 from ._checks import real, threads, whole
 from ._model import Model
 from ._progress import Progress, Report, Teller
-from ._rows import PathLike, as_array, as_rows, codes_parts, is_double, is_paths, open_files
+from ._rows import PathLike, as_array, as_rows, is_double, is_paths, open_files
 
 __all__ = ["DictionaryLearner"]
 
@@ -66,10 +65,10 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         features that a sample may have. Default: a tenth of the number of features, at least 1 (one
         for each of ``groups``).
     goal : {"error", "true_features", "features"}, default="error"
-        ``"error"``: the least error. ``"true_features"``: atoms that stand for what data are made of
-        (non-negative codes by thresholds, growth, decorrelation). ``"features"``: interpretable
-        features of embeddings, each detected by one product, in two stages; samples are centred, and
-        clipped at 3 times the median norm.
+        ``"error"``: the least error. ``"true_features"``: atoms that stand for what data are made
+        of (non-negative codes by thresholds, growth, decorrelation). ``"features"``: interpretable
+        features of embeddings, each detected by one product, in two stages; samples are centred,
+        and clipped at 3 times the median norm.
     coder : coder or str, default="omp"
         How samples are coded, in learning and in :meth:`transform`: see :mod:`dbksvd.coders`. Only
         with ``goal="error"``; the other goals have coders of their own.
@@ -91,8 +90,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     max_iter : int, optional
         Passes over the data (epochs). Default: 20, or 16 with ``goal="features"``.
     batch_size : int, optional
-        The most samples a step. Default: chosen by the numbers of atoms, nonzeros and samples; 2,048
-        in the second stage of ``goal="features"``, which it is for.
+        The most samples a step. Default: chosen by the numbers of atoms, nonzeros and samples. With
+        ``goal="features"`` it is that of the second stage, 2,048 by default.
     dict_init : array of shape (m', d), Model or "gaussian", optional
         The dictionary to begin with, of at most m atoms. Default: samples. A Model brings what it
         does to samples. With ``goal="true_features"``, a dictionary that is given does not grow.
@@ -437,17 +436,26 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             given = getattr(self, name)
             if not is_error and (given is not default and given != default):
                 raise ValueError(
-                    f"`{name}` is {given!r}, expected {default!r} with goal={self.goal!r}, which has "
-                    "its own"
+                    f"`{name}` is {given!r}, expected {default!r} with goal={self.goal!r}, which "
+                    "has its own"
                 )
         if self.goal == "features":
-            for name in ("start_at", "max_steps", "time_budget", "target_fvu", "plateau", "dict_init"):
+            for name in (
+                "start_at",
+                "max_steps",
+                "time_budget",
+                "target_fvu",
+                "plateau",
+                "dict_init",
+            ):
                 if getattr(self, name) is not None:
                     raise ValueError(
                         f"`{name}` is {getattr(self, name)!r}, expected None with goal='features', "
                         "which learns in two stages from the start"
                     )
-        atoms = 2 * dim if self.n_components is None else whole("n_components", self.n_components, 1)
+        atoms = (
+            2 * dim if self.n_components is None else whole("n_components", self.n_components, 1)
+        )
 
         def optional(name: str, least: int) -> int | None:
             given = getattr(self, name)

@@ -176,7 +176,9 @@ class Model:
 
     def with_n_nonzero_coefs(self, n_nonzero_coefs: int) -> Model:
         """The same dictionary with another limit for the nonzeros of a sample."""
-        return self._of(self._core.with_n_nonzero_coefs(whole("n_nonzero_coefs", n_nonzero_coefs, 1)))
+        return self._of(
+            self._core.with_n_nonzero_coefs(whole("n_nonzero_coefs", n_nonzero_coefs, 1))
+        )
 
     def encoder(self, coder: coders.Coder | None = None) -> Encoder:
         """An :class:`Encoder` of this model, kept for the next call with the same coder."""

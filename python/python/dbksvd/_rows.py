@@ -46,9 +46,9 @@ def open_files(
     Parameters
     ----------
     paths : path or sequence of paths
-        ``.npy`` or ``.safetensors`` files of shape (..., d), directories of such files, or patterns
-        with ``*``, ``**``, ``?`` and ``[...]``. Files of a directory or pattern are taken in natural
-        order (``part2`` before ``part10``).
+        ``.npy`` or ``.safetensors`` files of shape (..., d), directories of such files, or
+        patterns with ``*``, ``**``, ``?`` and ``[...]``. Files of a directory or pattern are taken
+        in natural order (``part2`` before ``part10``).
     tensor : str, optional
         The name of the tensor in ``.safetensors`` files that have several.
     mask : path or sequence of paths, optional
@@ -58,8 +58,8 @@ def open_files(
     Returns
     -------
     Files
-        With ``shape`` (n, d), ``element_type`` and ``read(start, stop)``. Nothing but the headers is
-        read until rows are asked for.
+        With ``shape`` (n, d), ``element_type`` and ``read(start, stop)``. Nothing but the headers
+        is read until rows are asked for.
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,8 +18,8 @@ __all__ = ["SAE", "load_saelens", "load_sparsify"]
 class SAE:
     """A sparse autoencoder, in single precision: :func:`load_saelens` reads one.
 
-    Its *codes* are coefficients of unit atoms, so that those of any encoder on one dictionary can be
-    compared; its *latents* are the activations that other tools show.
+    Its *codes* are coefficients of unit atoms, so that those of any encoder on one dictionary can
+    be compared; its *latents* are the activations that other tools show.
     """
 
     __slots__ = ("_core",)

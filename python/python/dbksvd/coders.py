@@ -286,7 +286,16 @@ class Matryoshka:
 
 
 Coder = Union[
-    str, OMP, TextbookOMP, MatchingPursuit, Threshold, _OfNoise, Swaps, TopK, Linear, Exact,
+    str,
+    OMP,
+    TextbookOMP,
+    MatchingPursuit,
+    Threshold,
+    _OfNoise,
+    Swaps,
+    TopK,
+    Linear,
+    Exact,
     Matryoshka,
 ]
 
@@ -325,5 +334,7 @@ def describe(coder: Coder) -> Described:
     found = _BY_NAME.get(coder) if isinstance(coder, str) else coder
     if not hasattr(found, "_describe") or isinstance(found, type):
         names = ", ".join(repr(name) for name in _BY_NAME)
-        raise ValueError(f"`coder` is {coder!r}, expected one of {names}, or a coder of dbksvd.coders")
+        raise ValueError(
+            f"`coder` is {coder!r}, expected one of {names}, or a coder of dbksvd.coders"
+        )
     return found._describe()

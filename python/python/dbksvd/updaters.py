@@ -34,8 +34,8 @@ class KSVD:
     sweeps : int, default=2
         Passes over all atoms in a minibatch.
     memory : tuple of three floats or None, default=(0.4, 0.8, 0.9)
-        Progress at which the memory of earlier minibatches begins to rise, progress from which it is
-        full, and the share of their weight that it then keeps. ``None``: they have no weight.
+        Progress at which the memory of earlier minibatches begins to rise, progress from which it
+        is full, and the share of their weight that it then keeps. ``None``: they have no weight.
     renewal : bool, default=True
         Replace dead and duplicate atoms by samples that are badly represented.
 
