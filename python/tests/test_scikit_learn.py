@@ -75,6 +75,17 @@ def test_transform_and_back(X):
     assert learner.score(X) == pytest.approx(1 - fvu, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
+)
+def test_the_precision_of_the_data_is_kept(X, dtype, expected):
+    rows = X.astype(dtype)
+    learner = DictionaryLearner(24, 3, max_iter=2, random_state=0).fit(rows)
+    of_widened = DictionaryLearner(24, 3, max_iter=2, random_state=0).fit(rows.astype(expected))
+    assert learner.components_.dtype == learner.transform(rows).dtype == expected
+    np.testing.assert_array_equal(learner.components_, of_widened.components_)
+
+
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(X):
     fits = [
         DictionaryLearner(24, 3, random_state=5, n_jobs=n, max_iter=3).fit(X) for n in (1, 2, -1)
