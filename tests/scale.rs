@@ -6,6 +6,7 @@ mod scale {
     mod preprocessing;
     mod restarts;
     mod runs;
+    mod sessions;
     mod sources;
     mod warm_starts;
 }

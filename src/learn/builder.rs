@@ -181,12 +181,21 @@ impl<B: Backend, C, U> Builder<B, C, U> {
 
     /// Codes samples by another coder.
     pub fn coder<Other>(self, coder: Other) -> Builder<B, Other, U> {
-        Builder { config: self.config.with_parts(|_, updater| (coder, updater)) }
+        self.map_parts(|_, updater| (coder, updater))
     }
 
     /// Updates the dictionary by another updater.
     pub fn updater<Other>(self, updater: Other) -> Builder<B, C, Other> {
-        Builder { config: self.config.with_parts(|coder, _| (coder, updater)) }
+        self.map_parts(|coder, _| (coder, updater))
+    }
+
+    /// Codes and updates by what `parts` makes of the coder and the updater that are set so far. A
+    /// program that chooses at run time wraps those of a preset in its own enums this way.
+    pub fn map_parts<Coder, Updater>(
+        self,
+        parts: impl FnOnce(C, U) -> (Coder, Updater),
+    ) -> Builder<B, Coder, Updater> {
+        Builder { config: self.config.with_parts(parts) }
     }
 
     /// Learns atoms in nested groups: coder and updater, as they are set so far, work on one group
@@ -194,11 +203,10 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// the same; code with [`Matryoshka`] of these groups afterwards. Not for a dictionary that
     /// [grows](Self::growth).
     pub fn matryoshka(self, groups: Groups) -> Builder<B, Matryoshka<C>, MatryoshkaUpdates<U>> {
-        let config = self.config.with_parts(|coder, updater| {
+        self.map_parts(|coder, updater| {
             let updater = MatryoshkaUpdates::new(groups.clone()).updater(updater);
             (Matryoshka::new(groups).coder(coder), updater)
-        });
-        Builder { config }
+        })
     }
 
     /// Checks every parameter.

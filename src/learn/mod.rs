@@ -33,7 +33,7 @@ mod stop;
 
 pub use crate::samples::spectrum::Massive;
 pub use builder::Builder;
-pub use checkpoint::{Checkpoints, OnFailure, Resume};
+pub use checkpoint::{Checkpoints, OnFailure, Resume, SavedSession, TrainingState};
 pub use config::Every;
 pub use fit::Fit;
 pub use growth::Growth;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use faer::MatRef;
 use rand::seq::SliceRandom;
 
+use super::checkpoint::{SavedSession, TrainingState, identity};
 use super::config::Config;
 use super::extend::extend;
 use super::loader::{Buffers, Loaded, Loader};
@@ -15,6 +16,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::group::Share;
 use crate::model::Model;
+use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 use crate::random::{RandomStream, generator};
 use crate::samples::moments::{Figures, non_negative};
@@ -128,6 +130,77 @@ where
     pub fn model(&self) -> Result<Option<Model<B::Scalar>>, Error> {
         self.trainer.as_ref().map(|trainer| trainer.model(&self.learner.config)).transpose()
     }
+
+    /// Root mean square, over samples and coordinates, of what the codes of the last minibatch
+    /// left, as [`Report::noise`](super::Report::noise); NaN before the first step.
+    #[must_use]
+    pub fn noise(&self) -> f64 {
+        self.trainer.as_ref().map_or(f64::NAN, |trainer| trainer.noise)
+    }
+
+    /// The session as it is now, to be stored; `None` before the first step. A session of the same
+    /// parameters that is [`restore`](Self::restore)d from it takes the same steps, bit by bit.
+    ///
+    /// ```
+    /// use dbksvd::DbKsvd;
+    /// use dbksvd::synthetic::Planted;
+    ///
+    /// let data = Planted::new(16, 24, 2, 600).generate::<f32>()?.samples;
+    /// let learner = DbKsvd::builder(24, 2).build()?;
+    /// let mut session = learner.clone().session(16, 2)?;
+    /// session.step(data.subcols(0, 300))?;
+    /// let saved = session.save()?.expect("a step was taken");
+    ///
+    /// let mut resumed = learner.session(16, 2)?;
+    /// resumed.restore(&saved)?;
+    /// session.step(data.subcols(300, 300))?;
+    /// resumed.step(data.subcols(300, 300))?;
+    /// assert_eq!(session.model()?, resumed.model()?);
+    /// # Ok::<(), dbksvd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the dictionary or the updater's data cannot be fetched.
+    pub fn save(&self) -> Result<Option<SavedSession<B::Scalar>>, Error> {
+        let Self { learner: DbKsvd { config }, dim, planned_steps, trainer, .. } = self;
+        let Some(trainer) = trainer else { return Ok(None) };
+        let parameters = identity::of_session(config, *dim, *planned_steps);
+        Ok(Some(SavedSession { parameters, training: TrainingState::of(config, trainer)? }))
+    }
+
+    /// Goes on where another session [was saved](Self::save). What this session has learned is
+    /// forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming a parameter that this session has not or has otherwise,
+    /// [`Error::Dimension`], [`Error::NotFiniteAtom`], [`Error::NotUnitAtom`], [`Error::Argument`] or
+    /// [`Error::SavedState`] for values that no session was in; [`Error::Backend`] if memory cannot
+    /// be had. After an error, the session is as it was.
+    pub fn restore(&mut self, saved: &SavedSession<B::Scalar>) -> Result<(), Error> {
+        let config = &self.learner.config;
+        let parameters = identity::of_session(config, self.dim, self.planned_steps);
+        check_same(&parameters, &saved.parameters)?;
+        saved.training.check(self.dim, &config.settings.sizes())?;
+        self.trainer = Some(saved.training.trainer(config)?);
+        Ok(())
+    }
+}
+
+/// Refuses a session that was saved with other parameters.
+fn check_same(own: &Parameters, saved: &Parameters) -> Result<(), Error> {
+    let value = |of: &Parameters, name: &str| {
+        let found = of.iter().find(|(other, _)| *other == name);
+        found.map_or_else(|| "not stated".to_owned(), |(_, value)| value.to_owned())
+    };
+    let names = own.iter().chain(saved.iter()).map(|(name, _)| name);
+    for name in names {
+        let (found, expected) = (value(saved, name), value(own, name));
+        if found != expected {
+            let found = format!("a session whose `{name}` is {found}");
+            return Err(Error::argument("saved", found, expected));
+        }
+    }
+    Ok(())
 }
 
 /// What a step did, with sums over its samples and the errors of their codes.

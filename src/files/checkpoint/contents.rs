@@ -11,6 +11,7 @@ use crate::Scalar;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
+use crate::learn::checkpoint::TrainingState;
 use crate::learn::checkpoint::saved_run::SavedRun;
 use crate::learn::run_state::{Leader, Position, RunRecord, Tally};
 use crate::learn::{EpochReport, Evaluation, Massive};
@@ -32,7 +33,7 @@ pub(super) fn write<T: Scalar>(
     identity: &Parameters,
     run: &SavedRun<'_, T>,
 ) -> Result<(), Error> {
-    let record = &run.record;
+    let (training, record) = (&run.training, &run.record);
     let numbers = run_numbers(run);
     let tallies = [tally_numbers(&record.tally), tally_numbers(&record.watched)];
     let spectra = [&record.tally, &record.watched].map(|tally| tally.spectrum.to_numbers());
@@ -45,11 +46,11 @@ pub(super) fn write<T: Scalar>(
     for (key, text) in identity::texts(identity) {
         file.text(&key, text);
     }
-    file.tensor("dictionary", Numbers::Columns(run.dictionary.as_ref()));
+    file.tensor("dictionary", Numbers::Columns(training.dictionary.as_ref()));
     if let Some(best) = &record.best {
         file.tensor("best.dictionary", Numbers::Columns(best.dictionary.as_mat()));
     }
-    if let Some(mean) = run.preprocessing.mean() {
+    if let Some(mean) = training.preprocessing.mean() {
         file.tensor("mean", Numbers::Scalars(mean));
     }
     file.tensor("course", Numbers::F64(&numbers));
@@ -63,7 +64,7 @@ pub(super) fn write<T: Scalar>(
     file.tensor("watched.spectrum", Numbers::F64(&spectra[1]));
     file.tensor("epochs", Numbers::F64(&epochs));
     file.tensor("evaluations", Numbers::F64(&evaluations));
-    for (name, array) in run.updater.iter() {
+    for (name, array) in training.updater.iter() {
         let numbers = match array {
             SavedArray::F64(numbers) => Numbers::F64(numbers),
             SavedArray::U64(numbers) => Numbers::U64(numbers),
@@ -180,12 +181,14 @@ pub(super) fn read<T: Scalar>(
     };
     let has_best = has("best.dictionary");
     Ok(SavedRun {
-        dictionary: dictionary("dictionary")?.into_mat(),
-        preprocessing,
-        updater: saved_state(&header, &names)?,
-        steps: steps as u64,
-        progress,
-        noise,
+        training: TrainingState {
+            dictionary: dictionary("dictionary")?.into_mat(),
+            preprocessing,
+            updater: saved_state(&header, &names)?,
+            steps: steps as u64,
+            progress,
+            noise,
+        },
         elapsed,
         encode,
         update,
@@ -219,12 +222,13 @@ fn saved_state<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedStat
 const COURSE: usize = 13;
 
 fn run_numbers<T: Scalar>(run: &SavedRun<'_, T>) -> [f64; COURSE] {
-    let SavedRun { preprocessing, record, .. } = run;
+    let SavedRun { training, record, .. } = run;
+    let preprocessing = &training.preprocessing;
     let best = record.best.as_ref();
     [
         record.position.epoch as f64,
         record.position.step as f64,
-        run.steps as f64,
+        training.steps as f64,
         run.elapsed,
         run.encode,
         run.update,
@@ -233,8 +237,8 @@ fn run_numbers<T: Scalar>(run: &SavedRun<'_, T>) -> [f64; COURSE] {
         best.map_or(0.0, |best| best.step as f64),
         best.map_or(f64::NAN, |best| best.fvu),
         best.map_or(f64::NAN, |best| best.fvu_within),
-        run.progress,
-        run.noise,
+        training.progress,
+        training.noise,
     ]
 }
 
@@ -365,12 +369,14 @@ mod tests {
 
     fn run() -> SavedRun<'static, f32> {
         SavedRun {
-            dictionary: Mat::identity(2, 2),
-            preprocessing: Preprocessing::none(),
-            updater: SavedState::new(),
-            steps: 3,
-            progress: 0.5,
-            noise: 0.1,
+            training: TrainingState {
+                dictionary: Mat::identity(2, 2),
+                preprocessing: Preprocessing::none(),
+                updater: SavedState::new(),
+                steps: 3,
+                progress: 0.5,
+                noise: 0.1,
+            },
             elapsed: 1.0,
             encode: 0.2,
             update: 0.3,
@@ -402,10 +408,10 @@ mod tests {
     #[test]
     fn counts_that_no_run_has_are_refused() {
         assert_eq!(error_after(|_, _| ()), None);
-        assert_eq!(error_after(|run, _| run.steps = 1 << 52), None);
+        assert_eq!(error_after(|run, _| run.training.steps = 1 << 52), None);
         type Change = fn(&mut SavedRun<'static, f32>, &mut RunRecord<f32>);
         let changes: [(&str, Change); 6] = [
-            ("course", |run, _| run.steps = u64::MAX),
+            ("course", |run, _| run.training.steps = u64::MAX),
             ("course", |_, record| record.position.epoch = 0),
             ("tally", |_, record| record.tally.nonzeros = usize::MAX),
             ("tally", |_, record| record.tally.figures.all.samples = usize::MAX),

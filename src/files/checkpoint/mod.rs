@@ -85,9 +85,9 @@ impl<T: Scalar> CheckpointStore<T> for Directory {
     }
 
     fn save(&mut self, identity: &Parameters, run: &SavedRun<'_, T>) -> Result<PathBuf, Error> {
-        let path = self.file(run.steps);
+        let path = self.file(run.training.steps);
         contents::write(&path, identity, run)?;
-        self.steps.push(run.steps);
+        self.steps.push(run.training.steps);
         Ok(path)
     }
 

@@ -24,12 +24,14 @@ where
     C: SparseCoder<B>,
     U: DictionaryUpdater<B>,
 {
-    let minibatch = config.settings.minibatch_of(source.len());
-    let own = listed(B::Scalar::NAME, &config.settings, minibatch)
+    let settings = &config.settings;
+    let own = of_learner(config)
+        .with("epochs", settings.epochs)
+        .with("minibatch", settings.minibatch_of(source.len()))
+        .with("max_steps", settings.max_steps)
+        .with("evaluate_every", settings.evaluate_every)
         .with("held_out", config.held_out.as_ref())
-        .with("coder", config.coder.parameters())
-        .with("updater", config.updater.parameters());
-    let own = own.with("data", described(source)?);
+        .with("data", described(source)?);
     Ok(match (&config.held_out, held_out) {
         // What is measured decides which dictionary is the best, and when a run ends.
         (None, Some(held_out)) => own.with("held_out_data", described(held_out)?),
@@ -51,21 +53,43 @@ pub(in crate::learn) fn described<T: Scalar>(
         .with("fingerprint", fingerprint(source)?))
 }
 
+/// What has to be the same for a session to go on.
+pub(in crate::learn) fn of_session<B, C, U>(
+    config: &Config<B, C, U>,
+    dim: usize,
+    planned_steps: u64,
+) -> Parameters
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    of_learner(config).with("dim", dim).with("planned_steps", planned_steps)
+}
+
+/// What every step of a learner depends on.
+fn of_learner<B, C, U>(config: &Config<B, C, U>) -> Parameters
+where
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    listed(B::Scalar::NAME, &config.settings)
+        .with("coder", config.coder.parameters())
+        .with("updater", config.updater.parameters())
+}
+
 /// What is of no type of backend, coder or updater.
-fn listed(scalar: &str, settings: &Settings, minibatch: usize) -> Parameters {
+fn listed(scalar: &str, settings: &Settings) -> Parameters {
     let statistics = &settings.statistics;
     Parameters::of("DbKsvd")
         .with("scalar", scalar)
         .with("atoms", settings.atoms)
         .with("sparsity", settings.sparsity)
         .with("sign", settings.sign)
-        .with("epochs", settings.epochs)
-        .with("minibatch", minibatch)
         .with("seed", settings.seed)
         .with("growth", settings.growth)
         .with("start_at", settings.start_at)
-        .with("max_steps", settings.max_steps)
-        .with("evaluate_every", settings.evaluate_every)
         .with("center", statistics.center)
         .with("scale", statistics.scale)
         .with("outliers", statistics.outliers)

@@ -7,6 +7,9 @@ pub(super) mod identity;
 pub(crate) mod saved_run;
 #[cfg(test)]
 mod tests;
+mod training_state;
+
+pub use training_state::{SavedSession, TrainingState};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use faer::Mat;
-
+use super::training_state::TrainingState;
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
@@ -12,22 +11,12 @@ use crate::error::Error;
 use crate::learn::config::Config;
 use crate::learn::run_state::{RunRecord, RunState};
 use crate::learn::session::Trainer;
-use crate::samples::preprocessing::Preprocessing;
-use crate::updater::{DictionaryUpdater, SavedState};
+use crate::updater::DictionaryUpdater;
 
 /// A run after one of its steps.
 #[derive(Clone)]
 pub(crate) struct SavedRun<'a, T: Scalar> {
-    /// D, of as many atoms as it has at that step.
-    pub(crate) dictionary: Mat<T>,
-    pub(crate) preprocessing: Preprocessing<T>,
-    /// What the updater keeps.
-    pub(crate) updater: SavedState<T>,
-    pub(crate) steps: u64,
-    /// Progress of the run at the last step.
-    pub(crate) progress: f64,
-    /// What the codes of the last step left: see [`Report::noise`](crate::learn::Report::noise).
-    pub(crate) noise: f64,
+    pub(crate) training: TrainingState<T>,
     /// Seconds of the run so far, and those of them that went into coding and updates.
     pub(crate) elapsed: f64,
     pub(crate) encode: f64,
@@ -48,12 +37,7 @@ impl<T: Scalar> SavedRun<'_, T> {
         U: DictionaryUpdater<B>,
     {
         Ok(SavedRun {
-            dictionary: config.backend.download(trainer.dictionary())?,
-            preprocessing: trainer.preprocessing().clone(),
-            updater: config.updater.save(&config.backend, &trainer.updater)?,
-            steps: trainer.steps,
-            progress: trainer.progress,
-            noise: trainer.noise,
+            training: TrainingState::of(config, trainer)?,
             elapsed: run_state.elapsed(),
             encode: trainer.seconds.encode,
             update: trainer.seconds.update,
@@ -71,11 +55,7 @@ impl<T: Scalar> SavedRun<'_, T> {
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        let preprocessing = self.preprocessing.clone();
-        let mut trainer = Trainer::of(config, self.dictionary.as_ref(), preprocessing)?;
-        config.updater.restore(&config.backend, &mut trainer.updater, &self.updater)?;
-        trainer.steps = self.steps;
-        (trainer.progress, trainer.noise) = (self.progress, self.noise);
+        let mut trainer = self.training.trainer(config)?;
         (trainer.seconds.encode, trainer.seconds.update) = (self.encode, self.update);
         Ok(trainer)
     }
@@ -83,8 +63,8 @@ impl<T: Scalar> SavedRun<'_, T> {
     /// All else of it, since `start`.
     pub(in crate::learn) fn into_state(self, start: Instant) -> RunState<T> {
         RunState {
+            resumed_from: Some(self.training.steps),
             record: self.record.into_owned(),
-            resumed_from: Some(self.steps),
             earlier: self.elapsed,
             start,
         }

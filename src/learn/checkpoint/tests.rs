@@ -34,7 +34,7 @@ impl CheckpointStore<f32> for Memory {
 
     fn save(&mut self, identity: &Parameters, run: &SavedRun<'_, f32>) -> Result<PathBuf, Error> {
         let run = run.clone();
-        let (step, record) = (run.steps, Cow::Owned(run.record.into_owned()));
+        let (step, record) = (run.training.steps, Cow::Owned(run.record.into_owned()));
         let run = SavedRun { record, ..run };
         SAVED.with_borrow_mut(|saved| saved.insert(step, (identity.clone(), run)));
         self.0.push(step);
@@ -50,8 +50,8 @@ impl CheckpointStore<f32> for Memory {
     ) -> Result<SavedRun<'static, f32>, Error> {
         let (saved, run) = SAVED.with_borrow(|saved| saved[&step].clone());
         assert_eq!(&saved, identity);
-        assert_eq!(run.dictionary.nrows(), dim);
-        assert!(sizes.contains(&run.dictionary.ncols()));
+        assert_eq!(run.training.dictionary.nrows(), dim);
+        assert!(sizes.contains(&run.training.dictionary.ncols()));
         Ok(run)
     }
 

@@ -11,6 +11,7 @@ use crate::coder::{LinearEncoder, TopK};
 use crate::cpu::{Faer, HostBackend};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::learn::checkpoint::TrainingState;
 use crate::learn::checkpoint::saved_run::SavedRun;
 use crate::learn::loader::Buffers;
 use crate::learn::report::Seconds;
@@ -146,12 +147,14 @@ impl<T: Scalar> State<T> {
         saved.insert(COURSE, SavedArray::F64(course.to_vec()));
         let (dictionary, ..) = self.weights.matrices();
         SavedRun {
-            dictionary,
-            preprocessing: preprocessing.clone(),
-            updater: saved,
-            steps: self.steps,
-            progress: self.done,
-            noise: self.noise,
+            training: TrainingState {
+                dictionary,
+                preprocessing: preprocessing.clone(),
+                updater: saved,
+                steps: self.steps,
+                progress: self.done,
+                noise: self.noise,
+            },
             elapsed: run_state.elapsed(),
             encode: self.seconds.encode,
             update: self.seconds.update,
@@ -161,14 +164,15 @@ impl<T: Scalar> State<T> {
 
     /// Goes on from what [`save`](Self::save) gave.
     pub(super) fn restore(&mut self, saved: &SavedRun<'_, T>) -> Result<(), Error> {
-        self.weights.restore(saved.dictionary.as_ref(), &saved.updater)?;
-        let course = saved.updater.f64s(COURSE, 5)?;
+        let training = &saved.training;
+        self.weights.restore(training.dictionary.as_ref(), &training.updater)?;
+        let course = training.updater.f64s(COURSE, 5)?;
         self.unit = Some(course[0]).filter(|unit| !unit.is_nan());
         (self.threshold, self.averaged) = (course[1], course[2]);
         self.is_settled = course[3] != 0.0;
         self.minibatch.restore_low(course[4]);
-        self.steps = saved.steps;
-        (self.done, self.noise) = (saved.progress, saved.noise);
+        self.steps = training.steps;
+        (self.done, self.noise) = (training.progress, training.noise);
         (self.seconds.encode, self.seconds.update) = (saved.encode, saved.update);
         Ok(())
     }

@@ -1,0 +1,37 @@
+"""Checks of arguments: each error names the argument, what was found, and what was expected."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+
+def whole(name: str, given: Any, least: int = 0, most: int | None = None) -> int:
+    """A whole number."""
+    is_whole = isinstance(given, numbers.Integral) and not isinstance(given, (bool, np.bool_))
+    if not is_whole or given < least or (most is not None and given > most):
+        upper = "" if most is None else f" and at most {most}"
+        raise ValueError(
+            f"`{name}` is {given!r}, expected a whole number of at least {least}{upper}"
+        )
+    return int(given)
+
+
+def real(name: str, given: Any, expected: str, is_legal: Any) -> float:
+    """A finite number that is legal."""
+    is_real = isinstance(given, numbers.Real) and not isinstance(given, (bool, np.bool_))
+    if not is_real or not math.isfinite(given) or not is_legal(given):
+        raise ValueError(f"`{name}` is {given!r}, expected {expected}")
+    return float(given)
+
+
+def threads(n_jobs: Any) -> int | None:
+    """How many threads ``n_jobs`` stands for; ``None`` for what was set, or all."""
+    if n_jobs is None:
+        return None
+    if n_jobs == -1:
+        return 0
+    return whole("n_jobs", n_jobs, 1, 4096)

@@ -1,0 +1,161 @@
+"""Updaters: how the dictionary learns from codes.
+
+Pass one as ``updater`` to :class:`dbksvd.DictionaryLearner`, or its name: ``"ksvd"``, ``"mod"``,
+``"online"``.
+
+>>> from dbksvd import updaters
+>>> updaters.KSVD(atom_batch=64).sweeps
+2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Union
+
+__all__ = ["KSVD", "MOD", "Incoherent", "Online", "Updater"]
+
+#: An updater as Rust takes it.
+Described = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class KSVD:
+    """K-SVD in batches of atoms: the default.
+
+    Parameters
+    ----------
+    atom_batch : int, default=32
+        Most atoms that are updated in parallel from one residual.
+    power_steps : int or None, default=1
+        Power steps towards the leading singular pair of an atom; ``None`` for the exact pair.
+    shared_residual : bool, default=False
+        Take coefficients from the shared residual, as KSVD.jl does, instead of refitting them.
+    sweeps : int, default=2
+        Passes over all atoms in a minibatch.
+    memory : tuple of three floats or None, default=(0.4, 0.8, 0.9)
+        Progress at which the memory of earlier minibatches begins to rise, progress from which it
+        is full, and the share of their weight that it then keeps. ``None``: they have no weight.
+    renewal : bool, default=True
+        Replace dead and duplicate atoms by samples that are badly represented.
+
+    Examples
+    --------
+    >>> from dbksvd.updaters import KSVD
+    >>> KSVD(memory=None, renewal=False).power_steps
+    1
+    """
+
+    atom_batch: int = 32
+    power_steps: int | None = 1
+    shared_residual: bool = False
+    sweeps: int = 2
+    memory: tuple[float, float, float] | None = (0.4, 0.8, 0.9)
+    renewal: bool = True
+
+    def _describe(self) -> Described:
+        return "ksvd", dict(vars(self))
+
+
+@dataclass(frozen=True)
+class MOD:
+    """The method of optimal directions: for few atoms and all samples at once.
+
+    Parameters
+    ----------
+    ridge : float, default=1e-8
+        Weight of the old atoms, in units of the mean of an atom's squared coefficients.
+    renewal : bool, default=True
+        As in :class:`KSVD`.
+
+    Examples
+    --------
+    >>> from dbksvd.updaters import MOD
+    >>> MOD().renewal
+    True
+    """
+
+    ridge: float = 1e-8
+    renewal: bool = True
+
+    def _describe(self) -> Described:
+        return "mod", dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Online:
+    """Online dictionary learning by sufficient statistics: for small minibatches and streams.
+
+    Parameters
+    ----------
+    exponent : float, default=24
+        Earlier minibatches are forgotten so that about the last 1/exponent of the run counts.
+    retention : float, optional
+        Instead, the weight that earlier minibatches keep at every minibatch; 0 to 1.
+    sweeps : int, default=1
+        Passes over all atoms in a minibatch.
+    renewal : bool, default=True
+        As in :class:`KSVD`.
+
+    Examples
+    --------
+    >>> from dbksvd.updaters import Online
+    >>> Online(retention=0.9).retention
+    0.9
+    """
+
+    exponent: float = 24.0
+    retention: float | None = None
+    sweeps: int = 1
+    renewal: bool = True
+
+    def _describe(self) -> Described:
+        return "online", dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Incoherent:
+    """Moves atoms apart after another updater, until no two have a \\|cos\\| above a bound.
+
+    Parameters
+    ----------
+    max_coherence : float
+        The largest \\|cos\\| of two atoms.
+    updater : updater or str, default="ksvd"
+        The updater that runs first.
+    iterations : int, default=20
+        Most steps in a minibatch.
+
+    Examples
+    --------
+    >>> from dbksvd.updaters import Incoherent
+    >>> Incoherent(0.6).updater
+    'ksvd'
+    """
+
+    max_coherence: float
+    updater: Updater = "ksvd"
+    iterations: int = 20
+
+    def _describe(self) -> Described:
+        return "incoherent", {
+            "max_coherence": self.max_coherence,
+            "updater": describe(self.updater),
+            "iterations": self.iterations,
+        }
+
+
+Updater = Union[str, KSVD, MOD, Online, Incoherent]
+
+_BY_NAME: dict[str, Any] = {"ksvd": KSVD(), "mod": MOD(), "online": Online()}
+
+
+def describe(updater: Updater) -> Described:
+    """An updater, or the name of one, as Rust takes it."""
+    found = _BY_NAME.get(updater) if isinstance(updater, str) else updater
+    if not hasattr(found, "_describe") or isinstance(found, type):
+        names = ", ".join(repr(name) for name in _BY_NAME)
+        raise ValueError(
+            f"`updater` is {updater!r}, expected one of {names}, or an updater of dbksvd.updaters"
+        )
+    return found._describe()

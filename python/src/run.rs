@@ -1,0 +1,184 @@
+//! One run, from settings and samples to a model.
+
+use dbksvd::learn::{Fit as Ended, Report, Run, Seconds, StopReason, StopToken};
+use dbksvd::source::{HeldOut, SampleSource, split};
+use dbksvd::{DbKsvd, Error, Faer, Model as Learned};
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::arrays::Samples;
+use crate::coder::AnyCoder;
+use crate::error::exception;
+use crate::learner::{Goal, Settings};
+use crate::model::Model;
+use crate::number::Number;
+use crate::pool::pool;
+use crate::supervised::{Supervised, Watcher, dict, epoch_values, evaluation_values, supervised};
+use crate::updater::AnyUpdater;
+
+/// What a run gives, whatever ended it.
+#[pyclass(frozen, module = "dbksvd._core")]
+pub struct Fit {
+    /// The model after the last step.
+    #[pyo3(get)]
+    model: Py<Model>,
+    /// The model that did best on held-out samples, with its step and its error, if there is one.
+    #[pyo3(get)]
+    best: Option<(Py<Model>, u64, f64)>,
+    /// The course of the run.
+    #[pyo3(get)]
+    report: Py<PyDict>,
+    /// What ended it, if it was an exception.
+    #[pyo3(get)]
+    error: Option<Py<PyBaseException>>,
+}
+
+/// What a run of any stages gives in Rust.
+struct Outcome<T: Number> {
+    model: Learned<T>,
+    best: Option<(Learned<T>, u64, f64)>,
+    report: Report,
+    failure: Option<Error>,
+}
+
+/// Learns a dictionary, in double precision if ``double``. ``tell(kind, values)`` is called with
+/// what happens on the way; a false answer ends the run.
+#[pyfunction]
+#[pyo3(signature = (settings, samples, double, tell=None, threads=None))]
+pub fn fit(
+    py: Python<'_>,
+    settings: &Bound<'_, PyDict>,
+    samples: &Bound<'_, PyAny>,
+    double: bool,
+    tell: Option<Py<PyAny>>,
+    threads: Option<usize>,
+) -> PyResult<Fit> {
+    let settings: Settings<'_> = settings.extract()?;
+    let samples = Samples::new(samples)?;
+    let source = samples.source()?;
+    if double {
+        run::<f64>(py, &settings, &source, tell.as_ref(), threads)
+    } else {
+        run::<f32>(py, &settings, &source, tell.as_ref(), threads)
+    }
+}
+
+fn run<T: Number>(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    source: &dyn SampleSource<T>,
+    tell: Option<&Py<PyAny>>,
+    threads: Option<usize>,
+) -> PyResult<Fit> {
+    let learner = settings.builder::<T>(source.dim())?.build().map_err(exception)?;
+    let recipe = match settings.goal()? {
+        Goal::Features => Some(settings.recipe()?),
+        _ => None,
+    };
+    let checkpoints =
+        settings.checkpoints.as_ref().map(|saving| saving.checkpoints()).transpose()?;
+    let held_out = settings.held_out.map(HeldOut::Share);
+    let (seed, token) = (settings.seed, StopToken::new());
+    let pool = pool(py, threads)?;
+    let work = |mut watcher: Watcher| -> Result<Outcome<T>, Error> {
+        let parts = held_out.map(|part| split(&source, &part, seed)).transpose()?;
+        let (rows, held_out): (&dyn SampleSource<T>, _) = match &parts {
+            None => (source, None),
+            Some((rows, held_out)) => (rows, Some(held_out)),
+        };
+        watcher.all = recipe.map(|recipe| recipe.epochs + recipe.linear.epochs);
+        let mut run: Run<'_, Faer<T>, AnyCoder<T>, AnyUpdater> =
+            DbKsvd::run(&learner, &rows).observer(&mut watcher).stop_token(token.clone());
+        if let Some(held_out) = held_out {
+            run = run.held_out(held_out);
+        }
+        if let Some(checkpoints) = checkpoints {
+            run = run.checkpoints(checkpoints);
+        }
+        let Ended { model, best, report, failure, .. } = run.finish()?;
+        let best = best.map(|best| (best.model, best.step, best.fvu_within));
+        let first = Outcome { model, best, report, failure };
+        let Some(recipe) = recipe else { return Ok(first) };
+        // The second stage changes what the best of the first was chosen by.
+        let first = Outcome { best: None, ..first };
+        if first.failure.is_some() || first.report.stop != StopReason::Completed {
+            return Ok(first);
+        }
+        (watcher.before, watcher.seconds) = (recipe.epochs, first.report.seconds.total);
+        match recipe.linear.fit_observed(&first.model, rows, &mut watcher, &token) {
+            Ok((model, second)) => {
+                Ok(Outcome { model, report: joined(first.report, second), ..first })
+            }
+            Err(failure) => Ok(Outcome { failure: Some(failure), ..first }),
+        }
+    };
+    let Supervised { result, raised } = supervised(py, &pool, &token, tell, work);
+    match (result, raised) {
+        (Ok(outcome), raised) => give(py, outcome, raised),
+        // What Python raised ended it.
+        (Err(_), Some(raised)) => Err(raised),
+        (Err(error), None) => Err(exception(error)),
+    }
+}
+
+fn give<T: Number>(py: Python<'_>, outcome: Outcome<T>, raised: Option<PyErr>) -> PyResult<Fit> {
+    let Outcome { model, best, report, failure } = outcome;
+    let error = raised.or(failure.map(exception));
+    let best = match best {
+        None => None,
+        Some((model, step, fvu)) => Some((Py::new(py, Model::of(model))?, step, fvu)),
+    };
+    Ok(Fit {
+        model: Py::new(py, Model::of(model))?,
+        best,
+        report: report_dict(py, &report)?.unbind(),
+        error: error.map(|error| error.into_value(py)),
+    })
+}
+
+/// A report as a dictionary.
+fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
+    let epochs = PyList::empty(py);
+    for epoch in &report.epochs {
+        epochs.append(dict(py, &epoch_values(epoch, 0, 0.0))?)?;
+    }
+    let evaluations = PyList::empty(py);
+    for evaluation in &report.evaluations {
+        evaluations.append(dict(py, &evaluation_values(evaluation))?)?;
+    }
+    let seconds = PyDict::new(py);
+    let Seconds { encode, update, other, total } = report.seconds;
+    for (name, value) in
+        [("encode", encode), ("update", update), ("other", other), ("total", total)]
+    {
+        seconds.set_item(name, value)?;
+    }
+    let all = PyDict::new(py);
+    all.set_item("epochs", epochs)?;
+    all.set_item("evaluations", evaluations)?;
+    all.set_item("steps", report.steps)?;
+    all.set_item("noise", report.noise)?;
+    all.set_item("resumed_from", report.resumed_from)?;
+    all.set_item("seconds", seconds)?;
+    all.set_item("stop", report.stop.name())?;
+    Ok(all)
+}
+
+/// The course of both stages of the recipe for features.
+fn joined(mut first: Report, second: Report) -> Report {
+    let (before, seconds) = (first.epochs.len(), first.seconds.total);
+    first.epochs.extend(second.epochs.into_iter().map(|mut epoch| {
+        epoch.epoch += before;
+        epoch.elapsed += seconds;
+        epoch
+    }));
+    first.steps += second.steps;
+    first.seconds.encode += second.seconds.encode;
+    first.seconds.update += second.seconds.update;
+    first.seconds.other += second.seconds.other;
+    first.seconds.total += second.seconds.total;
+    first.noise = second.noise;
+    first.stop = second.stop;
+    first
+}

@@ -1,0 +1,263 @@
+//! Work that Python can interrupt and watch.
+//!
+//! The work runs on threads that know nothing of Python. The thread that called waits for it,
+//! detached, and wakes up ten times a second to look for signals: Ctrl-C raises the stop token. It
+//! also answers what the work tells on its way, so callbacks run on the thread that called `fit`,
+//! as Python people expect.
+
+use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use dbksvd::Error;
+use dbksvd::learn::{
+    CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Snapshot, StopToken,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rayon::ThreadPool;
+
+use crate::number::Number;
+
+/// How long a signal may wait.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What is told, and where the answer is awaited: whether to go on.
+struct Event {
+    kind: &'static str,
+    values: Vec<(&'static str, Value)>,
+    answer: SyncSender<bool>,
+}
+
+/// A value that is told.
+pub enum Value {
+    Count(u64),
+    Number(f64),
+    Flag(bool),
+    Text(String),
+}
+
+impl Value {
+    fn set(&self, of: &Bound<'_, PyDict>, name: &str) -> PyResult<()> {
+        match self {
+            Self::Count(count) => of.set_item(name, count),
+            Self::Number(number) => of.set_item(name, number),
+            Self::Flag(flag) => of.set_item(name, flag),
+            Self::Text(text) => of.set_item(name, text),
+        }
+    }
+}
+
+/// Names and values as a dictionary.
+pub fn dict<'py>(
+    py: Python<'py>,
+    values: &[(&'static str, Value)],
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    values.iter().try_for_each(|(name, value)| value.set(&dict, name))?;
+    Ok(dict)
+}
+
+/// Tells Python of a run.
+pub struct Watcher {
+    /// `None` if nobody listens.
+    events: Option<Sender<Event>>,
+    /// The stages of a run are told as one: epochs before this one, epochs in all, seconds before.
+    pub before: usize,
+    pub all: Option<usize>,
+    pub seconds: f64,
+}
+
+impl Watcher {
+    fn tell(&self, kind: &'static str, values: Vec<(&'static str, Value)>) -> ControlFlow<()> {
+        let Some(events) = &self.events else { return ControlFlow::Continue(()) };
+        let (answer, answered) = sync_channel(1);
+        // Nobody answers after an error: the run is about to end.
+        if events.send(Event { kind, values, answer }).is_err() {
+            return ControlFlow::Break(());
+        }
+        if answered.recv().unwrap_or(false) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+}
+
+impl<T: Number> Observer<T> for Watcher {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        let Progress { epoch, epochs, step, steps, total_steps, samples, .. } = *progress;
+        let own = epochs as f64;
+        let all = self.all.unwrap_or(epochs);
+        let done = match self.all {
+            None => progress.done,
+            Some(all) => (self.before as f64 + progress.done * own) / all as f64,
+        };
+        self.tell(
+            "step",
+            vec![
+                ("epoch", Value::Count((self.before + epoch) as u64)),
+                ("epochs", Value::Count(all as u64)),
+                ("step", Value::Count(step as u64)),
+                ("steps", Value::Count(steps as u64)),
+                ("total_steps", Value::Count(total_steps)),
+                ("done", Value::Number(done)),
+                ("n_samples", Value::Count(samples as u64)),
+                ("fvu", Value::Number(progress.fvu)),
+                ("fvu_within", Value::Number(progress.fvu_within)),
+                ("elapsed", Value::Number(self.seconds + progress.elapsed)),
+            ],
+        )
+    }
+
+    fn on_renewal(&mut self, renewed: &Renewed) -> ControlFlow<()> {
+        self.tell(
+            "renewal",
+            vec![
+                ("step", Value::Count(renewed.step)),
+                ("replaced", Value::Count(renewed.replaced as u64)),
+                ("merged", Value::Count(renewed.merged as u64)),
+            ],
+        )
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        self.tell("epoch", epoch_values(epoch, self.before, self.seconds))
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+        self.tell("evaluation", evaluation_values(evaluation))
+    }
+
+    fn on_checkpoint(&mut self, checkpoint: &CheckpointReport) -> ControlFlow<()> {
+        self.tell(
+            "checkpoint",
+            vec![
+                ("path", Value::Text(checkpoint.path.display().to_string())),
+                ("step", Value::Count(checkpoint.step)),
+                ("seconds", Value::Number(checkpoint.seconds)),
+            ],
+        )
+    }
+
+    fn on_checkpoint_failure(&mut self, error: &Error) -> ControlFlow<()> {
+        self.tell("checkpoint_failure", vec![("error", Value::Text(error.to_string()))])
+    }
+}
+
+/// An epoch, in a run of which so many epochs and seconds lie before.
+pub fn epoch_values(
+    epoch: &EpochReport,
+    before: usize,
+    seconds: f64,
+) -> Vec<(&'static str, Value)> {
+    vec![
+        ("epoch", Value::Count((before + epoch.epoch) as u64)),
+        ("n_samples", Value::Count(epoch.samples as u64)),
+        ("fvu", Value::Number(epoch.fvu)),
+        ("n_samples_within", Value::Count(epoch.within as u64)),
+        ("fvu_within", Value::Number(epoch.fvu_within)),
+        ("relative_error", Value::Number(epoch.relative_error)),
+        ("mean_nonzeros", Value::Number(epoch.l0)),
+        ("replaced", Value::Count(epoch.replaced as u64)),
+        ("merged", Value::Count(epoch.merged as u64)),
+        ("undone", Value::Count(epoch.undone as u64)),
+        ("clipped", Value::Count(epoch.clipped as u64)),
+        ("dropped", Value::Count(epoch.dropped as u64)),
+        ("zeros", Value::Count(epoch.zeros as u64)),
+        ("elapsed", Value::Number(seconds + epoch.elapsed)),
+    ]
+}
+
+pub fn evaluation_values(evaluation: &Evaluation) -> Vec<(&'static str, Value)> {
+    vec![
+        ("step", Value::Count(evaluation.step)),
+        ("epoch", Value::Count(evaluation.epoch as u64)),
+        ("held_out", Value::Flag(evaluation.held_out)),
+        ("n_samples", Value::Count(evaluation.samples as u64)),
+        ("fvu", Value::Number(evaluation.fvu)),
+        ("n_samples_within", Value::Count(evaluation.within as u64)),
+        ("fvu_within", Value::Number(evaluation.fvu_within)),
+        ("mean_nonzeros", Value::Number(evaluation.l0)),
+        ("elapsed", Value::Number(evaluation.elapsed)),
+    ]
+}
+
+/// What the work gave, and what Python raised meanwhile: an interrupt, or an error of a callback.
+pub struct Supervised<R> {
+    pub result: R,
+    pub raised: Option<PyErr>,
+}
+
+/// Does `work` on the threads of `pool`, while this thread looks for signals, raises `token` if one
+/// ends it, and calls `tell(kind, values)` for what is told. A false answer ends the run.
+pub fn supervised<R: Send>(
+    py: Python<'_>,
+    pool: &ThreadPool,
+    token: &StopToken,
+    tell: Option<&Py<PyAny>>,
+    work: impl FnOnce(Watcher) -> R + Send,
+) -> Supervised<R> {
+    let (sender, events) = channel();
+    // The receiver learns of the end of the work by the end of the sender, told or not.
+    let (end, ended) = channel::<()>();
+    let watcher =
+        Watcher { events: tell.is_some().then_some(sender), before: 0, all: None, seconds: 0.0 };
+    py.detach(move || {
+        thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                let _end = end;
+                pool.install(|| work(watcher))
+            });
+            let raised = match tell {
+                None => wait(&ended, token),
+                Some(tell) => answer(&events, token, tell),
+            };
+            drop(events);
+            let result = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Supervised { result, raised }
+        })
+    })
+}
+
+/// Looks for signals until the work is done.
+fn wait(ended: &Receiver<()>, token: &StopToken) -> Option<PyErr> {
+    let mut raised = None;
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PATIENCE) {
+        if let Some(error) = signal() {
+            token.stop();
+            raised.get_or_insert(error);
+        }
+    }
+    raised
+}
+
+/// Looks for signals, and answers, until the work is done or something was raised.
+fn answer(events: &Receiver<Event>, token: &StopToken, tell: &Py<PyAny>) -> Option<PyErr> {
+    loop {
+        let raised = match events.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => signal(),
+            Ok(event) => {
+                let answer = Python::attach(|py| -> PyResult<bool> {
+                    py.check_signals()?;
+                    let values = dict(py, &event.values)?;
+                    tell.bind(py).call1((event.kind, values))?.is_truthy()
+                });
+                // The work awaits it; it cannot be gone.
+                let _ = event.answer.send(*answer.as_ref().unwrap_or(&false));
+                answer.err()
+            }
+        };
+        if let Some(error) = raised {
+            token.stop();
+            return Some(error);
+        }
+    }
+}
+
+fn signal() -> Option<PyErr> {
+    Python::attach(|py| py.check_signals().err())
+}
