@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use dbksvd::coder::BatchOmp;
 use dbksvd::export::{write_codes_npz, write_dictionary_npy, write_mean_npy};
 use dbksvd::faer::{Mat, MatRef};
-use dbksvd::learn::{FeatureRecipe, LinearFeatures};
+use dbksvd::learn::FeatureRecipe;
 use dbksvd::metrics::reconstruction;
 use dbksvd::source::{self, SampleSource};
 use dbksvd::{DbKsvd, Dictionary, Model, Outliers, Sign, SparseCodes};
@@ -137,18 +137,19 @@ fn learn(arguments: Arguments) -> Outcome<()> {
 /// The recipe without one part.
 fn learned(arguments: &Arguments, source: &impl SampleSource<f32>) -> Outcome<Model<f32>> {
     let Arguments { without, atoms, sparsity, epochs, seed, .. } = *arguments;
-    let of_first = match without {
-        Part::FirstStage => 1,
-        Part::SecondStage => epochs,
-        _ => (epochs * 3 / 8).max(1),
+    let recipe = FeatureRecipe::new(atoms, sparsity as f64).total_epochs(epochs);
+    let (of_first, of_second) = match without {
+        Part::FirstStage => (1, epochs - 1),
+        Part::SecondStage => (epochs, 1),
+        _ => (recipe.epochs, recipe.linear.epochs),
     };
-    let linear = LinearFeatures::new(sparsity as f64).epochs((epochs - of_first).max(1));
+    let linear = recipe.linear.epochs(of_second);
     let linear = match without {
         Part::Nesting => linear.nested(0.0),
         Part::Renewal => linear.idle(usize::MAX),
         _ => linear,
     };
-    let recipe = FeatureRecipe::new(atoms, sparsity as f64).epochs(of_first).linear(linear);
+    let recipe = recipe.epochs(of_first).linear(linear);
     let recipe = recipe.seed(seed);
     let outliers = match without {
         Part::Clipping => Outliers::Keep,

@@ -1,14 +1,13 @@
 //! The run itself.
 
 use dbksvd::coder::{BatchOmp, SparseCoder};
-use dbksvd::learn::{Checkpoints, Every, Fit, Observer, Report, Resume, StopToken};
+use dbksvd::learn::{Checkpoints, Every, FeatureRecipe, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::{DictionaryUpdater, KSvd};
 use dbksvd::{DbKsvd, Error, Faer, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Goal, Often};
 use crate::dataset::Dataset;
 use crate::failure::Failure;
-use crate::stages;
 use crate::start::{Given, Start};
 
 /// The progress at which a run begins that has a learned dictionary of as many atoms as it wants.
@@ -46,12 +45,44 @@ pub fn learn<T: Scalar>(
     stop_on_interrupt(&token)?;
     match arguments.goal {
         Goal::Error => run(arguments, &learner(arguments, start)?, dataset, observer, &token),
-        Goal::Features => stages::learn(arguments, &start, dataset, observer, &token),
+        Goal::Features => features(arguments, &start, dataset, observer, &token),
     }
 }
 
+/// `--goal features`: the two stages of the recipe, as one run.
+fn features<T: Scalar>(
+    arguments: &Arguments,
+    start: &Start<T>,
+    dataset: &Dataset,
+    observer: &mut dyn Observer<T>,
+    token: &StopToken,
+) -> Result<Learned<T>, Failure> {
+    let mean = start.shape.sparsity as f64;
+    let mut recipe = FeatureRecipe::new(start.shape.atoms, mean).seed(arguments.seed);
+    if let Some(epochs) = arguments.epochs {
+        recipe = recipe.total_epochs(epochs);
+    }
+    let first = recipe.dictionary::<T>(start.shape.dim)?;
+    let mut first = first.outliers(arguments.outliers).scale(arguments.scale);
+    if let Some(steps) = arguments.evaluate_every {
+        first = first.evaluate_every(Every::Steps(steps));
+    }
+    let first = first.build()?;
+    let (rows, held_out) = (dataset.learned(usize::MAX)?, dataset.watched()?);
+    let mut run = recipe.run(&first, &rows).observer(observer).stop_token(token.clone());
+    if let Some(held_out) = &held_out {
+        run = run.held_out(held_out);
+    }
+    if let Some(checkpoints) = checkpoints(arguments) {
+        run = run.checkpoints(checkpoints);
+    }
+    let in_rows = |error: Error| dataset.failure(error);
+    let Fit { model, report, failure, .. } = run.finish().map_err(in_rows)?;
+    Ok(Learned { model, best: None, report, failure: failure.map(in_rows) })
+}
+
 /// One run of a learner.
-pub fn run<T, C, U>(
+fn run<T, C, U>(
     arguments: &Arguments,
     learner: &DbKsvd<Faer<T>, C, U>,
     dataset: &Dataset,
@@ -68,7 +99,7 @@ where
     if let Some(held_out) = &held_out {
         run = run.held_out(held_out);
     }
-    if let Some(checkpoints) = checkpoints(arguments, "checkpoints") {
+    if let Some(checkpoints) = checkpoints(arguments) {
         run = run.checkpoints(checkpoints);
     }
     let in_rows = |error: Error| dataset.failure(error);
@@ -123,12 +154,12 @@ fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<F
     Ok(builder.build()?)
 }
 
-/// Checkpoints in this folder of the directory of the outputs, if any are asked for.
-pub fn checkpoints(arguments: &Arguments, folder: &str) -> Option<Checkpoints> {
+/// `checkpoints` in the directory of the outputs, if any are asked for.
+fn checkpoints(arguments: &Arguments) -> Option<Checkpoints> {
     if arguments.checkpoint_every.is_none() && !arguments.resume {
         return None;
     }
-    let checkpoints = Checkpoints::new(arguments.out.join(folder));
+    let checkpoints = Checkpoints::new(arguments.out.join("checkpoints"));
     let checkpoints = match arguments.checkpoint_every {
         None => checkpoints,
         Some(Often::Steps(steps)) => checkpoints.every_steps(steps).every(None),

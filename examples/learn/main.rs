@@ -37,7 +37,6 @@ mod paths;
 mod plots;
 mod progress;
 mod run;
-mod stages;
 mod start;
 mod table;
 mod texts;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dbksvd::coder::Matryoshka;
 use dbksvd::faer::Mat;
-use dbksvd::learn::{Builder, Checkpoints, Every, FeatureRecipe, LinearFeatures, Plateau, Resume};
+use dbksvd::learn::{Builder, Checkpoints, Every, FeatureRecipe, Plateau, Resume};
 use dbksvd::updater::MatryoshkaUpdates;
 use dbksvd::{
     DbKsvd, Dictionary, Faer, Groups, Initialisation, Model as Learned, Outliers, Preprocessing,
@@ -73,10 +73,6 @@ pub enum Goal {
     Features,
 }
 
-/// The passes of both stages of the recipe for features, and the share of the first.
-const EPOCHS: usize = 16;
-const SHARE_OF_FIRST: f64 = 0.375;
-
 impl Settings<'_> {
     pub fn goal(&self) -> PyResult<Goal> {
         match self.goal.as_str() {
@@ -92,20 +88,18 @@ impl Settings<'_> {
 
     /// The recipe for features, with the epochs of both stages.
     pub fn recipe(&self) -> PyResult<FeatureRecipe> {
-        let epochs = self.epochs.unwrap_or(EPOCHS);
-        if epochs < 2 {
-            let expected = "at least 2 with goal='features', which learns in two stages";
-            return Err(unexpected("max_iter", epochs, expected));
+        let mut recipe = FeatureRecipe::new(self.atoms, self.nonzeros).seed(self.seed);
+        if let Some(epochs) = self.epochs {
+            if epochs < 2 {
+                let expected = "at least 2 with goal='features', which learns in two stages";
+                return Err(unexpected("max_iter", epochs, expected));
+            }
+            recipe = recipe.total_epochs(epochs);
         }
-        let of_first = ((epochs as f64 * SHARE_OF_FIRST).round() as usize).max(1);
-        let drops = matches!(self.outliers()?, Some(Outliers::Drop(_)));
-        let mut linear =
-            LinearFeatures::new(self.nonzeros).epochs(epochs - of_first).drops_outliers(drops);
         if let Some(samples) = self.minibatch {
-            linear = linear.minibatch(samples);
+            recipe = recipe.linear(recipe.linear.minibatch(samples));
         }
-        let recipe = FeatureRecipe::new(self.atoms, self.nonzeros).epochs(of_first);
-        Ok(recipe.linear(linear).seed(self.seed))
+        Ok(recipe)
     }
 
     /// What is set, for samples of dimension `dim`. With the goal `features`, the first stage.

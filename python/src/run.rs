@@ -1,6 +1,6 @@
 //! One run, from settings and samples to a model.
 
-use dbksvd::learn::{Fit as Ended, Report, Run, Seconds, StopReason, StopToken};
+use dbksvd::learn::{Fit as Ended, Report, Run, Seconds, StopToken};
 use dbksvd::source::{HeldOut, SampleSource, split};
 use dbksvd::{DbKsvd, Error, Faer, Model as Learned};
 use pyo3::exceptions::PyBaseException;
@@ -87,31 +87,30 @@ fn run<T: Number>(
             None => (source, None),
             Some((rows, held_out)) => (rows, Some(held_out)),
         };
-        watcher.all = recipe.map(|recipe| recipe.epochs + recipe.linear.epochs);
-        let mut run: Run<'_, Faer<T>, AnyCoder<T>, AnyUpdater> =
-            DbKsvd::run(&learner, &rows).observer(&mut watcher).stop_token(token.clone());
-        if let Some(held_out) = held_out {
-            run = run.held_out(held_out);
-        }
-        if let Some(checkpoints) = checkpoints {
-            run = run.checkpoints(checkpoints);
-        }
-        let Ended { model, best, report, failure, .. } = run.finish()?;
-        let best = best.map(|best| (best.model, best.step, best.fvu_within));
-        let first = Outcome { model, best, report, failure };
-        let Some(recipe) = recipe else { return Ok(first) };
-        // The second stage changes what the best of the first was chosen by.
-        let first = Outcome { best: None, ..first };
-        if first.failure.is_some() || first.report.stop != StopReason::Completed {
-            return Ok(first);
-        }
-        (watcher.before, watcher.seconds) = (recipe.epochs, first.report.seconds.total);
-        match recipe.linear.fit_observed(&first.model, rows, &mut watcher, &token) {
-            Ok((model, second)) => {
-                Ok(Outcome { model, report: joined(first.report, second), ..first })
+        let ended = if let Some(recipe) = recipe {
+            let mut run = recipe.run(&learner, rows).observer(&mut watcher);
+            run = run.stop_token(token.clone());
+            if let Some(held_out) = held_out {
+                run = run.held_out(held_out);
             }
-            Err(failure) => Ok(Outcome { failure: Some(failure), ..first }),
-        }
+            if let Some(checkpoints) = checkpoints {
+                run = run.checkpoints(checkpoints);
+            }
+            run.finish()?
+        } else {
+            let mut run: Run<'_, Faer<T>, AnyCoder<T>, AnyUpdater> =
+                DbKsvd::run(&learner, &rows).observer(&mut watcher).stop_token(token.clone());
+            if let Some(held_out) = held_out {
+                run = run.held_out(held_out);
+            }
+            if let Some(checkpoints) = checkpoints {
+                run = run.checkpoints(checkpoints);
+            }
+            run.finish()?
+        };
+        let Ended { model, best, report, failure, .. } = ended;
+        let best = best.map(|best| (best.model, best.step, best.fvu_within));
+        Ok(Outcome { model, best, report, failure })
     };
     let Supervised { result, raised } = supervised(py, &pool, &token, tell, work);
     match (result, raised) {
@@ -141,7 +140,7 @@ fn give<T: Number>(py: Python<'_>, outcome: Outcome<T>, raised: Option<PyErr>) -
 fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
     let epochs = PyList::empty(py);
     for epoch in &report.epochs {
-        epochs.append(dict(py, &epoch_values(epoch, 0, 0.0))?)?;
+        epochs.append(dict(py, &epoch_values(epoch))?)?;
     }
     let evaluations = PyList::empty(py);
     for evaluation in &report.evaluations {
@@ -163,22 +162,4 @@ fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyD
     all.set_item("seconds", seconds)?;
     all.set_item("stop", report.stop.name())?;
     Ok(all)
-}
-
-/// The course of both stages of the recipe for features.
-fn joined(mut first: Report, second: Report) -> Report {
-    let (before, seconds) = (first.epochs.len(), first.seconds.total);
-    first.epochs.extend(second.epochs.into_iter().map(|mut epoch| {
-        epoch.epoch += before;
-        epoch.elapsed += seconds;
-        epoch
-    }));
-    first.steps += second.steps;
-    first.seconds.encode += second.seconds.encode;
-    first.seconds.update += second.seconds.update;
-    first.seconds.other += second.seconds.other;
-    first.seconds.total += second.seconds.total;
-    first.noise = second.noise;
-    first.stop = second.stop;
-    first
 }

@@ -64,10 +64,6 @@ pub fn dict<'py>(
 pub struct Watcher {
     /// `None` if nobody listens.
     events: Option<Sender<Event>>,
-    /// The stages of a run are told as one: epochs before this one, epochs in all, seconds before.
-    pub before: usize,
-    pub all: Option<usize>,
-    pub seconds: f64,
 }
 
 impl Watcher {
@@ -89,25 +85,19 @@ impl Watcher {
 impl<T: Number> Observer<T> for Watcher {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         let Progress { epoch, epochs, step, steps, total_steps, samples, .. } = *progress;
-        let own = epochs as f64;
-        let all = self.all.unwrap_or(epochs);
-        let done = match self.all {
-            None => progress.done,
-            Some(all) => (self.before as f64 + progress.done * own) / all as f64,
-        };
         self.tell(
             "step",
             vec![
-                ("epoch", Value::Count((self.before + epoch) as u64)),
-                ("epochs", Value::Count(all as u64)),
+                ("epoch", Value::Count(epoch as u64)),
+                ("epochs", Value::Count(epochs as u64)),
                 ("step", Value::Count(step as u64)),
                 ("steps", Value::Count(steps as u64)),
                 ("total_steps", Value::Count(total_steps)),
-                ("done", Value::Number(done)),
+                ("done", Value::Number(progress.done)),
                 ("n_samples", Value::Count(samples as u64)),
                 ("fvu", Value::Number(progress.fvu)),
                 ("fvu_within", Value::Number(progress.fvu_within)),
-                ("elapsed", Value::Number(self.seconds + progress.elapsed)),
+                ("elapsed", Value::Number(progress.elapsed)),
             ],
         )
     }
@@ -124,7 +114,7 @@ impl<T: Number> Observer<T> for Watcher {
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
-        self.tell("epoch", epoch_values(epoch, self.before, self.seconds))
+        self.tell("epoch", epoch_values(epoch))
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
@@ -147,14 +137,9 @@ impl<T: Number> Observer<T> for Watcher {
     }
 }
 
-/// An epoch, in a run of which so many epochs and seconds lie before.
-pub fn epoch_values(
-    epoch: &EpochReport,
-    before: usize,
-    seconds: f64,
-) -> Vec<(&'static str, Value)> {
+pub fn epoch_values(epoch: &EpochReport) -> Vec<(&'static str, Value)> {
     vec![
-        ("epoch", Value::Count((before + epoch.epoch) as u64)),
+        ("epoch", Value::Count(epoch.epoch as u64)),
         ("n_samples", Value::Count(epoch.samples as u64)),
         ("fvu", Value::Number(epoch.fvu)),
         ("n_samples_within", Value::Count(epoch.within as u64)),
@@ -167,7 +152,7 @@ pub fn epoch_values(
         ("clipped", Value::Count(epoch.clipped as u64)),
         ("dropped", Value::Count(epoch.dropped as u64)),
         ("zeros", Value::Count(epoch.zeros as u64)),
-        ("elapsed", Value::Number(seconds + epoch.elapsed)),
+        ("elapsed", Value::Number(epoch.elapsed)),
     ]
 }
 
@@ -203,8 +188,7 @@ pub fn supervised<R: Send>(
     let (sender, events) = channel();
     // The receiver learns of the end of the work by the end of the sender, told or not.
     let (end, ended) = channel::<()>();
-    let watcher =
-        Watcher { events: tell.is_some().then_some(sender), before: 0, all: None, seconds: 0.0 };
+    let watcher = Watcher { events: tell.is_some().then_some(sender) };
     py.detach(move || {
         thread::scope(|scope| {
             let worker = scope.spawn(move || {

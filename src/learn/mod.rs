@@ -40,7 +40,7 @@ pub use growth::Growth;
 pub use initialisation::Initialisation;
 pub use linear::{LinearFeatures, LinearRun};
 pub use observer::{Observer, Progress, Renewed, Snapshot};
-pub use recipe::{FeatureFit, FeatureRecipe};
+pub use recipe::{FeatureRecipe, FeatureRun};
 pub use report::{CheckpointReport, EpochReport, Evaluation, Report, Seconds};
 pub use restarts::{BestOf, Restart};
 pub use run::Run;

@@ -15,6 +15,7 @@ use crate::support::on_threads;
 
 const DIM: usize = 24;
 const CHILDREN: usize = 12;
+const CONTINUE: ControlFlow<()> = ControlFlow::Continue(());
 
 /// The special feature that a sample has, if it has one: as an axis, and as an atom.
 fn child_of(sample: usize) -> Option<usize> {
@@ -220,25 +221,62 @@ fn the_recipe_joins_both_stages() {
     let data = planted.generate::<f64>().unwrap().samples;
     let recipe = FeatureRecipe::new(64, 3.0);
     let recipe = recipe.epochs(4).linear(recipe.linear.minibatch(256).epochs(12)).seed(3);
-    let features = recipe.fit(&data).unwrap();
-    let model = &features.model;
+    let (model, report) = recipe.fit(&data).unwrap();
     assert!(model.mean().is_some() && model.preprocessing().norm_limit().is_some());
     assert_eq!((model.atoms(), model.sparsity()), (64, 12));
-    assert_eq!((features.dictionary.epochs.len(), features.linear.epochs.len()), (4, 12));
+    let numbers: Vec<usize> = report.epochs.iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+    assert!(report.epochs.is_sorted_by(|one, next| one.elapsed <= next.elapsed));
     let codes = model.encode(&model.linear_coder().unwrap().clone(), data.as_ref()).unwrap();
     let l0 = codes.nnz() as f64 / 3_000.0;
     assert!((l0 - 3.0).abs() < 0.3, "{l0}");
-    assert!(features.linear.epochs[11].fvu < features.linear.epochs[0].fvu);
+    assert!(report.epochs[15].fvu < report.epochs[4].fvu);
     // What the second stage would refuse is refused before the first.
     let error = FeatureRecipe::new(64, 30.0).fit(&data).unwrap_err();
     assert!(matches!(error, Error::Argument { argument: "mean_nonzeros", .. }), "{error}");
     // One seed for both stages.
     let of_linear = recipe.linear(recipe.linear.seed(3)).fit(&data).unwrap();
-    assert_eq!(&of_linear.model, model);
+    assert_eq!(of_linear.0, model);
+    assert_eq!((recipe.total_epochs(16).epochs, recipe.total_epochs(16).linear.epochs), (6, 10));
+    assert_eq!((recipe.total_epochs(2).epochs, recipe.total_epochs(2).linear.epochs), (1, 1));
     // A mean above half the dimension is possible.
     let recipe = FeatureRecipe::new(64, 13.0).epochs(1);
     let recipe = recipe.linear(recipe.linear.minibatch(500).epochs(1));
-    assert_eq!(recipe.fit(&data).unwrap().model.sparsity(), 24);
+    assert_eq!(recipe.fit(&data).unwrap().0.sparsity(), 24);
+}
+
+/// Ended in either stage, watched as one run, and taken up to the same bits.
+#[test]
+fn a_run_of_both_stages_goes_on() {
+    let planted = Planted::new(16, 32, 3, 1_500).sign(Sign::NonNegative).noise(0.05);
+    let data = planted.generate::<f32>().unwrap().samples;
+    let recipe = FeatureRecipe::new(32, 3.0).total_epochs(4);
+    let recipe = recipe.linear(recipe.linear.minibatch(250));
+    let first = recipe.dictionary(16).unwrap().build().unwrap();
+    let whole = recipe.run(&first, &data).finish().unwrap();
+    let (all, of_second) = (whole.report.steps, 2 * 6);
+    assert_eq!(recipe.fit(&data).unwrap().0, whole.model);
+    for last in [1, all - of_second - 1, all - of_second, all - 7, all] {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = || Checkpoints::new(directory.path()).every(None);
+        let mut seen = Vec::new();
+        let mut watch = |progress: &Progress| {
+            seen.push((progress.epoch, progress.total_steps));
+            assert_eq!(progress.epochs, 4);
+            assert!(progress.done > 0.0 && progress.done <= 1.0);
+            if progress.total_steps == last { ControlFlow::Break(()) } else { CONTINUE }
+        };
+        let run = recipe.run(&first, &data).observer(&mut watch).checkpoints(plan());
+        let ended = run.finish().unwrap();
+        assert_eq!(ended.report.steps, last);
+        assert_eq!(ended.model.linear_coder().is_some(), last > all - of_second);
+        assert!(seen.is_sorted() && seen.len() as u64 == last);
+        let again = recipe.run(&first, &data).checkpoints(plan().resume(Resume::Always));
+        let fit = again.finish().unwrap();
+        assert_eq!(fit.model, whole.model, "after {last}");
+        assert_eq!((fit.report.steps, fit.report.epochs.len()), (all, 4));
+        assert_eq!(fit.report.resumed_from, Some(last));
+    }
 }
 
 #[test]

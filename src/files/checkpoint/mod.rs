@@ -21,7 +21,7 @@ use crate::backend::Backend;
 use crate::error::{CheckpointError, Error, FileError};
 use crate::learn::checkpoint::CheckpointStore;
 use crate::learn::checkpoint::saved_run::SavedRun;
-use crate::learn::{Checkpoints, LinearRun, Run};
+use crate::learn::{Checkpoints, FeatureRun, LinearRun, Run};
 use crate::parameters::Parameters;
 
 const PREFIX: &str = "checkpoint-";
@@ -48,8 +48,18 @@ impl<B: Backend, C, U> Run<'_, B, C, U> {
 
 impl<T: Scalar> LinearRun<'_, T> {
     /// Saves the state of the run as `checkpoints` says, and takes it up again: in the format that
-    /// [`Run::checkpoints`] describes. A directory that is not that of the dictionary's own run is
-    /// needed; a run goes on only from the model that it began with.
+    /// [`Run::checkpoints`] describes. The directory must be another
+    /// than that of the run that gave the model, and a run goes on only from the same model.
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some((checkpoints, open));
+        self
+    }
+}
+
+impl<T: Scalar, C, U> FeatureRun<'_, T, C, U> {
+    /// Saves the state of the run as `checkpoints` says, and takes it up again, in the format that
+    /// [`Run::checkpoints`] describes: the first stage in the directory, the second in its folder
+    /// `linear`.
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = Some((checkpoints, open));
         self

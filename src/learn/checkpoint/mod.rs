@@ -126,6 +126,17 @@ impl Checkpoints {
         Self { directory, resume, ..self.clone() }
     }
 
+    /// Those of the second stage of a run, within the directory of the first.
+    pub(super) fn of_second_stage(&self) -> Self {
+        let directory = self.directory.join("linear");
+        // It may have ended in the first stage.
+        let resume = match self.resume {
+            Resume::Always => Resume::IfPresent,
+            resume => resume,
+        };
+        Self { directory, resume, ..self.clone() }
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.every_steps == Some(0) {
             return Err(Error::argument("every_steps", 0, "at least 1"));

@@ -1,13 +1,20 @@
 //! The recipe for interpretable features of embeddings: which stages, with which parameters.
 
+mod run;
+mod stages;
+
 use super::{Builder, DbKsvd, LinearFeatures, Report};
-use crate::coder::ThresholdPursuit;
+use crate::coder::{SparseCoder, ThresholdPursuit};
 use crate::cpu::Faer;
 use crate::error::Error;
 use crate::model::Model;
 use crate::source::SampleSource;
-use crate::updater::KSvd;
+use crate::updater::{DictionaryUpdater, KSvd};
 use crate::{Outliers, Scalar};
+pub use run::FeatureRun;
+
+/// The share of the first stage in the passes over the samples.
+const SHARE_OF_FIRST: f64 = 0.375;
 
 /// Learns interpretable features of embeddings, such as the activations of a language model.
 ///
@@ -27,9 +34,9 @@ use crate::{Outliers, Scalar};
 /// # fn activations() -> Mat<f32> { Mat::zeros(576, 100_000) }
 ///
 /// let data = activations(); // d × N
-/// let features = FeatureRecipe::new(4_096, 32.0).fit(&data)?;
-/// let coder = features.model.linear_coder().expect("it was learned").clone();
-/// let codes = features.model.encode(&coder, data.as_ref())?;
+/// let (model, _) = FeatureRecipe::new(4_096, 32.0).fit(&data)?;
+/// let coder = model.linear_coder().expect("it was learned").clone();
+/// let codes = model.encode(&coder, data.as_ref())?;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,23 +50,20 @@ pub struct FeatureRecipe {
     pub linear: LinearFeatures,
 }
 
-/// What [`FeatureRecipe::fit`] gives.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct FeatureFit<T: Scalar> {
-    /// The dictionary, with its linear coder.
-    pub model: Model<T>,
-    /// The course of the first stage.
-    pub dictionary: Report,
-    /// The course of the second stage.
-    pub linear: Report,
-}
-
 impl FeatureRecipe {
     /// So many atoms, of which a sample has so many on average.
     #[must_use]
     pub fn new(atoms: usize, mean_nonzeros: f64) -> Self {
         Self { atoms, epochs: 6, linear: LinearFeatures::new(mean_nonzeros) }
+    }
+
+    /// So many passes over the samples in both stages together, three eighths of them in the first;
+    /// at least 2. Default: 16.
+    #[must_use]
+    pub fn total_epochs(self, epochs: usize) -> Self {
+        let of_first = ((epochs as f64 * SHARE_OF_FIRST).round() as usize).max(1);
+        let linear = self.linear.epochs(epochs.saturating_sub(of_first));
+        Self { epochs: of_first, linear, ..self }
     }
 
     /// Epochs of the first stage. Default: 6.
@@ -97,13 +101,31 @@ impl FeatureRecipe {
         Ok(learner.center(true).outliers(Outliers::Clip(3.0)))
     }
 
-    /// Learns from the samples of `source`: both stages, one after the other.
+    /// Learns from the samples of `source`: both stages, one after the other, as one run.
     ///
     /// # Errors
     /// Those of [`DbKsvd::fit`] and of [`LinearFeatures::fit`].
-    pub fn fit<T: Scalar>(&self, source: &impl SampleSource<T>) -> Result<FeatureFit<T>, Error> {
-        let (model, dictionary) = self.dictionary(source.dim())?.build()?.fit(source)?;
-        let (model, linear) = self.linear.fit(&model, source)?;
-        Ok(FeatureFit { model, dictionary, linear })
+    pub fn fit<T: Scalar>(
+        &self,
+        source: &impl SampleSource<T>,
+    ) -> Result<(Model<T>, Report), Error> {
+        let first = self.dictionary(source.dim())?.build()?;
+        self.run(&first, source).finish()?.into_result()
+    }
+
+    /// A run of both stages that can be watched, stopped, saved and taken up again. `first` is the
+    /// learner of the first stage, as [`dictionary`](Self::dictionary) gives it, or changed. If it
+    /// drops outliers, so does the second stage.
+    pub fn run<'a, T, C, U>(
+        &self,
+        first: &'a DbKsvd<Faer<T>, C, U>,
+        source: &'a dyn SampleSource<T>,
+    ) -> FeatureRun<'a, T, C, U>
+    where
+        T: Scalar,
+        C: SparseCoder<Faer<T>>,
+        U: DictionaryUpdater<Faer<T>>,
+    {
+        FeatureRun::new(*self, first, source)
     }
 }
