@@ -74,6 +74,8 @@ def problem(workload, kind, dictionary, samples, folder, settings):
     np.save(files[0], dictionary)
     np.save(files[1], samples)
     own = [Own(files, workload, *how) for how in [("omp", 2), ("ols", 2), ("omp", 1)]]
+    # The same crate, called as the peers are; it is none of them.
+    package = Peer(coders.Package(dictionary, workload.sparsity, folder), samples)
     peers = []
     for kind_of_coder, counts in coders.PEERS.items():
         if workload.name in counts:
@@ -82,24 +84,26 @@ def problem(workload, kind, dictionary, samples, folder, settings):
 
     products, ratios = [], []
     for _ in range(settings.rounds_w4 if workload.name == "W4" else settings.rounds):
-        for coder in own + peers:
+        for coder in [*own, package, *peers]:
             coder.once(folder)
         one_core = own[-1]
         products.append(product.seconds(*files) | one_core.product)
         coding = one_core.seconds[-1] / len(samples)
         ratios.append(coding / min(products[-1].values()))
 
+    overheads = [of / mine for of, mine in zip(package.seconds, own[0].seconds, strict=True)]
     ours = {coder.selection: coder.codes for coder in own}
     rows = [coder.row(dictionary, samples) for coder in own]
     of_peers = [coder.row(dictionary, ours) for coder in peers]
     fastest = max(of_peers, key=lambda row: row.rate)
-    rows += of_peers
+    rows += [package.row(dictionary, ours), *of_peers]
     return {
         "workload": workload.name,
         "data": kind,
         "shape": [workload.dim, workload.atoms, workload.sparsity],
         "samples": len(samples),
         "fastest_peer": fastest.coder,
+        "package_over_crate": median(overheads),
         "coders": [told(row, fastest) for row in rows],
         "product_samples_per_second": {
             f"{kernels} by {block}": 1 / median(round[kernels, block] for round in products)

@@ -37,10 +37,11 @@ def coding_summary(problems):
         "",
         "In brackets, the ratio to the fastest peer, the median over the rounds. Coding over"
         " product: seconds of this crate's OMP over those of the product DᵀY alone at its fastest,"
-        " both on one core.",
+        " both on one core. From Python: seconds of the Python package, from a NumPy array to SciPy's"
+        " compressed rows, over those of the crate.",
         "",
-        "| problem | dbksvd OMP | dbksvd OLS | fastest peer | coding over product |",
-        "|---|---|---|---|---|",
+        "| problem | dbksvd OMP | dbksvd OLS | fastest peer | coding over product | from Python |",
+        "|---|---|---|---|---|---|",
     ]
     for problem in problems:
         rows = {(row["coder"], row["threads"]): row for row in problem["coders"]}
@@ -48,7 +49,10 @@ def coding_summary(problems):
         own = [shown(rows[f"dbksvd {rule}", 2]) for rule in ("OMP", "OLS")]
         peer = f"{fastest['samples_per_second']:,.0f} ({fastest['coder']})"
         ratio = f"{problem['coding_over_product']:.2f}"
-        lines.append(f"| {title(problem)} | {own[0]} | {own[1]} | {peer} | {ratio} |")
+        package = f"{problem['package_over_crate']:.2f}"
+        lines.append(
+            f"| {title(problem)} | {own[0]} | {own[1]} | {peer} | {ratio} | {package} |"
+        )
     return "\n".join(lines) + "\n"
 
 

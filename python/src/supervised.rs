@@ -24,6 +24,9 @@ use crate::number::Number;
 /// How long a signal may wait.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long a thread that awaits an answer does nothing else.
+const LULL: Duration = Duration::from_millis(2);
+
 /// What is told, and where the answer is awaited: whether to go on.
 struct Event {
     kind: &'static str,
@@ -74,11 +77,15 @@ impl Watcher {
         if events.send(Event { kind, values, answer }).is_err() {
             return ControlFlow::Break(());
         }
-        if answered.recv().unwrap_or(false) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        // A callback may itself ask for work of this pool, which has perhaps this thread alone.
+        let is_to_go_on = loop {
+            match answered.recv_timeout(LULL) {
+                Ok(answer) => break answer,
+                Err(RecvTimeoutError::Disconnected) => break false,
+                Err(RecvTimeoutError::Timeout) => drop(rayon::yield_now()),
+            }
+        };
+        if is_to_go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 

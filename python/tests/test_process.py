@@ -123,6 +123,21 @@ def test_callbacks_run_on_the_thread_that_called():
     assert [epoch for _, _, epoch in seen][-1] == 4
 
 
+def test_a_callback_may_use_the_package_on_the_only_thread(model):
+    rows, found = planted(300), []
+    before = dbksvd.get_num_threads()
+    dbksvd.set_num_threads(1)
+    try:
+        learner = DictionaryLearner(
+            24, 3, max_iter=2, callback=lambda _: found.append(model.encode(rows).nnz)
+        )
+        learner.fit(rows)
+    finally:
+        dbksvd.set_num_threads(0)
+    assert dbksvd.get_num_threads() == before
+    assert len(found) == learner.n_steps_ and set(found) == {900}
+
+
 def test_other_threads_of_python_run_while_rust_works():
     ticks, is_done = [], threading.Event()
 
