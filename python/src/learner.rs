@@ -127,7 +127,7 @@ impl Settings<'_> {
         if let Some(updater) = &self.updater {
             builder = builder.updater(AnyUpdater::new(updater)?);
         }
-        // One atom has nothing to grow from, and a dictionary that is given is not to be grown anew.
+        // One atom has nothing to grow from, and a dictionary that is given does not grow anew.
         if self.atoms == 1 || self.start.is_some() {
             builder = builder.growth(None);
         }

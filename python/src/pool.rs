@@ -1,6 +1,6 @@
 //! Threads. They belong to the process that made them: a child made by `fork` has none of its
-//! parent's, so rayon's global pool would wait there for ever. Pools are kept here under the process
-//! they belong to, and made anew in a child.
+//! parent's, so rayon's global pool would wait there for ever. Pools are kept here under the
+//! process they belong to, and made anew in a child.
 
 use std::collections::HashMap;
 use std::mem;

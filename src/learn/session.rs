@@ -173,9 +173,9 @@ where
     ///
     /// # Errors
     /// [`Error::Argument`] naming a parameter that this session has not or has otherwise,
-    /// [`Error::Dimension`], [`Error::NotFiniteAtom`], [`Error::NotUnitAtom`], [`Error::Argument`] or
-    /// [`Error::SavedState`] for values that no session was in; [`Error::Backend`] if memory cannot
-    /// be had. After an error, the session is as it was.
+    /// [`Error::Dimension`], [`Error::NotFiniteAtom`], [`Error::NotUnitAtom`], [`Error::Argument`]
+    /// or [`Error::SavedState`] for values that no session was in; [`Error::Backend`] if memory
+    /// cannot be had. After an error, the session is as it was.
     pub fn restore(&mut self, saved: &SavedSession<B::Scalar>) -> Result<(), Error> {
         let config = &self.learner.config;
         let parameters = identity::of_session(config, self.dim, self.planned_steps);

@@ -32,8 +32,8 @@ impl<T: Number> Rows<T> {
         self.offsets.extend(offsets[1..].iter().map(|offset| before + offset));
     }
 
-    /// `(data, indices, indptr)`. Indices are of 32 bits unless there are 2³¹ nonzeros or more; SciPy
-    /// wants both arrays to be of one type.
+    /// `(data, indices, indptr)`. Indices are of 32 bits unless there are 2³¹ nonzeros or more;
+    /// SciPy wants both arrays to be of one type.
     pub fn into_arrays<'py>(mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.values.shrink_to_fit();
         self.indices.shrink_to_fit();

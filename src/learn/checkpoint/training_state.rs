@@ -30,8 +30,8 @@ pub struct TrainingState<T: Scalar> {
     pub steps: u64,
     /// Progress of the run at the last step, in `0.0..=1.0`.
     pub progress: f64,
-    /// What the codes of the last step left: see [`Report::noise`](crate::learn::Report::noise). NaN
-    /// if no step has had a sample to learn from.
+    /// What the codes of the last step left: see [`Report::noise`](crate::learn::Report::noise).
+    /// NaN if no step has had a sample to learn from.
     pub noise: f64,
 }
 
