@@ -84,6 +84,24 @@ def test_a_run_goes_on_from_its_checkpoints(tmp_path, X):
         DictionaryLearner(24, 2, resume=True, **saved).fit(X)
 
 
+def test_both_stages_of_a_run_for_features_go_on(tmp_path, X):
+    common = {"goal": "features", "max_iter": 6, "batch_size": 100, "random_state": 3}
+    whole = DictionaryLearner(24, 3, **common).fit(X)
+    for share in (0.2, 0.8):
+        saved = {"checkpoint_dir": tmp_path / f"run-{share}", "checkpoint_steps": 4, **common}
+        seen = []
+
+        def end(progress, share=share, seen=seen):
+            seen.append((progress.epoch, progress.total_steps))
+            return progress.done < share
+
+        ended = DictionaryLearner(24, 3, callback=end, **saved).fit(X)
+        assert ended.report_.stop == "observer" and seen == sorted(seen)
+        resumed = DictionaryLearner(24, 3, resume=True, **saved).fit(X)
+        assert resumed.report_.resumed_from == ended.n_steps_ == len(seen)
+        assert resumed.model_ == whole.model_
+
+
 def test_a_file_that_shrinks_ends_the_run_and_keeps_the_model(tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, planted(4000))
