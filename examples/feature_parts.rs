@@ -32,7 +32,7 @@ use rand_distr::{Distribution, StandardNormal};
 const EPOCHS: usize = 16;
 
 const HELP: &str = "\
-Learns interpretable features by the recipe without one of its parts, in as many passes over the rows.
+Learns interpretable features by the recipe without one of its parts, in as many passes.
 
 Usage: cargo run --release --example feature_parts -- --data FILE --eval FILE --out DIR [OPTIONS]
 

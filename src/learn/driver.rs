@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::thread;
 
+use super::checkpoint::OpenCheckpoints;
 use super::checkpoint::saved_run::SavedRun;
-use super::checkpoint::{OnFailure, OpenCheckpoints};
 use super::config::Config;
 use super::evaluation::HeldOutEvaluator;
 use super::feed::Feed;
@@ -198,18 +198,7 @@ where
         let Self { learner, trainer, run_state, checkpoints, observer, .. } = self;
         let Some(checkpoints) = checkpoints else { return Ok(()) };
         let run = || SavedRun::of(&learner.config, trainer, run_state);
-        match checkpoints.save(trainer.steps, run) {
-            Ok(Some(written)) => {
-                observer.tell(|observer| observer.on_checkpoint(&written));
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if checkpoints.on_failure() == OnFailure::GoOn => {
-                observer.tell(|observer| observer.on_checkpoint_failure(&error));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        checkpoints.save(trainer.steps, run, observer)
     }
 
     fn end(

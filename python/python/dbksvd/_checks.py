@@ -35,3 +35,13 @@ def threads(n_jobs: Any) -> int | None:
     if n_jobs == -1:
         return 0
     return whole("n_jobs", n_jobs, 1, 4096)
+
+
+def described(name: str, given: Any, by_name: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A coder or an updater, or the name of one, as Rust takes it."""
+    found = by_name.get(given) if isinstance(given, str) else given
+    if not hasattr(found, "_describe") or isinstance(found, type):
+        names = ", ".join(repr(known) for known in by_name)
+        one = f"one of dbksvd.{name}s"
+        raise ValueError(f"`{name}` is {given!r}, expected one of {names}, or {one}")
+    return found._describe()

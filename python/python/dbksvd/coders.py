@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from ._checks import described
+
 __all__ = [
     "OMP",
     "Coder",
@@ -331,10 +333,4 @@ def groups(sizes: Any, budgets: Any) -> dict[str, Any]:
 
 def describe(coder: Coder) -> Described:
     """A coder, or the name of one, as Rust takes it."""
-    found = _BY_NAME.get(coder) if isinstance(coder, str) else coder
-    if not hasattr(found, "_describe") or isinstance(found, type):
-        names = ", ".join(repr(name) for name in _BY_NAME)
-        raise ValueError(
-            f"`coder` is {coder!r}, expected one of {names}, or a coder of dbksvd.coders"
-        )
-    return found._describe()
+    return described("coder", coder, _BY_NAME)

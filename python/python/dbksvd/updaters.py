@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Union
 
+from ._checks import described
+
 __all__ = ["KSVD", "MOD", "Incoherent", "Online", "Updater"]
 
 #: An updater as Rust takes it.
@@ -152,10 +154,4 @@ _BY_NAME: dict[str, Any] = {"ksvd": KSVD(), "mod": MOD(), "online": Online()}
 
 def describe(updater: Updater) -> Described:
     """An updater, or the name of one, as Rust takes it."""
-    found = _BY_NAME.get(updater) if isinstance(updater, str) else updater
-    if not hasattr(found, "_describe") or isinstance(found, type):
-        names = ", ".join(repr(name) for name in _BY_NAME)
-        raise ValueError(
-            f"`updater` is {updater!r}, expected one of {names}, or an updater of dbksvd.updaters"
-        )
-    return found._describe()
+    return described("updater", updater, _BY_NAME)

@@ -14,6 +14,7 @@ pub use training_state::{SavedSession, TrainingState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::observer::PanicCatching;
 use super::report::CheckpointReport;
 use crate::Scalar;
 use crate::error::{CheckpointError, Error};
@@ -215,19 +216,34 @@ impl<T: Scalar> OpenCheckpoints<T> {
         newest.map(|&step| self.store.load(step, &self.identity, dim, sizes)).transpose()
     }
 
-    pub(super) fn on_failure(&self) -> OnFailure {
-        self.plan.on_failure
-    }
-
     pub(super) fn is_due(&self, step: u64) -> bool {
         let Checkpoints { every_steps, every, .. } = &self.plan;
         every_steps.is_some_and(|steps| step.is_multiple_of(steps))
             || every.is_some_and(|time| self.last.elapsed() >= time)
     }
 
+    /// Saves the run as it is after `step`, and tells `observer` what came of it. A failure is an
+    /// error only if the plan says that it ends the run.
+    pub(super) fn save<'a>(
+        &mut self,
+        step: u64,
+        run: impl FnOnce() -> Result<SavedRun<'a, T>, Error>,
+        observer: &mut PanicCatching<'_, T>,
+    ) -> Result<(), Error> {
+        match self.write(step, run) {
+            Ok(Some(written)) => observer.tell(|observer| observer.on_checkpoint(&written)),
+            Ok(None) => {}
+            Err(error) if self.plan.on_failure == OnFailure::GoOn => {
+                observer.tell(|observer| observer.on_checkpoint_failure(&error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Saves the run as it is after `step`, unless that is there, and removes what is too old to
     /// keep.
-    pub(super) fn save<'a>(
+    fn write<'a>(
         &mut self,
         step: u64,
         run: impl FnOnce() -> Result<SavedRun<'a, T>, Error>,

@@ -7,7 +7,7 @@ use super::LinearFeatures;
 use super::state::State;
 use crate::cpu::Faer;
 use crate::error::Error;
-use crate::learn::checkpoint::{OnFailure, OpenCheckpoints};
+use crate::learn::checkpoint::OpenCheckpoints;
 use crate::learn::fit::Fit;
 use crate::learn::loader::{Buffers, Loaded, Loader};
 use crate::learn::observer::{PanicCatching, Progress, Renewed, Snapshot};
@@ -146,18 +146,7 @@ impl<T: Scalar> Course<'_, T> {
             state.model(model, rule)?;
             Ok(state.save(model.preprocessing(), run_state))
         };
-        match checkpoints.save(state.steps, run) {
-            Ok(Some(written)) => {
-                observer.tell(|observer| observer.on_checkpoint(&written));
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if checkpoints.on_failure() == OnFailure::GoOn => {
-                observer.tell(|observer| observer.on_checkpoint_failure(&error));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        checkpoints.save(state.steps, run, observer)
     }
 
     fn end(mut self, mut stop: StopReason, mut failure: Option<Error>) -> Result<Fit<T>, Error> {
