@@ -3,6 +3,8 @@
 # language model. FOLDER is one that run.sh has made activations in.
 #
 #     docs/study/language-model/parts.sh FOLDER [SEEDS]
+#
+# ATOMS (2304) and SPARSITY (32) are those of all variants.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$scripts/../../.." && pwd)
@@ -20,6 +22,7 @@ for ((seed = 0; seed < seeds; seed++)); do
         [ ! -f "$out/scores.json" ] || continue
         mkdir -p "$out"
         "$target/release/examples/feature_parts" --data "$acts/train.npy" --eval "$acts/eval.npy" \
+            --atoms "${ATOMS:-2304}" --sparsity "${SPARSITY:-32}" \
             --without "$part" --seed "$seed" --out "$out" >"$out/log.txt"
         python "$scripts/evaluate.py" "$out" --no-ce
     done

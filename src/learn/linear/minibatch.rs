@@ -82,7 +82,7 @@ impl<T: Scalar> Minibatch<T> {
         self.samples.len() / self.dim
     }
 
-    /// What activations were last compared with before the threshold was known.
+    /// The bound below which the next minibatch does not look at activations: see [`LOW`].
     pub(super) fn low(&self) -> f64 {
         self.low.widen()
     }

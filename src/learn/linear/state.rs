@@ -25,7 +25,7 @@ use crate::updater::{SavedArray, SavedState, UpdateReport};
 const SETTLED: f64 = 0.95;
 const RECENT: f64 = 50.0;
 
-/// The names of what is saved beside the weights.
+/// The name under which numbers are saved that are no weights.
 const COURSE: &str = "course";
 
 /// What a run of [`LinearFeatures`] keeps.
