@@ -13,9 +13,12 @@ mod device;
 mod error;
 mod gpu;
 mod matrix;
+mod product;
+mod pursuit;
 mod sums;
 
 pub use adapter::{Adapter, AdapterInfo, adapters};
 pub use error::GpuError;
 pub use gpu::Gpu;
 pub use matrix::{GpuCodes, GpuMatrix};
+pub use pursuit::GpuPursuits;

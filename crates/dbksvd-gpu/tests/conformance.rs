@@ -1,9 +1,24 @@
 //! The suites of `dbksvd` for those who implement its traits.
 
+use dbksvd::coder::BatchOmp;
 use dbksvd::conformance;
 use dbksvd_gpu::Gpu;
 
+fn gpu() -> Gpu {
+    Gpu::new().expect("an adapter")
+}
+
 #[test]
 fn the_backend_conforms() {
-    conformance::backend(&Gpu::new().expect("an adapter"));
+    conformance::backend(&gpu());
+}
+
+#[test]
+fn pursuits_conform() {
+    conformance::pursuit_kernels(&gpu());
+}
+
+#[test]
+fn coders_conform() {
+    conformance::coder(&gpu(), &BatchOmp::new());
 }
