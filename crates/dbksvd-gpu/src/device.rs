@@ -221,6 +221,15 @@ impl Device {
         }
     }
 
+    /// Records that a buffer becomes zero.
+    pub(crate) fn clear(&self, buffer: &wgpu::Buffer) {
+        let mut recorded = lock(&self.recorded);
+        let encoder = recorded.encoder.get_or_insert_with(|| {
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+        });
+        encoder.clear_buffer(buffer, 0, None);
+    }
+
     fn pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
         let mut pipelines = lock(&self.pipelines);
         let made = pipelines.entry(*kernel).or_insert_with(|| {

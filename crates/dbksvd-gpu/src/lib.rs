@@ -12,13 +12,17 @@ mod adapter;
 mod device;
 mod error;
 mod gpu;
+mod index;
 mod matrix;
 mod product;
 mod pursuit;
+mod renewal;
 mod sums;
+mod sweep;
 
 pub use adapter::{Adapter, AdapterInfo, adapters};
 pub use error::GpuError;
 pub use gpu::Gpu;
 pub use matrix::{GpuCodes, GpuMatrix};
 pub use pursuit::GpuPursuits;
+pub use sweep::GpuSweep;

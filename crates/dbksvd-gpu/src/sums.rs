@@ -52,6 +52,30 @@ pub(crate) fn squares(
     Ok(())
 }
 
+/// ‖a‖² of every column of a matrix of so many rows.
+pub(crate) fn of_columns(
+    device: &Device,
+    buffer: &wgpu::Buffer,
+    rows: usize,
+    cols: usize,
+) -> Result<Vec<f64>, BackendError> {
+    let (none, results) = (device.buffer(2, "no bounds")?, device.buffer(4 * cols, "sums")?);
+    let numbers = [cols as u32, rows as u32];
+    device.run(&SQUARES, &[buffer, &none, &results], &numbers, cols);
+    let found: Vec<u32> = device.read(&[(&results, 0, 4 * cols)])?;
+    Ok(found.chunks_exact(4).map(value).collect())
+}
+
+/// A sum of numbers of either sign as the device gives it: 64 bits in two's complement, and the
+/// largest exponent field.
+pub(crate) fn signed_value(low: u32, high: u32, exponent: u32) -> f64 {
+    if exponent == 0xff {
+        return f64::INFINITY;
+    }
+    let integer = ((u64::from(high) << 32) | u64::from(low)) as i64;
+    integer as f64 * 2.0_f64.powi(exponent as i32 - 166)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +86,12 @@ mod tests {
         let square = ((3_u128 << 22) * (3 << 22)) << 27;
         let limbs = [square as u32, (square >> 32) as u32, (square >> 64) as u32, 127];
         assert_eq!(value(&limbs), 2.25);
+    }
+
+    #[test]
+    fn signed_integers_are_read_in_their_units() {
+        // −1.5: the integer 1.5 · 2^23, 16 bits up, in two's complement.
+        let number = (-((3_i64 << 22) << 16)) as u64;
+        assert_eq!(signed_value(number as u32, (number >> 32) as u32, 127), -1.5);
     }
 }

@@ -2,6 +2,7 @@
 
 use dbksvd::coder::BatchOmp;
 use dbksvd::conformance;
+use dbksvd::updater::KSvd;
 use dbksvd_gpu::Gpu;
 
 fn gpu() -> Gpu {
@@ -21,4 +22,15 @@ fn pursuits_conform() {
 #[test]
 fn coders_conform() {
     conformance::coder(&gpu(), &BatchOmp::new());
+}
+
+#[test]
+fn sweeps_conform() {
+    conformance::sweep_kernels(&gpu());
+}
+
+#[test]
+fn updaters_conform() {
+    conformance::updater(&gpu(), &BatchOmp::new(), &KSvd::new());
+    conformance::updater(&gpu(), &BatchOmp::new(), &KSvd::textbook());
 }

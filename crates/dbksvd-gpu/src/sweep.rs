@@ -1,0 +1,450 @@
+//! What [`KSvd`](dbksvd::updater::KSvd) runs on: the steps of K-SVD on batches of atoms.
+
+use std::ops::Range;
+
+use dbksvd::backend::{
+    AtomRule, Backend, Candidate, Change, LargeUse, LeadingPair, SampleShards, SweepKernels,
+    SweepRule, SweepStart,
+};
+use dbksvd::error::BackendError;
+use dbksvd::{ProblemShape, Sign};
+
+use crate::device::{Device, Kernel, LANES};
+use crate::gpu::Gpu;
+use crate::index::Index;
+use crate::matrix::{GpuCodes, GpuMatrix};
+use crate::product::pairs_above;
+use crate::sums;
+
+const ENERGIES: Kernel = Kernel::new(
+    concat!(include_str!("wgsl/exact.wgsl"), include_str!("wgsl/energies.wgsl")),
+    "energies",
+);
+const DIRECTIONS: Kernel = Kernel::new(include_str!("wgsl/directions.wgsl"), "directions");
+const MARK: Kernel = Kernel::new(include_str!("wgsl/mark.wgsl"), "mark");
+const EXCHANGE: Kernel = Kernel::new(include_str!("wgsl/exchange.wgsl"), "exchange");
+const CHANGES: Kernel = Kernel::new(
+    concat!(include_str!("wgsl/exact.wgsl"), include_str!("wgsl/changes.wgsl")),
+    "changes",
+);
+const UNDO: Kernel = Kernel::new(include_str!("wgsl/undo.wgsl"), "undo");
+const COPY: Kernel = Kernel::new(include_str!("wgsl/copy.wgsl"), "copy");
+
+/// Power steps after which a pair counts as exact.
+const MOST_STEPS: usize = 1000;
+
+/// Power steps after which an exact non-negative pair is taken as it is.
+const MOST_NON_NEGATIVE_STEPS: usize = 200;
+
+/// The dimension from which on workgroups have 256 lanes.
+const LONG: usize = 512;
+
+/// The residual of a minibatch, which samples use each atom, new atoms, and scratch memory.
+#[derive(Debug)]
+pub struct GpuSweep {
+    rule: SweepRule,
+    pub(crate) shape: ProblemShape,
+    /// R.
+    pub(crate) residual: GpuMatrix,
+    pub(crate) index: Index,
+    pub(crate) shards: SampleShards,
+    /// The samples where shards start, and where the last ends.
+    shard_bounds: wgpu::Buffer,
+    /// New atoms, in the order of the sweep.
+    fresh: GpuMatrix,
+    /// The batch at hand and its weights; d·d' and sums of its members.
+    batch: wgpu::Buffer,
+    overlaps: wgpu::Buffer,
+    spare: wgpu::Buffer,
+    /// A number an atom, from `base` on for those of the batch at hand.
+    marks: wgpu::Buffer,
+    base: u32,
+    /// The number that the next batch starts from.
+    next_base: u32,
+    /// c of each use in a power step, and coefficients before the last exchange.
+    coefficients: wgpu::Buffer,
+    previous: wgpu::Buffer,
+    /// What an exchange changed of each sample and, in sum, of each shard.
+    errors: wgpu::Buffer,
+    energies: wgpu::Buffer,
+    exchanged: wgpu::Buffer,
+    changes: wgpu::Buffer,
+}
+
+impl GpuSweep {
+    fn new(device: &Device, rule: &SweepRule, shape: &ProblemShape) -> Result<Self, BackendError> {
+        let ProblemShape { dim, atoms, .. } = *shape;
+        let batch = rule.atom_batch.min(atoms);
+        let empty = || device.buffer(0, "a sweep");
+        Ok(Self {
+            rule: *rule,
+            shape: *shape,
+            residual: GpuMatrix::new(device, dim, 0)?,
+            index: Index::new(device, atoms)?,
+            shards: SampleShards::single(0),
+            shard_bounds: empty()?,
+            fresh: GpuMatrix::new(device, dim, atoms)?,
+            batch: device.buffer(2 * batch, "a batch of atoms")?,
+            overlaps: device.buffer(batch, "a batch of atoms")?,
+            spare: device.buffer(batch * dim, "a batch of atoms")?,
+            marks: device.buffer(atoms, "marks of atoms")?,
+            base: 1,
+            next_base: 1,
+            coefficients: empty()?,
+            previous: empty()?,
+            errors: empty()?,
+            energies: empty()?,
+            exchanged: empty()?,
+            changes: empty()?,
+        })
+    }
+
+    /// Takes notice of shards and makes room for codes of this shape.
+    fn make_room(
+        &mut self,
+        device: &Device,
+        shards: &SampleShards,
+        codes: &GpuCodes,
+    ) -> Result<(), BackendError> {
+        self.shards.clone_from(shards);
+        self.index.set_shards(device, shards)?;
+        let starts = shards.ranges().map(|shard| shard.start);
+        let bounds: Vec<u32> = starts.chain([shards.samples()]).map(|start| start as u32).collect();
+        device.grow(&mut self.shard_bounds, bounds.len(), "shards")?;
+        device.write_all(&self.shard_bounds, &bounds)?;
+        let slots = codes.samples * codes.sparsity;
+        let needs_coefficients = self.rule.leading_pair != LeadingPair::Power { iterations: 1 };
+        for (buffer, numbers) in [
+            (&mut self.coefficients, if needs_coefficients { slots } else { 0 }),
+            (&mut self.previous, slots),
+            (&mut self.errors, codes.samples),
+            (&mut self.energies, codes.samples),
+            (&mut self.exchanged, codes.samples),
+            (&mut self.changes, 8 * shards.len()),
+        ] {
+            device.grow(buffer, numbers, "a sweep")?;
+        }
+        Ok(())
+    }
+
+    /// Marks the atoms of the batch at hand.
+    fn mark(&mut self, device: &Device, members: u32) {
+        if self.next_base.checked_add(members).is_none() {
+            device.clear(&self.marks);
+            self.next_base = 1;
+        }
+        self.base = self.next_base;
+        self.next_base += members;
+        let buffers = [&self.batch, &self.marks];
+        device.run(&MARK, &buffers, &[members, self.base], (members as usize).div_ceil(LANES));
+    }
+
+    fn steps(&self) -> usize {
+        match (self.rule.leading_pair, self.shape.sign) {
+            (LeadingPair::Power { iterations }, _) => iterations,
+            (LeadingPair::Exact, Sign::Signed) => MOST_STEPS,
+            (LeadingPair::Exact, Sign::NonNegative) => MOST_NON_NEGATIVE_STEPS,
+        }
+    }
+
+    pub(crate) fn is_non_negative(&self) -> u32 {
+        u32::from(self.shape.sign == Sign::NonNegative)
+    }
+
+    /// A kernel in workgroups as wide as vectors of this problem are long.
+    pub(crate) fn wide(&self, kernel: Kernel) -> Kernel {
+        kernel.with_lanes(if self.shape.dim < LONG { LANES } else { 4 * LANES })
+    }
+}
+
+impl SweepKernels for Gpu {
+    type Sweep = GpuSweep;
+
+    fn prepare_sweep(
+        &self,
+        rule: &SweepRule,
+        shape: &ProblemShape,
+    ) -> Result<GpuSweep, BackendError> {
+        GpuSweep::new(&self.device, rule, shape)
+    }
+
+    fn begin(
+        &self,
+        sweep: &mut GpuSweep,
+        y: &GpuMatrix,
+        dictionary: &GpuMatrix,
+        codes: &GpuCodes,
+        shards: &SampleShards,
+    ) -> Result<SweepStart, BackendError> {
+        sweep.make_room(&self.device, shards, codes)?;
+        self.refresh(sweep, y, dictionary, codes)?;
+        self.recount(sweep, codes)?;
+        let nonzeros = sweep.index.totals.iter().map(|&count| count as usize).sum();
+        Ok(SweepStart { samples: y.cols, nonzeros })
+    }
+
+    fn uses(&self, sweep: &GpuSweep, counts: &mut [u64]) -> Result<(), BackendError> {
+        for (count, &total) in counts.iter_mut().zip(&sweep.index.totals) {
+            *count = u64::from(total);
+        }
+        Ok(())
+    }
+
+    fn energies(
+        &self,
+        sweep: &GpuSweep,
+        codes: &GpuCodes,
+        shards: Range<usize>,
+        energies: &mut [f64],
+    ) -> Result<(), BackendError> {
+        let (device, index, atoms) = (&*self.device, &sweep.index, sweep.shape.atoms);
+        let results = device.buffer(4 * atoms, "energies")?;
+        let buffers = [&codes.values, &index.counts, &index.starts, &index.uses, &results];
+        let numbers = [atoms as u32, index.firsts[shards.start], index.firsts[shards.end]];
+        device.run(&ENERGIES, &buffers, &numbers, atoms.div_ceil(LANES));
+        let found: Vec<u32> = device.read(&[(&results, 0, 4 * atoms)])?;
+        for (energy, limbs) in energies.iter_mut().zip(found.chunks_exact(4)) {
+            *energy = sums::value(limbs);
+        }
+        Ok(())
+    }
+
+    fn directions(
+        &self,
+        sweep: &mut GpuSweep,
+        dictionary: &GpuMatrix,
+        codes: &GpuCodes,
+        weights: &[f64],
+        batch: &[u32],
+        place: usize,
+    ) -> Result<(), BackendError> {
+        let device = &*self.device;
+        let weights = batch.iter().map(|&j| (weights[j as usize] as f32).to_bits());
+        let numbers: Vec<u32> = batch.iter().copied().chain(weights).collect();
+        device.write_all(&sweep.batch, &numbers)?;
+        sweep.mark(device, batch.len() as u32);
+        let index = &sweep.index;
+        let buffers = [
+            &sweep.residual.buffer,
+            &dictionary.buffer,
+            &codes.values,
+            &sweep.batch,
+            &index.counts,
+            &index.starts,
+            &index.uses,
+            &index.firsts_there,
+            &sweep.fresh.buffer,
+            &sweep.overlaps,
+            &sweep.spare,
+            &sweep.coefficients,
+        ];
+        let ProblemShape { dim, atoms, sparsity, .. } = sweep.shape;
+        let numbers = [dim, atoms, sparsity, batch.len(), place, sweep.steps(), sweep.shards.len()]
+            .map(|number| number as u32);
+        let [dim, atoms, sparsity, members, place, steps, shards] = numbers;
+        let is_non_negative = sweep.is_non_negative();
+        let numbers = [dim, atoms, sparsity, members, place, steps, shards, is_non_negative];
+        device.run(&sweep.wide(DIRECTIONS), &buffers, &numbers, batch.len());
+        Ok(())
+    }
+
+    fn exchange(
+        &self,
+        sweep: &mut GpuSweep,
+        dictionary: &GpuMatrix,
+        codes: &mut GpuCodes,
+        batch: &[u32],
+        place: usize,
+        changes: &mut [Change],
+    ) -> Result<(), BackendError> {
+        let device = &*self.device;
+        let buffers = [
+            &sweep.residual.buffer,
+            &dictionary.buffer,
+            &sweep.fresh.buffer,
+            &codes.support,
+            &codes.values,
+            &codes.lengths,
+            &sweep.marks,
+            &sweep.overlaps,
+            &sweep.previous,
+            &sweep.errors,
+            &sweep.energies,
+            &sweep.exchanged,
+        ];
+        let ProblemShape { dim, sparsity, .. } = sweep.shape;
+        let [dim, sparsity, samples, members, place] =
+            [dim, sparsity, codes.samples, batch.len(), place].map(|number| number as u32);
+        let is_shared = u32::from(sweep.rule.atom_rule == AtomRule::Shared);
+        let is_non_negative = sweep.is_non_negative();
+        let numbers =
+            [dim, sparsity, samples, members, place, sweep.base, is_non_negative, is_shared];
+        device.run(&sweep.wide(EXCHANGE), &buffers, &numbers, codes.samples);
+        let shards = sweep.shards.len();
+        let buffers =
+            [&sweep.errors, &sweep.energies, &sweep.exchanged, &sweep.shard_bounds, &sweep.changes];
+        device.run(&CHANGES, &buffers, &[shards as u32], shards);
+        let found: Vec<u32> = device.read(&[(&sweep.changes, 0, 8 * shards)])?;
+        for (change, numbers) in changes.iter_mut().zip(found.chunks_exact(8)) {
+            *change = Change {
+                error: sums::signed_value(numbers[0], numbers[1], numbers[2]),
+                energy: sums::signed_value(numbers[3], numbers[4], numbers[5]),
+                uses: numbers[6] as usize,
+            };
+        }
+        Ok(())
+    }
+
+    fn undo(
+        &self,
+        sweep: &mut GpuSweep,
+        dictionary: &GpuMatrix,
+        codes: &mut GpuCodes,
+        batch: &[u32],
+        place: usize,
+    ) -> Result<(), BackendError> {
+        let buffers = [
+            &sweep.residual.buffer,
+            &dictionary.buffer,
+            &sweep.fresh.buffer,
+            &codes.support,
+            &codes.values,
+            &codes.lengths,
+            &sweep.marks,
+            &sweep.previous,
+        ];
+        let ProblemShape { dim, sparsity, .. } = sweep.shape;
+        let [dim, sparsity, samples, members, place] =
+            [dim, sparsity, codes.samples, batch.len(), place].map(|number| number as u32);
+        let numbers = [dim, sparsity, samples, members, place, sweep.base];
+        self.device.run(&sweep.wide(UNDO), &buffers, &numbers, codes.samples);
+        Ok(())
+    }
+
+    fn take_atoms(
+        &self,
+        sweep: &mut GpuSweep,
+        dictionary: &mut GpuMatrix,
+        order: &[u32],
+    ) -> Result<(), BackendError> {
+        let places = self.device.buffer(order.len(), "an order of atoms")?;
+        self.device.write_all(&places, order)?;
+        copy(&self.device, &sweep.fresh, dictionary, (&places, order.len()), Way::Scatter);
+        Ok(())
+    }
+
+    fn errors(&self, sweep: &GpuSweep, errors: &mut [f64]) -> Result<(), BackendError> {
+        self.squared_norms(&sweep.residual, &sweep.shards, errors)
+    }
+
+    fn refresh(
+        &self,
+        sweep: &mut GpuSweep,
+        y: &GpuMatrix,
+        dictionary: &GpuMatrix,
+        codes: &GpuCodes,
+    ) -> Result<(), BackendError> {
+        self.residual(&mut sweep.residual, y, dictionary, codes);
+        self.device.check()
+    }
+
+    fn recount(&self, sweep: &mut GpuSweep, codes: &GpuCodes) -> Result<(), BackendError> {
+        sweep.index.rebuild(&self.device, codes)
+    }
+
+    fn worst(
+        &self,
+        sweep: &GpuSweep,
+        y: &GpuMatrix,
+        least: f64,
+        relative: f64,
+    ) -> Result<Vec<Candidate>, BackendError> {
+        self.worst_samples(sweep, y, least, relative)
+    }
+
+    fn vacate(
+        &self,
+        sweep: &mut GpuSweep,
+        dictionary: &GpuMatrix,
+        codes: &mut GpuCodes,
+        atom: u32,
+        heir: Option<u32>,
+    ) -> Result<(), BackendError> {
+        self.take_out(sweep, dictionary, codes, atom, heir);
+        Ok(())
+    }
+
+    fn code_by_one(
+        &self,
+        sweep: &mut GpuSweep,
+        y: &GpuMatrix,
+        dictionary: &GpuMatrix,
+        codes: &mut GpuCodes,
+        sample: usize,
+        atom: u32,
+    ) -> Result<(), BackendError> {
+        self.give_one(sweep, y, dictionary, codes, (sample, atom));
+        Ok(())
+    }
+
+    fn coherent_pairs(
+        &self,
+        dictionary: &GpuMatrix,
+        threshold: f64,
+        sign: Sign,
+    ) -> Result<Vec<(u32, u32)>, BackendError> {
+        pairs_above(&self.device, dictionary, threshold, sign)
+    }
+
+    fn large_uses(
+        &self,
+        sweep: &GpuSweep,
+        codes: &GpuCodes,
+        rare: &[u32],
+        least: f64,
+    ) -> Result<Vec<LargeUse>, BackendError> {
+        self.large_uses_of(sweep, codes, rare, least)
+    }
+
+    fn lost_without(
+        &self,
+        sweep: &GpuSweep,
+        y: &GpuMatrix,
+        dictionary: &GpuMatrix,
+        uses: &[LargeUse],
+        coherence: f64,
+        typical: f64,
+    ) -> Result<Vec<f64>, BackendError> {
+        self.lost(sweep, y, dictionary, uses, (coherence, typical))
+    }
+
+    fn decorrelate(
+        &self,
+        dictionary: &mut GpuMatrix,
+        counts: &[u64],
+        tolerance: f64,
+    ) -> Result<(), BackendError> {
+        self.take_apart(dictionary, counts, tolerance)
+    }
+}
+
+/// Whether columns are taken or written in the order given.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Way {
+    Gather,
+    Scatter,
+}
+
+/// Copies so many columns, in an order that a buffer holds.
+pub(crate) fn copy(
+    device: &Device,
+    from: &GpuMatrix,
+    into: &GpuMatrix,
+    (order, columns): (&wgpu::Buffer, usize),
+    way: Way,
+) {
+    let [dim, count] = [from.rows, columns].map(|number| number as u32);
+    let numbers = [dim, count, u32::from(way == Way::Gather)];
+    let workgroups = (from.rows * columns).div_ceil(LANES);
+    device.run(&COPY, &[&from.buffer, &into.buffer, order], &numbers, workgroups);
+}
