@@ -161,7 +161,7 @@ impl Device {
         let (rest, memory) = (wait_for(rest.pop()), wait_for(memory.pop()));
         match memory.or(rest) {
             None => Ok(buffer),
-            Some(error) => Err(self.lost().unwrap_or_else(|| of_driver(&error, what)).into()),
+            Some(error) => Err(self.cause_of(of_driver(&error, what))),
         }
     }
 
@@ -272,11 +272,9 @@ impl Device {
         let view = self.queue.write_buffer_with(buffer, offset, size);
         let out_of_memory = wait_for(memory.pop());
         let Some(mut view) = view else {
-            self.check()?;
             let what = "an upload".to_string();
-            return Err(out_of_memory
-                .map_or(GpuError::OutOfMemory { what }, |error| of_driver(&error, "an upload"))
-                .into());
+            let error = out_of_memory.map(|error| of_driver(&error, &what));
+            return Err(self.cause_of(error.unwrap_or(GpuError::OutOfMemory { what })));
         };
         fill(&mut view);
         Ok(())
@@ -312,7 +310,7 @@ impl Device {
             mapped_at_creation: false,
         });
         if let Some(error) = wait_for(memory.pop()) {
-            return Err(of_driver(&error, "a download").into());
+            return Err(self.cause_of(of_driver(&error, "a download")));
         }
         {
             let mut recorded = lock(&self.recorded);
@@ -335,7 +333,7 @@ impl Device {
         self.wait()?;
         self.check()?;
         let mapped = receiver.recv().map_err(|_| driver("a download was dropped"))?;
-        mapped.map_err(|error| self.lost().unwrap_or_else(|| driver(error)))?;
+        mapped.map_err(|error| self.cause_of(driver(error)))?;
         let view = staging.slice(..).get_mapped_range().map_err(driver)?;
         // A mapping is aligned to more than any number needs, but only by the driver's word.
         Ok(bytemuck::pod_collect_to_vec(&view[..]))
@@ -351,7 +349,7 @@ impl Device {
     fn wait(&self) -> Result<(), BackendError> {
         match self.device.poll(wgpu::PollType::wait_indefinitely()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.lost().unwrap_or_else(|| driver(error)).into()),
+            Err(error) => Err(self.cause_of(driver(error))),
         }
     }
 
@@ -367,6 +365,13 @@ impl Device {
     pub(crate) fn note(&self, error: &BackendError) {
         let error = GpuError::Driver { reason: error.to_string() };
         lock(&self.faults).last.get_or_insert(error);
+    }
+
+    /// An error as it is, unless it is because the device is lost.
+    fn cause_of(&self, error: GpuError) -> BackendError {
+        // Only now may the driver say that it is lost; what it says else is of no interest.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+        self.lost().unwrap_or(error).into()
     }
 
     fn lost(&self) -> Option<GpuError> {
@@ -393,9 +398,14 @@ fn of_driver(error: &wgpu::Error, what: &str) -> GpuError {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
+    use dbksvd::DbKsvd;
     use dbksvd::backend::Backend;
     use dbksvd::error::BackendError;
     use dbksvd::faer::Mat;
+    use dbksvd::learn::Progress;
+    use dbksvd::synthetic::Planted;
 
     use crate::{Gpu, GpuError};
 
@@ -417,6 +427,24 @@ mod tests {
         assert!(matches!(fault(gpu.synchronize()), GpuError::Lost { .. }));
         assert!(matches!(fault(gpu.zeros(5, 5)), GpuError::Lost { .. }));
         let message = fault(gpu.zeros(5, 5)).to_string();
+        assert!(message.starts_with("the graphics device was lost"), "{message}");
+    }
+
+    #[test]
+    fn a_device_that_is_lost_ends_a_run_with_an_error() {
+        let data = Planted::new(16, 32, 3, 400).generate::<f32>().expect("a legal problem");
+        let gpu = Gpu::new().expect("an adapter");
+        let builder = DbKsvd::builder_on(gpu.clone(), 32, 3).minibatch(200).epochs(50);
+        let learner = builder.build().expect("a legal problem");
+        let mut lose = |progress: &Progress| {
+            if progress.total_steps == 3 {
+                gpu.device.destroy();
+            }
+            ControlFlow::Continue(())
+        };
+        let run = learner.run(&data.samples).observer(&mut lose);
+        let result = run.finish().and_then(dbksvd::learn::Fit::into_result);
+        let message = result.expect_err("a device that was lost").to_string();
         assert!(message.starts_with("the graphics device was lost"), "{message}");
     }
 

@@ -448,3 +448,71 @@ pub(crate) fn copy(
     let workgroups = (from.rows * columns).div_ceil(LANES);
     device.run(&COPY, &[&from.buffer, &into.buffer, order], &numbers, workgroups);
 }
+
+#[cfg(test)]
+mod tests {
+    use dbksvd::synthetic::Planted;
+
+    use super::*;
+
+    fn upload(gpu: &Gpu, host: dbksvd::faer::MatRef<'_, f32>) -> GpuMatrix {
+        let mut matrix = gpu.zeros(0, 0).expect("no memory");
+        gpu.upload(host, &mut matrix).expect("memory for a small matrix");
+        matrix
+    }
+
+    /// More samples than a block has, in shards that no block divides.
+    #[test]
+    fn uses_of_atoms_are_those_of_the_codes_in_the_order_of_samples() {
+        let gpu = Gpu::new().expect("an adapter");
+        let data = Planted::new(8, 40, 4, 1111).generate::<f32>().expect("a legal problem");
+        let mut codes = gpu.codes(40, 0, 4).expect("memory");
+        gpu.upload_codes(&data.codes, &mut codes).expect("memory");
+        let mut index = Index::new(&gpu.device, 40).expect("memory");
+        let shards = SampleShards::try_equal(8, 1111).expect("a power of two");
+        index.set_shards(&gpu.device, &shards).expect("memory");
+        index.rebuild(&gpu.device, &codes).expect("memory");
+        let total: usize = index.totals.iter().map(|&count| count as usize).sum();
+        assert_eq!(total, data.codes.nnz());
+        let uses: Vec<u32> = gpu.device.read(&[(&index.uses, 0, total)]).expect("a sound device");
+        for atom in 0..40 {
+            let start = index.start_of(atom);
+            let found = &uses[start..start + index.totals[atom] as usize];
+            let slots = data.codes.iter().enumerate().filter_map(|(i, (support, _))| {
+                let slot = support.iter().position(|&j| j as usize == atom)?;
+                Some((4 * i + slot) as u32)
+            });
+            assert_eq!(found, slots.collect::<Vec<_>>(), "atom {atom}");
+        }
+    }
+
+    /// Marks of batches are numbers that run out after some billions.
+    #[test]
+    fn marks_begin_anew_when_they_run_out() {
+        let gpu = Gpu::new().expect("an adapter");
+        let shape = ProblemShape { dim: 6, atoms: 12, sparsity: 2, sign: Sign::Signed };
+        let data = Planted::new(6, 12, 2, 90).noise(0.1).generate::<f32>().expect("legal");
+        let run = |next_base| {
+            let rule = SweepRule::new(5);
+            let mut sweep = gpu.prepare_sweep(&rule, &shape).expect("memory");
+            sweep.next_base = next_base;
+            let (y, mut d) =
+                (upload(&gpu, data.samples.as_ref()), upload(&gpu, data.dictionary.as_mat()));
+            let mut codes = gpu.codes(12, 0, 2).expect("memory");
+            gpu.upload_codes(&data.codes, &mut codes).expect("memory");
+            let shards = SampleShards::single(90);
+            gpu.begin(&mut sweep, &y, &d, &codes, &shards).expect("a sound device");
+            let order: Vec<u32> = (0..12).collect();
+            let (weights, mut changes) = ([0.0; 12], [Change::default()]);
+            for (number, batch) in order.chunks(5).enumerate() {
+                let place = 5 * number;
+                gpu.directions(&mut sweep, &d, &codes, &weights, batch, place).expect("sound");
+                gpu.exchange(&mut sweep, &d, &mut codes, batch, place, &mut changes)
+                    .expect("sound");
+            }
+            gpu.take_atoms(&mut sweep, &mut d, &order).expect("sound");
+            (gpu.download(&d).expect("sound"), gpu.download_codes(&codes).expect("sound"))
+        };
+        assert_eq!(run(u32::MAX - 7), run(1));
+    }
+}
