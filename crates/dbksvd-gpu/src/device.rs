@@ -378,6 +378,10 @@ impl Device {
         lock(&self.faults).lost.clone().map(|reason| GpuError::Lost { reason })
     }
 
+    pub(crate) fn allocated_bytes(&self) -> Option<u64> {
+        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+    }
+
     /// Gives the device up, as a driver that fails does.
     #[cfg(test)]
     pub(crate) fn destroy(&self) {

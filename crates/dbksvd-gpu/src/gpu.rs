@@ -59,6 +59,13 @@ impl Gpu {
         &self.device.info
     }
 
+    /// Bytes of device memory that are allocated now, scratch memory and spare room included; `None`
+    /// where the driver's interface does not say.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> Option<u64> {
+        self.device.allocated_bytes()
+    }
+
     /// Writes all of `host` to `matrix`, which has its shape.
     fn write(&self, host: MatRef<'_, f32>, matrix: &GpuMatrix) -> Result<(), BackendError> {
         let bytes = 4 * host.nrows();
