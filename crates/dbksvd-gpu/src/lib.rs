@@ -1,9 +1,40 @@
-//! A graphics processor as a backend of [`dbksvd`]: its matrices and codes stay in the memory of
-//! the device.
+//! A graphics processor as a backend of [`dbksvd`]: samples, codes, residuals and the dictionary
+//! stay in the memory of the device.
 //!
-//! [`Gpu`] implements [`Backend`](dbksvd::backend::Backend) in `f32` on [`wgpu`], so it runs on
-//! cards of any vendor, through Vulkan, Metal or DirectX 12. Without a card, a driver that runs on
-//! the processor (Mesa's lavapipe) does for tests.
+//! [`Gpu`] implements [`Backend`](dbksvd::backend::Backend),
+//! [`PursuitKernels`](dbksvd::backend::PursuitKernels) and
+//! [`SweepKernels`](dbksvd::backend::SweepKernels) in `f32` on [`wgpu`], so it runs on cards of any
+//! vendor, through Vulkan, Metal or DirectX 12. `dbksvd` decides everything: its builder, sessions,
+//! checkpoints, held-out measures and encoders work on the device as they are.
+//!
+//! ```
+//! use dbksvd::DbKsvd;
+//! use dbksvd::synthetic::Planted;
+//! use dbksvd_gpu::Gpu;
+//!
+//! let samples = Planted::new(16, 32, 3, 500).generate::<f32>()?.samples;
+//! let learner = DbKsvd::builder_on(Gpu::new()?, 32, 3).epochs(2).build()?;
+//! let (model, report) = learner.fit(&samples)?;
+//! assert_eq!((model.dim(), model.atoms()), (16, 32));
+//! assert!(report.epochs[1].fvu < report.epochs[0].fvu);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What holds
+//! - Rounding chooses no atom. Scores of atoms have bounds of their errors; what these leave open is
+//!   computed again from the residual. Samples in doubt even so, and those whose next atom nearly
+//!   depends on the others, are coded in double precision by the processor.
+//! - Two runs on one adapter and driver have the same bits: no sum depends on the order in which a
+//!   device works. Results of two adapters differ by rounding.
+//! - A device that is lost, memory that runs out and problems beyond the limits are
+//!   [`BackendError`](dbksvd::error::BackendError)s, with a [`GpuError`] within where the device has
+//!   something to say.
+//!
+//! # Limits
+//! At most 65,536 atoms, of which the Gram matrix fits into one buffer of the adapter and
+//! [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit), and at most 128 atoms a code. A matrix is one
+//! buffer. One owner holds all samples of a minibatch: there are no
+//! [`Group`](dbksvd::group::Group)s on a device.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
