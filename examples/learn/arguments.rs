@@ -6,6 +6,7 @@ use std::time::Duration;
 use dbksvd::Outliers;
 use dbksvd::coder::Selection;
 
+use crate::device::{self, Device};
 use crate::failure::Failure;
 use crate::options::{Options, Usage};
 
@@ -19,10 +20,10 @@ const CONTRADICTIONS: [(&str, &str, &str); 2] = [
 const OF_ERRORS: [&str; 6] = ["minibatch", "atom-batch", "start-at", "steps", "time", "target-fvu"];
 
 /// Options that, besides these, `--goal features` has no use for.
-const NOT_OF_FEATURES: [&str; 2] = ["dictionary", "selection"];
+const NOT_OF_FEATURES: [&str; 3] = ["dictionary", "selection", "device"];
 
 /// Options that, besides those of errors, say nothing where nothing is learned.
-const OF_LEARNING: [&str; 4] = ["goal", "evaluate-every", "checkpoint-every", "resume"];
+const OF_LEARNING: [&str; 5] = ["goal", "evaluate-every", "checkpoint-every", "resume", "device"];
 
 /// What is asked for. `None` where the default depends on something else.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub struct Arguments {
     pub checkpoint_every: Option<Often>,
     pub resume: bool,
     pub codes: bool,
+    pub device: Device,
     pub seed: u64,
     pub threads: Option<usize>,
     pub out: PathBuf,
@@ -122,6 +124,7 @@ impl Default for Arguments {
             checkpoint_every: None,
             resume: false,
             codes: true,
+            device: Device::default(),
             seed: 0,
             threads: None,
             out: PathBuf::from("out"),
@@ -245,6 +248,12 @@ fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<
         "evaluate-every" => arguments.evaluate_every = Some(options.whole(1)?),
         "checkpoint-every" => arguments.checkpoint_every = Some(often(options)?),
         "resume" => arguments.resume = true,
+        "device" => {
+            let name = options.text()?;
+            let found = Device::parse(&name);
+            arguments.device =
+                found.ok_or_else(|| options.wrong(format!("{name:?}"), device::EXPECTED))?;
+        }
         "no-codes" => arguments.codes = false,
         "out" => arguments.out = options.path()?,
         "quiet" => arguments.quiet = true,

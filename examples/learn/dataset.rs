@@ -10,6 +10,7 @@ use dbksvd::source::{
 use dbksvd::{Error, Scalar};
 
 use crate::arguments::{Arguments, Precision};
+use crate::device::HOME;
 use crate::failure::Failure;
 use crate::texts::Texts;
 
@@ -258,7 +259,7 @@ pub fn names(rows: &Rows) -> String {
 
 /// A file that comes with the crate, wherever the program is called from.
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+    Path::new(HOME).join("data").join(name)
 }
 
 /// Which rows of `source` the masks in these files keep; without masks, all.

@@ -5,7 +5,7 @@ pub const TEXT: &str = "\
 Learns a dictionary of samples: atoms of which a few, added up, make each sample (K-SVD). Without
 arguments, one of the transformer embeddings in data/: on 7168 rows, measured on the last 1024.
 
-Usage: learn [OPTIONS]        (cargo run --release --example learn -- [OPTIONS])
+Usage: learn [OPTIONS], --help, --version   (cargo run --release --example learn -- [OPTIONS])
 
 What to learn from
   --data FILE...     samples, a row each: .npy or .safetensors of f16, bf16, f32 or f64; files,
@@ -43,14 +43,14 @@ How to learn, and how long
   --checkpoint-every N   saves the state to DIR/checkpoints after each N steps, or time (10m)
   --resume           goes on from DIR/checkpoints, if there is one: to the same bits; saves at
                      the end and, unless --checkpoint-every says otherwise, each 10 minutes
+  --device WHERE     cpu; learn_gpu (of dbksvd-gpu) has gpu, gpu:NAME and gpu:NUMBER, in f32  [cpu]
   --seed S, --threads T  the same seed gives the same bits [0], on any number of threads [all cores]
 What comes out
   --out DIR          for dictionary.safetensors, dictionary.npy (M, d), codes.npz (rows, M; CSR),
                      mean.npy (d) and scale.npy () if any, error.png, usage.png; those of an earlier
                      run are removed; none may be an input; rows left out have empty codes  [out]
   --no-codes         no codes.npz; measures on the first 65,536 rows of each part alone
-  --json             one JSON object a line on stdout: an `epoch`, `evaluation` each, a `result`
-  --quiet            no progress bar; also --help, --version
+  --json, --quiet    a JSON object a line (`epoch`, `evaluation` each, `result`); no progress bar
 
 In NumPy, codes @ dictionary * scale + mean gives the rows back, but for the error.
 Numbers. An epoch's FVU is that of its minibatches as they were met, each before the update it led

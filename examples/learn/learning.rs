@@ -1,12 +1,15 @@
 //! The run itself.
 
+use dbksvd::backend::{Backend, PursuitKernels, SweepKernels};
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::learn::{Checkpoints, Every, FeatureRecipe, Fit, Observer, Report, Resume, StopToken};
 use dbksvd::updater::{DictionaryUpdater, KSvd};
-use dbksvd::{DbKsvd, Error, Faer, Initialisation, Model, Scalar};
+use dbksvd::{DbKsvd, Error, Initialisation, Model, Scalar};
 
 use crate::arguments::{Arguments, Goal, Often};
 use crate::dataset::Dataset;
+use crate::device;
+use crate::device::Real;
 use crate::failure::Failure;
 use crate::start::{Given, Start};
 
@@ -25,7 +28,7 @@ pub struct Learned<T: Scalar> {
 }
 
 /// Learns from the rows of `dataset`, telling `observer`.
-pub fn learn<T: Scalar>(
+pub fn learn<T: Real>(
     arguments: &Arguments,
     start: Start<T>,
     dataset: &Dataset,
@@ -44,7 +47,7 @@ pub fn learn<T: Scalar>(
     let token = StopToken::new();
     stop_on_interrupt(&token)?;
     match arguments.goal {
-        Goal::Error => run(arguments, &learner(arguments, start)?, dataset, observer, &token),
+        Goal::Error => device::learn(arguments, start, dataset, observer, &token),
         Goal::Features => features(arguments, &start, dataset, observer, &token),
     }
 }
@@ -82,17 +85,17 @@ fn features<T: Scalar>(
 }
 
 /// One run of a learner.
-fn run<T, C, U>(
+pub fn run<B, C, U>(
     arguments: &Arguments,
-    learner: &DbKsvd<Faer<T>, C, U>,
+    learner: &DbKsvd<B, C, U>,
     dataset: &Dataset,
-    observer: &mut dyn Observer<T>,
+    observer: &mut dyn Observer<B::Scalar>,
     token: &StopToken,
-) -> Result<Learned<T>, Failure>
+) -> Result<Learned<B::Scalar>, Failure>
 where
-    T: Scalar,
-    C: SparseCoder<Faer<T>>,
-    U: DictionaryUpdater<Faer<T>>,
+    B: Backend,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
 {
     let (rows, held_out) = (dataset.learned(usize::MAX)?, dataset.watched()?);
     let mut run = learner.run(&rows).observer(observer).stop_token(token.clone());
@@ -109,13 +112,18 @@ where
     Ok(Learned { model, best, report, failure: failure.map(in_rows) })
 }
 
-fn learner<T: Scalar>(arguments: &Arguments, start: Start<T>) -> Result<DbKsvd<Faer<T>>, Failure> {
+/// The learner of a run for the least error, on a backend.
+pub fn learner<B: PursuitKernels + SweepKernels>(
+    backend: B,
+    arguments: &Arguments,
+    start: Start<B::Scalar>,
+) -> Result<DbKsvd<B>, Failure> {
     let Start { shape, given, .. } = start;
     let mut updater = KSvd::new();
     if let Some(atoms) = arguments.atom_batch {
         updater = updater.atom_batch(atoms);
     }
-    let mut builder = DbKsvd::builder_on(Faer::default(), shape.atoms, shape.sparsity)
+    let mut builder = DbKsvd::builder_on(backend, shape.atoms, shape.sparsity)
         .sign(shape.sign)
         .seed(arguments.seed)
         .center(arguments.center)

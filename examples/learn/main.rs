@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `arguments`, `help` | the command line |
 //! | `dataset`, `texts` | rows to learn on, rows held out, and the tokens they belong to |
-//! | `start`, `learning` | the dictionary to start from, and the run |
+//! | `start`, `learning`, `device` | the dictionary to start from, the run, and where it computes |
 //! | `coding` | codes and measures of any number of rows, batch by batch |
 //! | `feature`, `dozen` | what atoms stand for, and which are shown |
 //! | `progress`, `events`, `table`, `features` | what is printed |
@@ -17,6 +17,7 @@ mod coding;
 #[path = "../common/complaint.rs"]
 mod complaint;
 mod dataset;
+mod device;
 mod dozen;
 mod events;
 mod failure;

@@ -8,6 +8,7 @@ use dbksvd::{Model, Outliers, ProblemShape, Scalar, SparseCodes};
 use crate::arguments::{Arguments, Goal, Precision};
 use crate::coding::{Coding, Kept};
 use crate::dataset::{Dataset, names};
+use crate::device::Real;
 use crate::failure::{Failure, say};
 use crate::learning::Learned;
 use crate::outputs::Outputs;
@@ -77,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn run_in<T: Scalar>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failure> {
+fn run_in<T: Real>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failure> {
     let dim = SampleSource::<T>::dim(&dataset.source);
     let start = Start::<T>::new(arguments, dim, &names(&dataset.source))?;
     let origins = start.origins;

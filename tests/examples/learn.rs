@@ -155,7 +155,7 @@ fn help_and_version() {
         "data goal tensor atoms sparsity epochs minibatch atom-batch seed threads non-negative mean \
          eval out quiet json dictionary selection help version held-out scale clip-norm drop-norm \
          mask eval-mask steps time target-fvu evaluate-every checkpoint-every resume start-at \
-         no-codes precision"
+         no-codes precision device"
             .split(' ')
     {
         assert!(text.contains(&format!("--{option}")), "{option}");

@@ -59,8 +59,8 @@ impl Gpu {
         &self.device.info
     }
 
-    /// Bytes of device memory that are allocated now, scratch memory and spare room included; `None`
-    /// where the driver's interface does not say.
+    /// Bytes of device memory that are allocated now, scratch memory and spare room included.
+    /// `None` where the driver's interface does not say.
     #[must_use]
     pub fn allocated_bytes(&self) -> Option<u64> {
         self.device.allocated_bytes()

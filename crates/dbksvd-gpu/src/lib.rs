@@ -21,19 +21,19 @@
 //! ```
 //!
 //! # What holds
-//! - Rounding chooses no atom. Scores of atoms have bounds of their errors; what these leave open is
-//!   computed again from the residual. Samples in doubt even so, and those whose next atom nearly
-//!   depends on the others, are coded in double precision by the processor.
+//! - Rounding chooses no atom. Scores of atoms have bounds of their errors; what these leave open
+//!   is computed again from the residual. Samples in doubt even so, and those whose next atom
+//!   nearly depends on the others, are coded in double precision by the processor.
 //! - Two runs on one adapter and driver have the same bits: no sum depends on the order in which a
 //!   device works. Results of two adapters differ by rounding.
 //! - A device that is lost, memory that runs out and problems beyond the limits are
-//!   [`BackendError`](dbksvd::error::BackendError)s, with a [`GpuError`] within where the device has
-//!   something to say.
+//!   [`BackendError`](dbksvd::error::BackendError)s, with a [`GpuError`] within where the device
+//!   has something to say.
 //!
 //! # Limits
 //! At most 65,536 atoms, of which the Gram matrix fits into one buffer of the adapter and
-//! [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit), and at most 128 atoms a code. A matrix is one
-//! buffer. One owner holds all samples of a minibatch: there are no
+//! [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit), and at most 128 atoms a code. A matrix is
+//! one buffer. One owner holds all samples of a minibatch: there are no
 //! [`Group`](dbksvd::group::Group)s on a device.
 
 #![forbid(unsafe_code)]
