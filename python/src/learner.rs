@@ -53,6 +53,8 @@ pub struct Settings<'py> {
     /// A dictionary to begin with.
     pub start: Option<Py<Model>>,
     pub checkpoints: Option<Saving>,
+    /// Whether ends of epochs are told with a copy of the model.
+    pub tells_models: bool,
 }
 
 /// Checkpoints.

@@ -43,9 +43,10 @@ struct Outcome<T: Number> {
 }
 
 /// Learns a dictionary, in double precision if ``double``. ``tell(kind, values)`` is called with
-/// what happens on the way; a false answer ends the run.
+/// what happens on the way; a false answer ends the run. Errors are measured on ``held_out``, if it
+/// is given.
 #[pyfunction]
-#[pyo3(signature = (settings, samples, double, tell=None, threads=None))]
+#[pyo3(signature = (settings, samples, double, tell=None, threads=None, held_out=None))]
 pub fn fit(
     py: Python<'_>,
     settings: &Bound<'_, PyDict>,
@@ -53,21 +54,27 @@ pub fn fit(
     double: bool,
     tell: Option<Py<PyAny>>,
     threads: Option<usize>,
+    held_out: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Fit> {
     let settings: Settings<'_> = settings.extract()?;
     let samples = Samples::new(samples)?;
     let source = samples.source()?;
+    let held_out = held_out.map(Samples::new).transpose()?;
+    let held_out = held_out.as_ref().map(|samples| samples.source()).transpose()?;
+    let tell = tell.as_ref();
     if double {
-        run::<f64>(py, &settings, &source, tell.as_ref(), threads)
+        let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f64>);
+        run::<f64>(py, &settings, (&source, held_out), tell, threads)
     } else {
-        run::<f32>(py, &settings, &source, tell.as_ref(), threads)
+        let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f32>);
+        run::<f32>(py, &settings, (&source, held_out), tell, threads)
     }
 }
 
 fn run<T: Number>(
     py: Python<'_>,
     settings: &Settings<'_>,
-    source: &dyn SampleSource<T>,
+    (source, held_out): (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>),
     tell: Option<&Py<PyAny>>,
     threads: Option<usize>,
 ) -> PyResult<Fit> {
@@ -78,19 +85,20 @@ fn run<T: Number>(
     };
     let checkpoints =
         settings.checkpoints.as_ref().map(|saving| saving.checkpoints()).transpose()?;
-    let held_out = settings.held_out.map(HeldOut::Share);
-    let (seed, token) = (settings.seed, StopToken::new());
+    let share = settings.held_out.map(HeldOut::Share);
+    let (seed, wants_models, token) = (settings.seed, settings.tells_models, StopToken::new());
     let pool = pool(py, threads)?;
     let work = |mut watcher: Watcher| -> Result<Outcome<T>, Error> {
-        let parts = held_out.map(|part| split(&source, &part, seed)).transpose()?;
-        let (rows, held_out): (&dyn SampleSource<T>, _) = match &parts {
-            None => (source, None),
+        watcher.wants_models = wants_models;
+        let parts = share.map(|part| split(&source, &part, seed)).transpose()?;
+        let (rows, held_out): (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>) = match &parts {
+            None => (source, held_out),
             Some((rows, held_out)) => (rows, Some(held_out)),
         };
         let ended = if let Some(recipe) = recipe {
             let mut run = recipe.run(&learner, rows).observer(&mut watcher);
             run = run.stop_token(token.clone());
-            if let Some(held_out) = held_out {
+            if let Some(held_out) = &held_out {
                 run = run.held_out(held_out);
             }
             if let Some(checkpoints) = checkpoints {
@@ -100,7 +108,7 @@ fn run<T: Number>(
         } else {
             let mut run: Run<'_, Faer<T>, AnyCoder<T>, AnyUpdater> =
                 DbKsvd::run(&learner, &rows).observer(&mut watcher).stop_token(token.clone());
-            if let Some(held_out) = held_out {
+            if let Some(held_out) = &held_out {
                 run = run.held_out(held_out);
             }
             if let Some(checkpoints) = checkpoints {
@@ -140,11 +148,11 @@ fn give<T: Number>(py: Python<'_>, outcome: Outcome<T>, raised: Option<PyErr>) -
 fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
     let epochs = PyList::empty(py);
     for epoch in &report.epochs {
-        epochs.append(dict(py, &epoch_values(epoch))?)?;
+        epochs.append(dict(py, epoch_values(epoch))?)?;
     }
     let evaluations = PyList::empty(py);
     for evaluation in &report.evaluations {
-        evaluations.append(dict(py, &evaluation_values(evaluation))?)?;
+        evaluations.append(dict(py, evaluation_values(evaluation))?)?;
     }
     let seconds = PyDict::new(py);
     let Seconds { encode, update, other, total } = report.seconds;

@@ -78,7 +78,7 @@ impl Session {
         let report = each!(&self.inner, session => step(py, session, &source, threads))?;
         dict(
             py,
-            &[
+            [
                 ("step", Value::Count(report.step)),
                 ("n_samples", Value::Count(report.samples as u64)),
                 ("clipped", Value::Count(report.clipped as u64)),

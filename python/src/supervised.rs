@@ -19,6 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rayon::ThreadPool;
 
+use crate::model::Model;
 use crate::number::Number;
 
 /// How long a signal may wait.
@@ -40,15 +41,17 @@ pub enum Value {
     Number(f64),
     Flag(bool),
     Text(String),
+    Model(Box<Model>),
 }
 
 impl Value {
-    fn set(&self, of: &Bound<'_, PyDict>, name: &str) -> PyResult<()> {
+    fn set(self, of: &Bound<'_, PyDict>, name: &str) -> PyResult<()> {
         match self {
             Self::Count(count) => of.set_item(name, count),
             Self::Number(number) => of.set_item(name, number),
             Self::Flag(flag) => of.set_item(name, flag),
             Self::Text(text) => of.set_item(name, text),
+            Self::Model(model) => of.set_item(name, Py::new(of.py(), *model)?),
         }
     }
 }
@@ -56,10 +59,10 @@ impl Value {
 /// Names and values as a dictionary.
 pub fn dict<'py>(
     py: Python<'py>,
-    values: &[(&'static str, Value)],
+    values: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    values.iter().try_for_each(|(name, value)| value.set(&dict, name))?;
+    values.into_iter().try_for_each(|(name, value)| value.set(&dict, name))?;
     Ok(dict)
 }
 
@@ -67,6 +70,8 @@ pub fn dict<'py>(
 pub struct Watcher {
     /// `None` if nobody listens.
     events: Option<Sender<Event>>,
+    /// Whether the end of an epoch is told with a copy of the model.
+    pub wants_models: bool,
 }
 
 impl Watcher {
@@ -120,8 +125,14 @@ impl<T: Number> Observer<T> for Watcher {
         )
     }
 
-    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
-        self.tell("epoch", epoch_values(epoch))
+    fn on_epoch(&mut self, epoch: &EpochReport, now: &Snapshot<'_, T>) -> ControlFlow<()> {
+        let mut values = epoch_values(epoch);
+        if self.wants_models {
+            // The dictionary lies in the memory of the processor, from where it can be copied.
+            let model = now.model().map(|model| Value::Model(Box::new(Model::of(model))));
+            values.extend(model.ok().map(|model| ("model", model)));
+        }
+        self.tell("epoch", values)
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
@@ -195,7 +206,7 @@ pub fn supervised<R: Send>(
     let (sender, events) = channel();
     // The receiver learns of the end of the work by the end of the sender, told or not.
     let (end, ended) = channel::<()>();
-    let watcher = Watcher { events: tell.is_some().then_some(sender) };
+    let watcher = Watcher { events: tell.is_some().then_some(sender), wants_models: false };
     py.detach(move || {
         thread::scope(|scope| {
             let worker = scope.spawn(move || {
@@ -231,14 +242,14 @@ fn answer(events: &Receiver<Event>, token: &StopToken, tell: &Py<PyAny>) -> Opti
         let raised = match events.recv_timeout(PATIENCE) {
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => signal(),
-            Ok(event) => {
+            Ok(Event { kind, values, answer: awaited }) => {
                 let answer = Python::attach(|py| -> PyResult<bool> {
                     py.check_signals()?;
-                    let values = dict(py, &event.values)?;
-                    tell.bind(py).call1((event.kind, values))?.is_truthy()
+                    let values = dict(py, values)?;
+                    tell.bind(py).call1((kind, values))?.is_truthy()
                 });
                 // The work awaits it; it cannot be gone.
-                let _ = event.answer.send(*answer.as_ref().unwrap_or(&false));
+                let _ = awaited.send(*answer.as_ref().unwrap_or(&false));
                 answer.err()
             }
         };

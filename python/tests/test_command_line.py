@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -47,6 +48,62 @@ def test_learn_goes_on(data, tmp_path):
     assert learn(data, tmp_path / "b", "--minibatch", 100, "--resume") == 0
     models = [dbksvd.Model.load(tmp_path / name / "dictionary.safetensors") for name in "ab"]
     assert models[0] == models[1]
+
+
+def test_learn_measures_on_rows_of_a_file(data, tmp_path, capsys):
+    held_out, mask = tmp_path / "held_out.npy", tmp_path / "mask.npy"
+    np.save(held_out, planted(100, seed=0))
+    np.save(mask, np.arange(100) % 2)
+    call = [data, tmp_path / "a", "--eval", held_out, "--eval-mask", mask]
+    assert learn(*call, "--minibatch", 100, "--evaluate-every", 4) == 0
+    learner = dbksvd.DictionaryLearner(24, 3, max_iter=3, batch_size=100, evaluate_every=4)
+    learner.set_params(random_state=0).fit(data, X_val=np.load(held_out)[1::2])
+    evaluations = learner.report_.evaluations
+    assert [evaluation["step"] for evaluation in evaluations] == [4, 8, 12, 16, 18]
+    assert all(e["held_out"] and e["n_samples"] == 50 for e in evaluations)
+    out = capsys.readouterr().out
+    left = 1 - evaluations[-1]["fvu"]
+    assert f"{left:.4f} of the rows held out" in out
+    assert left == pytest.approx(learner.score(np.load(held_out)[1::2]), rel=1e-5)
+    assert dbksvd.Model.load(tmp_path / "a/best.safetensors") == learner.best_model_
+    assert learn(data, tmp_path / "a", "--eval-mask", mask) == 1
+    assert "--eval is not" in capsys.readouterr().err
+
+
+def test_learn_tells_in_json(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    call = ["learn", "--data", str(data), "--out", str(out), "--atoms", "24", "--sparsity", "3"]
+    assert main([*call, "--epochs", "3", "--held-out", "0.1", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [line["event"] for line in lines]
+    assert kinds.count("epoch") == 3 and kinds.count("evaluation") == 3 and kinds[-1] == "result"
+    result = lines[-1]
+    codes = dbksvd.Model.load(out / "dictionary.safetensors").encode(data)
+    assert result["atoms"] == 24 and result["mean_nonzeros"] == codes.nnz / 600
+    evaluations = [line for line in lines if line["event"] == "evaluation"]
+    assert result["eval_fvu"] == evaluations[-1]["fvu"] and result["stop"] == "completed"
+    assert main([*call, "--json", "--no-codes", "--epochs", "1"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["eval_fvu"] is None and not (tmp_path / "new/codes.npz").exists()
+
+
+def test_learn_saves_as_often_as_it_is_told(data, tmp_path, capsys):
+    often = ["--minibatch", 100, "--checkpoint-every"]
+    assert learn(data, tmp_path / "a", *often, 4) == 0
+    saved = sorted((tmp_path / "a/checkpoints").glob("checkpoint-*"))
+    steps = [int(path.stem.split("-")[1]) for path in saved]
+    assert steps[-2:] == [16, 18]
+    # What went on from the step before ends with the same bits.
+    before = dbksvd.Model.load(tmp_path / "a/dictionary.safetensors")
+    saved[-1].unlink()
+    assert learn(data, tmp_path / "a", *often, "30s", "--resume") == 0
+    assert dbksvd.Model.load(tmp_path / "a/dictionary.safetensors") == before
+    for wrong in ["often", "0.5"]:
+        with pytest.raises(SystemExit):
+            learn(data, tmp_path / "c", "--checkpoint-every", wrong)
+        assert "expected steps (500) or seconds (30s)" in capsys.readouterr().err
+    assert learn(data, tmp_path / "c", "--checkpoint-every", "0s") == 1
+    assert "`checkpoint_seconds`" in capsys.readouterr().err
 
 
 def test_features_are_learned_and_shown(data, tmp_path, capsys):

@@ -175,6 +175,44 @@ def test_stop_rules(X):
     assert held_out.best_model_ is not None
 
 
+def test_held_out_samples_of_ones_own(X):
+    learner = DictionaryLearner(24, 3, random_state=0, max_iter=3).fit(X[:500], X_val=X[500:])
+    evaluations = learner.report_.evaluations
+    assert [e["n_samples"] for e in evaluations] == [100] * 3 and evaluations[0]["held_out"]
+    left = 1 - learner.best_model_.encoder().measure(X[500:]).explained_variance
+    assert min(e["fvu"] for e in evaluations) == pytest.approx(left, rel=1e-5)
+    codes = DictionaryLearner(24, 3, random_state=0, max_iter=3).fit_transform(
+        X[:500], X_val=X[500:]
+    )
+    np.testing.assert_array_equal(codes.toarray(), learner.transform(X[:500]).toarray())
+    features = DictionaryLearner(24, 3, goal="features", random_state=0, max_iter=4)
+    evaluations = features.fit(X[:500], X_val=X[500:]).report_.evaluations
+    # Those of the first stage.
+    assert len(evaluations) == 2 and all(e["n_samples"] == 100 for e in evaluations)
+    with pytest.raises(ValueError, match="`X_val` is given, and `held_out` is 0.1"):
+        learner.set_params(held_out=0.1).fit(X, X_val=X)
+    with pytest.raises(ValueError, match="X has 8 features, but DictionaryLearner is expecting 16"):
+        learner.set_params(held_out=None).fit(X, X_val=X[:, :8])
+
+
+@pytest.mark.parametrize("goal", ["error", "features"])
+def test_epochs_are_told_with_the_model_as_it_is_then(X, goal):
+    told = []
+
+    def note(epoch, model):
+        told.append((epoch, model))
+        return len(told) < 3
+
+    learner = DictionaryLearner(24, 3, goal=goal, max_iter=6, random_state=0, epoch_callback=note)
+    learner.fit(X)
+    assert [epoch for epoch, _ in told] == learner.report_.epochs
+    assert [epoch["epoch"] for epoch, _ in told] == [1, 2, 3]
+    assert learner.report_.stop == "observer"
+    models = [model for _, model in told]
+    assert models[0] != models[1] and models[1] != models[2]
+    np.testing.assert_array_equal(models[2].components_, learner.components_)
+
+
 def test_a_learned_dictionary_is_begun_with(X, model):
     kept = DictionaryLearner(24, 3, dict_init=model, max_iter=0, random_state=0).fit(X)
     np.testing.assert_array_equal(kept.components_, model.components_)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, Sequence
@@ -12,6 +14,7 @@ import scipy.sparse as sp
 
 import dbksvd
 
+from ._progress import Teller
 from ._rows import open_files
 
 #: Rows whose measures are taken after learning.
@@ -61,17 +64,31 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--minibatch", type=int, metavar="B", help="rows a step")
     learn.add_argument("--steps", type=int, metavar="N", help="end after N steps")
     learn.add_argument("--time", type=float, metavar="S", help="end after S seconds")
-    learn.add_argument(
-        "--held-out", type=float, metavar="SHARE", help="measure on this share alone"
+    held_out = learn.add_mutually_exclusive_group()
+    held_out.add_argument(
+        "--held-out", type=float, metavar="SHARE", help="measure on this share, learn from the rest"
     )
+    held_out.add_argument("--eval", nargs="+", metavar="FILE", help="measure on these rows")
+    learn.add_argument("--eval-mask", nargs="+", metavar="FILE", help=".npy, as --mask")
+    learn.add_argument("--evaluate-every", type=int, metavar="N", help="steps [at end of epochs]")
     learn.add_argument("--dictionary", type=Path, metavar="FILE", help="a model to begin with")
     learn.add_argument(
-        "--resume", action="store_true", help="save to DIR/checkpoints, go on from there"
-    )
+        "--checkpoint-every", type=_often, metavar="N|Ns",
+        help="save to DIR/checkpoints after so many steps, or seconds (30s)",
+    )  # fmt: skip
+    learn.add_argument(
+        "--resume", action="store_true",
+        help="go on from DIR/checkpoints; save there [every ten minutes]",
+    )  # fmt: skip
     learn.add_argument("--seed", type=int, default=0, metavar="S", help="of all randomness [0]")
     learn.add_argument("--no-codes", action="store_true", help="write no codes.npz")
     learn.add_argument("--threads", type=int, metavar="T", help="[one for each processor]")
-    learn.add_argument("--quiet", action="store_true", help="no progress bar")
+    shows = learn.add_mutually_exclusive_group()
+    shows.add_argument("--quiet", action="store_true", help="no progress bar")
+    shows.add_argument(
+        "--json", action="store_true",
+        help="print a JSON object a line: `epoch` and `evaluation` each, `result` at the end",
+    )  # fmt: skip
 
     encode = commands.add_parser(
         "encode",
@@ -110,6 +127,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _often(given: str) -> tuple[str, float]:
+    """Steps, or seconds with an s, as parameter and value."""
+    try:
+        if given.endswith("s"):
+            return "checkpoint_seconds", float(given[:-1])
+        return "checkpoint_steps", int(given)
+    except ValueError:
+        expected = "expected steps (500) or seconds (30s)"
+        raise argparse.ArgumentTypeError(f"{given!r}: {expected}") from None
+
+
+def _line(event: str, values: dict[str, Any]) -> None:
+    """An object of ``--json``. Numbers that are not finite are null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+    print(json.dumps({"event": event, **finite}), flush=True)
+
+
+class _JsonTeller(Teller):
+    """Prints what a run tells as lines of JSON."""
+
+    listens = True
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> bool:
+        if kind in ("epoch", "evaluation"):
+            _line(kind, values)
+        return super().__call__(kind, values)
+
+
+class _JsonLearner(dbksvd.DictionaryLearner):
+    def _teller(self) -> Teller:
+        return _JsonTeller(self.callback, self.epoch_callback, 0)
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="FILE",
@@ -122,14 +175,22 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _learn(options: argparse.Namespace) -> None:
+    if options.eval_mask is not None and options.eval is None:
+        raise ValueError("--eval-mask is given, and --eval is not")
     rows = open_files(options.data, tensor=options.tensor, mask=options.mask)
+    held_out = None
+    if options.eval is not None:
+        held_out = open_files(options.eval, tensor=options.tensor, mask=options.eval_mask)
     outliers = None
     if options.clip_norm is not None:
         outliers = ("clip", options.clip_norm)
     elif options.drop_norm is not None:
         outliers = ("drop", options.drop_norm)
     whole = options.goal != "features" and options.sparsity == int(options.sparsity)
-    learner = dbksvd.DictionaryLearner(
+    saves = options.resume or options.checkpoint_every is not None
+    often = {} if options.checkpoint_every is None else dict([options.checkpoint_every])
+    kind = _JsonLearner if options.json else dbksvd.DictionaryLearner
+    learner = kind(
         options.atoms,
         int(options.sparsity) if whole else options.sparsity,
         goal=options.goal,
@@ -144,37 +205,71 @@ def _learn(options: argparse.Namespace) -> None:
         max_steps=options.steps,
         time_budget=options.time,
         held_out=options.held_out,
+        evaluate_every=options.evaluate_every,
         dict_init=None if options.dictionary is None else dbksvd.Model.load(options.dictionary),
-        checkpoint_dir=options.out / "checkpoints" if options.resume else None,
+        checkpoint_dir=options.out / "checkpoints" if saves else None,
         resume=options.resume,
         n_jobs=options.threads,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
+        **often,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        learner.fit(rows)
+        learner.fit(rows, X_val=held_out)
     except BaseException:
         # What was learned until then is worth keeping.
         if hasattr(learner, "model_"):
             _write_model(learner, options.out)
         raise
     _write_model(learner, options.out)
-    print(learner.model_)
-    print(learner.report_)
     if learner.best_model_ is not None:
         learner.best_model_.save(options.out / "best.safetensors")
+    report = learner.report_
+    if not options.json:
+        print(learner.model_)
+        print(report)
     if options.no_codes:
-        part = rows.read(0, min(rows.shape[0], _MEASURED))
-        print(f"explained variance {learner.score(part):.4f} of the first {len(part)} rows")
+        rows = rows.read(0, min(rows.shape[0], _MEASURED))
+        measures = learner.model_.encoder(learner.coder_).measure(rows)
+    else:
+        codes = learner.transform(rows)
+        sp.save_npz(options.out / "codes.npz", codes, compressed=False)
+        measures = learner.model_.measure(rows, codes)
+    eval_fvu = _held_out_fvu(learner, held_out)
+    if options.json:
+        atoms, features = learner.model_.shape
+        result = {
+            "samples": rows.shape[0],
+            "features": features,
+            "atoms": atoms,
+            "fvu": 1 - measures.explained_variance,
+            "explained_variance": measures.explained_variance,
+            "mean_nonzeros": measures.mean_nonzeros,
+            "dead_atoms": len(measures.dead_atoms),
+            "eval_fvu": eval_fvu,
+            "seconds": report.seconds,
+            "steps": report.steps,
+            "resumed_from": report.resumed_from,
+            "stop": report.stop,
+        }
+        _line("result", result)
         return
-    codes = learner.transform(rows)
-    sp.save_npz(options.out / "codes.npz", codes, compressed=False)
-    measures = learner.model_.measure(rows, codes)
     print(
-        f"explained variance {measures.explained_variance:.4f}, {measures.mean_nonzeros:.1f} "
-        f"nonzeros a row, {len(measures.dead_atoms)} atoms unused"
+        f"explained variance {measures.explained_variance:.4f} of {rows.shape[0]} rows, "
+        f"{measures.mean_nonzeros:.1f} nonzeros a row, {len(measures.dead_atoms)} atoms unused"
     )
+    if eval_fvu is not None:
+        print(f"explained variance {1 - eval_fvu:.4f} of the rows held out")
+
+
+def _held_out_fvu(learner: Any, held_out: Any) -> float | None:
+    """The error of the model at the end on rows held out, if there are any."""
+    if held_out is not None:
+        return 1 - learner.model_.encoder(learner.coder_).measure(held_out).explained_variance
+    # Of the two stages to features, the second is not evaluated.
+    evaluations = learner.report_.evaluations if learner.goal != "features" else []
+    return evaluations[-1]["fvu"] if evaluations and evaluations[-1]["held_out"] else None
 
 
 def _write_model(learner: Any, out: Path) -> None:

@@ -106,7 +106,9 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     plateau : tuple (int, float), optional
         Ends the run when the best of so many evaluations is not better by this share.
     held_out : float, optional
-        The share of samples that errors are measured on and that are never learned from.
+        The share of samples that errors are measured on and that are never learned from. Samples of
+        your own choice go to :meth:`fit` as ``X_val``. With ``goal="features"`` the first stage is
+        evaluated.
     evaluate_every : int, optional
         Steps between evaluations. Default: at the end of each epoch.
     planned_steps : int, default=1000
@@ -121,6 +123,9 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Go on from the newest checkpoint in ``checkpoint_dir``, if there is one, to the same bits.
     callback : callable, optional
         Called with a :class:`dbksvd.Progress` after every step; ``False`` ends the run.
+    epoch_callback : callable, optional
+        Called after every epoch with its entry in ``report_.epochs`` and a copy of the model as it
+        is then; ``False`` ends the run.
     n_jobs : int, optional
         Threads; -1 for one for each processor. Default: :func:`dbksvd.get_num_threads`. Results do
         not depend on it.
@@ -207,6 +212,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         checkpoint_seconds: float | None = None,
         resume: bool = False,
         callback: Callable[[Progress], Any] | None = None,
+        epoch_callback: Callable[[dict[str, Any], Model], Any] | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -238,6 +244,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.checkpoint_seconds = checkpoint_seconds
         self.resume = resume
         self.callback = callback
+        self.epoch_callback = epoch_callback
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -245,7 +252,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     # Learning.
 
-    def fit(self, X: Any, y: Any = None) -> DictionaryLearner:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> DictionaryLearner:
         """Learns a dictionary of samples.
 
         Parameters
@@ -255,6 +262,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             than fits into memory.
         y : None
             Ignored.
+        X_val : array of shape (n', d), tensor, paths or :func:`dbksvd.open_files`, optional
+            Held-out samples that errors are measured on; not with the parameter ``held_out``.
 
         Returns
         -------
@@ -272,17 +281,33 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         KeyboardInterrupt
             After Ctrl-C, when the current step is done; the model so far is kept.
         """
-        self._fit(X)
+        self._fit(X, X_val)
         return self
 
-    def _fit(self, X: Any) -> Any:
+    def _teller(self) -> Teller:
+        return Teller(self.callback, self.epoch_callback, self.verbose)
+
+    def _fit(self, X: Any, X_val: Any) -> Any:
         """Learns, and gives the samples as they were read."""
         rows = self._rows(X, reset=True)
+        held_out = None
+        if X_val is not None:
+            if self.held_out is not None:
+                raise ValueError(
+                    f"`X_val` is given, and `held_out` is {self.held_out!r}: expected one of them"
+                )
+            held_out = self._rows(X_val, reset=False)
         settings = self._settings(rows.shape[1], rows)
-        teller = Teller(self.callback, self.verbose)
+        teller = self._teller()
         try:
-            tell = teller if teller.listens else None
-            fit = _core.fit(settings, rows, is_double(rows), tell, threads(self.n_jobs))
+            fit = _core.fit(
+                settings,
+                rows,
+                is_double(rows),
+                teller if teller.listens else None,
+                threads(self.n_jobs),
+                held_out,
+            )
         finally:
             teller.close()
         self._session = None
@@ -295,9 +320,9 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             raise fit.error
         return rows
 
-    def fit_transform(self, X: Any, y: Any = None) -> Any:
+    def fit_transform(self, X: Any, y: Any = None, *, X_val: Any = None) -> Any:
         """Learns a dictionary of samples, and codes them: :meth:`fit`, then :meth:`transform`."""
-        return self._encode(self._fit(X))
+        return self._encode(self._fit(X, X_val))
 
     def partial_fit(self, X: Any, y: Any = None) -> DictionaryLearner:
         """Learns from one minibatch.
@@ -496,6 +521,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             "is_gaussian": is_gaussian,
             "start": start,
             "checkpoints": self._checkpoints(),
+            "tells_models": self.epoch_callback is not None,
         }
 
     def _group_sizes(self, atoms: int) -> list[int]:

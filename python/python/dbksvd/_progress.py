@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from ._model import Model
+
 __all__ = ["Progress", "Report"]
 
 LOGGER = logging.getLogger("dbksvd")
@@ -88,10 +90,16 @@ class Report:
 
 
 class Teller:
-    """Answers what Rust tells of a run: shows it, logs it, and asks the user's callback."""
+    """Answers what Rust tells of a run: shows it, logs it, and asks the user's callbacks."""
 
-    def __init__(self, callback: Callable[[Progress], Any] | None, verbose: int) -> None:
+    def __init__(
+        self,
+        callback: Callable[[Progress], Any] | None,
+        epoch_callback: Callable[[dict[str, Any], Any], Any] | None,
+        verbose: int,
+    ) -> None:
         self.callback = callback
+        self.epoch_callback = epoch_callback
         self.bar: Any = None
         self.prints = False
         if verbose > 0:
@@ -106,8 +114,9 @@ class Teller:
     @property
     def listens(self) -> bool:
         """Whether anybody wants to know."""
-        shows = self.callback is not None or self.bar is not None or self.prints
-        return shows or LOGGER.isEnabledFor(logging.INFO)
+        asks = self.callback is not None or self.epoch_callback is not None
+        shows = self.bar is not None or self.prints
+        return asks or shows or LOGGER.isEnabledFor(logging.INFO)
 
     def __call__(self, kind: str, values: dict[str, Any]) -> bool:
         if kind == "step":
@@ -118,6 +127,9 @@ class Teller:
             if self.prints:
                 print(text)
             LOGGER.info(text)
+            if self.epoch_callback is not None:
+                model = Model._of(values.pop("model"))
+                return self.epoch_callback(values, model) is not False
         elif kind == "evaluation":
             LOGGER.info("evaluation after step %(step)d: FVU %(fvu).4f", values)
         elif kind == "checkpoint":
