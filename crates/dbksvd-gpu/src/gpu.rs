@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dbksvd::SparseCodes;
 use dbksvd::backend::{Backend, SampleShards};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{ColRef, Mat, MatRef};
+use dbksvd::{Faer, SparseCodes};
 
 use crate::adapter::{Adapter, AdapterInfo, choose};
 use crate::device::{Device, Kernel, LANES};
@@ -15,7 +15,6 @@ use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::sums;
 
 const RESIDUAL: Kernel = Kernel::new(include_str!("wgsl/residual.wgsl"), "residual");
-const NORMALIZE: Kernel = Kernel::new(include_str!("wgsl/columns.wgsl"), "normalize");
 const COUNT: Kernel = Kernel::new(include_str!("wgsl/count.wgsl"), "count").with_lanes(256);
 /// Bytes that one write of an upload has at most, since they are staged in host memory.
 const STAGED: usize = 64 << 20;
@@ -240,9 +239,17 @@ impl Backend for Gpu {
         a.cols
     }
 
+    /// The processor does this, in double precision: a run asks for it once, for its start. Where
+    /// samples are atoms, what such a sample's own atom leaves of it is rounding alone, which
+    /// chooses its other atoms. An atom that is off by a unit in the last place would change them.
     fn normalize_columns(&self, d: &mut GpuMatrix) {
-        let numbers = [d.rows as u32, d.cols as u32];
-        self.device.run(&NORMALIZE, &[&d.buffer], &numbers, d.cols);
+        let normalized = self.download(d).and_then(|mut host| {
+            Faer::<f32>::default().normalize_columns(&mut host);
+            self.write(host.as_ref(), d)
+        });
+        if let Err(error) = normalized {
+            self.device.note(&error);
+        }
     }
 
     fn synchronize(&self) -> Result<(), BackendError> {
