@@ -6,6 +6,7 @@ use dbksvd::error::BackendError;
 use dbksvd::faer::Mat;
 use dbksvd::{Faer, ProblemShape, Sign};
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
 use crate::matrix::{GpuCodes, GpuMatrix};
@@ -37,19 +38,19 @@ pub struct GpuPursuits {
     shape: ProblemShape,
     /// Samples of a block.
     block: usize,
-    gram: wgpu::Buffer,
+    gram: Buffer,
     /// The samples of a block, scaled; and the powers of two that they were scaled by.
     scaled: GpuMatrix,
-    exponents: wgpu::Buffer,
+    exponents: Buffer,
     /// Dᵀy, bounds of scores, norms and inverse factors of a block, and r.
-    correlations: wgpu::Buffer,
-    upper: wgpu::Buffer,
-    norms: wgpu::Buffer,
-    inverse: wgpu::Buffer,
-    residual: wgpu::Buffer,
-    mask: wgpu::Buffer,
+    correlations: Buffer,
+    upper: Buffer,
+    norms: Buffer,
+    inverse: Buffer,
+    residual: Buffer,
+    mask: Buffer,
     /// How many samples are in doubt, then which.
-    doubts: wgpu::Buffer,
+    doubts: Buffer,
     host: HostPursuits,
 }
 
@@ -78,7 +79,7 @@ impl GpuPursuits {
                 return Err(BackendError::Unsupported { what });
             }
         }
-        let (bytes, most) = (4 * atoms * atoms, memory.min(device.most_bytes as usize));
+        let (bytes, most) = (4 * atoms * atoms, memory.min(4 * device.most_in_parts()));
         if bytes > most {
             let what = format!(
                 "pursuits without a Gram matrix on a graphics device: that of {atoms} atoms takes \
@@ -99,7 +100,7 @@ impl GpuPursuits {
             rule: *rule,
             shape: *shape,
             block,
-            gram: device.buffer(atoms * atoms, "the Gram matrix")?,
+            gram: device.in_parts(atoms * atoms, "the Gram matrix")?,
             scaled: GpuMatrix::new(device, dim, 0)?,
             exponents: empty()?,
             correlations: empty()?,

@@ -9,6 +9,7 @@ use dbksvd::backend::{
 use dbksvd::error::BackendError;
 use dbksvd::{ProblemShape, Sign};
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
 use crate::index::Index;
@@ -49,26 +50,26 @@ pub struct GpuSweep {
     pub(crate) index: Index,
     pub(crate) shards: SampleShards,
     /// The samples where shards start, and where the last ends.
-    shard_bounds: wgpu::Buffer,
+    shard_bounds: Buffer,
     /// New atoms, in the order of the sweep.
     fresh: GpuMatrix,
     /// The batch at hand and its weights; d·d' and sums of its members.
-    batch: wgpu::Buffer,
-    overlaps: wgpu::Buffer,
-    spare: wgpu::Buffer,
+    batch: Buffer,
+    overlaps: Buffer,
+    spare: Buffer,
     /// A number an atom, from `base` on for those of the batch at hand.
-    marks: wgpu::Buffer,
+    marks: Buffer,
     base: u32,
     /// The number that the next batch starts from.
     next_base: u32,
     /// c of each use in a power step, and coefficients before the last exchange.
-    coefficients: wgpu::Buffer,
-    previous: wgpu::Buffer,
+    coefficients: Buffer,
+    previous: Buffer,
     /// What an exchange changed of each sample and, in sum, of each shard.
-    errors: wgpu::Buffer,
-    energies: wgpu::Buffer,
-    exchanged: wgpu::Buffer,
-    changes: wgpu::Buffer,
+    errors: Buffer,
+    energies: Buffer,
+    exchanged: Buffer,
+    changes: Buffer,
 }
 
 impl GpuSweep {
@@ -440,7 +441,7 @@ pub(crate) fn copy(
     device: &Device,
     from: &GpuMatrix,
     into: &GpuMatrix,
-    (order, columns): (&wgpu::Buffer, usize),
+    (order, columns): (&Buffer, usize),
     way: Way,
 ) {
     let [dim, count] = [from.rows, columns].map(|number| number as u32);

@@ -46,8 +46,8 @@ const TIE: f32 = 1e-7;
 const DEPENDENT: f32 = 1e-3;
 
 @group(0) @binding(0) var<storage, read> correlations: array<f32>;
-@group(0) @binding(1) var<storage, read> gram: array<f32>;
-@group(0) @binding(2) var<storage, read> dictionary: array<f32>;
+@group(0) @binding(1) var<parts, read> gram: array<f32>;
+@group(0) @binding(2) var<parts, read> dictionary: array<f32>;
 @group(0) @binding(3) var<storage, read> scaled: array<f32>;
 @group(0) @binding(4) var<storage, read> exponents: array<i32>;
 // Scores plus their bounds.
@@ -172,17 +172,17 @@ fn scan(b: u32, lane: u32, t: u32, bound: f32, is_anew: bool) -> Best {
         var correlation = correlations[at];
         var along = 0.0;
         for (var u = 0u; u < t; u++) {
-            let cosine = gram[chosen[u] * n.atoms + j];
+            let cosine = gram_at(chosen[u] * n.atoms + j);
             correlation -= gamma[u] * cosine;
             along += row[u] * cosine;
         }
         if is_set(LEAST_SQUARES) {
             if t == 0u || is_anew {
-                var left = gram[j * n.atoms + j];
+                var left = gram_at(j * n.atoms + j);
                 for (var u = 0u; u < t; u++) {
                     var part = 0.0;
                     for (var v = 0u; v <= u; v++) {
-                        part += inverse[at_inverse(b, u, v)] * gram[chosen[v] * n.atoms + j];
+                        part += inverse[at_inverse(b, u, v)] * gram_at(chosen[v] * n.atoms + j);
                     }
                     left -= part * part;
                 }
@@ -204,7 +204,7 @@ fn scan(b: u32, lane: u32, t: u32, bound: f32, is_anew: bool) -> Best {
 fn find_residual(b: u32, lane: u32, t: u32) {
     for (var i = lane; i < n.dim; i += LANES) {
         var rest = scaled[b * n.dim + i];
-        for (var u = 0u; u < t; u++) { rest -= gamma[u] * dictionary[chosen[u] * n.dim + i]; }
+        for (var u = 0u; u < t; u++) { rest -= gamma[u] * dictionary_at(chosen[u] * n.dim + i); }
         residual[b * n.dim + i] = rest;
     }
     storageBarrier();
@@ -228,15 +228,15 @@ fn along_residual(b: u32, j: u32) -> f32 {
         let from_d = j * n.dim + i;
         let from_r = b * n.dim + i;
         sums += vec4(
-            dictionary[from_d], dictionary[from_d + 1u],
-            dictionary[from_d + 2u], dictionary[from_d + 3u],
+            dictionary_at(from_d), dictionary_at(from_d + 1u),
+            dictionary_at(from_d + 2u), dictionary_at(from_d + 3u),
         ) * vec4(
             residual[from_r], residual[from_r + 1u],
             residual[from_r + 2u], residual[from_r + 3u],
         );
     }
     for (var i = whole; i < n.dim; i++) {
-        sums.x += dictionary[j * n.dim + i] * residual[b * n.dim + i];
+        sums.x += dictionary_at(j * n.dim + i) * residual[b * n.dim + i];
     }
     return (sums.x + sums.y) + (sums.z + sums.w);
 }
@@ -267,7 +267,7 @@ fn refine(b: u32, lane: u32, t: u32) {
     solve(b, lane, t);
     for (var i = lane; i < n.dim; i += LANES) {
         var change = 0.0;
-        for (var u = 0u; u < t; u++) { change += w[u] * dictionary[chosen[u] * n.dim + i]; }
+        for (var u = 0u; u < t; u++) { change += w[u] * dictionary_at(chosen[u] * n.dim + i); }
         residual[b * n.dim + i] -= change;
     }
     for (var u = lane; u < t; u += LANES) { gamma[u] += w[u]; }
@@ -295,7 +295,7 @@ fn is_open(best: Best) -> bool {
 
 // Adds a row to M for atom s at place t. Returns ℓ².
 fn add_row(b: u32, lane: u32, t: u32, s: u32) -> f32 {
-    for (var u = lane; u < t; u += LANES) { g[u] = gram[s * n.atoms + chosen[u]]; }
+    for (var u = lane; u < t; u += LANES) { g[u] = gram_at(s * n.atoms + chosen[u]); }
     workgroupBarrier();
     for (var u = lane; u < t; u += LANES) {
         var sum = 0.0;
@@ -303,7 +303,7 @@ fn add_row(b: u32, lane: u32, t: u32, s: u32) -> f32 {
         w[u] = sum;
     }
     workgroupBarrier();
-    var square = gram[s * n.atoms + s];
+    var square = gram_at(s * n.atoms + s);
     for (var u = 0u; u < t; u++) { square -= w[u] * w[u]; }
     let left = max(square, 1e-12);
     let length = sqrt(left);
@@ -337,7 +337,7 @@ fn refit(b: u32, lane: u32, count: u32, newest: u32) -> Refit {
         for (var u = lane; u < t; u += LANES) {
             var rest = correlations[b * n.atoms + chosen[u]];
             for (var v = 0u; v < t; v++) {
-                rest -= gamma[v] * gram[chosen[v] * n.atoms + chosen[u]];
+                rest -= gamma[v] * gram_at(chosen[v] * n.atoms + chosen[u]);
             }
             g[u] = rest;
         }
@@ -469,7 +469,7 @@ fn pursue(
                 correlation = along_residual(b, s);
             } else {
                 for (var u = 0u; u + 1u < t; u++) {
-                    correlation -= gamma[u] * gram[chosen[u] * n.atoms + s];
+                    correlation -= gamma[u] * gram_at(chosen[u] * n.atoms + s);
                 }
             }
             let step = correlation / sqrt(square);
