@@ -58,17 +58,21 @@ impl Buffer {
 /// The source of a kernel whose bindings are in so many parts.
 pub(crate) fn in_parts(source: &str, counts: &[usize], part: usize) -> String {
     let mut text = String::with_capacity(source.len() + 1024);
-    let mut further = FURTHER;
     for line in source.lines() {
         let Some((binding, access, name)) = marked(line) else {
             text.push_str(line);
             text.push('\n');
             continue;
         };
-        let count = counts.get(binding as usize).copied().unwrap_or(1);
+        let of = |binding: usize| counts.get(binding).copied().unwrap_or(1);
+        let count = of(binding);
+        // Further parts are numbered in the order of bindings, which need not be that of lines.
+        let before: usize = (0..binding).map(|earlier| of(earlier) - 1).sum();
         for number in 0..count {
-            let own = if number == 0 { binding } else { further };
-            further += u32::from(number > 0);
+            let own = match number {
+                0 => binding,
+                _ => FURTHER as usize + before + number - 1,
+            };
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
@@ -81,7 +85,7 @@ pub(crate) fn in_parts(source: &str, counts: &[usize], part: usize) -> String {
 }
 
 /// The number, the access and the name of a marked binding.
-fn marked(line: &str) -> Option<(u32, &str, &str)> {
+fn marked(line: &str) -> Option<(usize, &str, &str)> {
     let (before, after) = line.split_once(MARK)?;
     let number = before.split_once("@binding(")?.1.split_once(')')?.0;
     let (access, rest) = after.split_once('>')?;
@@ -125,11 +129,21 @@ mod tests {
     fn every_further_part_has_a_binding_of_its_own() {
         let text = in_parts(SOURCE, &[1, 3, 2], 256);
         for (binding, name) in [(1, "a_0"), (32, "a_1"), (33, "a_2"), (2, "b_0"), (34, "b_1")] {
-            assert!(text.contains(&format!("@binding({binding}) var<storage")), "{text}");
-            assert!(text.contains(&format!(" {name}: array<f32>;")), "{text}");
+            let line = text.lines().find(|line| line.contains(&format!(" {name}: ")));
+            assert!(line.expect("a part").contains(&format!("@binding({binding})")), "{text}");
         }
         assert!(text.contains("i >> 8u") && text.contains("i & 255u"), "{text}");
         assert!(text.contains("fn set_b(") && !text.contains("fn set_a("), "{text}");
+    }
+
+    #[test]
+    fn bindings_of_parts_do_not_depend_on_the_order_of_lines() {
+        let lines: Vec<&str> = SOURCE.lines().rev().collect();
+        let text = in_parts(&lines.join("\n"), &[1, 3, 2], 256);
+        for (binding, name) in [(32, "a_1"), (33, "a_2"), (34, "b_1")] {
+            let line = text.lines().find(|line| line.contains(&format!(" {name}: ")));
+            assert!(line.expect("a part").contains(&format!("@binding({binding})")), "{text}");
+        }
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) struct Device {
     part: usize,
     /// The most parts of a buffer.
     most_parts: usize,
+    /// The most turns of all loops of a kernel, where the driver ends them without a word.
+    pub(crate) most_turns: Option<usize>,
     /// Most bytes of a buffer that no kernel is given.
     most_read: u64,
     pipelines: Mutex<HashMap<(Kernel, Vec<usize>), wgpu::ComputePipeline>>,
@@ -133,10 +135,13 @@ impl Device {
             let reason = format!("{reason:?}: {message}");
             lock(&seen).lost.get_or_insert(reason);
         });
+        // Mesa's driver for processors: LP_MAX_TGSI_LOOP_ITERATIONS.
+        let most_turns = info.name.contains("llvmpipe").then_some(65_535);
         Ok(Self {
             device,
             queue,
             info,
+            most_turns,
             most_bytes,
             part,
             most_parts,
@@ -209,6 +214,21 @@ impl Device {
     pub(crate) fn most_in_parts(&self) -> usize {
         let in_one = (self.most_bytes / 4) as usize;
         self.part.saturating_mul(self.most_parts).max(in_one).min(MOST_NUMBERS)
+    }
+
+    /// Refuses work in which a lane would turn loops so many times, where the driver ends them.
+    pub(crate) fn check_turns(&self, turns: usize, what: &str) -> Result<(), BackendError> {
+        match self.most_turns {
+            Some(most) if turns > most => {
+                let what = format!(
+                    "{what} on {}, whose driver ends the loops of a kernel after {most} turns: \
+                     this takes about {turns}; it is for small problems",
+                    self.info
+                );
+                Err(BackendError::Unsupported { what })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What limits a buffer in parts, in words.

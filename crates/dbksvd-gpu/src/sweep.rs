@@ -37,6 +37,9 @@ const MOST_STEPS: usize = 1000;
 /// Power steps after which an exact non-negative pair is taken as it is.
 const MOST_NON_NEGATIVE_STEPS: usize = 200;
 
+/// Power steps that an exact pair takes at most, as a rule.
+const LIKELY_STEPS: usize = 32;
+
 /// The dimension from which on workgroups have 256 lanes.
 const LONG: usize = 512;
 
@@ -220,6 +223,13 @@ impl SweepKernels for Gpu {
         place: usize,
     ) -> Result<(), BackendError> {
         let device = &*self.device;
+        let most =
+            batch.iter().map(|&j| sweep.index.totals[j as usize]).max().unwrap_or(0) as usize;
+        let of_a_use = sweep.shape.dim.div_ceil(LANES) + 1;
+        device.check_turns(
+            most * of_a_use * sweep.steps().min(LIKELY_STEPS),
+            "sums over the uses of an atom",
+        )?;
         let weights = batch.iter().map(|&j| (weights[j as usize] as f32).to_bits());
         let numbers: Vec<u32> = batch.iter().copied().chain(weights).collect();
         device.write_all(&sweep.batch, &numbers)?;

@@ -52,12 +52,18 @@ fn a_device_of_small_bindings_conforms() {
     conformance::updater(&gpu, &BatchOmp::new(), &KSvd::new());
 }
 
-fn fit<B>(backend: B, samples: &Mat<f32>, sign: Sign, updater: KSvd) -> (Model<f32>, f64)
+fn fit<B>(
+    backend: B,
+    samples: &Mat<f32>,
+    sign: Sign,
+    (coder, updater): (BatchOmp, KSvd),
+) -> (Model<f32>, f64)
 where
     B: PursuitKernels<Scalar = f32> + SweepKernels,
 {
     let builder = DbKsvd::builder_on(backend, 96, 4).sign(sign).minibatch(360).epochs(3).seed(3);
-    let learner = builder.updater(updater).held_out(HeldOut::Share(0.2)).build().expect("legal");
+    let learner =
+        builder.coder(coder).updater(updater).held_out(HeldOut::Share(0.2)).build().expect("legal");
     let (model, report) = learner.fit(samples).expect("a fit");
     (model, report.evaluations.last().expect("an evaluation").fvu)
 }
@@ -71,12 +77,30 @@ fn a_fit_on_matrices_in_parts_has_the_bits_of_one_on_whole_ones() {
     let others = KSvd::new()
         .leading_pair(LeadingPair::Power { iterations: 3 })
         .decorrelation(Some(Decorrelation::default()));
-    for (sign, updater) in [(Sign::Signed, renewing), (Sign::NonNegative, others)] {
+    let (by_rows, without) = (BatchOmp::new(), BatchOmp::new().gram_limit(0));
+    for (sign, parts) in
+        [(Sign::Signed, (by_rows, renewing)), (Sign::NonNegative, (without, others))]
+    {
         let planted = Planted::new(24, 64, 4, 900).kind(Kind::Correlated).sign(sign).noise(0.1);
         let samples = planted.generate::<f32>().expect("a legal problem").samples;
-        let (whole, fvu) = fit(Gpu::new().expect("an adapter"), &samples, sign, updater);
-        let (in_parts, fvu_in_parts) = fit(limited(1 << 13), &samples, sign, updater);
+        let (whole, fvu) = fit(Gpu::new().expect("an adapter"), &samples, sign, parts);
+        let (in_parts, fvu_in_parts) = fit(limited(1 << 13), &samples, sign, parts);
         assert!(in_parts == whole, "{sign:?}");
         assert_eq!(fvu_in_parts.to_bits(), fvu.to_bits(), "{sign:?}");
     }
+}
+
+/// Mesa's driver for processors leaves loops after some turns, and says nothing.
+#[test]
+fn what_a_driver_would_leave_undone_is_refused_in_words() {
+    let gpu = Gpu::new().expect("an adapter");
+    if !gpu.adapter().name.contains("llvmpipe") {
+        return;
+    }
+    let samples =
+        Planted::new(8, 2, 1, 80_000).noise(0.1).generate::<f32>().expect("legal").samples;
+    let learner = DbKsvd::builder_on(gpu, 2, 1).minibatch(80_000).epochs(1).build().expect("legal");
+    let result = learner.fit(&samples);
+    let message = result.expect_err("sums of 40,000 uses").to_string();
+    assert!(message.contains("65535 turns") && message.contains("llvmpipe"), "{message}");
 }
