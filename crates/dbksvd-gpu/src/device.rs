@@ -1,11 +1,14 @@
 //! An open device: buffers, kernels that are recorded and submitted, transfers, and faults.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use dbksvd::error::BackendError;
 
 use crate::adapter::{AdapterInfo, wait_for};
+use crate::buffer::{Buffer, FURTHER, in_parts};
 use crate::error::GpuError;
 
 /// Kernels recorded before they are handed to the device even if nobody waits for them.
@@ -13,6 +16,21 @@ const MOST_RECORDED: usize = 64;
 
 /// The most workgroups along one axis of a dispatch.
 const MOST_ALONG_AN_AXIS: usize = 65_535;
+
+/// The most buffers of a kernel without further parts.
+const MOST_BUFFERS: u32 = 16;
+
+/// The most matrices of a kernel that may be in parts.
+const MOST_MATRICES: u32 = 3;
+
+/// The most numbers of a buffer, which kernels count in 32 bits.
+const MOST_NUMBERS: usize = 1 << 32;
+
+/// The fewest bytes of a binding that a device can be told to have.
+const LEAST_BINDING: u64 = 1 << 10;
+
+/// The most bytes of one read, which takes as much memory of the host and of the device.
+const MOST_READ: u64 = 256 << 20;
 
 /// Lanes of a workgroup, of which all kernels but [`Kernel::with_lanes`] have as many.
 pub(crate) const LANES: usize = 64;
@@ -56,9 +74,17 @@ pub(crate) struct Device {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pub(crate) info: AdapterInfo,
-    /// Most bytes of a buffer.
+    /// Most bytes of a buffer in one part.
     pub(crate) most_bytes: u64,
-    pipelines: Mutex<HashMap<Kernel, wgpu::ComputePipeline>>,
+    /// Numbers of a part of a buffer in several, a power of two.
+    part: usize,
+    /// The most parts of a buffer.
+    most_parts: usize,
+    /// The most turns of all loops of a kernel, where the driver ends them without a word.
+    pub(crate) most_turns: Option<usize>,
+    /// Most bytes of a buffer that no kernel is given.
+    most_read: u64,
+    pipelines: Mutex<HashMap<(Kernel, Vec<usize>), wgpu::ComputePipeline>>,
     recorded: Mutex<Recorded>,
     faults: Arc<Mutex<Faults>>,
 }
@@ -68,15 +94,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Device {
-    pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Self, GpuError> {
+    /// Opens an adapter, of which a binding may have at most so many bytes, if any are given.
+    pub(crate) fn open(adapter: &wgpu::Adapter, binding: Option<u64>) -> Result<Self, GpuError> {
         let info = AdapterInfo::from(adapter);
-        let limits = adapter.limits();
+        let mut limits = adapter.limits();
+        if let Some(bytes) = binding {
+            let least = limits.max_storage_buffer_binding_size.min(LEAST_BINDING);
+            let most = limits.max_storage_buffer_binding_size;
+            limits.max_storage_buffer_binding_size = bytes.clamp(least, most);
+        }
         let lacks = Self::lacks(adapter, &limits);
         if !lacks.is_empty() {
             let lacks = lacks.join(", ");
             return Err(GpuError::Insufficient { adapter: info.to_string(), lacks });
         }
         let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let part = 1 << (most_bytes / 4).ilog2();
+        let further = limits.max_storage_buffers_per_shader_stage - MOST_BUFFERS;
+        let of_bindings = limits.max_bindings_per_bind_group.saturating_sub(FURTHER);
+        let most_parts = 1 + (further.min(of_bindings) / MOST_MATRICES) as usize;
+        let most_read = limits.max_buffer_size.min(MOST_READ);
         let opened = wait_for(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("dbksvd"),
             required_features: wgpu::Features::IMMEDIATES,
@@ -98,11 +135,17 @@ impl Device {
             let reason = format!("{reason:?}: {message}");
             lock(&seen).lost.get_or_insert(reason);
         });
+        // Mesa's driver for processors: LP_MAX_TGSI_LOOP_ITERATIONS.
+        let most_turns = info.name.contains("llvmpipe").then_some(65_535);
         Ok(Self {
             device,
             queue,
             info,
+            most_turns,
             most_bytes,
+            part,
+            most_parts,
+            most_read,
             pipelines: Mutex::default(),
             recorded: Mutex::default(),
             faults,
@@ -120,7 +163,7 @@ impl Device {
             (limits.max_compute_invocations_per_workgroup, 256, "lanes of a workgroup"),
             (limits.max_compute_workgroup_size_x, 256, "lanes of a workgroup along x"),
             (limits.max_compute_workgroup_storage_size, 16_384, "bytes of workgroup memory"),
-            (limits.max_storage_buffers_per_shader_stage, 16, "buffers of a kernel"),
+            (limits.max_storage_buffers_per_shader_stage, MOST_BUFFERS, "buffers of a kernel"),
             (
                 limits.max_compute_workgroups_per_dimension,
                 MOST_ALONG_AN_AXIS as u32,
@@ -134,8 +177,8 @@ impl Device {
         lacks
     }
 
-    /// A buffer of so many numbers of 32 bits for `what`, all zero.
-    pub(crate) fn buffer(&self, numbers: usize, what: &str) -> Result<wgpu::Buffer, BackendError> {
+    /// A buffer of so many numbers of 32 bits for `what`, all zero, in one part.
+    pub(crate) fn buffer(&self, numbers: usize, what: &str) -> Result<Buffer, BackendError> {
         let bytes = (numbers as u64).saturating_mul(4).max(16);
         if bytes > self.most_bytes {
             let error = GpuError::Insufficient {
@@ -147,6 +190,60 @@ impl Device {
             };
             return Err(error.into());
         }
+        Ok(Buffer { parts: vec![self.part_of(bytes, what)?], part: self.part })
+    }
+
+    /// The same, in parts if it has to be. Only what kernels access as such may be.
+    pub(crate) fn in_parts(&self, numbers: usize, what: &str) -> Result<Buffer, BackendError> {
+        if (numbers as u64).saturating_mul(4) <= self.most_bytes {
+            return self.buffer(numbers, what);
+        }
+        if numbers > self.most_in_parts() {
+            let error = GpuError::Insufficient {
+                adapter: self.info.to_string(),
+                lacks: format!("{what} of {} bytes: {}", 4 * numbers as u64, self.limit()),
+            };
+            return Err(error.into());
+        }
+        let sizes = (0..numbers).step_by(self.part).map(|first| self.part.min(numbers - first));
+        let parts = sizes.map(|size| self.part_of((4 * size as u64).max(16), what));
+        Ok(Buffer { parts: parts.collect::<Result<_, _>>()?, part: self.part })
+    }
+
+    /// The most numbers of a buffer in parts.
+    pub(crate) fn most_in_parts(&self) -> usize {
+        let in_one = (self.most_bytes / 4) as usize;
+        self.part.saturating_mul(self.most_parts).max(in_one).min(MOST_NUMBERS)
+    }
+
+    /// Refuses work in which a lane would turn loops so many times, where the driver ends them.
+    pub(crate) fn check_turns(&self, turns: usize, what: &str) -> Result<(), BackendError> {
+        match self.most_turns {
+            Some(most) if turns > most => {
+                let what = format!(
+                    "{what} on {}, whose driver ends the loops of a kernel after {most} turns: \
+                     this takes about {turns}; it is for small problems",
+                    self.info
+                );
+                Err(BackendError::Unsupported { what })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What limits a buffer in parts, in words.
+    pub(crate) fn limit(&self) -> String {
+        format!(
+            "{} binds buffers of at most {} bytes to a kernel, of which a matrix may take {}, so \
+             it has at most {} bytes",
+            self.info,
+            self.most_bytes,
+            self.most_parts,
+            4 * self.most_in_parts() as u64
+        )
+    }
+
+    fn part_of(&self, bytes: u64, what: &str) -> Result<wgpu::Buffer, BackendError> {
         self.check()?;
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let rest = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -168,12 +265,25 @@ impl Device {
     /// Makes `buffer` have room for so many numbers. Its content is then of no meaning.
     pub(crate) fn grow(
         &self,
-        buffer: &mut wgpu::Buffer,
+        buffer: &mut Buffer,
         numbers: usize,
         what: &str,
     ) -> Result<(), BackendError> {
-        if buffer.size() < 4 * numbers as u64 {
+        if buffer.numbers() < numbers {
             *buffer = self.buffer(numbers, what)?;
+        }
+        Ok(())
+    }
+
+    /// The same, in parts if it has to be.
+    pub(crate) fn grow_in_parts(
+        &self,
+        buffer: &mut Buffer,
+        numbers: usize,
+        what: &str,
+    ) -> Result<(), BackendError> {
+        if buffer.numbers() < numbers {
+            *buffer = self.in_parts(numbers, what)?;
         }
         Ok(())
     }
@@ -183,19 +293,22 @@ impl Device {
     pub(crate) fn run(
         &self,
         kernel: &Kernel,
-        buffers: &[&wgpu::Buffer],
+        buffers: &[&Buffer],
         numbers: &[u32],
         workgroups: usize,
     ) {
         if workgroups == 0 {
             return;
         }
-        let pipeline = self.pipeline(kernel);
-        let entries: Vec<_> = (0..)
-            .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+        let counts = buffers.iter().map(|buffer| buffer.parts.len()).collect();
+        let pipeline = self.pipeline(kernel, counts);
+        let firsts = (0..).zip(buffers.iter().map(|buffer| &buffer.parts[0]));
+        let further = buffers.iter().flat_map(|buffer| &buffer.parts[1..]);
+        let entries: Vec<_> = firsts
+            .chain((FURTHER..).zip(further))
+            .map(|(binding, part)| wgpu::BindGroupEntry {
                 binding,
-                resource: buffer.as_entire_binding(),
+                resource: part.as_entire_binding(),
             })
             .collect();
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -222,18 +335,22 @@ impl Device {
     }
 
     /// Records that a buffer becomes zero.
-    pub(crate) fn clear(&self, buffer: &wgpu::Buffer) {
+    pub(crate) fn clear(&self, buffer: &Buffer) {
         let mut recorded = lock(&self.recorded);
         let encoder = recorded.encoder.get_or_insert_with(|| {
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
         });
-        encoder.clear_buffer(buffer, 0, None);
+        for part in &buffer.parts {
+            encoder.clear_buffer(part, 0, None);
+        }
     }
 
-    fn pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
+    /// The pipeline of a kernel whose buffers are in so many parts.
+    fn pipeline(&self, kernel: &Kernel, counts: Vec<usize>) -> wgpu::ComputePipeline {
         let mut pipelines = lock(&self.pipelines);
-        let made = pipelines.entry(*kernel).or_insert_with(|| {
-            let source = format!("const LANES: u32 = {}u;\n{}", kernel.lanes, kernel.source);
+        let source = |counts: &[usize]| in_parts(kernel.source, counts, self.part);
+        let made = pipelines.entry((*kernel, counts)).or_insert_with_key(|(_, counts)| {
+            let source = format!("const LANES: u32 = {}u;\n{}", kernel.lanes, source(counts));
             let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.entry),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -257,50 +374,92 @@ impl Device {
         }
     }
 
-    /// Lets `fill` write so many bytes into `buffer` from `offset` on, after all that was recorded.
+    /// Lets `fill` write so many numbers into `buffer` from the number `first` on, after all that
+    /// was recorded. It is called once for each part, with the range of those numbers.
     pub(crate) fn write(
         &self,
-        buffer: &wgpu::Buffer,
-        offset: u64,
-        bytes: usize,
-        fill: impl FnOnce(&mut wgpu::QueueWriteBufferView),
+        buffer: &Buffer,
+        first: usize,
+        numbers: usize,
+        mut fill: impl FnMut(Range<usize>, &mut wgpu::QueueWriteBufferView),
     ) -> Result<(), BackendError> {
-        let Some(size) = std::num::NonZeroU64::new(bytes as u64) else { return Ok(()) };
         self.check()?;
         self.submit(&mut lock(&self.recorded));
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let view = self.queue.write_buffer_with(buffer, offset, size);
-        let out_of_memory = wait_for(memory.pop());
-        let Some(mut view) = view else {
-            let what = "an upload".to_string();
-            let error = out_of_memory.map(|error| of_driver(&error, &what));
-            return Err(self.cause_of(error.unwrap_or(GpuError::OutOfMemory { what })));
-        };
-        fill(&mut view);
+        let mut done = 0;
+        for (part, at, count) in buffer.pieces(first..first + numbers) {
+            let Some(size) = NonZeroU64::new(4 * count as u64) else { continue };
+            let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let view = self.queue.write_buffer_with(part, 4 * at as u64, size);
+            let out_of_memory = wait_for(memory.pop());
+            let Some(mut view) = view else {
+                let what = "an upload".to_string();
+                let error = out_of_memory.map(|error| of_driver(&error, &what));
+                return Err(self.cause_of(error.unwrap_or(GpuError::OutOfMemory { what })));
+            };
+            fill(done..done + count, &mut view);
+            done += count;
+        }
         Ok(())
+    }
+
+    /// Writes numbers to `buffer`, from the number `first` on.
+    pub(crate) fn write_from<T: bytemuck::NoUninit>(
+        &self,
+        buffer: &Buffer,
+        first: usize,
+        numbers: &[T],
+    ) -> Result<(), BackendError> {
+        let bytes: &[u8] = bytemuck::cast_slice(numbers);
+        self.write(buffer, first, bytes.len() / 4, |range, view| {
+            view.copy_from_slice(&bytes[4 * range.start..4 * range.end]);
+        })
     }
 
     /// Writes numbers to the start of `buffer`.
     pub(crate) fn write_all<T: bytemuck::NoUninit>(
         &self,
-        buffer: &wgpu::Buffer,
+        buffer: &Buffer,
         numbers: &[T],
     ) -> Result<(), BackendError> {
-        let bytes: &[u8] = bytemuck::cast_slice(numbers);
-        self.write(buffer, 0, bytes.len(), |view| view.copy_from_slice(bytes))
+        self.write_from(buffer, 0, numbers)
     }
 
     /// Copies parts of buffers (the buffer, the first number, how many) to the host, one after the
     /// other, and waits for them and for all that was recorded before.
     pub(crate) fn read<T: bytemuck::Pod>(
         &self,
-        parts: &[(&wgpu::Buffer, usize, usize)],
+        parts: &[(&Buffer, usize, usize)],
     ) -> Result<Vec<T>, BackendError> {
-        let numbers: usize = parts.iter().map(|&(_, _, count)| count).sum();
-        if numbers == 0 {
-            self.synchronize()?;
-            return Ok(Vec::new());
+        let most = (self.most_read / 4) as usize;
+        let (mut all, mut pending, mut room) = (Vec::new(), Vec::new(), most);
+        for &(buffer, first, count) in parts {
+            for (part, mut at, mut left) in buffer.pieces(first..first + count) {
+                while left > 0 {
+                    let now = left.min(room);
+                    pending.push((part, at, now));
+                    (at, left, room) = (at + now, left - now, room - now);
+                    if room == 0 {
+                        self.read_at_once(&pending, &mut all)?;
+                        pending.clear();
+                        room = most;
+                    }
+                }
+            }
         }
+        if pending.is_empty() {
+            self.synchronize()?;
+        } else {
+            self.read_at_once(&pending, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn read_at_once<T: bytemuck::Pod>(
+        &self,
+        parts: &[(&wgpu::Buffer, usize, usize)],
+        all: &mut Vec<T>,
+    ) -> Result<(), BackendError> {
+        let numbers: usize = parts.iter().map(|&(_, _, count)| count).sum();
         self.check()?;
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -318,9 +477,9 @@ impl Device {
                 self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
             });
             let mut to = 0;
-            for &(buffer, first, count) in parts.iter().filter(|part| part.2 > 0) {
+            for &(part, first, count) in parts {
                 let size = 4 * count as u64;
-                encoder.copy_buffer_to_buffer(buffer, 4 * first as u64, &staging, to, size);
+                encoder.copy_buffer_to_buffer(part, 4 * first as u64, &staging, to, size);
                 to += size;
             }
             self.submit(&mut recorded);
@@ -335,8 +494,13 @@ impl Device {
         let mapped = receiver.recv().map_err(|_| driver("a download was dropped"))?;
         mapped.map_err(|error| self.cause_of(driver(error)))?;
         let view = staging.slice(..).get_mapped_range().map_err(driver)?;
-        // A mapping is aligned to more than any number needs, but only by the driver's word.
-        Ok(bytemuck::pod_collect_to_vec(&view[..]))
+        if all.is_empty() {
+            // A mapping is aligned to more than any number needs, but only by the driver's word.
+            *all = bytemuck::pod_collect_to_vec(&view[..]);
+        } else {
+            all.extend(bytemuck::pod_collect_to_vec::<u8, T>(&view[..]));
+        }
+        Ok(())
     }
 
     /// Waits for all that was recorded.
@@ -411,7 +575,7 @@ mod tests {
     use dbksvd::learn::Progress;
     use dbksvd::synthetic::Planted;
 
-    use crate::{Gpu, GpuError};
+    use crate::{Adapter, Gpu, GpuError};
 
     #[track_caller]
     fn fault<R: std::fmt::Debug>(result: Result<R, BackendError>) -> GpuError {
@@ -453,13 +617,17 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_that_no_buffer_holds_names_its_shape_and_the_limit() {
-        let gpu = Gpu::new().expect("an adapter");
-        let cols = (gpu.device.most_bytes / 4) as usize;
+    fn a_matrix_that_no_parts_hold_names_its_shape_and_the_limit() {
+        let gpu = Gpu::with_binding_limit(&Adapter::Best, 1 << 10).expect("an adapter");
+        let most = gpu.device.most_in_parts();
+        let cols = most / 2 + 1;
         let Err(error) = gpu.zeros(2, cols) else { panic!("a matrix beyond the limit") };
         let message = error.to_string();
         assert!(message.contains(&format!("2 × {cols}")), "{message}");
-        assert!(message.contains(&gpu.device.most_bytes.to_string()), "{message}");
+        assert!(message.contains("1024 bytes"), "{message}");
+        assert!(message.contains(&(4 * most).to_string()), "{message}");
+        let matrix = gpu.zeros(2, most / 2).expect("a matrix of as many parts as there may be");
+        assert_eq!(matrix.buffer.parts.len(), gpu.device.most_parts);
         gpu.zeros(2, 3).expect("the device is as good as before");
     }
 }

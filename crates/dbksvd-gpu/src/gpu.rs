@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dbksvd::SparseCodes;
 use dbksvd::backend::{Backend, SampleShards};
 use dbksvd::error::BackendError;
 use dbksvd::faer::{ColRef, Mat, MatRef};
+use dbksvd::{Faer, SparseCodes};
 
 use crate::adapter::{Adapter, AdapterInfo, choose};
 use crate::device::{Device, Kernel, LANES};
@@ -15,7 +15,6 @@ use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::sums;
 
 const RESIDUAL: Kernel = Kernel::new(include_str!("wgsl/residual.wgsl"), "residual");
-const NORMALIZE: Kernel = Kernel::new(include_str!("wgsl/columns.wgsl"), "normalize");
 const COUNT: Kernel = Kernel::new(include_str!("wgsl/count.wgsl"), "count").with_lanes(256);
 /// Bytes that one write of an upload has at most, since they are staged in host memory.
 const STAGED: usize = 64 << 20;
@@ -49,7 +48,19 @@ impl Gpu {
     /// # Errors
     /// As [`new`](Self::new), and [`GpuError::NoSuchAdapter`], which lists those that are there.
     pub fn on(adapter: &Adapter) -> Result<Self, GpuError> {
-        let device = Device::open(&choose(adapter)?)?;
+        let device = Device::open(&choose(adapter)?, None)?;
+        Ok(Self { device: Arc::new(device) })
+    }
+
+    /// The adapter of this choice, as if it could hand a kernel no more than so many bytes at once:
+    /// matrices beyond that are split, as on adapters that have such a limit. This is how a
+    /// program can be tried for a device that is not there. Below 1,024 bytes the limit is 1,024,
+    /// and the adapter's own is never exceeded.
+    ///
+    /// # Errors
+    /// As [`on`](Self::on).
+    pub fn with_binding_limit(adapter: &Adapter, bytes: u64) -> Result<Self, GpuError> {
+        let device = Device::open(&choose(adapter)?, Some(bytes))?;
         Ok(Self { device: Arc::new(device) })
     }
 
@@ -68,17 +79,25 @@ impl Gpu {
 
     /// Writes all of `host` to `matrix`, which has its shape.
     fn write(&self, host: MatRef<'_, f32>, matrix: &GpuMatrix) -> Result<(), BackendError> {
-        let bytes = 4 * host.nrows();
-        let at_once = (STAGED / bytes.max(1)).max(1);
+        let rows = host.nrows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let at_once = (STAGED / (4 * rows)).max(1);
         for start in (0..host.ncols()).step_by(at_once) {
             let columns = at_once.min(host.ncols() - start);
-            let offset = (start * bytes) as u64;
-            self.device.write(&matrix.buffer, offset, columns * bytes, |view| {
-                for column in 0..columns {
-                    let into = column * bytes..(column + 1) * bytes;
+            self.device.write(&matrix.buffer, start * rows, columns * rows, |range, view| {
+                let mut next = range.start;
+                while next < range.end {
+                    // The rest of a column, or what of it lies in this part.
+                    let (column, row) = (next / rows, next % rows);
+                    let count = (rows - row).min(range.end - next);
+                    let to = 4 * (next - range.start);
                     with_slice(host.col(start + column), |values| {
-                        view.slice(into).copy_from_slice(bytemuck::cast_slice(values));
+                        let values = bytemuck::cast_slice(&values[row..row + count]);
+                        view.slice(to..to + 4 * count).copy_from_slice(values);
                     });
+                    next += count;
                 }
             })?;
         }
@@ -132,9 +151,7 @@ impl Backend for Gpu {
             matrix.rows,
             matrix.cols
         );
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let offset = (4 * column * matrix.rows) as u64;
-        self.device.write(&matrix.buffer, offset, bytes.len(), |view| view.copy_from_slice(bytes))
+        self.device.write_from(&matrix.buffer, column * matrix.rows, values)
     }
 
     fn download(&self, matrix: &GpuMatrix) -> Result<Mat<f32>, BackendError> {
@@ -240,9 +257,17 @@ impl Backend for Gpu {
         a.cols
     }
 
+    /// The processor does this, in double precision: a run asks for it once, for its start. Where
+    /// samples are atoms, what such a sample's own atom leaves of it is rounding alone, which
+    /// chooses its other atoms. An atom that is off by a unit in the last place would change them.
     fn normalize_columns(&self, d: &mut GpuMatrix) {
-        let numbers = [d.rows as u32, d.cols as u32];
-        self.device.run(&NORMALIZE, &[&d.buffer], &numbers, d.cols);
+        let normalized = self.download(d).and_then(|mut host| {
+            Faer::<f32>::default().normalize_columns(&mut host);
+            self.write(host.as_ref(), d)
+        });
+        if let Err(error) = normalized {
+            self.device.note(&error);
+        }
     }
 
     fn synchronize(&self) -> Result<(), BackendError> {

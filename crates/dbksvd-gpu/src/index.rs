@@ -3,6 +3,7 @@
 use dbksvd::backend::SampleShards;
 use dbksvd::error::BackendError;
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::matrix::GpuCodes;
 
@@ -23,16 +24,16 @@ const MOST_COUNTS: usize = 1 << 24;
 pub(crate) struct Index {
     atoms: usize,
     /// Blocks + 1 rows of offsets; the last is how often all use each atom.
-    pub(crate) counts: wgpu::Buffer,
+    pub(crate) counts: Buffer,
     /// Where the uses of each atom start, and where those of the last end.
-    pub(crate) starts: wgpu::Buffer,
+    pub(crate) starts: Buffer,
     /// The numbers of slots.
-    pub(crate) uses: wgpu::Buffer,
+    pub(crate) uses: Buffer,
     /// The first block of each shard, and the one after the last; here and on the device.
     pub(crate) firsts: Vec<u32>,
-    pub(crate) firsts_there: wgpu::Buffer,
+    pub(crate) firsts_there: Buffer,
     /// The samples where blocks start, and where the last ends.
-    bounds: wgpu::Buffer,
+    bounds: Buffer,
     /// How many samples use each atom.
     pub(crate) totals: Vec<u32>,
 }
@@ -58,7 +59,8 @@ impl Index {
         device: &Device,
         shards: &SampleShards,
     ) -> Result<(), BackendError> {
-        let block = BLOCK.max(shards.samples().saturating_mul(self.atoms) / MOST_COUNTS);
+        let most = MOST_COUNTS.min(device.most_bytes as usize / 8).max(1);
+        let block = BLOCK.max(shards.samples().saturating_mul(self.atoms).div_ceil(most));
         let mut bounds = Vec::new();
         self.firsts.clear();
         for shard in shards.ranges() {

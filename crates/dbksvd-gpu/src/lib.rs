@@ -31,18 +31,22 @@
 //!   has something to say.
 //!
 //! # Limits
-//! At most 65,536 atoms, of which the Gram matrix fits into one buffer of the adapter and
-//! [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit), and at most 128 atoms a code. A matrix is
-//! one buffer. One owner holds all samples of a minibatch: there are no
+//! At most 65,536 atoms, and at most 128 atoms a code. Pursuits work by rows of the Gram matrix
+//! where its 4m² bytes are within [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit) and within
+//! what the adapter can bind, and else by products with the residuals. A matrix that
+//! is larger than what the adapter hands to a kernel at once is split; how often depends on how
+//! many buffers a kernel may have. The codes of a minibatch are not split. One owner holds all samples of a minibatch: there are no
 //! [`Group`](dbksvd::group::Group)s on a device.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod adapter;
+mod buffer;
 mod device;
 mod error;
 mod gpu;
+mod gram_free;
 mod index;
 mod matrix;
 mod product;

@@ -2,12 +2,13 @@
 
 use dbksvd::error::BackendError;
 
+use crate::buffer::Buffer;
 use crate::device::Device;
 
 /// A dense matrix of `f32` in device memory, column after column.
 #[derive(Debug)]
 pub struct GpuMatrix {
-    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) buffer: Buffer,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
 }
@@ -15,7 +16,7 @@ pub struct GpuMatrix {
 impl GpuMatrix {
     pub(crate) fn new(device: &Device, rows: usize, cols: usize) -> Result<Self, BackendError> {
         let numbers = Self::numbers(device, rows, cols)?;
-        Ok(Self { buffer: device.buffer(numbers, "a matrix")?, rows, cols })
+        Ok(Self { buffer: device.in_parts(numbers, "a matrix")?, rows, cols })
     }
 
     /// Takes a shape. The content is then of no meaning.
@@ -26,18 +27,17 @@ impl GpuMatrix {
         cols: usize,
     ) -> Result<(), BackendError> {
         let numbers = Self::numbers(device, rows, cols)?;
-        device.grow(&mut self.buffer, numbers, "a matrix")?;
+        device.grow_in_parts(&mut self.buffer, numbers, "a matrix")?;
         (self.rows, self.cols) = (rows, cols);
         Ok(())
     }
 
     fn numbers(device: &Device, rows: usize, cols: usize) -> Result<usize, BackendError> {
-        let most = (device.most_bytes / 4) as usize;
-        rows.checked_mul(cols).filter(|&numbers| numbers <= most).ok_or_else(|| {
-            let reason =
-                format!("a buffer of {} has at most {} bytes", device.info, device.most_bytes);
-            BackendError::Allocation { rows, cols, reason }
-        })
+        // Kernels count numbers in 32 bits.
+        let most = device.most_in_parts().min(u32::MAX as usize);
+        rows.checked_mul(cols)
+            .filter(|&numbers| numbers <= most)
+            .ok_or_else(|| BackendError::Allocation { rows, cols, reason: device.limit() })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,11 +52,11 @@ pub struct GpuCodes {
     pub(crate) sparsity: usize,
     pub(crate) samples: usize,
     /// The atoms, k to a sample.
-    pub(crate) support: wgpu::Buffer,
+    pub(crate) support: Buffer,
     /// The coefficients, likewise.
-    pub(crate) values: wgpu::Buffer,
+    pub(crate) values: Buffer,
     /// How many slots of a sample are in use.
-    pub(crate) lengths: wgpu::Buffer,
+    pub(crate) lengths: Buffer,
 }
 
 impl GpuCodes {

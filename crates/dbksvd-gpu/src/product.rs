@@ -3,6 +3,7 @@
 use dbksvd::Sign;
 use dbksvd::error::BackendError;
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel};
 use crate::matrix::GpuMatrix;
 
@@ -19,13 +20,7 @@ const PAIRS: Kernel = Kernel::new(
 const TILE: usize = 64;
 
 /// C ← AᵀB for the first few columns of B. C has room for them.
-pub(crate) fn product(
-    device: &Device,
-    a: &GpuMatrix,
-    b: &GpuMatrix,
-    c: &wgpu::Buffer,
-    columns: usize,
-) {
+pub(crate) fn product(device: &Device, a: &GpuMatrix, b: &GpuMatrix, c: &Buffer, columns: usize) {
     debug_assert!(a.rows == b.rows && columns <= b.cols, "AᵀB of {a:?} and {b:?}");
     let tiles = a.cols.div_ceil(TILE) * columns.div_ceil(TILE);
     let numbers = [a.rows, a.cols, columns].map(|number| number as u32);
@@ -56,7 +51,7 @@ pub(crate) fn pairs_above(
 pub(crate) fn list(
     device: &Device,
     likely: usize,
-    append: &mut dyn FnMut(&wgpu::Buffer, u32),
+    append: &mut dyn FnMut(&Buffer, u32),
 ) -> Result<Vec<[u32; 2]>, BackendError> {
     let mut most = likely.max(16);
     loop {

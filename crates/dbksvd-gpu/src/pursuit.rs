@@ -1,18 +1,23 @@
 //! What [`BatchOmp`](dbksvd::coder::BatchOmp) runs on: pursuits by rows of the Gram matrix, a
-//! workgroup a sample. `wgsl/pursuit.wgsl` says how.
+//! workgroup a sample (`wgsl/pursuit.wgsl` says how), or without it (`gram_free.rs`).
 
 use dbksvd::backend::{Backend, PursuitKernels, PursuitRule, Selection, Tolerance};
 use dbksvd::error::BackendError;
 use dbksvd::faer::Mat;
 use dbksvd::{Faer, ProblemShape, Sign};
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
+use crate::gram_free::{self, GramFree};
 use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::product::product;
 
 const SCALE: Kernel = Kernel::new(include_str!("wgsl/scale.wgsl"), "scale");
-const PURSUE: Kernel = Kernel::new(include_str!("wgsl/pursuit.wgsl"), "pursue");
+const PURSUE: Kernel = Kernel::new(
+    concat!(include_str!("wgsl/pursuit_common.wgsl"), include_str!("wgsl/pursuit.wgsl")),
+    "pursue",
+);
 const SCATTER: Kernel = Kernel::new(include_str!("wgsl/scatter.wgsl"), "scatter");
 
 /// The most atoms of a code: as many fit into the memory of a workgroup.
@@ -30,27 +35,79 @@ const BLOCK_BYTES: usize = 512 << 20;
 /// Samples of a block, at most.
 const MOST_SAMPLES: usize = 4096;
 
-/// The Gram matrix, and scratch memory for a block of samples.
+/// The Gram matrix or what stands for it, and scratch memory for a block of samples.
 #[derive(Debug)]
 pub struct GpuPursuits {
     rule: PursuitRule,
     shape: ProblemShape,
     /// Samples of a block.
     block: usize,
-    gram: wgpu::Buffer,
+    form: Form,
     /// The samples of a block, scaled; and the powers of two that they were scaled by.
     scaled: GpuMatrix,
-    exponents: wgpu::Buffer,
+    exponents: Buffer,
     /// Dᵀy, bounds of scores, norms and inverse factors of a block, and r.
-    correlations: wgpu::Buffer,
-    upper: wgpu::Buffer,
-    norms: wgpu::Buffer,
-    inverse: wgpu::Buffer,
-    residual: wgpu::Buffer,
-    mask: wgpu::Buffer,
+    correlations: Buffer,
+    upper: Buffer,
+    norms: Buffer,
+    inverse: Buffer,
+    residual: GpuMatrix,
+    mask: Buffer,
     /// How many samples are in doubt, then which.
-    doubts: wgpu::Buffer,
+    doubts: Buffer,
     host: HostPursuits,
+}
+
+/// What scores of atoms are computed from.
+#[derive(Debug)]
+enum Form {
+    /// Rows of the Gram matrix.
+    Gram(Buffer),
+    /// Products with the residuals, where the Gram matrix takes more than it may have or than the
+    /// adapter hands to a kernel.
+    Residuals(GramFree),
+}
+
+/// A block of samples: the scratch memory of their pursuits.
+pub(crate) struct Block<'a> {
+    pub(crate) scaled: &'a GpuMatrix,
+    pub(crate) exponents: &'a Buffer,
+    pub(crate) correlations: &'a Buffer,
+    pub(crate) upper: &'a Buffer,
+    pub(crate) norms: &'a Buffer,
+    pub(crate) inverse: &'a Buffer,
+    pub(crate) residual: &'a GpuMatrix,
+    pub(crate) mask: &'a Buffer,
+    pub(crate) doubts: &'a Buffer,
+    /// How many samples it has.
+    pub(crate) count: usize,
+    /// The numbers that kernels are given, without that of the step.
+    numbers: [u32; 11],
+    lanes: usize,
+}
+
+/// About how often a lane turns loops in a pursuit by rows of the Gram matrix. A sample that leaves
+/// much to be settled takes some more.
+fn turns_by_rows(shape: &ProblemShape) -> usize {
+    let ProblemShape { dim, atoms, sparsity, sign } = *shape;
+    let (of_atoms, of_dim) = (atoms.div_ceil(LANES), dim.div_ceil(LANES));
+    let of_signs = if sign == Sign::NonNegative { 2 } else { 1 };
+    let of_a_step = 2 * of_atoms + 4 * of_dim + 32 + dim;
+    of_signs * (sparsity * sparsity / 2 * (of_atoms + 10) + sparsity * of_a_step)
+}
+
+impl Block<'_> {
+    /// The numbers that a kernel is given in this step.
+    pub(crate) fn numbers(&self, step: usize) -> [u32; 12] {
+        let mut numbers = [step as u32; 12];
+        numbers[..11].copy_from_slice(&self.numbers);
+        numbers
+    }
+
+    /// A kernel in workgroups as wide as there are many atoms.
+    pub(crate) fn wide(&self, kernel: Kernel) -> Kernel {
+        kernel.with_lanes(self.lanes)
+    }
 }
 
 /// Pursuits in double precision on the host, of samples that rounding leaves in doubt.
@@ -78,15 +135,15 @@ impl GpuPursuits {
                 return Err(BackendError::Unsupported { what });
             }
         }
-        let (bytes, most) = (4 * atoms * atoms, memory.min(device.most_bytes as usize));
-        if bytes > most {
-            let what = format!(
-                "pursuits without a Gram matrix on a graphics device: that of {atoms} atoms takes \
-                 {bytes} bytes, of {most} that it may have"
-            );
-            return Err(BackendError::Unsupported { what });
-        }
-        let a_sample = 4 * (3 * atoms + 2 * dim + sparsity * sparsity + atoms.div_ceil(32));
+        let numbers = atoms * atoms;
+        let is_small = 4 * numbers <= memory && numbers <= device.most_in_parts();
+        let form = if is_small && device.check_turns(turns_by_rows(shape), "pursuits").is_ok() {
+            Form::Gram(device.in_parts(numbers, "the Gram matrix")?)
+        } else {
+            device.check_turns(gram_free::turns(shape), "pursuits")?;
+            Form::Residuals(GramFree::new(device, shape)?)
+        };
+        let a_sample = 4 * (4 * atoms + 3 * dim + sparsity * sparsity + atoms.div_ceil(32));
         let buffer = (device.most_bytes as usize / 4)
             .checked_div(atoms.max(dim).max(sparsity * sparsity))
             .unwrap_or(1);
@@ -99,14 +156,14 @@ impl GpuPursuits {
             rule: *rule,
             shape: *shape,
             block,
-            gram: device.buffer(atoms * atoms, "the Gram matrix")?,
+            form,
             scaled: GpuMatrix::new(device, dim, 0)?,
             exponents: empty()?,
             correlations: empty()?,
             upper: empty()?,
             norms: empty()?,
             inverse: empty()?,
-            residual: empty()?,
+            residual: GpuMatrix::new(device, dim, 0)?,
             mask: empty()?,
             doubts: empty()?,
             host: HostPursuits { backend, pursuits, dictionary: None },
@@ -119,13 +176,16 @@ impl GpuPursuits {
         let count = self.block.min(samples);
         let is_least_squares = self.rule.selection == Selection::LeastSquares;
         self.scaled.reshape(device, dim, count)?;
+        self.residual.reshape(device, dim, count)?;
+        if let Form::Residuals(form) = &mut self.form {
+            form.make_room(device, &self.rule, &self.shape, count)?;
+        }
         for (buffer, numbers) in [
             (&mut self.exponents, count),
             (&mut self.correlations, atoms * count),
             (&mut self.upper, atoms * count),
             (&mut self.norms, if is_least_squares { atoms * count } else { 0 }),
             (&mut self.inverse, sparsity * sparsity * count),
-            (&mut self.residual, dim * count),
             (&mut self.mask, atoms.div_ceil(32) * count),
             (&mut self.doubts, 1 + samples),
         ] {
@@ -134,7 +194,7 @@ impl GpuPursuits {
         Ok(())
     }
 
-    /// The numbers that the kernel is given for a block.
+    /// The numbers that kernels are given for a block.
     fn numbers(&self, first: usize, count: usize) -> [u32; 11] {
         let ProblemShape { dim, atoms, sparsity, sign } = self.shape;
         let mut flags = 0;
@@ -169,6 +229,23 @@ impl GpuPursuits {
         let [t, l, g, s, r] = of_floats;
         let [dim, atoms, sparsity] = [dim, atoms, sparsity].map(|number| number as u32);
         [dim, atoms, sparsity, first as u32, count as u32, flags, t, l, g, s, r]
+    }
+
+    fn block(&self, first: usize, count: usize) -> Block<'_> {
+        Block {
+            scaled: &self.scaled,
+            exponents: &self.exponents,
+            correlations: &self.correlations,
+            upper: &self.upper,
+            norms: &self.norms,
+            inverse: &self.inverse,
+            residual: &self.residual,
+            mask: &self.mask,
+            doubts: &self.doubts,
+            count,
+            numbers: self.numbers(first, count),
+            lanes: if self.shape.atoms < MANY_ATOMS { LANES } else { 4 * LANES },
+        }
     }
 
     /// The samples that the device left to the host, in order.
@@ -226,6 +303,34 @@ impl Gpu {
     }
 }
 
+/// Codes a block of scaled samples by rows of the Gram matrix.
+fn by_rows(
+    device: &Device,
+    dictionary: &GpuMatrix,
+    gram: &Buffer,
+    block: &Block<'_>,
+    codes: &GpuCodes,
+) {
+    product(device, dictionary, block.scaled, block.correlations, block.count);
+    let buffers = [
+        block.correlations,
+        gram,
+        &dictionary.buffer,
+        &block.scaled.buffer,
+        block.exponents,
+        block.upper,
+        block.norms,
+        block.inverse,
+        &block.residual.buffer,
+        block.mask,
+        &codes.support,
+        &codes.values,
+        &codes.lengths,
+        block.doubts,
+    ];
+    device.run(&block.wide(PURSUE), &buffers, &block.numbers(0), block.count);
+}
+
 impl PursuitKernels for Gpu {
     type Pursuits = GpuPursuits;
 
@@ -243,7 +348,12 @@ impl PursuitKernels for Gpu {
         pursuits: &mut GpuPursuits,
         dictionary: &GpuMatrix,
     ) -> Result<(), BackendError> {
-        product(&self.device, dictionary, dictionary, &pursuits.gram, dictionary.cols);
+        match &pursuits.form {
+            Form::Gram(gram) => {
+                product(&self.device, dictionary, dictionary, gram, dictionary.cols);
+            }
+            Form::Residuals(form) => form.set_dictionary(&self.device, dictionary),
+        }
         pursuits.host.dictionary = None;
         self.device.check()
     }
@@ -270,31 +380,19 @@ impl PursuitKernels for Gpu {
         }
         pursuits.make_room(device, y.cols)?;
         device.write_all(&pursuits.doubts, &[0_u32])?;
-        let pursue = PURSUE.with_lanes(if atoms < MANY_ATOMS { LANES } else { 4 * LANES });
         for first in (0..y.cols).step_by(pursuits.block) {
             let count = pursuits.block.min(y.cols - first);
             let numbers = [dim, first, count].map(|number| number as u32);
             let buffers = [&y.buffer, &pursuits.scaled.buffer, &pursuits.exponents];
             device.run(&SCALE, &buffers, &numbers, count);
-            let scaled = &pursuits.scaled;
-            product(device, dictionary, scaled, &pursuits.correlations, count);
-            let buffers = [
-                &pursuits.correlations,
-                &pursuits.gram,
-                &dictionary.buffer,
-                &pursuits.scaled.buffer,
-                &pursuits.exponents,
-                &pursuits.upper,
-                &pursuits.norms,
-                &pursuits.inverse,
-                &pursuits.residual,
-                &pursuits.mask,
-                &codes.support,
-                &codes.values,
-                &codes.lengths,
-                &pursuits.doubts,
-            ];
-            device.run(&pursue, &buffers, &pursuits.numbers(first, count), count);
+            let block = pursuits.block(first, count);
+            match &pursuits.form {
+                Form::Gram(gram) => by_rows(device, dictionary, gram, &block, codes),
+                Form::Residuals(form) => {
+                    let problem = (&pursuits.rule, &pursuits.shape);
+                    form.pursue(device, problem, dictionary, &block, codes)?;
+                }
+            }
         }
         let doubtful = pursuits.doubtful(device)?;
         if doubtful.is_empty() {
@@ -327,13 +425,16 @@ mod tests {
                 for selection in [Selection::Correlation, Selection::LeastSquares] {
                     let rule = PursuitRule { selection, ..PursuitRule::default() };
                     let shape = ProblemShape { dim: 64, atoms: 256, sparsity: 8, sign };
-                    let mut pursuits =
-                        gpu.prepare_pursuits(&rule, &shape, 1 << 20).expect("memory");
-                    let mut codes = gpu.codes(256, 0, 8).expect("memory");
-                    gpu.set_pursuit_dictionary(&mut pursuits, &d).expect("a sound device");
-                    gpu.pursue(&mut pursuits, &d, &y, &mut codes).expect("a sound device");
-                    let count = pursuits.doubtful(&gpu.device).expect("a sound device").len();
-                    assert!(count <= most, "{count} of 500: {kind:?}, {shape:?}, {selection:?}");
+                    for memory in [1 << 20, 0] {
+                        let mut pursuits =
+                            gpu.prepare_pursuits(&rule, &shape, memory).expect("memory");
+                        let mut codes = gpu.codes(256, 0, 8).expect("memory");
+                        gpu.set_pursuit_dictionary(&mut pursuits, &d).expect("a sound device");
+                        gpu.pursue(&mut pursuits, &d, &y, &mut codes).expect("a sound device");
+                        let count = pursuits.doubtful(&gpu.device).expect("a sound device").len();
+                        let what = format!("{kind:?}, {shape:?}, {selection:?}, {memory} bytes");
+                        assert!(count <= most, "{count} of 500: {what}");
+                    }
                 }
             }
         }

@@ -142,13 +142,14 @@ impl Gpu {
     ) -> Result<Vec<f64>, BackendError> {
         let device = &*self.device;
         let ProblemShape { dim, atoms, sparsity, .. } = sweep.shape;
-        let most = USES.min(uses.len());
+        let room = device.most_bytes as usize / (4 * dim.max(atoms));
+        let most = USES.min(uses.len()).min(room).max(1);
         let pairs = device.buffer(2 * most, "large uses")?;
         let rest = device.buffer(most * dim, "large uses")?;
         let is_alike = device.buffer(most * atoms, "large uses")?;
         let results = device.buffer(most, "large uses")?;
         let mut all = Vec::new();
-        for uses in uses.chunks(USES) {
+        for uses in uses.chunks(most) {
             let numbers: Vec<[u32; 2]> =
                 uses.iter().map(|at| [at.atom, at.sample as u32]).collect();
             device.write_all(&pairs, &numbers)?;
@@ -188,11 +189,12 @@ impl Gpu {
         device.write_all(&places, &order)?;
         let sorted = GpuMatrix::new(device, dim, atoms)?;
         copy(device, dictionary, &sorted, (&places, atoms), Way::Gather);
-        let width = BLOCK.min(atoms);
+        let room = (device.most_bytes as usize / (4 * atoms)).max(1);
+        let width = BLOCK.min(atoms).min(room);
         let (own, cosines) =
             (GpuMatrix::new(device, dim, width)?, device.buffer(atoms * width, "cosines")?);
-        for first in (0..atoms).step_by(BLOCK) {
-            let count = BLOCK.min(atoms - first);
+        for first in (0..atoms).step_by(width) {
+            let count = width.min(atoms - first);
             let block = device.buffer(count, "an order of atoms")?;
             let of_sorted: Vec<u32> = (first..first + count).map(|place| place as u32).collect();
             device.write_all(&block, &of_sorted)?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use dbksvd::error::BackendError;
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel};
 
 const SQUARES: Kernel = Kernel::new(
@@ -28,7 +29,7 @@ pub(crate) fn value(limbs: &[u32]) -> f64 {
 /// Σ x² of ranges of a buffer.
 pub(crate) fn squares(
     device: &Device,
-    buffer: &wgpu::Buffer,
+    buffer: &Buffer,
     ranges: impl Iterator<Item = Range<usize>>,
     sums: &mut [f64],
 ) -> Result<(), BackendError> {
@@ -55,7 +56,7 @@ pub(crate) fn squares(
 /// ‖a‖² of every column of a matrix of so many rows.
 pub(crate) fn of_columns(
     device: &Device,
-    buffer: &wgpu::Buffer,
+    buffer: &Buffer,
     rows: usize,
     cols: usize,
 ) -> Result<Vec<f64>, BackendError> {

@@ -9,6 +9,7 @@ use dbksvd::backend::{
 use dbksvd::error::BackendError;
 use dbksvd::{ProblemShape, Sign};
 
+use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
 use crate::index::Index;
@@ -36,6 +37,9 @@ const MOST_STEPS: usize = 1000;
 /// Power steps after which an exact non-negative pair is taken as it is.
 const MOST_NON_NEGATIVE_STEPS: usize = 200;
 
+/// Power steps that an exact pair takes at most, as a rule.
+const LIKELY_STEPS: usize = 32;
+
 /// The dimension from which on workgroups have 256 lanes.
 const LONG: usize = 512;
 
@@ -49,26 +53,26 @@ pub struct GpuSweep {
     pub(crate) index: Index,
     pub(crate) shards: SampleShards,
     /// The samples where shards start, and where the last ends.
-    shard_bounds: wgpu::Buffer,
+    shard_bounds: Buffer,
     /// New atoms, in the order of the sweep.
     fresh: GpuMatrix,
     /// The batch at hand and its weights; d·d' and sums of its members.
-    batch: wgpu::Buffer,
-    overlaps: wgpu::Buffer,
-    spare: wgpu::Buffer,
+    batch: Buffer,
+    overlaps: Buffer,
+    spare: Buffer,
     /// A number an atom, from `base` on for those of the batch at hand.
-    marks: wgpu::Buffer,
+    marks: Buffer,
     base: u32,
     /// The number that the next batch starts from.
     next_base: u32,
     /// c of each use in a power step, and coefficients before the last exchange.
-    coefficients: wgpu::Buffer,
-    previous: wgpu::Buffer,
+    coefficients: Buffer,
+    previous: Buffer,
     /// What an exchange changed of each sample and, in sum, of each shard.
-    errors: wgpu::Buffer,
-    energies: wgpu::Buffer,
-    exchanged: wgpu::Buffer,
-    changes: wgpu::Buffer,
+    errors: Buffer,
+    energies: Buffer,
+    exchanged: Buffer,
+    changes: Buffer,
 }
 
 impl GpuSweep {
@@ -219,6 +223,13 @@ impl SweepKernels for Gpu {
         place: usize,
     ) -> Result<(), BackendError> {
         let device = &*self.device;
+        let most =
+            batch.iter().map(|&j| sweep.index.totals[j as usize]).max().unwrap_or(0) as usize;
+        let of_a_use = sweep.shape.dim.div_ceil(LANES) + 1;
+        device.check_turns(
+            most * of_a_use * sweep.steps().min(LIKELY_STEPS),
+            "sums over the uses of an atom",
+        )?;
         let weights = batch.iter().map(|&j| (weights[j as usize] as f32).to_bits());
         let numbers: Vec<u32> = batch.iter().copied().chain(weights).collect();
         device.write_all(&sweep.batch, &numbers)?;
@@ -440,7 +451,7 @@ pub(crate) fn copy(
     device: &Device,
     from: &GpuMatrix,
     into: &GpuMatrix,
-    (order, columns): (&wgpu::Buffer, usize),
+    (order, columns): (&Buffer, usize),
     way: Way,
 ) {
     let [dim, count] = [from.rows, columns].map(|number| number as u32);

@@ -22,6 +22,7 @@ fn pursuits_conform() {
 #[test]
 fn coders_conform() {
     conformance::coder(&gpu(), &BatchOmp::new());
+    conformance::coder(&gpu(), &BatchOmp::new().gram_limit(0));
 }
 
 #[test]

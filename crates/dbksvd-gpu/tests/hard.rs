@@ -47,9 +47,12 @@ fn codes_are_those_of_double_precision() {
                     |atoms, y| atoms.pursue(y, k, selection, sign),
                     |atoms, y| atoms.pursue(y, k, selection, sign),
                 );
-                let codes = code(&gpu, &BatchOmp::new().selection(selection), &problem, sign);
-                let name = format!("{selection:?} {sign:?}");
-                problem.compare(&name, &expected, &codes, Some(sign));
+                let coder = BatchOmp::new().selection(selection);
+                for (coder, form) in [(coder, "by G"), (coder.gram_limit(0), "without G")] {
+                    let codes = code(&gpu, &coder, &problem, sign);
+                    let name = format!("{selection:?} {sign:?} {form}");
+                    problem.compare(&name, &expected, &codes, Some(sign));
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
-// Columns of a matrix into those of another: a lane a number. Columns of `from_` are taken, or
+// Columns of a matrix into those of another: a lane a number. Columns of `source` are taken, or
 // those of `into` written, in the order that is given.
 
 struct Numbers { dim: u32, columns: u32, is_gather: u32 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read> from_: array<f32>;
-@group(0) @binding(1) var<storage, read_write> into: array<f32>;
+@group(0) @binding(0) var<parts, read> source: array<f32>;
+@group(0) @binding(1) var<parts, read_write> into: array<f32>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 
 @compute @workgroup_size(LANES)
@@ -17,5 +17,5 @@ fn copy(
     let at = (group.y * groups.x + group.x) * LANES + lane;
     if at >= n.dim * n.columns { return; }
     let there = order[at / n.dim] * n.dim + at % n.dim;
-    if n.is_gather == 1u { into[at] = from_[there]; } else { into[there] = from_[at]; }
+    if n.is_gather == 1u { set_into(at, source_at(there)); } else { set_into(there, source_at(at)); }
 }

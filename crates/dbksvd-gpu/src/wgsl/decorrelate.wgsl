@@ -14,11 +14,11 @@ struct Numbers {
 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read> sorted: array<f32>;
+@group(0) @binding(0) var<parts, read> sorted: array<f32>;
 // Cosines of all atoms with each of the block.
 @group(0) @binding(1) var<storage, read> cosines: array<f32>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
-@group(0) @binding(3) var<storage, read_write> dictionary: array<f32>;
+@group(0) @binding(3) var<parts, read_write> dictionary: array<f32>;
 
 var<workgroup> partial: array<f32, LANES>;
 var<workgroup> largest: array<u32, LANES>;
@@ -30,10 +30,10 @@ fn excess(cosine: f32) -> f32 {
 
 fn part(number: u32, i: u32) -> f32 {
     let place = n.first + number;
-    var own = sorted[place * n.dim + i];
+    var own = sorted_at(place * n.dim + i);
     for (var other = 0u; other < place; other++) {
         let shared_ = excess(cosines[number * n.atoms + other]);
-        if shared_ != 0.0 { own -= shared_ * sorted[other * n.dim + i]; }
+        if shared_ != 0.0 { own -= shared_ * sorted_at(other * n.dim + i); }
     }
     return own;
 }
@@ -63,7 +63,7 @@ fn decorrelate(
     var squares = 0.0;
     for (var i = lane; i < n.dim; i += LANES) {
         let own = part(number, i);
-        dictionary[into + i] = own;
+        set_dictionary(into + i, own);
         squares += own * own;
     }
     partial[lane] = squares;
@@ -75,9 +75,9 @@ fn decorrelate(
     let norm = sqrt(partial[0]);
     for (var i = lane; i < n.dim; i += LANES) {
         if norm > 1e-6 {
-            dictionary[into + i] = dictionary[into + i] / norm;
+            set_dictionary(into + i, dictionary_at(into + i) / norm);
         } else {
-            dictionary[into + i] = sorted[place * n.dim + i];
+            set_dictionary(into + i, sorted_at(place * n.dim + i));
         }
     }
 }

@@ -18,8 +18,8 @@ struct Numbers {
 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read> residual: array<f32>;
-@group(0) @binding(1) var<storage, read> dictionary: array<f32>;
+@group(0) @binding(0) var<parts, read> residual: array<f32>;
+@group(0) @binding(1) var<parts, read> dictionary: array<f32>;
 @group(0) @binding(2) var<storage, read> values: array<f32>;
 // The atoms of the batch, then their weights.
 @group(0) @binding(3) var<storage, read> batch: array<u32>;
@@ -28,7 +28,7 @@ var<immediate> n: Numbers;
 @group(0) @binding(6) var<storage, read> uses: array<u32>;
 // The first block of each shard, and the one after the last.
 @group(0) @binding(7) var<storage, read> firsts: array<u32>;
-@group(0) @binding(8) var<storage, read_write> fresh: array<f32>;
+@group(0) @binding(8) var<parts, read_write> fresh: array<f32>;
 // d·d' of each member.
 @group(0) @binding(9) var<storage, read_write> overlaps: array<f32>;
 // u of each member.
@@ -78,7 +78,7 @@ fn sum_over_samples(j: u32, row: u32, is_first: bool) -> f32 {
         for (var e = first; e < end; e++) {
             var factor = 0.0;
             if row < n.dim {
-                factor = residual[uses[e] / n.sparsity * n.dim + row];
+                factor = residual_at(uses[e] / n.sparsity * n.dim + row);
             } else {
                 factor = values[uses[e]];
             }
@@ -104,7 +104,7 @@ fn find_coefficients(lane: u32, j: u32, from_v: u32, overlap: f32) {
         if e < end {
             let from_r = uses[e] / n.sparsity * n.dim;
             for (var i = lane % 16u; i < n.dim; i += 16u) {
-                sum += residual[from_r + i] * fresh[from_v + i];
+                sum += residual_at(from_r + i) * fresh_at(from_v + i);
             }
         }
         partial[lane] = sum;
@@ -135,7 +135,7 @@ fn directions(
     let from_d = j * n.dim;
     let from_v = (n.place + member) * n.dim;
     let from_u = member * n.dim;
-    for (var i = lane; i < n.dim; i += LANES) { fresh[from_v + i] = dictionary[from_d + i]; }
+    for (var i = lane; i < n.dim; i += LANES) { set_fresh(from_v + i, dictionary_at(from_d + i)); }
     storageBarrier();
     workgroupBarrier();
     let steps = select(0u, n.steps, starts[j] < starts[j + 1u]);
@@ -146,7 +146,7 @@ fn directions(
         let own = weight * overlap + sum_over_samples(j, n.dim, is_first);
         var most = 0u;
         for (var i = lane; i < n.dim; i += LANES) {
-            let u = sum_over_samples(j, i, is_first) + own * dictionary[from_d + i];
+            let u = sum_over_samples(j, i, is_first) + own * dictionary_at(from_d + i);
             spare[from_u + i] = u;
             most = max(most, bitcast<u32>(u) & 0x7fffffffu);
         }
@@ -165,10 +165,10 @@ fn directions(
         var along = 0.0;
         for (var i = lane; i < n.dim; i += LANES) {
             let u = spare[from_u + i] * scale / norm;
-            let apart = u - fresh[from_v + i];
+            let apart = u - fresh_at(from_v + i);
             change += apart * apart;
-            along += u * dictionary[from_d + i];
-            fresh[from_v + i] = u;
+            along += u * dictionary_at(from_d + i);
+            set_fresh(from_v + i, u);
         }
         storageBarrier();
         change = sum_of(lane, change);
@@ -178,7 +178,7 @@ fn directions(
     }
     var along = 0.0;
     for (var i = lane; i < n.dim; i += LANES) {
-        along += fresh[from_v + i] * dictionary[from_d + i];
+        along += fresh_at(from_v + i) * dictionary_at(from_d + i);
     }
     along = sum_of(lane, along);
     if lane == 0u { overlaps[member] = along; }

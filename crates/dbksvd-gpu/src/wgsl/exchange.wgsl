@@ -17,9 +17,9 @@ struct Numbers {
 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read_write> residual: array<f32>;
-@group(0) @binding(1) var<storage, read> dictionary: array<f32>;
-@group(0) @binding(2) var<storage, read> fresh: array<f32>;
+@group(0) @binding(0) var<parts, read_write> residual: array<f32>;
+@group(0) @binding(1) var<parts, read> dictionary: array<f32>;
+@group(0) @binding(2) var<parts, read> fresh: array<f32>;
 @group(0) @binding(3) var<storage, read> support: array<u32>;
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;
 @group(0) @binding(5) var<storage, read> lengths: array<u32>;
@@ -60,7 +60,7 @@ fn next_member(sample: u32, least: u32) -> vec2<u32> {
 fn coefficient(lane: u32, sample: u32, at: u32, member: u32) -> f32 {
     var dot = 0.0;
     for (var i = lane; i < n.dim; i += LANES) {
-        dot += residual[sample * n.dim + i] * fresh[(n.place + member) * n.dim + i];
+        dot += residual_at(sample * n.dim + i) * fresh_at((n.place + member) * n.dim + i);
     }
     let c = sum_of(lane, dot) + values[at] * overlaps[member];
     return select(c, max(c, 0.0), n.is_non_negative == 1u);
@@ -108,9 +108,9 @@ fn exchange(
         let from_old = support[at] * n.dim;
         let from_new = (n.place + next.y) * n.dim;
         for (var i = lane; i < n.dim; i += LANES) {
-            let before = residual[sample * n.dim + i];
-            let after = before + (x * dictionary[from_old + i] - c * fresh[from_new + i]);
-            residual[sample * n.dim + i] = after;
+            let before = residual_at(sample * n.dim + i);
+            let after = before + (x * dictionary_at(from_old + i) - c * fresh_at(from_new + i));
+            set_residual(sample * n.dim + i, after);
             change += (after - before) * (after + before);
         }
         energy += x * x;

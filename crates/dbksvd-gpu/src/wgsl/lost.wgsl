@@ -14,9 +14,9 @@ var<immediate> n: Numbers;
 
 const NOBODY: u32 = 0xffffffffu;
 
-@group(0) @binding(0) var<storage, read> residual: array<f32>;
-@group(0) @binding(1) var<storage, read> y: array<f32>;
-@group(0) @binding(2) var<storage, read> dictionary: array<f32>;
+@group(0) @binding(0) var<parts, read> residual: array<f32>;
+@group(0) @binding(1) var<parts, read> y: array<f32>;
+@group(0) @binding(2) var<parts, read> dictionary: array<f32>;
 // The atom and the sample of each use.
 @group(0) @binding(3) var<storage, read> uses: array<vec2<u32>>;
 // What is left of each sample, and which atoms are alike.
@@ -67,16 +67,16 @@ fn lost(
     for (var j = lane; j < n.atoms; j += LANES) {
         var cosine = 0.0;
         for (var i = 0u; i < n.dim; i++) {
-            cosine += dictionary[own * n.dim + i] * dictionary[j * n.dim + i];
+            cosine += dictionary_at(own * n.dim + i) * dictionary_at(j * n.dim + i);
         }
         let likeness = select(abs(cosine), cosine, n.is_non_negative == 1u);
         is_alike[number * n.atoms + j] = u32(j == own || likeness > n.coherence);
     }
     var sum = 0.0;
     for (var i = lane; i < n.dim; i += LANES) {
-        let r = residual[sample * n.dim + i];
+        let r = residual_at(sample * n.dim + i);
         sum += r * r;
-        rest[number * n.dim + i] = y[sample * n.dim + i];
+        rest[number * n.dim + i] = y_at(sample * n.dim + i);
     }
     let now = sum_of(lane, sum);
     storageBarrier();
@@ -90,7 +90,7 @@ fn lost(
             if is_alike[number * n.atoms + j] == 1u { continue; }
             var product = 0.0;
             for (var i = 0u; i < n.dim; i++) {
-                product += rest[number * n.dim + i] * dictionary[j * n.dim + i];
+                product += rest[number * n.dim + i] * dictionary_at(j * n.dim + i);
             }
             let own_size = select(abs(product), product, n.is_non_negative == 1u);
             if own_size > size {
@@ -113,11 +113,11 @@ fn lost(
         if best == NOBODY { break; }
         var product = 0.0;
         for (var i = lane; i < n.dim; i += LANES) {
-            product += rest[number * n.dim + i] * dictionary[best * n.dim + i];
+            product += rest[number * n.dim + i] * dictionary_at(best * n.dim + i);
         }
         product = sum_of(lane, product);
         for (var i = lane; i < n.dim; i += LANES) {
-            rest[number * n.dim + i] -= product * dictionary[best * n.dim + i];
+            rest[number * n.dim + i] -= product * dictionary_at(best * n.dim + i);
         }
         storageBarrier();
         workgroupBarrier();

@@ -4,7 +4,7 @@
 struct Numbers { rows: u32, left: u32, right: u32 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<parts, read_write> c: array<f32>;
 
 @compute @workgroup_size(256)
 fn product(
@@ -23,7 +23,7 @@ fn product(
         let j = j0 + lane / 16u + 16u * q;
         for (var p = 0u; p < 4u; p++) {
             let i = i0 + lane % 16u + 16u * p;
-            if i < n.left && j < n.right { c[j * n.left + i] = sums[q][p]; }
+            if i < n.left && j < n.right { set_c(j * n.left + i, sums[q][p]); }
         }
     }
 }

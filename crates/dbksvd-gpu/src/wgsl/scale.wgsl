@@ -4,7 +4,7 @@
 struct Numbers { dim: u32, first: u32, samples: u32 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read> y: array<f32>;
+@group(0) @binding(0) var<parts, read> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> scaled: array<f32>;
 // The exponent of each sample's scale.
 @group(0) @binding(2) var<storage, read_write> exponents: array<i32>;
@@ -22,7 +22,7 @@ fn scale(
     let from_ = (n.first + b) * n.dim;
     var most = 0u;
     for (var i = lane; i < n.dim; i += LANES) {
-        most = max(most, bitcast<u32>(y[from_ + i]) & 0x7fffffffu);
+        most = max(most, bitcast<u32>(y_at(from_ + i)) & 0x7fffffffu);
     }
     largest[lane] = most;
     workgroupBarrier();
@@ -33,7 +33,7 @@ fn scale(
     let exponent = clamp(i32(largest[0] >> 23u) - 127, -126, 126);
     let factor = bitcast<f32>(u32(127 - exponent) << 23u);
     for (var i = lane; i < n.dim; i += LANES) {
-        scaled[b * n.dim + i] = y[from_ + i] * factor;
+        scaled[b * n.dim + i] = y_at(from_ + i) * factor;
     }
     if lane == 0u { exponents[b] = exponent; }
 }

@@ -3,7 +3,7 @@
 struct Numbers { parts: u32, width: u32 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<parts, read> x: array<f32>;
 // First and one past the last number of each part; unless all have the same width.
 @group(0) @binding(1) var<storage, read> bounds: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read_write> results: array<vec4<u32>>;
@@ -23,7 +23,7 @@ fn squares(
     if n.width == 0u { range = bounds[part]; }
     var most = 1u;
     for (var i = range.x + lane; i < range.y; i += LANES) {
-        most = max(most, exponent(bitcast<u32>(x[i])));
+        most = max(most, exponent(bitcast<u32>(x_at(i))));
     }
     largest[lane] = most;
     workgroupBarrier();
@@ -34,7 +34,7 @@ fn squares(
     most = largest[0];
     var sum = Sum(0u, 0u, 0u);
     for (var i = range.x + lane; i < range.y; i += LANES) {
-        sum = add96(sum, square(x[i], most));
+        sum = add96(sum, square(x_at(i), most));
     }
     sums[lane] = sum;
     workgroupBarrier();

@@ -4,8 +4,8 @@
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(0) var<parts, read> a: array<f32>;
+@group(0) @binding(1) var<parts, read> b: array<f32>;
 
 var<workgroup> of_a: array<f32, 1024>;
 var<workgroup> of_b: array<f32, 1024>;
@@ -23,8 +23,8 @@ fn multiply(lane: u32, rows: u32, left: u32, right: u32, i0: u32, j0: u32) {
             let column = down + 16u * q;
             var from_a = 0.0;
             var from_b = 0.0;
-            if k < rows && i0 + column < left { from_a = a[(i0 + column) * rows + k]; }
-            if k < rows && j0 + column < right { from_b = b[(j0 + column) * rows + k]; }
+            if k < rows && i0 + column < left { from_a = a_at((i0 + column) * rows + k); }
+            if k < rows && j0 + column < right { from_b = b_at((j0 + column) * rows + k); }
             of_a[across * TILE + column] = from_a;
             of_b[across * TILE + column] = from_b;
         }

@@ -3,9 +3,9 @@
 struct Numbers { dim: u32, sparsity: u32, samples: u32, members: u32, place: u32, base: u32 }
 var<immediate> n: Numbers;
 
-@group(0) @binding(0) var<storage, read_write> residual: array<f32>;
-@group(0) @binding(1) var<storage, read> dictionary: array<f32>;
-@group(0) @binding(2) var<storage, read> fresh: array<f32>;
+@group(0) @binding(0) var<parts, read_write> residual: array<f32>;
+@group(0) @binding(1) var<parts, read> dictionary: array<f32>;
+@group(0) @binding(2) var<parts, read> fresh: array<f32>;
 @group(0) @binding(3) var<storage, read> support: array<u32>;
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;
 @group(0) @binding(5) var<storage, read> lengths: array<u32>;
@@ -21,16 +21,16 @@ fn undo(
     let sample = group.y * groups.x + group.x;
     if sample >= n.samples { return; }
     for (var i = lane; i < n.dim; i += LANES) {
-        var rest = residual[sample * n.dim + i];
+        var rest = residual_at(sample * n.dim + i);
         for (var slot = 0u; slot < lengths[sample]; slot++) {
             let at = sample * n.sparsity + slot;
             let member = marks[support[at]] - n.base;
             if member < n.members {
-                let old = previous[at] * dictionary[support[at] * n.dim + i];
-                rest += values[at] * fresh[(n.place + member) * n.dim + i] - old;
+                let old = previous[at] * dictionary_at(support[at] * n.dim + i);
+                rest += values[at] * fresh_at((n.place + member) * n.dim + i) - old;
             }
         }
-        residual[sample * n.dim + i] = rest;
+        set_residual(sample * n.dim + i, rest);
     }
     storageBarrier();
     workgroupBarrier();

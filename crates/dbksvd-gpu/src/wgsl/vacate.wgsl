@@ -14,8 +14,8 @@ var<immediate> n: Numbers;
 
 const NOBODY: u32 = 0xffffffffu;
 
-@group(0) @binding(0) var<storage, read_write> residual: array<f32>;
-@group(0) @binding(1) var<storage, read> dictionary: array<f32>;
+@group(0) @binding(0) var<parts, read_write> residual: array<f32>;
+@group(0) @binding(1) var<parts, read> dictionary: array<f32>;
 @group(0) @binding(2) var<storage, read_write> support: array<u32>;
 @group(0) @binding(3) var<storage, read_write> values: array<f32>;
 @group(0) @binding(4) var<storage, read_write> lengths: array<u32>;
@@ -58,16 +58,17 @@ fn vacate(
     let x = values[from_ + slot];
     var dot = 0.0;
     for (var i = lane; i < n.dim; i += LANES) {
-        let rest = residual[sample * n.dim + i] + x * dictionary[n.atom * n.dim + i];
-        residual[sample * n.dim + i] = rest;
-        if n.heir != NOBODY { dot += rest * dictionary[n.heir * n.dim + i]; }
+        let rest = residual_at(sample * n.dim + i) + x * dictionary_at(n.atom * n.dim + i);
+        set_residual(sample * n.dim + i, rest);
+        if n.heir != NOBODY { dot += rest * dictionary_at(n.heir * n.dim + i); }
     }
     var c = 0.0;
     if n.heir != NOBODY { c = sum_of(lane, dot); }
     if n.is_non_negative == 1u { c = max(c, 0.0); }
     if c != 0.0 {
         for (var i = lane; i < n.dim; i += LANES) {
-            residual[sample * n.dim + i] -= c * dictionary[n.heir * n.dim + i];
+            let left = residual_at(sample * n.dim + i) - c * dictionary_at(n.heir * n.dim + i);
+            set_residual(sample * n.dim + i, left);
         }
     }
     workgroupBarrier();
