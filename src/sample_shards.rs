@@ -54,7 +54,8 @@ impl SampleShards {
         Err(Error::argument("total", total, "a power of two up to 32"))
     }
 
-    fn equal(total: usize, samples: usize) -> Self {
+    /// S shards, a power of two up to 32, of equal length but for rounding.
+    pub(crate) fn equal(total: usize, samples: usize) -> Self {
         Self::new(total, 0, (0..total + 1).map(|shard| shard * samples / total))
     }
 

@@ -18,9 +18,11 @@
 //! assert_eq!((share.shards().samples(), other.shards().samples()), (4096, 4096));
 //! ```
 
+mod message;
 mod share;
 mod threads;
 
+pub(crate) use message::{Message, Reading};
 pub use share::Share;
 pub use threads::Threads;
 

@@ -10,6 +10,7 @@ mod apart;
 mod builder;
 pub(crate) mod checkpoint;
 mod config;
+mod cut;
 mod driver;
 mod evaluation;
 mod exchange;
@@ -30,6 +31,7 @@ mod run;
 pub(crate) mod run_state;
 mod session;
 mod stop;
+mod team;
 
 pub use crate::samples::spectrum::Massive;
 pub use builder::Builder;
