@@ -1,0 +1,45 @@
+//! `dbksvd-mpi learn`: learns a dictionary of files of samples by the processes of an MPI job.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod help;
+mod learning;
+
+use std::process::ExitCode;
+
+use arguments::Call;
+use dbksvd::group::Group;
+use dbksvd_mpi::MpiGroup;
+
+fn main() -> ExitCode {
+    // What is wrong with the arguments needs no job, and every process finds it.
+    let call = match arguments::parse() {
+        Ok(Call::Learn(arguments)) => arguments,
+        Ok(Call::Help) => return say(help::TEXT),
+        Ok(Call::Version) => return say(concat!("dbksvd-mpi ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(complaint) => {
+            eprintln!("{complaint}\nTry `dbksvd-mpi --help`.");
+            return ExitCode::from(2);
+        }
+    };
+    let group = match MpiGroup::start() {
+        Ok(group) => group,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match learning::run(&call, &group) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("owner {}: {failure}", group.rank());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
