@@ -41,7 +41,7 @@ fn samples<T: Scalar>(count: usize, sign: Sign, seed: u64) -> Mat<T> {
     let mut samples = planted.sign(sign).seed(seed).generate::<T>().expect("a problem").samples;
     let thirty = T::narrow(30.0);
     for i in (0..count).step_by(9) {
-        samples.col_mut(i).iter_mut().for_each(|x| *x = *x * thirty);
+        samples.col_mut(i).iter_mut().for_each(|x| *x *= thirty);
     }
     for i in (4..count).step_by(100) {
         samples.col_mut(i).iter_mut().for_each(|x| *x = T::zero());
@@ -375,10 +375,7 @@ impl SampleSource<f32> for Sealed {
 
 #[test]
 fn what_wants_all_samples_in_one_place_is_refused_before_any_is_read() {
-    fn refused<U: DictionaryUpdater<Faer<f32>>>(updater: &U, name: &str)
-    where
-        U: Clone,
-    {
+    fn refused<U: DictionaryUpdater<Faer<f32>> + Clone>(updater: &U, name: &str) {
         let learner = DbKsvd::builder(20, 3).updater(updater.clone()).build().expect("legal");
         let fits = together(2, |owner| learner.run(&Sealed).group(&owner).finish().map(|_| ()));
         for fit in fits {
