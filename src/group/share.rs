@@ -17,22 +17,23 @@ use crate::scalar::compiled;
 pub struct Share<'a> {
     group: Option<&'a dyn Group>,
     shards: SampleShards,
-    /// The nodes of every owner, once they have told each other.
-    nodes: Arc<OnceLock<Vec<Vec<Range<usize>>>>>,
+    /// The nodes of every owner, once they have told each other. One owner alone has no use for
+    /// them, and allocates nothing.
+    nodes: Option<Arc<OnceLock<Vec<Vec<Range<usize>>>>>>,
 }
 
 impl<'a> Share<'a> {
     /// All shards are here.
     #[must_use]
     pub fn alone(shards: SampleShards) -> Self {
-        Self { group: None, shards, nodes: Arc::default() }
+        Self { group: None, shards, nodes: None }
     }
 
     /// These shards are here. The owners of a group hold all S shards between them, in the order of
     /// ranks; an owner may hold none.
     #[must_use]
     pub fn new(group: &'a dyn Group, shards: SampleShards) -> Self {
-        Self { group: Some(group), shards, nodes: Arc::default() }
+        Self { group: Some(group), shards, nodes: Some(Arc::default()) }
     }
 
     /// The shards here.
@@ -187,7 +188,8 @@ impl<'a> Share<'a> {
 
     /// The nodes of every owner, among those over all shards.
     fn nodes_of_all(&self) -> Result<&[Vec<Range<usize>>], BackendError> {
-        if let Some(nodes) = self.nodes.get() {
+        let nodes = self.nodes.as_ref().ok_or_else(|| self.mismatch("there is no group".into()))?;
+        if let Some(nodes) = nodes.get() {
             return Ok(nodes);
         }
         let first = self.shards.first();
@@ -198,7 +200,7 @@ impl<'a> Share<'a> {
             let (ends, _) = ends.as_chunks::<2>();
             ends.iter().map(|&[start, end]| start as usize..end as usize).collect()
         };
-        Ok(self.nodes.get_or_init(|| all.iter().map(ranges).collect()))
+        Ok(nodes.get_or_init(|| all.iter().map(ranges).collect()))
     }
 
     /// Adds what is known of nodes in the tree over all shards.

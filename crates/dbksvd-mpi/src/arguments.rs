@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dbksvd::Outliers;
+use dbksvd::coder::Selection;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::Parser;
 
@@ -14,14 +15,22 @@ use lexopt::Parser;
 pub struct Arguments {
     pub data: Vec<PathBuf>,
     pub tensor: Option<String>,
-    pub is_double: bool,
+    /// Whether to compute in double precision; by default, as the data are stored.
+    pub is_double: Option<bool>,
+    pub mask: Vec<PathBuf>,
+    pub eval: Vec<PathBuf>,
+    pub eval_mask: Vec<PathBuf>,
     pub held_out: Option<f64>,
     pub center: bool,
     pub scale: bool,
     pub outliers: Outliers,
-    pub atoms: usize,
-    pub sparsity: usize,
+    pub dictionary: Option<PathBuf>,
+    pub atoms: Option<usize>,
+    pub sparsity: Option<usize>,
     pub non_negative: bool,
+    pub atom_batch: Option<usize>,
+    pub selection: Option<Selection>,
+    pub start_at: Option<f64>,
     pub shards: Option<usize>,
     pub minibatch: Option<usize>,
     pub epochs: Option<usize>,
@@ -32,10 +41,24 @@ pub struct Arguments {
     pub seed: u64,
     pub threads: Option<usize>,
     pub out: PathBuf,
-    pub checkpoint_every: Option<u64>,
+    pub checkpoint_every: Option<Often>,
     pub resume: bool,
     pub quiet: bool,
 }
+
+/// How often to save.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Often {
+    Steps(u64),
+    Time(Duration),
+}
+
+/// Options of `learn` that say nothing here, and why.
+const OF_LEARN: [(&str, &str); 3] = [
+    ("goal", "the recipe for features wants all rows in one place in its second stage"),
+    ("no-codes", "no codes are written here: `learn --epochs 0 --dictionary` writes them"),
+    ("json", "what is printed is one line of text for each epoch and evaluation"),
+];
 
 /// What the program is called for.
 #[derive(Debug)]
@@ -54,14 +77,21 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
     let mut arguments = Arguments {
         data: Vec::new(),
         tensor: None,
-        is_double: false,
+        is_double: None,
+        mask: Vec::new(),
+        eval: Vec::new(),
+        eval_mask: Vec::new(),
         held_out: None,
         center: false,
         scale: false,
         outliers: Outliers::Keep,
-        atoms: 0,
-        sparsity: 0,
+        dictionary: None,
+        atoms: None,
+        sparsity: None,
         non_negative: false,
+        atom_batch: None,
+        selection: None,
+        start_at: None,
         shards: None,
         minibatch: None,
         epochs: None,
@@ -77,7 +107,6 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
         quiet: false,
     };
     let mut is_learn = false;
-    let (mut atoms, mut sparsity) = (None, None);
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         let name = match argument {
             Value(command) if !is_learn && command == "learn" => {
@@ -93,15 +122,15 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
         match name.as_str() {
             "help" => return Ok(Call::Help),
             "version" => return Ok(Call::Version),
-            "data" => {
-                let paths = p.values().map_err(|_| "--data is empty, expected files".to_owned())?;
-                a.data.extend(paths.map(PathBuf::from));
-            }
+            "data" => a.data.extend(paths(p, &name)?),
+            "mask" => a.mask.extend(paths(p, &name)?),
+            "eval" => a.eval.extend(paths(p, &name)?),
+            "eval-mask" => a.eval_mask.extend(paths(p, &name)?),
             "tensor" => a.tensor = Some(number(p, &name, "the name of a tensor")?),
             "precision" => {
                 a.is_double = match text(p, &name)?.as_str() {
-                    "f32" => false,
-                    "f64" => true,
+                    "f32" => Some(false),
+                    "f64" => Some(true),
                     other => return Err(format!("--precision is {other}, expected f32 or f64")),
                 };
             }
@@ -118,17 +147,29 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
                     _ => Outliers::Drop(factor),
                 };
             }
-            "atoms" => atoms = Some(number(p, &name, "a number of atoms")?),
-            "sparsity" => sparsity = Some(number(p, &name, "a number of atoms a row")?),
+            "dictionary" => a.dictionary = Some(value(p, &name)?.into()),
+            "atoms" => a.atoms = Some(number(p, &name, "a number of atoms")?),
+            "sparsity" => a.sparsity = Some(number(p, &name, "a number of atoms a row")?),
             "non-negative" => a.non_negative = true,
+            "atom-batch" => a.atom_batch = Some(number(p, &name, "a number of atoms")?),
+            "selection" => {
+                a.selection = match text(p, &name)?.as_str() {
+                    "omp" => Some(Selection::Correlation),
+                    "ols" => Some(Selection::LeastSquares),
+                    other => return Err(format!("--selection is {other}, expected omp or ols")),
+                };
+            }
+            "start-at" => a.start_at = Some(number(p, &name, "0 to 1")?),
             "shards" => a.shards = Some(number(p, &name, "1, 2, 4, 8, 16 or 32")?),
             "minibatch" => a.minibatch = Some(number(p, &name, "a number of rows")?),
             "epochs" => a.epochs = Some(number(p, &name, "a number of passes")?),
             "steps" => a.steps = Some(number(p, &name, "a number of steps")?),
             "time" => {
-                let seconds: f64 = number(p, &name, "seconds")?;
-                let time = Duration::try_from_secs_f64(seconds);
-                a.time = Some(time.map_err(|_| format!("--time is {seconds}, expected seconds"))?);
+                let text = text(p, &name)?;
+                let expected = "a time such as 90s, 15m or 2h";
+                a.time = Some(
+                    time(&text).ok_or_else(|| format!("--time is {text}, expected {expected}"))?,
+                );
             }
             "target-fvu" => a.target_fvu = Some(number(p, &name, "an error")?),
             "evaluate-every" => a.evaluate_every = Some(number(p, &name, "a number of steps")?),
@@ -136,11 +177,21 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
             "threads" => a.threads = Some(number(p, &name, "a number of threads")?),
             "out" => a.out = value(p, &name)?.into(),
             "checkpoint-every" => {
-                a.checkpoint_every = Some(number(p, &name, "a number of steps")?);
+                let text = text(p, &name)?;
+                let wrong = || {
+                    format!("--{name} is {text}, expected steps, or a time such as 90s, 15m or 2h")
+                };
+                a.checkpoint_every = Some(often(&text).ok_or_else(wrong)?);
             }
             "resume" => a.resume = true,
             "quiet" => a.quiet = true,
-            _ => return Err(format!("unknown option --{name}")),
+            _ => {
+                let why = OF_LEARN.iter().find(|(option, _)| *option == name);
+                return Err(match why {
+                    Some((_, why)) => format!("--{name} is an option of `learn` alone: {why}"),
+                    None => format!("unknown option --{name}"),
+                });
+            }
         }
     }
     if !is_learn {
@@ -149,13 +200,47 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
     if arguments.data.is_empty() {
         return Err("--data is missing, expected files".into());
     }
-    arguments.atoms = atoms.ok_or("--atoms is missing, expected the size of the dictionary")?;
-    arguments.sparsity = sparsity.ok_or("--sparsity is missing, expected the most atoms a row")?;
+    if arguments.dictionary.is_none() {
+        for (name, is_given) in
+            [("atoms", arguments.atoms.is_some()), ("sparsity", arguments.sparsity.is_some())]
+        {
+            if !is_given {
+                return Err(format!("--{name} is missing, expected a number or --dictionary"));
+            }
+        }
+    }
+    if !arguments.eval.is_empty() && arguments.held_out.is_some() {
+        return Err("--eval and --held-out are given, expected one of them".into());
+    }
+    if arguments.eval.is_empty() && !arguments.eval_mask.is_empty() {
+        return Err("--eval-mask is given without --eval, whose rows it is for".into());
+    }
     Ok(Call::Learn(Box::new(arguments)))
 }
 
 fn value(parser: &mut Parser, name: &str) -> Result<OsString, String> {
     parser.value().map_err(|_| format!("--{name} is empty, expected a value"))
+}
+
+fn paths(parser: &mut Parser, name: &str) -> Result<Vec<PathBuf>, String> {
+    let paths = parser.values().map_err(|_| format!("--{name} is empty, expected files"))?;
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+/// `90`, `90s`, `15m`, `2h`.
+fn time(text: &str) -> Option<Duration> {
+    let units = [('s', 1.0), ('m', 60.0), ('h', 3600.0)];
+    let unit = units.iter().find_map(|&(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let (digits, seconds) = unit.unwrap_or((text, 1.0));
+    let time = Duration::try_from_secs_f64(digits.parse::<f64>().ok()? * seconds).ok()?;
+    (!time.is_zero()).then_some(time)
+}
+
+fn often(text: &str) -> Option<Often> {
+    if text.ends_with(['s', 'm', 'h']) {
+        return time(text).map(Often::Time);
+    }
+    text.parse().ok().filter(|&steps| steps > 0).map(Often::Steps)
 }
 
 fn text(parser: &mut Parser, name: &str) -> Result<String, String> {
@@ -180,8 +265,12 @@ mod tests {
         let words = "learn --data a.npy b.npy --atoms 64 --sparsity 4 --drop-norm 3 --shards 8";
         let Ok(Call::Learn(arguments)) = call(words) else { panic!("a legal call") };
         assert_eq!(arguments.data.len(), 2);
-        assert_eq!((arguments.atoms, arguments.shards), (64, Some(8)));
+        assert_eq!((arguments.atoms, arguments.shards), (Some(64), Some(8)));
         assert_eq!(arguments.outliers, Outliers::Drop(3.0));
+        let words = "learn --data a.npy --dictionary d.npy --time 2h --checkpoint-every 10m";
+        let Ok(Call::Learn(arguments)) = call(words) else { panic!("a legal call") };
+        assert_eq!(arguments.time, Some(Duration::from_secs(7200)));
+        assert_eq!(arguments.checkpoint_every, Some(Often::Time(Duration::from_secs(600))));
     }
 
     #[test]
@@ -192,7 +281,12 @@ mod tests {
             ("learn --data a.npy --sparsity 4", "--atoms"),
             ("learn --data a.npy --atoms many", "--atoms is many"),
             ("learn --data a.npy --clip-norm 3 --drop-norm 3", "--drop-norm"),
-            ("learn --goal features", "--goal"),
+            ("learn --goal features", "`learn` alone"),
+            ("learn --data a.npy --time 2x", "--time is 2x"),
+            ("learn --data a.npy --checkpoint-every 0", "--checkpoint-every is 0"),
+            ("learn --data a.npy --atoms 4 --sparsity 2 --eval b.npy --held-out 0.1", "--eval"),
+            ("learn --data a.npy --atoms 4 --sparsity 2 --eval-mask b.npy", "--eval-mask"),
+            ("learn --nothing", "--nothing"),
             ("learn again", "again"),
         ] {
             let error = call(words).expect_err(words);

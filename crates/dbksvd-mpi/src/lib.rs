@@ -45,12 +45,19 @@ const LONGEST: usize = i32::MAX as usize;
 const EAGER: Duration = Duration::from_micros(200);
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// How long a process that leaves waits for the others to be told.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a process that leaves waits for the others to take leave as well, or to be told.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How long what is meant for a process that has left may stay on its way, before the job is ended:
+/// MPI has no other end for it.
+const UNDELIVERED: Duration = Duration::from_secs(30);
 
 /// The processes of an MPI job, each an owner of samples.
 ///
-/// MPI ends with the group, when it is dropped.
+/// MPI ends with the group, when it is dropped. Each process then takes leave of the others, so one
+/// that ends early, or panics, makes the calls of the others fail. It waits for them to end as well,
+/// for at most 30 seconds: a launcher ends the job when the first process fails, and the others may
+/// have something to save.
 pub struct MpiGroup {
     rank: usize,
     ranks: usize,
@@ -109,6 +116,12 @@ impl MpiGroup {
             let mut wait = Wait::new();
             while received.iter().any(Option::is_none) || !sends.is_empty() {
                 let mut is_idle = true;
+                if let Some((rank, reason)) = &*gone
+                    && wait.since.elapsed() > UNDELIVERED
+                {
+                    eprintln!("owner {rank} of the group: {reason}; it takes no more messages");
+                    world.abort(1);
+                }
                 for (rank, received) in received.iter_mut().enumerate() {
                     if received.is_none()
                         && let Some(message) = look_for(&world, rank, &mut gone)
@@ -193,11 +206,18 @@ impl Group for MpiGroup {
         for &rank in &others {
             world.process_at_rank(rank as i32).send_with_tag(reason, LEAVE);
         }
-        let (since, wait) = (Instant::now(), Wait::new());
-        while !others.is_empty() && since.elapsed() < FAREWELL {
+        let wait = Wait::new();
+        while !others.is_empty() && wait.since.elapsed() < FAREWELL {
             others.retain(|&rank| look_for(&world, rank, &mut gone).is_none());
             wait.pause();
         }
         gone.get_or_insert_with(|| (self.rank, String::from_utf8_lossy(reason).into_owned()));
+    }
+}
+
+impl Drop for MpiGroup {
+    fn drop(&mut self) {
+        let panics = thread::panicking();
+        self.leave(if panics { "the owner has panicked" } else { "the owner has gone" });
     }
 }

@@ -6,6 +6,7 @@ mod arguments;
 mod help;
 mod learning;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::Call;
@@ -33,7 +34,9 @@ fn main() -> ExitCode {
     match learning::run(&call, &group) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("owner {}: {failure}", group.rank());
+            // One write, since the launcher mixes what processes print.
+            let line = format!("owner {}: {failure}\n", group.rank());
+            let _ = std::io::stderr().write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }
