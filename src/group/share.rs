@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use pulp::bytemuck::{self, Pod};
 
-use super::Group;
+use super::{Group, Solo};
 use crate::Scalar;
 use crate::backend::{Change, DirectionSums, SampleShards};
 use crate::error::BackendError;
@@ -59,6 +59,11 @@ impl<'a> Share<'a> {
         Err(BackendError::Unsupported {
             what: format!("{what} on samples that several owners hold"),
         })
+    }
+
+    /// The owners.
+    pub(crate) fn group(&self) -> &'a dyn Group {
+        self.group.unwrap_or(&Solo)
     }
 
     /// Which owner this is.

@@ -23,7 +23,7 @@ use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 /// | [`sign`](Self::sign) | signed | | sign of coefficients |
 /// | [`epochs`](Self::epochs) | 20 | ≥ 0 | passes over the data |
 /// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)); with growth min(10m, N/10) | ≥ 1 | samples a step |
-/// | [`shards`](Self::shards) | of the problem | 1, 2, 4, 8, 16, 32 | parts of a minibatch that machines can hold |
+/// | [`shards`](Self::shards) | of the problem | 1, 2, 4, …, 128 | parts of a minibatch that machines can hold |
 /// | [`seed`](Self::seed) | 0 | | all randomness |
 /// | [`initialisation`](Self::initialisation) | samples | | the first dictionary |
 /// | [`growth`](Self::growth) | none | | a dictionary that begins small |

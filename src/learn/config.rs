@@ -156,7 +156,7 @@ impl Settings {
         if let Some(shards) = self.shards
             && SampleShards::try_equal(shards, 0).is_err()
         {
-            return Err(Error::argument("shards", shards, "a power of two up to 32"));
+            return Err(Error::argument("shards", shards, "a power of two up to 128"));
         }
         self.statistics.outliers.check()?;
         if self.statistics.samples == 0 {

@@ -110,7 +110,8 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
             self.atoms = shape.atoms;
         }
         let Self { source, blocks, .. } = self;
-        trainer.refresh_coder(config)?;
+        // Others may wait for what this owner has to give within, which is no message of a team.
+        trainer.refresh_coder(config, team.group()).inspect_err(|error| team.leave(error))?;
         for start in (team.rank() * BLOCK..source.len()).step_by(team.ranks() * BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
             let (coder, block) = ((&config.coder, &mut trainer.coder), std::iter::once(block));

@@ -101,7 +101,7 @@ where
         share: &Share<'_>,
     ) -> Result<(), Error> {
         let (backend, settings) = (&config.backend, &config.settings);
-        self.refresh_coder(config)?;
+        self.refresh_coder(config, share.group())?;
         self.encode(config, y)?;
         let mut residual = backend.zeros(self.shape().dim, 0)?;
         if backend.columns(y) > 0 {

@@ -241,6 +241,7 @@ where
         }
         let settings = &config.settings;
         Ok(identity::of(config, source, held_out)?
+            .with("instructions", config.backend.instructions())
             .with("target_fvu", settings.target_fvu)
             .with("plateau.window", settings.plateau.map(|plateau| plateau.window))
             .with("plateau.least", settings.plateau.map(|plateau| plateau.least)))

@@ -15,6 +15,7 @@ use crate::backend::Backend;
 use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::group::Group;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
@@ -331,9 +332,19 @@ where
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
-    pub(super) fn refresh_coder(&mut self, config: &Config<B, C, U>) -> Result<(), Error> {
+    /// All owners of a group do so at the same time.
+    pub(super) fn refresh_coder(
+        &mut self,
+        config: &Config<B, C, U>,
+        group: &dyn Group,
+    ) -> Result<(), Error> {
         let Config { backend, coder, settings, .. } = config;
-        coder.set_dictionary(backend, &mut self.coder, &self.dictionary)?;
+        let (state, dictionary) = (&mut self.coder, &self.dictionary);
+        if group.ranks() > 1 && group.shares_products() {
+            coder.set_dictionary_together(backend, state, dictionary, group)?;
+        } else {
+            coder.set_dictionary(backend, state, dictionary)?;
+        }
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
         // The stage of the dictionary at hand, which at the moment of growth is still the one
@@ -394,7 +405,7 @@ where
                 self.grow(config, upload.matrix(), atoms, &share)?;
             }
         }
-        self.refresh_coder(config)?;
+        self.refresh_coder(config, team.group())?;
         let y = upload.matrix();
         self.encode(config, y)?;
         let error_apart = if figures.within.samples < figures.all.samples {

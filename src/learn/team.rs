@@ -37,6 +37,10 @@ impl<'a> Team<'a> {
         Self { group: &Solo }
     }
 
+    pub(super) fn group(self) -> &'a dyn Group {
+        self.group
+    }
+
     pub(super) fn is_alone(self) -> bool {
         self.group.ranks() == 1
     }

@@ -308,6 +308,13 @@ fn owners_that_do_not_make_the_same_run_are_told() {
         let error = fit.expect("no panic").expect_err("another minibatch").to_string();
         assert!(error.contains("owner 1") && error.contains("`minibatch 90`"), "{error}");
     }
+    assert_eq!(
+        (
+            learner().shards_of(&data),
+            DbKsvd::builder(40, 3).build().expect("legal").shards_of(&data)
+        ),
+        (8, 1)
+    );
 }
 
 #[test]
@@ -399,10 +406,12 @@ fn what_wants_all_samples_in_one_place_is_refused_before_any_is_read() {
     }
 }
 
-/// A group that counts the bytes that its owner sends.
+/// A group that counts the bytes that its owner sends, and may have each owner compute all of the
+/// Gram matrix.
 #[derive(Debug)]
 struct Counted {
     group: Threads,
+    shares_products: bool,
     sent: AtomicU64,
 }
 
@@ -432,35 +441,49 @@ impl Group for Counted {
         self.group.exchange(own)
     }
 
+    fn shares_products(&self) -> bool {
+        self.shares_products
+    }
+
     fn leave(&self, reason: &str) {
         self.group.leave(reason);
     }
 }
 
-/// Directions are nearly all that is sent: two sweeps that each reduce and gather d × m numbers.
+/// Directions are nearly all that is sent, in two sweeps that each reduce and gather d × m numbers,
+/// and the Gram matrix in 16 bits, if each owner computes a part of it.
 #[test]
 fn owners_send_what_the_model_of_time_says() {
-    let (dim, atoms) = (512, 256);
-    let planted = Planted::new(dim, atoms, 8, 2048).noise(0.1).generate::<f32>();
+    let (dim, atoms) = (512, 1024);
+    let planted = Planted::new(dim, atoms, 12, 2048).noise(0.1).generate::<f32>();
     let data = planted.expect("a legal problem").samples;
-    for ranks in [2, 4] {
+    let learner = |steps: usize| {
+        let learner = DbKsvd::builder(atoms, 12).minibatch(2048).epochs(steps).shards(4);
+        learner.build().expect("a legal setting")
+    };
+    let alone = told(&learner(2).run(&data).finish().expect("sound samples"));
+    for (ranks, shares_products) in [(2, false), (2, true), (4, true)] {
         let sent = |steps: usize| -> Vec<u64> {
-            let learner = DbKsvd::builder(atoms, 8).minibatch(2048).epochs(steps).shards(4);
-            let learner = learner.build().expect("a legal setting");
+            let learner = learner(steps);
             let sent = together(ranks, |owner| {
-                let owner = Counted { group: owner, sent: AtomicU64::new(0) };
+                let owner = Counted { group: owner, shares_products, sent: AtomicU64::new(0) };
                 let fit = learner.run(&data).group(&owner).finish().expect("sound samples");
                 let undone: usize = fit.report.epochs.iter().map(|epoch| epoch.undone).sum();
                 assert_eq!(undone, 0, "batches that are undone are sent again");
+                if steps == 2 {
+                    assert!(told(&fit) == alone, "{:?}", fit.report);
+                }
                 owner.sent.load(Ordering::Relaxed)
             });
             sent.into_iter().map(|sent| sent.expect("no panic")).collect()
         };
         // What a run sends before its first step, and at its end, falls out of the difference.
-        let (one, three) = (sent(1), sent(3));
-        let expected = (2 * 2 * (ranks - 1) * dim * atoms * size_of::<f32>() / ranks) as f64;
-        for (one, three) in one.into_iter().zip(three) {
-            let a_step = (three - one) as f64 / 2.0;
+        let (one, two) = (sent(1), sent(2));
+        let directions = 2 * 2 * dim * atoms * size_of::<f32>();
+        let gram = if shares_products { atoms * atoms * size_of::<i16>() } else { 0 };
+        let expected = ((directions + gram) * (ranks - 1) / ranks) as f64;
+        for (one, two) in one.into_iter().zip(two) {
+            let a_step = (two - one) as f64;
             assert!((1.0..1.05).contains(&(a_step / expected)), "{a_step} bytes, not {expected}");
         }
     }

@@ -10,6 +10,8 @@ use dbksvd::coder::Selection;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::Parser;
 
+use crate::cost::arguments::{self as cost, CostArguments};
+
 /// What is asked for.
 #[derive(Debug)]
 pub struct Arguments {
@@ -32,6 +34,8 @@ pub struct Arguments {
     pub selection: Option<Selection>,
     pub start_at: Option<f64>,
     pub shards: Option<usize>,
+    /// Whether each process computes a part of the Gram matrix, and not all of it.
+    pub shares_gram: bool,
     pub minibatch: Option<usize>,
     pub epochs: Option<usize>,
     pub steps: Option<u64>,
@@ -66,6 +70,7 @@ pub enum Call {
     Help,
     Version,
     Learn(Box<Arguments>),
+    Cost(Box<CostArguments>),
 }
 
 /// Reads the command line, and says in one line what is wrong with it.
@@ -93,6 +98,7 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
         selection: None,
         start_at: None,
         shards: None,
+        shares_gram: true,
         minibatch: None,
         epochs: None,
         steps: None,
@@ -112,6 +118,10 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
             Value(command) if !is_learn && command == "learn" => {
                 is_learn = true;
                 continue;
+            }
+            Value(command) if !is_learn && command == "cost" => {
+                let call = cost::parse(parser)?.map(|arguments| Call::Cost(Box::new(arguments)));
+                return Ok(call.unwrap_or(Call::Help));
             }
             Value(other) => return Err(format!("unexpected argument {other:?}")),
             Short(letter) => return Err(format!("unknown option -{letter}")),
@@ -160,7 +170,14 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
                 };
             }
             "start-at" => a.start_at = Some(number(p, &name, "0 to 1")?),
-            "shards" => a.shards = Some(number(p, &name, "1, 2, 4, 8, 16 or 32")?),
+            "shards" => a.shards = Some(number(p, &name, "a power of two up to 128")?),
+            "gram" => {
+                a.shares_gram = match text(p, &name)?.as_str() {
+                    "shared" => true,
+                    "each" => false,
+                    other => return Err(format!("--gram is {other}, expected shared or each")),
+                };
+            }
             "minibatch" => a.minibatch = Some(number(p, &name, "a number of rows")?),
             "epochs" => a.epochs = Some(number(p, &name, "a number of passes")?),
             "steps" => a.steps = Some(number(p, &name, "a number of steps")?),
@@ -195,7 +212,7 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
         }
     }
     if !is_learn {
-        return Err("nothing to do, expected `dbksvd-mpi learn`".into());
+        return Err("nothing to do, expected `dbksvd-mpi learn` or `cost`".into());
     }
     if arguments.data.is_empty() {
         return Err("--data is missing, expected files".into());
@@ -271,6 +288,7 @@ mod tests {
         let Ok(Call::Learn(arguments)) = call(words) else { panic!("a legal call") };
         assert_eq!(arguments.time, Some(Duration::from_secs(7200)));
         assert_eq!(arguments.checkpoint_every, Some(Often::Time(Duration::from_secs(600))));
+        assert!(matches!(call("cost --cores 4"), Ok(Call::Cost(_))));
     }
 
     #[test]

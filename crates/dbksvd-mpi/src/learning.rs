@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use dbksvd::coder::BatchOmp;
 use dbksvd::export::read_dictionary_npy;
 use dbksvd::group::Group;
-use dbksvd::learn::{Checkpoints, EpochReport, Evaluation, Every, Fit, Observer, Resume, Snapshot};
+use dbksvd::learn::{
+    Checkpoints, EpochReport, Evaluation, Every, Fit, Observer, Resume, Seconds, Snapshot,
+};
 use dbksvd::source::{
     FileSource, HeldOut, Mask, SampleSource, Shards, Subset, open_shards, read_mask,
 };
@@ -73,6 +75,14 @@ fn learn<T: Scalar>(
     let eval = eval.as_ref().map(|(rows, mask)| Subset::masked::<T>(rows, mask)).transpose();
     let eval = told(group, eval.map_err(text))?;
     let learner = told(group, learner::<T>(arguments).map_err(text))?;
+    let (shards, processes) = (learner.shards_of(&source), group.ranks());
+    if group.rank() == 0 && shards < processes {
+        eprintln!(
+            "warning: {processes} processes and {shards} shards, so {} have no samples to learn \
+             from: give --shards, a power of two and at least {processes}, or start fewer",
+            processes - shards
+        );
+    }
     let mut teller = Teller { tells: group.rank() == 0 && !arguments.quiet };
     let checkpoints = Checkpoints::new(arguments.out.join("checkpoints"));
     let checkpoints = match arguments.checkpoint_every {
@@ -102,9 +112,10 @@ fn learn<T: Scalar>(
         best.model.save(out.join("best.safetensors")).map_err(text)?;
     }
     if !arguments.quiet {
-        let (owners, steps) = (group.ranks(), report.steps);
+        let (processes, steps) = (group.ranks(), report.steps);
         println!("{}: {steps} steps", report.stop.name());
-        eprintln!("{owners} processes, {:.1} s", report.seconds.total);
+        let Seconds { encode, update, total, .. } = report.seconds;
+        eprintln!("{processes} processes: {total:.2} s, coding {encode:.2}, updates {update:.2}");
     }
     Ok(())
 }

@@ -61,6 +61,7 @@ const UNDELIVERED: Duration = Duration::from_secs(30);
 pub struct MpiGroup {
     rank: usize,
     ranks: usize,
+    shares_products: bool,
     /// The first owner that has left, and why.
     gone: Mutex<Option<(usize, String)>>,
     _universe: Universe,
@@ -87,7 +88,15 @@ impl MpiGroup {
         }
         let world = universe.world();
         let (rank, ranks) = (world.rank() as usize, world.size() as usize);
-        Ok(Self { rank, ranks, gone: Mutex::new(None), _universe: universe })
+        Ok(Self { rank, ranks, shares_products: true, gone: Mutex::new(None), _universe: universe })
+    }
+
+    /// Whether processes share out the Gram matrix and send each other their parts, as they do by
+    /// default, or each computes all of it: see [`Group::shares_products`].
+    #[must_use]
+    pub fn sharing_products(mut self, shares_products: bool) -> Self {
+        self.shares_products = shares_products;
+        self
     }
 
     /// Gives each other owner a part, and waits for one of each.
@@ -190,6 +199,10 @@ impl Group for MpiGroup {
 
     fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
         self.meet(&|rank| &own[rank])
+    }
+
+    fn shares_products(&self) -> bool {
+        self.shares_products
     }
 
     /// What this owner says takes the place of what it would have given in the next call, and it
