@@ -6,7 +6,10 @@ use crate::ProblemShape;
 use crate::error::Error;
 
 /// The most shards of a minibatch.
-pub(crate) const MOST_SHARDS: usize = 32;
+pub(crate) const MOST_SHARDS: usize = 128;
+
+/// The most of them unless more are asked for, for more owners.
+const MOST_UNASKED: usize = 32;
 
 /// Uses of an atom in a shard, on average, below which shards are not made smaller: the sum of an
 /// atom's uses in a shard costs one vector more.
@@ -38,7 +41,7 @@ impl SampleShards {
     pub fn of(shape: &ProblemShape, samples: usize) -> Self {
         let uses = samples.saturating_mul(shape.sparsity) / shape.atoms.max(1);
         let least = USES.max(NUMBERS / shape.dim.max(1));
-        let wanted = (uses / least).clamp(1, MOST_SHARDS);
+        let wanted = (uses / least).clamp(1, MOST_UNASKED);
         Self::equal(1 << wanted.ilog2(), samples)
     }
 
@@ -46,15 +49,16 @@ impl SampleShards {
     /// owners. With them learning has other bits.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless S is a power of two up to 32.
+    /// [`Error::Argument`] unless S is a power of two up to 128.
     pub fn try_equal(total: usize, samples: usize) -> Result<Self, Error> {
         if total.is_power_of_two() && total <= MOST_SHARDS {
             return Ok(Self::equal(total, samples));
         }
-        Err(Error::argument("total", total, "a power of two up to 32"))
+        Err(Error::argument("total", total, "a power of two up to 128"))
     }
 
-    fn equal(total: usize, samples: usize) -> Self {
+    /// S shards, a power of two up to 128, of equal length but for rounding.
+    pub(crate) fn equal(total: usize, samples: usize) -> Self {
         Self::new(total, 0, (0..total + 1).map(|shard| shard * samples / total))
     }
 
@@ -234,8 +238,8 @@ mod tests {
 
     #[test]
     fn numbers_of_shards_that_have_no_tree_are_refused() {
-        for total in [0, 3, 64] {
-            let error = SampleShards::try_equal(total, 9).expect_err("no power of two up to 32");
+        for total in [0, 3, 256] {
+            let error = SampleShards::try_equal(total, 9).expect_err("no power of two up to 128");
             assert!(error.to_string().contains("total"), "{error}");
         }
     }

@@ -181,6 +181,12 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// The instruction set or device on which the last bits of results depend, by name. Owners of a
+    /// [group](crate::group) must have the same; empty, by default, where nothing is to be compared.
+    fn instructions(&self) -> &'static str {
+        ""
+    }
+
     /// How many columns A has: of samples, N.
     fn columns(&self, a: &Self::Matrix) -> usize;
 

@@ -2,6 +2,7 @@
 
 use super::{Backend, PursuitRule};
 use crate::error::BackendError;
+use crate::group::Group;
 use crate::problem::ProblemShape;
 
 /// Greedy pursuits of a batch of samples: all that [`BatchOmp`](crate::coder::BatchOmp) needs.
@@ -40,6 +41,23 @@ pub trait PursuitKernels: Backend {
         pursuits: &mut Self::Pursuits,
         dictionary: &Self::Matrix,
     ) -> Result<(), BackendError>;
+
+    /// [`set_pursuit_dictionary`](Self::set_pursuit_dictionary) by several owners of samples that
+    /// make this call at the same time with the same dictionary, and may each compute a part of
+    /// what is derived of it and [`gather`](Group::gather) the others'. By default, each computes
+    /// all of it.
+    ///
+    /// # Errors
+    /// As `set_pursuit_dictionary`, and [`BackendError::Group`] if another owner has gone.
+    fn set_pursuit_dictionary_together(
+        &self,
+        pursuits: &mut Self::Pursuits,
+        dictionary: &Self::Matrix,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        let _ = group;
+        self.set_pursuit_dictionary(pursuits, dictionary)
+    }
 
     /// X ← codes of Y (d × N) on the dictionary given last, which is handed in again. `codes` takes
     /// the number of samples of `y`.

@@ -3,6 +3,7 @@
 use super::{GRAM_LIMIT, SparseCoder};
 use crate::backend::{PursuitKernels, PursuitRule, Selection, Tolerance};
 use crate::error::{BackendError, Error};
+use crate::group::Group;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
@@ -84,6 +85,16 @@ impl<B: PursuitKernels> SparseCoder<B> for BatchOmp {
         dictionary: &B::Matrix,
     ) -> Result<(), BackendError> {
         backend.set_pursuit_dictionary(state, dictionary)
+    }
+
+    fn set_dictionary_together(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        backend.set_pursuit_dictionary_together(state, dictionary, group)
     }
 
     fn encode(

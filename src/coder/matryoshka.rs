@@ -180,6 +180,21 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
         Ok(())
     }
 
+    fn set_dictionary_together(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        owners: &dyn crate::group::Group,
+    ) -> Result<(), BackendError> {
+        for group in &mut state.groups {
+            group.take_atoms(backend, dictionary);
+            let (state, dictionary) = (&mut group.state, &group.dictionary);
+            self.coder.set_dictionary_together(backend, state, dictionary, owners)?;
+        }
+        Ok(())
+    }
+
     fn encode(
         &self,
         backend: &B,

@@ -87,6 +87,7 @@ pub mod state {
 
 use crate::backend::Backend;
 use crate::error::{BackendError, Error};
+use crate::group::Group;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
 
@@ -184,6 +185,23 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
         state: &mut Self::State,
         dictionary: &B::Matrix,
     ) -> Result<(), BackendError>;
+
+    /// [`set_dictionary`](Self::set_dictionary) by several owners of samples that make this call at
+    /// the same time, each with the same dictionary, and may share the work out among them. The
+    /// states are then as they would be without the group. By default, each does all of it.
+    ///
+    /// # Errors
+    /// As `set_dictionary`, and [`BackendError::Group`] if another owner has gone.
+    fn set_dictionary_together(
+        &self,
+        backend: &B,
+        state: &mut Self::State,
+        dictionary: &B::Matrix,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        let _ = group;
+        self.set_dictionary(backend, state, dictionary)
+    }
 
     /// X ← codes of Y (d × N) on the dictionary that was set last. The number of samples of `codes`
     /// becomes that of `y`.

@@ -11,8 +11,9 @@ use crate::backend::{Backend, PursuitKernels, PursuitRule, SampleShards};
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::product::multiply;
-use crate::cpu::vector::{loops, rows, vectorized};
+use crate::cpu::vector::{instructions, loops, rows, vectorized};
 use crate::error::BackendError;
+use crate::group::Group;
 use crate::matrix::{column, column_mut, zeros};
 use crate::problem::ProblemShape;
 use crate::scalar::compiled;
@@ -119,6 +120,10 @@ impl<T: Scalar> Backend for Faer<T> {
         a.ncols()
     }
 
+    fn instructions(&self) -> &'static str {
+        instructions()
+    }
+
     fn normalize_columns(&self, d: &mut Mat<T>) {
         normalize_columns(d);
     }
@@ -128,6 +133,17 @@ compiled! {
     /// [`Pursuits::set_dictionary`].
     fn set_dictionary<T>(pursuits: &mut Pursuits<T>, dictionary: &Mat<T>) {
         pursuits.set_dictionary(dictionary);
+    }
+}
+
+compiled! {
+    /// [`Pursuits::set_dictionary_together`].
+    fn set_dictionary_together<T>(
+        pursuits: &mut Pursuits<T>,
+        dictionary: &Mat<T>,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        pursuits.set_dictionary_together(dictionary, group)
     }
 }
 
@@ -157,6 +173,15 @@ impl<T: Scalar> PursuitKernels for Faer<T> {
     ) -> Result<(), BackendError> {
         set_dictionary(pursuits, dictionary);
         Ok(())
+    }
+
+    fn set_pursuit_dictionary_together(
+        &self,
+        pursuits: &mut Pursuits<T>,
+        dictionary: &Mat<T>,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        set_dictionary_together(pursuits, dictionary, group)
     }
 
     fn pursue(

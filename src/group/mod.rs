@@ -18,9 +18,11 @@
 //! assert_eq!((share.shards().samples(), other.shards().samples()), (4096, 4096));
 //! ```
 
+mod message;
 mod share;
 mod threads;
 
+pub(crate) use message::{Message, Reading};
 pub use share::Share;
 pub use threads::Threads;
 
@@ -31,8 +33,8 @@ use crate::error::BackendError;
 /// The owners that work on the same minibatches, as one of them sees them.
 ///
 /// # Contract
-/// All owners call [`gather`](Self::gather) equally often and in the same order. An owner that has
-/// gone makes the calls of the others fail, in place of waiting for it for ever.
+/// All owners make the same calls in the same order. An owner that has gone makes the calls of the
+/// others fail, in place of waiting for it for ever.
 pub trait Group: Debug + Send + Sync {
     /// Which owner this is, from 0.
     fn rank(&self) -> usize;
@@ -43,6 +45,50 @@ pub trait Group: Debug + Send + Sync {
     /// Gives all owners what each of them gave, in the order of ranks.
     ///
     /// # Errors
-    /// [`BackendError::Group`] if an owner has gone, or cannot be reached.
+    /// [`BackendError::Group`], naming the owner, if one has gone or cannot be reached.
     fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError>;
+
+    /// Gives each owner what the others have for it: `own` holds a part for each owner, and what
+    /// comes back is the part that each owner had for this one. Both are in the order of ranks.
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError>;
+
+    /// Whether owners share out what each could compute by itself, and send each other the parts:
+    /// the Gram matrix of the dictionary, of which each then sends 2 bytes an entry. Results are
+    /// the same either way. It takes less time where the network moves a byte while an owner's
+    /// processors multiply less than d numbers, as fast networks do. All owners must say the same;
+    /// `true` by default.
+    fn shares_products(&self) -> bool {
+        true
+    }
+
+    /// Says that this owner makes no further call, and why: the calls that others make, or wait
+    /// in, fail with this rank and reason.
+    fn leave(&self, reason: &str);
+}
+
+/// One owner that holds all samples: no call of it does anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Solo;
+
+impl Group for Solo {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn ranks(&self) -> usize {
+        1
+    }
+
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
+        Ok(vec![own.to_vec()])
+    }
+
+    fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
+        Ok(own.to_vec())
+    }
+
+    fn leave(&self, _: &str) {}
 }

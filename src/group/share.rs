@@ -1,10 +1,11 @@
 //! The shards of one owner, and sums over those of all.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use pulp::bytemuck::{self, Pod};
 
-use super::Group;
+use super::{Group, Solo};
 use crate::Scalar;
 use crate::backend::{Change, DirectionSums, SampleShards};
 use crate::error::BackendError;
@@ -16,20 +17,26 @@ use crate::scalar::compiled;
 pub struct Share<'a> {
     group: Option<&'a dyn Group>,
     shards: SampleShards,
+    /// The nodes of every owner, once they have told each other. One owner alone has no use for
+    /// them, and allocates nothing.
+    nodes: Option<Arc<OnceLock<NodesOfOwners>>>,
 }
+
+/// The ranges of shards that each owner's nodes stand for.
+type NodesOfOwners = Vec<Vec<Range<usize>>>;
 
 impl<'a> Share<'a> {
     /// All shards are here.
     #[must_use]
     pub fn alone(shards: SampleShards) -> Self {
-        Self { group: None, shards }
+        Self { group: None, shards, nodes: None }
     }
 
     /// These shards are here. The owners of a group hold all S shards between them, in the order of
     /// ranks; an owner may hold none.
     #[must_use]
     pub fn new(group: &'a dyn Group, shards: SampleShards) -> Self {
-        Self { group: Some(group), shards }
+        Self { group: Some(group), shards, nodes: Some(Arc::default()) }
     }
 
     /// The shards here.
@@ -57,6 +64,11 @@ impl<'a> Share<'a> {
         })
     }
 
+    /// The owners.
+    pub(crate) fn group(&self) -> &'a dyn Group {
+        self.group.unwrap_or(&Solo)
+    }
+
     /// Which owner this is.
     pub(crate) fn rank(&self) -> usize {
         self.group.map_or(0, Group::rank)
@@ -65,16 +77,7 @@ impl<'a> Share<'a> {
     /// What each owner gives, in the order of ranks.
     pub(crate) fn gather<P: Pod>(&self, own: &[P]) -> Result<Vec<Vec<P>>, BackendError> {
         let Some(group) = self.group else { return Ok(vec![own.to_vec()]) };
-        let all = group.gather(bytemuck::cast_slice(own))?;
-        let read = |(rank, bytes): (usize, Vec<u8>)| {
-            if bytes.len().is_multiple_of(size_of::<P>()) {
-                let values = bytes.chunks_exact(size_of::<P>());
-                return Ok(values.map(bytemuck::pod_read_unaligned).collect());
-            }
-            let reason = format!("{} bytes are no whole number of values", bytes.len());
-            Err(BackendError::Group { rank, reason })
-        };
-        all.into_iter().enumerate().map(read).collect()
+        values_of_each(group.gather(bytemuck::cast_slice(own))?)
     }
 
     /// What all owners give, in the order of ranks.
@@ -180,24 +183,40 @@ impl<'a> Share<'a> {
         sum_directions(self, sums, of_node)
     }
 
-    /// What each owner knows of each of its nodes, with the nodes, in order.
-    fn gather_nodes<P: Pod>(&self, own: &[P], each: usize) -> Result<Nodes<Vec<P>>, BackendError> {
-        let first = self.shards.first();
-        let nodes = self.shards.nodes().into_iter();
-        let nodes = nodes.flat_map(|node| [node.start + first, node.end + first]);
-        let nodes = self.gather(&nodes.map(|end| end as u64).collect::<Vec<_>>())?;
+    /// What each owner knows of each of its nodes, so many values, with the nodes, in order.
+    pub(crate) fn gather_nodes<P: Pod>(
+        &self,
+        own: &[P],
+        each: usize,
+    ) -> Result<Nodes<Vec<P>>, BackendError> {
+        let nodes = self.nodes_of_all()?;
         let all = self.gather(own)?;
-        let mut parts = Vec::new();
-        for (nodes, values) in nodes.iter().zip(&all) {
-            let (nodes, _) = nodes.as_chunks::<2>();
-            let nodes = nodes.iter().map(|&[start, end]| start as usize..end as usize);
-            parts.extend(nodes.zip(values.chunks_exact(each).map(<[P]>::to_vec)));
+        Ok(of_nodes(nodes, &all, each))
+    }
+
+    /// The nodes of every owner, among those over all shards.
+    fn nodes_of_all(&self) -> Result<&[Vec<Range<usize>>], BackendError> {
+        let nodes = self.nodes.as_ref().ok_or_else(|| self.mismatch("there is no group".into()))?;
+        if let Some(nodes) = nodes.get() {
+            return Ok(nodes);
         }
-        Ok(parts)
+        let first = self.shards.first();
+        let own = self.shards.nodes().into_iter();
+        let own = own.flat_map(|node| [node.start + first, node.end + first]);
+        let all = self.gather(&own.map(|end| end as u64).collect::<Vec<_>>())?;
+        let ranges = |ends: &Vec<u64>| {
+            let (ends, _) = ends.as_chunks::<2>();
+            ends.iter().map(|&[start, end]| start as usize..end as usize).collect()
+        };
+        Ok(nodes.get_or_init(|| all.iter().map(ranges).collect()))
     }
 
     /// Adds what is known of nodes in the tree over all shards.
-    fn fold<V>(&self, parts: Nodes<V>, add: &dyn Fn(V, V) -> V) -> Result<V, BackendError> {
+    pub(crate) fn fold<V>(
+        &self,
+        parts: Nodes<V>,
+        add: &dyn Fn(V, V) -> V,
+    ) -> Result<V, BackendError> {
         let mut parts = parts.into_iter().peekable();
         let sum = fold(&mut parts, 0..self.shards.total(), add);
         let wrong =
@@ -211,48 +230,92 @@ type OfNode<'a, V> = &'a mut dyn FnMut(Range<usize>, &mut V) -> Result<(), Backe
 
 compiled! {
     /// [`Share::sum_directions`].
+    ///
+    /// Each owner adds up what all know of some of the atoms, and gives the others their sums: so
+    /// every owner sends each atom about twice, however many owners there are.
     fn sum_directions<T>(
         share: &Share<'_>,
         sums: &mut DirectionSums<T>,
         of_node: OfNode<'_, DirectionSums<T>>,
     ) -> Result<(), BackendError> {
-        if share.is_alone() {
+        let Some(group) = share.group.filter(|_| !share.is_alone()) else {
             return of_node(0..share.shards.len(), sums);
-        }
+        };
         let (dim, atoms) = sums.vectors.shape();
-        let mut own = Vec::new();
+        let (each, ranks) = (dim + 2, group.ranks());
+        let of_rank = |rank: usize| rank * atoms / ranks..(rank + 1) * atoms / ranks;
+        // Of every atom, whether it has a use, its product and its vector.
+        let mut parts = vec![Vec::new(); ranks];
         for node in share.shards.nodes() {
             of_node(node, sums)?;
-            own.extend(sums.is_used.iter().map(|&is_used| T::from_int(i32::from(is_used))));
-            own.extend_from_slice(&sums.products);
-            for j in 0..atoms {
-                own.extend_from_slice(sums.vectors.col_as_slice(j));
+            for (rank, part) in parts.iter_mut().enumerate() {
+                for j in of_rank(rank) {
+                    let is_used = T::from_int(i32::from(sums.is_used[j]));
+                    part.extend_from_slice(bytemuck::cast_slice(&[is_used, sums.products[j]]));
+                    part.extend_from_slice(bytemuck::cast_slice(sums.vectors.col_as_slice(j)));
+                }
             }
         }
-        let parts = share.gather_nodes(&own, atoms * (dim + 2))?;
+        let nodes = share.nodes_of_all()?;
+        let all = values_of_each::<T>(group.exchange(&parts)?)?;
+        let own = of_rank(group.rank());
         // An atom without a use in a part has no sum there, not one of zeros, whose signs show.
-        let sum = share.fold(parts, &|mut a, b| {
-            for j in (0..atoms).filter(|&j| b[j] != T::zero()) {
-                let of_atom = 2 * atoms + j * dim..2 * atoms + (j + 1) * dim;
-                let places = [j, atoms + j].into_iter().chain(of_atom);
-                let is_first = a[j] == T::zero();
-                places.for_each(|at| a[at] = if is_first { b[at] } else { a[at] + b[at] });
-                a[j] = T::one();
+        let add = |mut a: Vec<T>, b: Vec<T>| {
+            for (a, b) in a.chunks_exact_mut(each).zip(b.chunks_exact(each)) {
+                if b[0] == T::zero() {
+                    continue;
+                }
+                if a[0] == T::zero() {
+                    a.copy_from_slice(b);
+                    continue;
+                }
+                a[1..].iter_mut().zip(&b[1..]).for_each(|(a, &b)| *a += b);
             }
             a
-        })?;
-        for j in 0..atoms {
-            sums.is_used[j] = sum[j] != T::zero();
-            sums.products[j] = sum[atoms + j];
-            let of_atom = &sum[2 * atoms + j * dim..2 * atoms + (j + 1) * dim];
-            sums.vectors.col_as_slice_mut(j).copy_from_slice(of_atom);
+        };
+        let sum = if own.is_empty() {
+            Vec::new()
+        } else {
+            share.fold(of_nodes(nodes, &all, each * own.len()), &add)?
+        };
+        let all = share.gather(&sum)?.concat();
+        if all.len() != each * atoms {
+            let found = all.len() / each;
+            return Err(share.mismatch(format!("sums of {found} atoms, expected {atoms}")));
+        }
+        for (j, sum) in all.chunks_exact(each).enumerate() {
+            sums.is_used[j] = sum[0] != T::zero();
+            sums.products[j] = sum[1];
+            sums.vectors.col_as_slice_mut(j).copy_from_slice(&sum[2..]);
         }
         Ok(())
     }
 }
 
+/// The values in what each owner gave.
+fn values_of_each<P: Pod>(all: Vec<Vec<u8>>) -> Result<Vec<Vec<P>>, BackendError> {
+    let read = |(rank, bytes): (usize, Vec<u8>)| {
+        if bytes.len().is_multiple_of(size_of::<P>()) {
+            let values = bytes.chunks_exact(size_of::<P>());
+            return Ok(values.map(bytemuck::pod_read_unaligned).collect());
+        }
+        let reason = format!("{} bytes are no whole number of values", bytes.len());
+        Err(BackendError::Group { rank, reason })
+    };
+    all.into_iter().enumerate().map(read).collect()
+}
+
+/// The values of each node in what each owner gave, so many a node.
+fn of_nodes<P: Pod>(nodes: &[Vec<Range<usize>>], all: &[Vec<P>], each: usize) -> Nodes<Vec<P>> {
+    let of_owner = |(nodes, values): (&Vec<Range<usize>>, &Vec<P>)| {
+        let values = values.chunks_exact(each).map(<[P]>::to_vec);
+        nodes.iter().cloned().zip(values).collect::<Vec<_>>()
+    };
+    nodes.iter().zip(all).flat_map(of_owner).collect()
+}
+
 /// What is known of nodes of the tree over all shards, in their order.
-type Nodes<V> = Vec<(Range<usize>, V)>;
+pub(crate) type Nodes<V> = Vec<(Range<usize>, V)>;
 
 type Parts<V> = std::iter::Peekable<<Nodes<V> as IntoIterator>::IntoIter>;
 

@@ -27,12 +27,12 @@ struct Meeting {
 struct Table {
     /// How many times all have met.
     round: u64,
-    /// What has been given in this round.
-    given: Vec<Option<Vec<u8>>>,
+    /// What each owner has given in this round: one part for all, or a part for each.
+    given: Vec<Option<Vec<Vec<u8>>>>,
     /// What was given in the last one.
-    gathered: Arc<[Vec<u8>]>,
-    /// The first owner that has gone.
-    gone: Option<usize>,
+    gathered: Arc<[Vec<Vec<u8>>]>,
+    /// The first owner that has gone, and why.
+    gone: Option<(usize, String)>,
 }
 
 impl Threads {
@@ -62,6 +62,27 @@ impl Meeting {
         // An owner that panics leaves a table that the others can read: `gone` says what happened.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits until all owners have given something, and gives what they did.
+    fn meet(&self, rank: usize, own: Vec<Vec<u8>>) -> Result<Arc<[Vec<Vec<u8>>]>, BackendError> {
+        let mut table = self.table();
+        let round = table.round;
+        table.given[rank] = Some(own);
+        if table.given.iter().all(Option::is_some) {
+            table.gathered =
+                table.given.iter_mut().map(|given| given.take().unwrap_or_default()).collect();
+            table.round += 1;
+            self.has_changed.notify_all();
+        }
+        while table.round == round {
+            if let Some((rank, reason)) = table.gone.clone() {
+                return Err(BackendError::Group { rank, reason });
+            }
+            let waited = self.has_changed.wait(table);
+            table = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(table.gathered.clone())
+    }
 }
 
 impl Group for Threads {
@@ -74,33 +95,25 @@ impl Group for Threads {
     }
 
     fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
-        let mut table = self.meeting.table();
-        let round = table.round;
-        table.given[self.rank] = Some(own.to_vec());
-        if table.given.iter().all(Option::is_some) {
-            table.gathered =
-                table.given.iter_mut().map(|given| given.take().unwrap_or_default()).collect();
-            table.round += 1;
-            self.meeting.has_changed.notify_all();
-        }
-        while table.round == round {
-            if let Some(rank) = table.gone {
-                return Err(BackendError::Group { rank, reason: "the owner has gone".into() });
-            }
-            let waited = self.meeting.has_changed.wait(table);
-            table = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        let gathered = table.gathered.clone();
-        drop(table);
-        Ok(gathered.to_vec())
+        let met = self.meeting.meet(self.rank, vec![own.to_vec()])?;
+        Ok(met.iter().flatten().cloned().collect())
+    }
+
+    fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
+        let met = self.meeting.meet(self.rank, own.to_vec())?;
+        Ok(met.iter().map(|parts| parts.get(self.rank).cloned().unwrap_or_default()).collect())
+    }
+
+    fn leave(&self, reason: &str) {
+        self.meeting.table().gone.get_or_insert_with(|| (self.rank, reason.to_owned()));
+        self.meeting.has_changed.notify_all();
     }
 }
 
 impl Drop for Threads {
     /// The others need not wait.
     fn drop(&mut self) {
-        self.meeting.table().gone.get_or_insert(self.rank);
-        self.meeting.has_changed.notify_all();
+        self.leave("the owner has gone");
     }
 }
 
@@ -118,10 +131,25 @@ mod tests {
                         let gathered = owner.gather(&own).expect("all are here");
                         let expected: Vec<_> = (0..5).map(|rank| vec![rank; round % 7]).collect();
                         assert_eq!(gathered, expected);
+                        let parts: Vec<_> = (0..5).map(|to| vec![owner.rank() as u8, to]).collect();
+                        let exchanged = owner.exchange(&parts).expect("all are here");
+                        let expected: Vec<_> =
+                            (0..5).map(|from| [from, owner.rank() as u8]).collect();
+                        assert_eq!(exchanged, expected);
                     }
                 });
             }
         });
+    }
+
+    #[test]
+    fn the_others_are_told_who_left_and_why() {
+        let [first, second, third] = Threads::group();
+        second.leave("no more samples");
+        for owner in [first, third] {
+            let error = owner.gather(&[]).expect_err("one has left").to_string();
+            assert_eq!(error, "owner 1 of the group: no more samples");
+        }
     }
 
     #[test]

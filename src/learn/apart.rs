@@ -8,10 +8,12 @@ use super::config::Config;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::{BackendError, Error};
+use crate::group::Share;
+use crate::matrix::column;
 use crate::problem::ProblemShape;
 use crate::samples::HostSamples;
 use crate::updater::DictionaryUpdater;
-use faer::MatRef;
+use faer::{Mat, MatRef};
 
 /// Those samples, and the memory in which they are coded.
 pub(super) struct Apart<B: Backend> {
@@ -50,19 +52,63 @@ impl<B: Backend> Apart<B> {
         state: &mut C::State,
         dictionary: &B::Matrix,
         shape: &ProblemShape,
+        share: &Share<'_>,
     ) -> Result<f64, Error>
     where
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
     {
-        if self.count == 0 {
-            return Ok(0.0);
+        if self.count > 0 {
+            self.code(config, state, dictionary, shape)?;
         }
+        if !share.is_alone() {
+            return self.error_of_all(config, shape, share);
+        }
+        if self.count == 0 { Ok(0.0) } else { Ok(config.backend.squared_norm(&self.residual)?) }
+    }
+
+    /// R ← what the codes of these samples leave.
+    fn code<C, U>(
+        &mut self,
+        config: &Config<B, C, U>,
+        state: &mut C::State,
+        dictionary: &B::Matrix,
+        shape: &ProblemShape,
+    ) -> Result<(), Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
         let Config { backend, coder, .. } = config;
         let mut codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
         coder.encode(backend, state, dictionary, &self.samples, &mut codes)?;
         backend.residual(&mut self.residual, &self.samples, dictionary, &codes);
-        backend.synchronize()?;
+        Ok(backend.synchronize()?)
+    }
+
+    /// ‖R‖² of the samples of all owners, as one would have it that holds them all: they are few.
+    fn error_of_all<C, U>(
+        &mut self,
+        config: &Config<B, C, U>,
+        shape: &ProblemShape,
+        share: &Share<'_>,
+    ) -> Result<f64, Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        let backend = &config.backend;
+        let mut own = Vec::with_capacity(self.count * shape.dim);
+        if self.count > 0 {
+            let left: Mat<B::Scalar> = backend.download(&self.residual)?;
+            (0..self.count).for_each(|i| own.extend_from_slice(column(left.as_ref(), i)));
+        }
+        let all = share.concat(own)?;
+        if all.is_empty() {
+            return Ok(0.0);
+        }
+        let all = MatRef::from_column_major_slice(&all, shape.dim, all.len() / shape.dim);
+        backend.upload(all, &mut self.residual)?;
         Ok(backend.squared_norm(&self.residual)?)
     }
 }

@@ -23,6 +23,7 @@ use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 /// | [`sign`](Self::sign) | signed | | sign of coefficients |
 /// | [`epochs`](Self::epochs) | 20 | ≥ 0 | passes over the data |
 /// | [`minibatch`](Self::minibatch) | max(20·m/k, min(4m, N/4)); with growth min(10m, N/10) | ≥ 1 | samples a step |
+/// | [`shards`](Self::shards) | of the problem | 1, 2, 4, …, 128 | parts of a minibatch that machines can hold |
 /// | [`seed`](Self::seed) | 0 | | all randomness |
 /// | [`initialisation`](Self::initialisation) | samples | | the first dictionary |
 /// | [`growth`](Self::growth) | none | | a dictionary that begins small |
@@ -71,6 +72,15 @@ impl<B: Backend, C, U> Builder<B, C, U> {
     /// earlier, give a larger one: an atom wants some twenty uses a step.
     pub fn minibatch(mut self, samples: usize) -> Self {
         self.config.settings.minibatch = Some(samples);
+        self
+    }
+
+    /// Into how many shards a minibatch is cut, over which all sums over samples are made:
+    /// [`SampleShards::of`](crate::backend::SampleShards::of) the problem by default, which may be
+    /// one. A [group](super::Run::group) of more owners than shards has owners without samples.
+    /// Results differ with it by rounding.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.config.settings.shards = Some(shards);
         self
     }
 

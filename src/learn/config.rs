@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::cut::Cut;
+use super::team::Team;
 use super::{Growth, Initialisation, Plateau};
-use crate::backend::Backend;
+use crate::backend::{Backend, SampleShards};
 use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::parameters::Parameters;
@@ -48,6 +50,7 @@ impl<B: Backend, C, U> Config<B, C, U> {
             target_fvu: None,
             plateau: None,
             growth: None,
+            shards: None,
         };
         let initialisation = Initialisation::Samples;
         let (preprocessing, held_out) = (None, None);
@@ -122,6 +125,7 @@ pub(super) struct Settings {
     pub(super) target_fvu: Option<f64>,
     pub(super) plateau: Option<Plateau>,
     pub(super) growth: Option<Growth>,
+    pub(super) shards: Option<usize>,
 }
 
 impl Settings {
@@ -149,6 +153,11 @@ impl Settings {
         if self.minibatch == Some(0) {
             return Err(Error::argument("minibatch", 0, "at least 1"));
         }
+        if let Some(shards) = self.shards
+            && SampleShards::try_equal(shards, 0).is_err()
+        {
+            return Err(Error::argument("shards", shards, "a power of two up to 128"));
+        }
         self.statistics.outliers.check()?;
         if self.statistics.samples == 0 {
             return Err(Error::argument("statistics_samples", 0, "at least 1"));
@@ -174,6 +183,11 @@ impl Settings {
             growth.check(self.atoms)?;
         }
         self.plateau.map_or(Ok(()), |plateau| plateau.check())
+    }
+
+    /// How minibatches are cut into shards, and which of them are this owner's.
+    pub(super) fn cut(&self, dim: usize, team: Team<'_>) -> Cut {
+        Cut::new(self.shape_of(dim, self.atoms), self.shards, team)
     }
 
     pub(super) fn shape(&self, dim: usize) -> ProblemShape {

@@ -15,11 +15,13 @@ use super::reader::Schedule;
 use super::report::{EpochReport, Evaluation, Report, Seconds};
 use super::run_state::{Best, Leader, Measured, RunState};
 use super::session::{Outcome, Trainer};
+use super::team::{Team, of_owner};
 use super::{DbKsvd, Every, StopReason, StopToken};
 use crate::Dictionary;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
+use crate::group::{Message, Reading};
 use crate::source::steps;
 use crate::updater::DictionaryUpdater;
 
@@ -32,9 +34,18 @@ pub(super) struct Driver<'a, B: Backend, C: SparseCoder<B>, U: DictionaryUpdater
     pub(super) evaluator: Option<HeldOutEvaluator<'a, B>>,
     pub(super) observer: PanicCatching<'a, B::Scalar>,
     pub(super) token: Option<StopToken>,
+    pub(super) team: Team<'a>,
     /// Whether the trainer's state is that after a step: not within one, when a backend may fail.
     pub(super) is_whole: bool,
+    /// Of the owner that decides for all; others have none.
     pub(super) checkpoints: Option<OpenCheckpoints<B::Scalar>>,
+}
+
+/// What all owners do next.
+struct Decision {
+    stop: Option<StopReason>,
+    /// The share of the run that lies behind.
+    done: f64,
 }
 
 impl<B, C, U> Driver<'_, B, C, U>
@@ -47,8 +58,10 @@ where
     pub(super) fn drive(mut self) -> Result<Fit<B::Scalar>, Error> {
         let (schedule, position) = (self.schedule, self.run_state.record.position);
         let (backend, loader) = (&self.learner.config.backend, self.trainer.loader.clone());
+        let team = self.team;
         let ended = thread::scope(|scope| {
-            let feed = Feed::start(scope, backend, schedule, position, loader)?;
+            let feed = Feed::start(scope, backend, schedule, position, loader, team);
+            let feed = team.tell(feed)?;
             self.take_steps(feed)
         });
         let (stop, failure) = match ended {
@@ -61,16 +74,18 @@ where
     /// Steps, and what follows each, until there is a reason to stop.
     fn take_steps(&mut self, mut feed: Feed<'_, B>) -> Result<StopReason, Error> {
         let config = &self.learner.config;
-        let mut buffers = Buffers::new(&config.backend, self.schedule.source.dim())?;
+        let buffers = Buffers::new(&config.backend, self.schedule.source.dim());
+        let mut buffers = self.team.tell(buffers.map_err(Error::from))?;
         loop {
-            if let Some(stop) = self.reason_to_stop() {
+            let Decision { stop, done } = self.decide()?;
+            if let Some(stop) = stop {
                 return Ok(stop);
             }
             let loaded;
             (buffers, loaded) = feed.next(buffers)?;
-            let progress = config.settings.progress_of(self.share_done());
+            let progress = config.settings.progress_of(done);
             self.is_whole = false;
-            let outcome = self.trainer.step(config, &mut buffers, loaded, progress)?;
+            let outcome = self.trainer.step(config, &mut buffers, loaded, progress, self.team)?;
             self.is_whole = true;
             self.run_state.add(&outcome);
             self.tell_of_step(&outcome);
@@ -78,15 +93,40 @@ where
             if let Some(epoch) = &epoch {
                 self.tell_of_epoch(epoch);
             }
-            if self.is_evaluation_due(epoch.is_some())
-                && let Some(stop) = self.evaluate()?
-            {
-                return Ok(stop);
+            if self.is_evaluation_due(epoch.is_some()) {
+                let evaluated = self.evaluate();
+                if let Some(stop) = self.team.tell(evaluated)? {
+                    return Ok(stop);
+                }
             }
             if self.is_checkpoint_due() {
-                self.save()?;
+                let saved = self.save();
+                self.team.tell(saved)?;
             }
         }
+    }
+
+    /// Whether to go on: the first owner that has a reason not to ends the run. Time and steps are
+    /// those of owner 0.
+    fn decide(&self) -> Result<Decision, Error> {
+        let own = Decision { stop: self.reason_to_stop(), done: self.share_done() };
+        if self.team.is_alone() {
+            return Ok(own);
+        }
+        let mut message = Message::new();
+        message.put(StopReason::code(own.stop));
+        message.put(own.done);
+        let told = self.team.gather(Ok(message))?;
+        let read = |(rank, told): (usize, &Vec<u8>)| {
+            let mut reading = Reading::new(told);
+            let stop = StopReason::of_code(reading.take().map_err(|it| of_owner(rank, it))?);
+            let done = reading.take().map_err(|it| of_owner(rank, it))?;
+            Ok(Decision { stop, done })
+        };
+        let told: Vec<Decision> =
+            told.iter().enumerate().map(read).collect::<Result<_, Error>>()?;
+        let stop = told.iter().find_map(|owner| owner.stop);
+        Ok(Decision { stop, done: told.first().map_or(own.done, |leader| leader.done) })
     }
 
     fn reason_to_stop(&self) -> Option<StopReason> {
@@ -102,6 +142,9 @@ where
         }
         if self.token.as_ref().is_some_and(StopToken::is_stopped) {
             return Some(StopReason::Token);
+        }
+        if !self.team.leads() {
+            return None;
         }
         let budget = settings.time_budget?.as_secs_f64();
         (self.run_state.elapsed() >= budget).then_some(StopReason::Time)
@@ -162,7 +205,7 @@ where
             None if self.run_state.record.watched.samples() == 0 => return Ok(None),
             None => self.run_state.watch(step),
             Some(evaluator) => {
-                let measured = evaluator.examine(config, &mut self.trainer)?;
+                let measured = evaluator.examine(config, &mut self.trainer, self.team)?;
                 let l0 = measured.nonzeros as f64 / measured.figures.all.samples as f64;
                 let measured = Measured { figures: &measured.figures, l0, held_out: true };
                 let evaluation = self.run_state.evaluation(step, &measured);
@@ -222,6 +265,7 @@ where
         if failure.is_none() {
             failure = self.run_state.check().err();
         }
+        failure = self.team.settle(failure);
         // However a run ends, something is known of what it gives.
         let config = &self.learner.config;
         let evaluated = self.run_state.record.evaluations.last().map(|evaluation| evaluation.step);

@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::session::Trainer;
+use super::team::{Team, of_owner};
 use faer::MatRef;
 
 use crate::backend::{Backend, SampleShards};
@@ -9,6 +10,7 @@ use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::error::Error;
+use crate::group::{Message, Reading};
 use crate::matrix::column;
 use crate::samples::moments::Figures;
 use crate::source::SampleSource;
@@ -43,12 +45,60 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
         Ok(Self { source, blocks, atoms: shape.atoms })
     }
 
-    /// Codes all samples with the trainer's dictionary.
+    /// Codes all samples with the trainer's dictionary. Owners deal the blocks out among them.
     pub(super) fn examine<C, U>(
         &mut self,
         config: &Config<B, C, U>,
         trainer: &mut Trainer<B, C, U>,
+        team: Team<'_>,
     ) -> Result<HeldOutFigures, Error>
+    where
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        let dim = self.source.dim();
+        let mut measured = HeldOutFigures { figures: Figures::new(dim), nonzeros: 0 };
+        if team.is_alone() {
+            self.examine_blocks(config, trainer, team, &mut |block| measured.merge(block))?;
+            return Ok(measured);
+        }
+        let mut numbers = Vec::new();
+        let own = self.examine_blocks(config, trainer, team, &mut |block| {
+            block.figures.put_into(&mut numbers);
+            numbers.push(block.nonzeros as f64);
+        });
+        let own = own.map(|()| {
+            let mut message = Message::new();
+            message.put_all(&numbers);
+            message
+        });
+        let told = team.gather(own)?;
+        let numbers = |(rank, told): (usize, &Vec<u8>)| {
+            Reading::new(told).take_all::<f64>().map_err(|reason| of_owner(rank, reason))
+        };
+        let numbers: Vec<Vec<f64>> =
+            told.iter().enumerate().map(numbers).collect::<Result<_, _>>()?;
+        let each = Figures::numbers(dim) + 1;
+        let mut blocks: Vec<_> = numbers.iter().map(|numbers| numbers.chunks_exact(each)).collect();
+        for number in 0..self.source.len().div_ceil(BLOCK) {
+            let rank = number % team.ranks();
+            let Some(&[ref figures @ .., nonzeros]) = blocks[rank].next() else {
+                return Err(of_owner(rank, format!("no figures of held-out block {number}")));
+            };
+            let figures = Figures::from_numbers(figures);
+            measured.merge(&HeldOutFigures { figures, nonzeros: nonzeros as usize });
+        }
+        Ok(measured)
+    }
+
+    /// Codes the blocks of this owner, one after the other.
+    fn examine_blocks<C, U>(
+        &mut self,
+        config: &Config<B, C, U>,
+        trainer: &mut Trainer<B, C, U>,
+        team: Team<'_>,
+        each: &mut dyn FnMut(&HeldOutFigures),
+    ) -> Result<(), Error>
     where
         C: SparseCoder<B>,
         U: DictionaryUpdater<B>,
@@ -60,9 +110,9 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
             self.atoms = shape.atoms;
         }
         let Self { source, blocks, .. } = self;
-        let mut measured = HeldOutFigures { figures: Figures::new(source.dim()), nonzeros: 0 };
-        trainer.refresh_coder(config)?;
-        for start in (0..source.len()).step_by(BLOCK) {
+        // Others may wait for what this owner has to give within, which is no message of a team.
+        trainer.refresh_coder(config, team.group()).inspect_err(|error| team.leave(error))?;
+        for start in (team.rank() * BLOCK..source.len()).step_by(team.ranks() * BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
             let (coder, block) = ((&config.coder, &mut trainer.coder), std::iter::once(block));
             blocks.code(backend, coder, &trainer.dictionary, *source, block)?;
@@ -77,10 +127,16 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
             } else {
                 error_within::<B>(backend.download(residual)?.as_ref(), is_outside)
             };
-            measured.figures.merge(&figures);
-            measured.nonzeros += backend.nonzeros(blocks.codes())?;
+            each(&HeldOutFigures { figures, nonzeros: backend.nonzeros(blocks.codes())? });
         }
-        Ok(measured)
+        Ok(())
+    }
+}
+
+impl HeldOutFigures {
+    fn merge(&mut self, block: &Self) {
+        self.figures.merge(&block.figures);
+        self.nonzeros += block.nonzeros;
     }
 }
 

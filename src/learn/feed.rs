@@ -12,22 +12,26 @@
 //! Both give the same minibatches with the same bits, and the same error in the place of the first
 //! that is bad. What was loaded ahead when a run ends is dropped: the run's position counts steps,
 //! and a run that goes on from there reads it again.
+//!
+//! Owners that learn together load in turn: each loads its part, and what is known of the whole
+//! minibatch they find together, which no thread may do while the run meets the others.
 
 use std::thread::Scope;
 
 use rayon::ThreadPoolBuilder;
 
 use super::exchange::{Exchange, Filler};
-use super::loader::{Buffers, Loaded, Loader};
+use super::loader::{Buffers, Loaded, Loader, join};
 use super::reader::{Reader, Schedule, read_ahead};
 use super::run_state::Position;
+use super::team::Team;
 use crate::backend::Backend;
 use crate::error::{Error, SourceError};
 
 /// Gives a run its minibatches.
 pub(super) enum Feed<'scope, B: Backend> {
     /// Each is loaded when it is asked for.
-    InTurn(Supply<'scope, B>),
+    InTurn(Box<Supply<'scope, B>>),
     /// A thread loads the next while the run computes:
     /// [`overlaps_uploads`](Backend::overlaps_uploads).
     Ahead(Exchange<'scope, Buffers<B>, Filled<B>>),
@@ -44,12 +48,13 @@ impl<'scope, B: Backend> Feed<'scope, B> {
         schedule: Schedule<'env, B::Scalar>,
         position: Position,
         loader: Loader<B::Scalar>,
+        team: Team<'env>,
     ) -> Result<Self, Error> {
-        let is_ahead = backend.overlaps_uploads();
+        let is_ahead = backend.overlaps_uploads() && team.is_alone();
         let reader = read_ahead(scope, schedule, position, if is_ahead { 2 } else { 1 })?;
-        let mut supply = Supply { backend, reader, loader };
+        let mut supply = Supply { backend, reader, loader, team, schedule, position };
         if !is_ahead {
-            return Ok(Self::InTurn(supply));
+            return Ok(Self::InTurn(Box::new(supply)));
         }
         // The other is the run's.
         let buffers = [Buffers::new(backend, schedule.source.dim())?];
@@ -85,10 +90,36 @@ pub(super) struct Supply<'scope, B: Backend> {
     backend: &'scope B,
     reader: Reader<'scope, B::Scalar>,
     loader: Loader<B::Scalar>,
+    team: Team<'scope>,
+    schedule: Schedule<'scope, B::Scalar>,
+    /// That of the next minibatch.
+    position: Position,
 }
 
 impl<B: Backend> Supply<'_, B> {
-    fn next(&mut self, mut buffers: Buffers<B>) -> Result<Filled<B>, Error> {
+    fn next(&mut self, buffers: Buffers<B>) -> Result<Filled<B>, Error> {
+        if self.team.is_alone() { self.load(buffers) } else { self.load_together(buffers) }
+    }
+
+    /// Loads the part of a minibatch that this owner has, and learns of the others.
+    fn load_together(&mut self, mut buffers: Buffers<B>) -> Result<Filled<B>, Error> {
+        let Self { backend, reader, loader, team, schedule, position } = self;
+        let plan = schedule.plan(position.epoch);
+        let shards = schedule.cut.own(plan.size(position.step));
+        let own = reader.next().and_then(|mut samples| {
+            let part = loader.load_part(*backend, &shards, &mut samples, &mut buffers)?;
+            Ok((samples, part))
+        });
+        let (samples, loaded) = join(*team, schedule.source.dim(), own)?;
+        reader.give_back(samples);
+        position.step += 1;
+        if position.step == plan.steps() {
+            *position = Position { epoch: position.epoch + 1, step: 0 };
+        }
+        Ok((buffers, loaded))
+    }
+
+    fn load(&mut self, mut buffers: Buffers<B>) -> Result<Filled<B>, Error> {
         let mut samples = self.reader.next()?;
         let loaded = self.loader.load(self.backend, &mut samples, &mut buffers)?;
         self.reader.give_back(samples);

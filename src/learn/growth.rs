@@ -8,7 +8,7 @@
 //! Few atoms find what is general, and what they find stays first: a coder that is told of the
 //! [phase](crate::coder::Phase) can let later atoms explain only what earlier ones leave.
 
-use faer::Mat;
+use faer::{ColRef, Mat};
 use rand::seq::index;
 
 use super::config::Config;
@@ -18,6 +18,7 @@ use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::group::Share;
 use crate::learn::initialisation::fill_with_gaussians;
 use crate::matrix::zeros;
 use crate::parameters::Parameters;
@@ -97,24 +98,28 @@ where
         config: &Config<B, C, U>,
         y: &B::Matrix,
         atoms: usize,
+        share: &Share<'_>,
     ) -> Result<(), Error> {
         let (backend, settings) = (&config.backend, &config.settings);
-        self.refresh_coder(config)?;
-        config.coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
+        self.refresh_coder(config, share.group())?;
+        self.encode(config, y)?;
         let mut residual = backend.zeros(self.shape().dim, 0)?;
-        backend.residual(&mut residual, y, &self.dictionary, &self.codes);
+        if backend.columns(y) > 0 {
+            backend.residual(&mut residual, y, &self.dictionary, &self.codes);
+        }
         backend.synchronize()?;
-        let left: Mat<B::Scalar> = backend.download(&residual)?;
+        let left = Residuals { backend, residual: &residual, dim: self.shape().dim, share };
+        let samples = left.samples_of_all()?;
         let old: Mat<B::Scalar> = backend.download(&self.dictionary)?;
 
         let mut grown = zeros::<B::Scalar>(self.shape().dim, atoms)?;
         grown.as_mut().subcols_mut(0, old.ncols()).copy_from(&old);
-        let missing = (atoms - old.ncols()).min(left.ncols());
-        let drawn = draw(settings.seed, self.steps, left.ncols(), missing);
+        let missing = (atoms - old.ncols()).min(samples.iter().sum());
+        let drawn = draw(settings.seed, self.steps, samples.iter().sum(), missing);
         let mut filled = old.ncols();
-        for i in drawn {
+        for left in left.columns(&samples, &drawn)? {
             let atom = grown.col_as_slice_mut(filled);
-            atom.copy_from_slice(left.col_as_slice(i));
+            atom.copy_from_slice(&left);
             // What is explained to rounding has no direction of its own.
             let norm = outlined::normalize(atom);
             filled += usize::from(norm > 0.0 && norm.is_finite());
@@ -122,6 +127,41 @@ where
         grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());
         fill_with_gaussians(&mut grown, filled, settings.seed);
         self.replace(config, &Dictionary::trusted(grown))
+    }
+}
+
+/// What is left of the samples of a minibatch that owners hold.
+struct Residuals<'a, B: Backend> {
+    backend: &'a B,
+    residual: &'a B::Matrix,
+    dim: usize,
+    share: &'a Share<'a>,
+}
+
+impl<B: Backend> Residuals<'_, B> {
+    /// How many samples each owner has.
+    fn samples_of_all(&self) -> Result<Vec<usize>, Error> {
+        let all = self.share.gather(&[self.backend.columns(self.residual) as u64])?;
+        Ok(all.iter().map(|samples| samples.iter().sum::<u64>() as usize).collect())
+    }
+
+    /// The residuals of these samples of the minibatch, of which each owner has so many.
+    fn columns(&self, samples: &[usize], drawn: &[usize]) -> Result<Vec<Vec<B::Scalar>>, Error> {
+        let ends = samples.iter().scan(0, |end, &samples| {
+            *end += samples;
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        let owner = |i: usize| ends.partition_point(|&end| end <= i);
+        let rank = self.share.rank();
+        let first = ends[rank] - samples[rank];
+        let own: Vec<usize> =
+            drawn.iter().filter(|&&i| owner(i) == rank).map(|i| i - first).collect();
+        let own = self.backend.download_columns(self.residual, &own)?;
+        let own: Vec<B::Scalar> = own.col_iter().flat_map(ColRef::iter).copied().collect();
+        let all = self.share.gather(&own)?;
+        let mut all: Vec<_> = all.iter().map(|own| own.chunks_exact(self.dim)).collect();
+        Ok(drawn.iter().filter_map(|&i| all[owner(i)].next()).map(<[_]>::to_vec).collect())
     }
 }
 

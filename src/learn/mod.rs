@@ -10,6 +10,7 @@ mod apart;
 mod builder;
 pub(crate) mod checkpoint;
 mod config;
+mod cut;
 mod driver;
 mod evaluation;
 mod exchange;
@@ -30,6 +31,7 @@ mod run;
 pub(crate) mod run_state;
 mod session;
 mod stop;
+mod team;
 
 pub use crate::samples::spectrum::Massive;
 pub use builder::Builder;
@@ -56,6 +58,7 @@ use crate::model::Model;
 use crate::source::SampleSource;
 use crate::updater::{DictionaryUpdater, KSvd};
 use config::Config;
+use team::Team;
 
 /// Learns dictionaries: the double-batch K-SVD algorithm, composed of a [`Backend`], a
 /// [`SparseCoder`] and a [`DictionaryUpdater`].
@@ -128,6 +131,14 @@ where
         observer: &mut impl Observer<B::Scalar>,
     ) -> Result<(Model<B::Scalar>, Report), Error> {
         self.run(source).observer(observer).finish()?.into_result()
+    }
+
+    /// Into how many shards a minibatch of a run on `source` is cut: so many owners of a
+    /// [group](Run::group) can have samples of it. See [`Builder::shards`].
+    pub fn shards_of(&self, source: &impl SampleSource<B::Scalar>) -> usize {
+        let settings = &self.config.settings;
+        let minibatch = settings.minibatch_of(source.len());
+        settings.cut(source.dim(), Team::alone()).all(minibatch).total()
     }
 
     /// Sets up a run on the samples of `source`, to which an observer, held-out samples, a stop

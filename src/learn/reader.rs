@@ -6,6 +6,7 @@
 
 use std::thread::Scope;
 
+use super::cut::Cut;
 use super::exchange::{Exchange, Filler};
 use super::run_state::Position;
 use crate::Scalar;
@@ -20,6 +21,8 @@ pub(super) struct Schedule<'a, T: Scalar> {
     pub(super) minibatch: usize,
     pub(super) seed: u64,
     pub(super) epochs: usize,
+    /// What of each minibatch is read here.
+    pub(super) cut: Cut,
 }
 
 impl<T: Scalar> Schedule<'_, T> {
@@ -56,7 +59,8 @@ fn read_all<T: Scalar>(
         let plan = schedule.plan(epoch);
         for step in first..plan.steps() {
             let read = |mut buffer: HostSamples<T>| {
-                buffer.read(schedule.source, plan.ranges(step))?;
+                let own = schedule.cut.positions(plan.size(step));
+                buffer.read(schedule.source, plan.ranges_of(step, own))?;
                 Ok(buffer)
             };
             if !filler.fill(read) {

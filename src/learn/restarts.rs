@@ -3,11 +3,13 @@
 use super::fit::Fit;
 use super::report::Report;
 use super::run::Run;
+use super::team::Team;
 use super::{StopReason, StopToken};
 use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
+use crate::group::Solo;
 use crate::updater::DictionaryUpdater;
 
 /// What [`Run::best_of`] gives.
@@ -79,10 +81,14 @@ where
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`], naming `runs`, for none; what [`finish`](Run::finish) gives for
-    /// held-out samples that cannot be had; and the error of the first run if every one failed
-    /// without leaving a dictionary.
+    /// [`Error::Argument`], naming `runs`, for none, or `best_of` on a [group](Run::group); what
+    /// [`finish`](Run::finish) gives for held-out samples that cannot be had; and the error of the
+    /// first run if every one failed without leaving a dictionary.
     pub fn best_of(self, runs: usize) -> Result<BestOf<B::Scalar>, Error> {
+        if self.group.ranks() > 1 {
+            let found = format!("runs on a group of {} owners", self.group.ranks());
+            return Err(Error::argument("best_of", found, "runs of one owner, or one run"));
+        }
         let sources = self.sources()?;
         let Self { learner, mut observer, token, checkpoints, .. } = self;
         let mut race = BestOfRuns { best: None, runs: Vec::new() };
@@ -99,9 +105,10 @@ where
                     None => None,
                 },
                 token: token.clone(),
+                group: &Solo,
                 checkpoints: checkpoints.as_ref().map(|(all, open)| (all.of_run(number), *open)),
             };
-            match run.learn() {
+            match run.learn(Team::alone()) {
                 Err(error) => race.lost(seed, error),
                 Ok(fit) => {
                     if fit.report.observer_panic.is_some() {

@@ -47,10 +47,7 @@ impl Tally {
         self.replaced += step.update.replaced;
         self.merged += step.update.merged;
         self.undone += step.update.undone;
-        self.outliers.read += step.outliers.read;
-        self.outliers.zeros += step.outliers.zeros;
-        self.outliers.clipped += step.outliers.clipped;
-        self.outliers.dropped += step.outliers.dropped;
+        self.outliers.add(&step.outliers);
     }
 
     pub(super) fn dim(&self) -> usize {

@@ -9,12 +9,13 @@ use super::checkpoint::{SavedSession, TrainingState, identity};
 use super::config::Config;
 use super::extend::extend;
 use super::loader::{Buffers, Loaded, Loader};
+use super::team::Team;
 use super::{DbKsvd, Seconds};
 use crate::backend::Backend;
 use crate::coder::{Phase, SparseCoder};
 use crate::dictionary::Dictionary;
 use crate::error::Error;
-use crate::group::Share;
+use crate::group::Group;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::problem::ProblemShape;
@@ -110,7 +111,8 @@ where
         let (host, buffers) = (&mut self.host, &mut self.buffers);
         let loaded = trainer.loader.load(&config.backend, host, buffers);
         let progress = config.settings.progress_of(share);
-        let outcome = loaded.and_then(|loaded| trainer.step(config, buffers, loaded, progress));
+        let outcome = loaded
+            .and_then(|loaded| trainer.step(config, buffers, loaded, progress, Team::alone()));
         let step = trainer.steps;
         // A first minibatch that was refused is not what a dictionary should be drawn from.
         if step > 0 {
@@ -269,8 +271,8 @@ where
     ) -> Result<Self, Error> {
         let (settings, backend) = (&config.settings, &config.backend);
         let shape = settings.shape_of(initial.nrows(), initial.ncols());
-        let (outliers, largest) =
-            (settings.statistics.outliers, settings.shape_of(shape.dim, settings.atoms));
+        let (outliers, cut) =
+            (settings.statistics.outliers, settings.cut(shape.dim, Team::alone()));
         let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
         backend.upload(initial, &mut dictionary)?;
         Ok(Self {
@@ -278,7 +280,7 @@ where
             updater: config.updater.prepare(backend, &shape)?,
             dictionary,
             codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
-            loader: Loader::new(preprocessing, outliers, largest),
+            loader: Loader::new(preprocessing, outliers, cut),
             order: Vec::with_capacity(settings.atoms),
             shape,
             progress: 0.0,
@@ -330,9 +332,19 @@ where
     }
 
     /// Lets the coder take notice of the dictionary, and the course of learning, as they are now.
-    pub(super) fn refresh_coder(&mut self, config: &Config<B, C, U>) -> Result<(), Error> {
+    /// All owners of a group do so at the same time.
+    pub(super) fn refresh_coder(
+        &mut self,
+        config: &Config<B, C, U>,
+        group: &dyn Group,
+    ) -> Result<(), Error> {
         let Config { backend, coder, settings, .. } = config;
-        coder.set_dictionary(backend, &mut self.coder, &self.dictionary)?;
+        let (state, dictionary) = (&mut self.coder, &self.dictionary);
+        if group.ranks() > 1 && group.shares_products() {
+            coder.set_dictionary_together(backend, state, dictionary, group)?;
+        } else {
+            coder.set_dictionary(backend, state, dictionary)?;
+        }
         let sizes = settings.sizes();
         let stage = settings.growth.map(|growth| growth.stage_at(self.progress));
         // The stage of the dictionary at hand, which at the moment of growth is still the one
@@ -353,23 +365,36 @@ where
         Ok(())
     }
 
-    /// Codes the minibatch that was loaded into `buffers` and updates the dictionary on it.
+    /// X ← codes of these samples, of which an owner may have none.
+    pub(super) fn encode(&mut self, config: &Config<B, C, U>, y: &B::Matrix) -> Result<(), Error> {
+        let Config { backend, coder, .. } = config;
+        if backend.columns(y) == 0 {
+            self.codes = self.empty_codes(config, &self.shape)?;
+            return Ok(());
+        }
+        Ok(coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?)
+    }
+
+    /// Codes the minibatch that was loaded into `buffers`, or this owner's part of it, and updates
+    /// the dictionary on it.
     pub(super) fn step(
         &mut self,
         config: &Config<B, C, U>,
         buffers: &mut Buffers<B>,
         loaded: Loaded,
         progress: f64,
+        team: Team<'_>,
     ) -> Result<Outcome, Error> {
-        let Config { backend, coder, updater, settings, .. } = config;
+        let Config { backend, updater, settings, .. } = config;
         let Loaded { mut figures, spectrum, outliers, shards } = loaded;
         let Buffers { upload, apart } = buffers;
         // Every sample may have been left out.
-        if upload.samples() == 0 {
+        if figures.all.samples == 0 {
             self.steps += 1;
             return Ok(Outcome { update: UpdateReport::default(), figures, spectrum, outliers });
         }
         let start = Instant::now();
+        let share = team.share(shards);
         self.progress = progress;
         if self.noise.is_nan() {
             self.noise = self.per_coordinate(figures.all.energy, figures.all.samples);
@@ -377,13 +402,17 @@ where
         if let Some(growth) = settings.growth {
             let atoms = settings.sizes()[growth.stage_at(progress).number];
             if atoms > self.shape.atoms {
-                self.grow(config, upload.matrix(), atoms)?;
+                self.grow(config, upload.matrix(), atoms, &share)?;
             }
         }
-        self.refresh_coder(config)?;
+        self.refresh_coder(config, team.group())?;
         let y = upload.matrix();
-        coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?;
-        let error_apart = apart.error(config, &mut self.coder, &self.dictionary, &self.shape)?;
+        self.encode(config, y)?;
+        let error_apart = if figures.within.samples < figures.all.samples {
+            apart.error(config, &mut self.coder, &self.dictionary, &self.shape, &share)?
+        } else {
+            0.0
+        };
         backend.synchronize()?;
         self.seconds.encode += start.elapsed().as_secs_f64();
 
@@ -391,7 +420,6 @@ where
         self.order.clear();
         self.order.extend(0..self.shape.atoms as u32);
         self.order.shuffle(&mut generator(settings.seed, RandomStream::Step(self.steps)));
-        let share = Share::alone(shards);
         let step = Step::new(&self.order, progress).with_share(&share);
         let (state, codes, dictionary) = (&mut self.updater, &mut self.codes, &mut self.dictionary);
         let update = updater.update(backend, state, y, codes, dictionary, &step)?;

@@ -30,6 +30,28 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// All of them, in an order by which owners tell each other.
+    const ALL: [Self; 8] = [
+        Self::Completed,
+        Self::Steps,
+        Self::Time,
+        Self::TargetFvu,
+        Self::Plateau,
+        Self::Observer,
+        Self::Token,
+        Self::Failed,
+    ];
+
+    /// A number for each reason and for none, from which [`of_code`](Self::of_code) finds it.
+    pub(super) fn code(reason: Option<Self>) -> u8 {
+        let place = reason.and_then(|reason| Self::ALL.iter().position(|&other| other == reason));
+        place.map_or(u8::MAX, |place| place as u8)
+    }
+
+    pub(super) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
     /// The reason in a word or two, for logs: `completed`, `steps`, `time`, `target-fvu`,
     /// `plateau`, `observer`, `token` or `failed`.
     #[must_use]
@@ -109,6 +131,13 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_give_reasons_back() {
+        for reason in StopReason::ALL.map(Some).into_iter().chain([None]) {
+            assert_eq!(StopReason::of_code(StopReason::code(reason)), reason);
+        }
+    }
 
     #[test]
     fn evaluations_without_a_row_within_the_limit_say_nothing_of_a_plateau() {

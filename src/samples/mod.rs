@@ -14,7 +14,6 @@ use crate::Scalar;
 use crate::backend::{Backend, SampleShards};
 use crate::cpu::vector::{loops, outlined};
 use crate::error::{BackendError, Error};
-use crate::problem::ProblemShape;
 use crate::samples::moments::Figures;
 use crate::samples::preprocessing::{Outliers, Preprocessing, is_zero};
 use crate::samples::spectrum::Spectrum;
@@ -65,13 +64,40 @@ impl<T: Scalar> HostSamples<T> {
         })
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len() / self.dim
+    }
+
+    /// Whether all samples are zero throughout.
+    pub(crate) fn are_zero(&self) -> bool {
+        is_zero(&self.values)
     }
 
     /// Sums over the samples, of which `is_outside` says which are not within the norm limit.
     pub(crate) fn figures(&self, shards: &SampleShards, is_outside: &[bool]) -> Figures {
         Figures::of(&self.values, self.dim, shards, is_outside)
+    }
+
+    /// The figures of each node that these shards make up in the tree over all shards.
+    pub(crate) fn figures_of_nodes(
+        &self,
+        shards: &SampleShards,
+        is_outside: &[bool],
+    ) -> Vec<Figures> {
+        let of_node = |node: Range<usize>| {
+            let part = shards.part(shards.first() + node.start..shards.first() + node.end);
+            let first = shards.range(node.start).start;
+            let samples = first..first + part.samples();
+            let is_outside = is_outside.get(samples.clone()).unwrap_or_default();
+            let values = &self.values[samples.start * self.dim..samples.end * self.dim];
+            Figures::of(values, self.dim, &part, is_outside)
+        };
+        shards.nodes().into_iter().map(of_node).collect()
+    }
+
+    /// ‖y − mean‖² of each sample.
+    pub(crate) fn energies(&self, mean: &[f64]) -> Vec<f64> {
+        spectrum::distances(&self.values, mean)
     }
 
     /// How the energy of the samples around `mean` is spread over them.
@@ -107,6 +133,15 @@ pub(crate) struct OutlierCounts {
     pub(crate) clipped: usize,
     /// Left out for their norm.
     pub(crate) dropped: usize,
+}
+
+impl OutlierCounts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.zeros += other.zeros;
+        self.clipped += other.clipped;
+        self.dropped += other.dropped;
+    }
 }
 
 /// What a sample is to learning.
@@ -172,13 +207,26 @@ impl<B: Backend> Upload<B> {
         &self.is_outside
     }
 
-    /// The shards of the uploaded samples: those of all samples read, without those left out.
-    pub(crate) fn shards(&self, shape: &ProblemShape) -> SampleShards {
-        SampleShards::of(shape, self.is_kept.len()).without(&self.is_kept)
+    /// The shards of the uploaded samples: those of all samples `read`, without those left out.
+    pub(crate) fn shards(&self, read: &SampleShards) -> SampleShards {
+        read.without(&self.is_kept)
     }
 
     /// Takes `host` through the gate, in place, and uploads what is left of it.
     pub(crate) fn take(
+        &mut self,
+        backend: &B,
+        gate: &Gate<B::Scalar>,
+        host: &mut HostSamples<B::Scalar>,
+    ) -> Result<OutlierCounts, Error> {
+        let counts = self.take_part(backend, gate, host)?;
+        check_size::<B::Scalar>(outlined::energy(&host.values), host.len(), &|| host.are_zero())?;
+        Ok(counts)
+    }
+
+    /// As [`take`](Self::take) for a part of some samples, whose size is to be
+    /// [checked](check_size) with that of the others.
+    pub(crate) fn take_part(
         &mut self,
         backend: &B,
         gate: &Gate<B::Scalar>,
@@ -189,7 +237,6 @@ impl<B: Backend> Upload<B> {
         let (is_outside, is_kept) = (&mut self.is_outside, &mut self.is_kept);
         let counts = preprocess(preprocessing, *outliers, host, is_outside, is_kept)?;
         let count = host.len();
-        check_size(&host.values, count)?;
         let samples = MatRef::from_column_major_slice(&host.values, dim, count);
         backend.upload(samples, &mut self.matrix)?;
         self.samples = count;
@@ -266,12 +313,15 @@ compiled! {
 }
 
 /// Refuses samples whose squares, or products with coefficients, would over- or underflow.
-fn check_size<T: Scalar>(samples: &[T], count: usize) -> Result<(), Error> {
-    let norm = (outlined::energy(samples) / count.max(1) as f64).sqrt();
+pub(crate) fn check_size<T: Scalar>(
+    energy: f64,
+    count: usize,
+    are_zero: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let norm = (energy / count.max(1) as f64).sqrt();
     let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
     // The norm itself may have underflowed.
-    let is_zero = norm == 0.0 && samples.iter().all(|x| x.widen() == 0.0);
-    if is_zero || (least..=most).contains(&norm) {
+    if (norm == 0.0 && are_zero()) || (least..=most).contains(&norm) {
         return Ok(());
     }
     Err(out_of_range::<T>("root mean square norm of the samples", norm))

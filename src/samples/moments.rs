@@ -32,6 +32,21 @@ impl Moments {
         Self { samples: 0, mean: vec![0.0; dim], scatter: 0.0, energy: 0.0, error: 0.0 }
     }
 
+    /// Numbers that [`from_numbers`](Self::from_numbers) makes the same moments of. Counts are
+    /// exact in f64.
+    fn put_into(&self, numbers: &mut Vec<f64>) {
+        numbers.extend([self.samples as f64, self.scatter, self.energy, self.error]);
+        numbers.extend_from_slice(&self.mean);
+    }
+
+    fn from_numbers(numbers: &[f64]) -> Self {
+        let [samples, scatter, energy, error, mean @ ..] = numbers else {
+            return Self::new(0);
+        };
+        let (samples, mean) = (*samples as usize, mean.to_vec());
+        Self { samples, mean, scatter: *scatter, energy: *energy, error: *error }
+    }
+
     /// Chan, Golub & LeVeque: with δ the difference of the means,
     /// scatter ← scatter_a + scatter_b + ‖δ‖² n_a n_b / n and mean ← mean_a + δ n_b / n.
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -86,6 +101,23 @@ impl Figures {
         is_outside: &[bool],
     ) -> Self {
         figures(values, dim, shards, is_outside)
+    }
+
+    /// How many numbers figures of samples of this dimension are.
+    pub(crate) fn numbers(dim: usize) -> usize {
+        2 * (dim + 4)
+    }
+
+    /// Adds the figures to numbers that are sent.
+    pub(crate) fn put_into(&self, numbers: &mut Vec<f64>) {
+        self.all.put_into(numbers);
+        self.within.put_into(numbers);
+    }
+
+    /// The figures that were put into these numbers.
+    pub(crate) fn from_numbers(numbers: &[f64]) -> Self {
+        let (all, within) = numbers.split_at(numbers.len() / 2);
+        Self { all: Moments::from_numbers(all), within: Moments::from_numbers(within) }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -45,10 +45,13 @@ pub(crate) struct Spectrum {
 impl Spectrum {
     /// That of contiguous samples around `mean`.
     pub(crate) fn of<T: Scalar>(values: &[T], mean: &[f64]) -> Self {
+        Self::of_energies(&distances(values, mean))
+    }
+
+    /// That of samples of these energies, in their order.
+    pub(crate) fn of_energies(energies: &[f64]) -> Self {
         let mut spectrum = Self::default();
-        distances(values, mean)
-            .into_iter()
-            .for_each(|energy| spectrum.add(class(energy), 1, energy));
+        energies.iter().for_each(|&energy| spectrum.add(class(energy), 1, energy));
         spectrum
     }
 
@@ -86,13 +89,11 @@ impl Spectrum {
     }
 
     /// Three numbers a class, for a checkpoint.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn to_numbers(&self) -> Vec<f64> {
         let classes = self.classes.iter();
         classes.flat_map(|(&class, &(count, sum))| [f64::from(class), count as f64, sum]).collect()
     }
 
-    #[cfg(feature = "safetensors")]
     pub(crate) fn from_numbers(numbers: &[f64]) -> Self {
         let classes = numbers.as_chunks().0.iter();
         let class = |&[class, count, sum]: &[f64; 3]| (class as u16, (count as u64, sum));
@@ -127,7 +128,7 @@ vectorized! {
 
 compiled! {
     /// ‖y − mean‖² of contiguous samples.
-    fn distances<T>(values: &[T], mean: &[f64]) -> Vec<f64> {
+    pub(crate) fn distances<T>(values: &[T], mean: &[f64]) -> Vec<f64> {
         let samples = values.par_chunks_exact(mean.len()).with_min_len(SAMPLES_A_TASK);
         samples.map(|sample| distance(sample, mean)).collect()
     }
@@ -166,7 +167,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "safetensors")]
     fn numbers_give_it_back() {
         let spectrum = spectrum(100, 3, 1e-300);
         assert_eq!(Spectrum::from_numbers(&spectrum.to_numbers()), spectrum);

@@ -57,10 +57,28 @@ impl EpochPlan {
     /// # Panics
     /// The iterator panics if `step` is not below [`steps`](Self::steps).
     pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
-        // The minibatch covers positions first..last of the shuffled sequence.
-        let position = |s: usize| (s as u128 * self.samples as u128 / self.steps as u128) as usize;
-        let (first, last) = (position(step), position(step + 1));
-        let mut at = first;
+        self.ranges_of(step, 0..self.size(step))
+    }
+
+    /// Samples of minibatch `step`.
+    pub(crate) fn size(&self, step: usize) -> usize {
+        self.position(step + 1) - self.position(step)
+    }
+
+    /// Where in the shuffled sequence minibatch `step` begins.
+    fn position(&self, step: usize) -> usize {
+        (step as u128 * self.samples as u128 / self.steps as u128) as usize
+    }
+
+    /// The ranges of a part of the samples of minibatch `step`: those at these places in it.
+    pub(crate) fn ranges_of(
+        &self,
+        step: usize,
+        part: Range<usize>,
+    ) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
+        // The part covers positions at..last of the shuffled sequence.
+        let first = self.position(step);
+        let (mut at, last) = (first + part.start, first + part.end);
         std::iter::from_fn(move || {
             if at >= last {
                 return None;
@@ -105,6 +123,19 @@ mod tests {
                 prop_assert!(size <= minibatch && size >= samples / plan.steps());
             }
             prop_assert!(seen.iter().all(|&count| count == 1));
+        }
+
+        #[test]
+        fn parts_of_a_step_are_the_step(
+            samples in 1_usize..400, minibatch in 1_usize..90, run in 1_usize..40, cut in 0.0..1.0,
+        ) {
+            let plan = EpochPlan::new(samples, minibatch, run, 7, 1);
+            for step in 0..plan.steps() {
+                let middle = (cut * plan.size(step) as f64) as usize;
+                let parts = [0..middle, middle..plan.size(step)];
+                let parts = parts.into_iter().flat_map(|part| plan.ranges_of(step, part));
+                prop_assert!(parts.flatten().eq(plan.ranges(step).flatten()));
+            }
         }
     }
 

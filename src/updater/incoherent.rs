@@ -146,6 +146,10 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoheren
         Ok(())
     }
 
+    fn check_shared(&self, shape: &ProblemShape) -> Result<(), Error> {
+        self.updater.check_shared(shape)
+    }
+
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         Ok(IncoherentState {
             shape: *shape,

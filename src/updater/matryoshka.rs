@@ -136,6 +136,13 @@ where
         Ok(())
     }
 
+    fn check_shared(&self, shape: &ProblemShape) -> Result<(), Error> {
+        for (_, group) in shapes_of(&self.groups, shape) {
+            self.updater.check_shared(&Self::shape_for_update(shape, &group))?;
+        }
+        Ok(())
+    }
+
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let groups = shapes_of(&self.groups, shape).map(|(first, group)| {
             let of_update = Self::shape_for_update(shape, &group);

@@ -72,6 +72,20 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
     /// [`Error::Argument`], which names the field of the updater that is at fault.
     fn check(&self, shape: &ProblemShape) -> Result<(), Error>;
 
+    /// Whether this updater can update problems of this shape where several owners hold the
+    /// samples: whether it takes its sums over all of them from [`Step::share`]. By default it
+    /// cannot.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], which names the updater or the field that is at fault.
+    fn check_shared(&self, shape: &ProblemShape) -> Result<(), Error> {
+        let _ = shape;
+        let parameters = self.parameters();
+        let name = parameters.iter().next().map_or("unknown", |(_, value)| value).to_owned();
+        let expected = "one that updates on samples that several owners hold, such as `KSvd`";
+        Err(Error::argument("updater", name, expected))
+    }
+
     /// Allocates the state for problems of this shape.
     ///
     /// # Errors

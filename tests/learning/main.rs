@@ -9,6 +9,7 @@ mod matryoshka;
 mod minibatches;
 mod owners;
 mod properties;
+mod together;
 mod updaters;
 
 #[path = "../support/mod.rs"]

@@ -55,6 +55,7 @@ use crate::cpu::Faer;
 use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::dots16::{self, Dots16};
 use crate::error::BackendError;
+use crate::group::Group;
 use crate::matrix::check_room;
 use crate::problem::{ProblemShape, Sign};
 
@@ -140,6 +141,24 @@ impl<T: Scalar> Pursuits<T> {
         if let Some(rounded) = &mut self.rounded {
             rounded.set(dictionary);
         }
+    }
+
+    /// [`set_dictionary`](Self::set_dictionary) by several owners, who compute parts of a large
+    /// Gram matrix. One that lies in the caches takes less time than to send it.
+    pub(crate) fn set_dictionary_together(
+        &mut self,
+        dictionary: &Mat<T>,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        let Gram::Quantised(gram) = &mut self.gram else {
+            self.set_dictionary(dictionary);
+            return Ok(());
+        };
+        gram.compute_together(&Faer::<T>::default(), dictionary.as_ref(), group)?;
+        if let Some(rounded) = &mut self.rounded {
+            rounded.set(dictionary.as_ref());
+        }
+        Ok(())
     }
 
     /// X ← codes of Y, in parallel by blocks of samples.

@@ -1,7 +1,10 @@
 //! The Gram matrix of a dictionary in 16-bit numbers.
 
+use std::ops::Range;
+
 use faer::{Mat, MatRef};
 use num_traits::Float;
+use pulp::bytemuck;
 use rayon::prelude::*;
 
 use super::format16::{CHUNK, UNIT};
@@ -13,10 +16,14 @@ use crate::cpu::vector::dots16::{Dots16, WithDots16, with_fastest};
 use crate::cpu::vector::loops::{self, LANES};
 use crate::cpu::vector::rows;
 use crate::error::BackendError;
+use crate::group::Group;
 use crate::matrix::column;
 
 /// Columns of G that one task computes at a time.
 const BLOCK: usize = 64;
+
+/// Bytes that all owners together send each other at a time, at most or by one block of each.
+const AT_ONCE: usize = 32 << 20;
 
 /// G = DᵀD, row by row: G_sj ≈ σ_s · value_sj / [`UNIT`] for j ≠ s, within half a unit.
 #[derive(Debug)]
@@ -67,13 +74,81 @@ impl<T: Scalar> QuantisedGram<T> {
         backend: &B,
         dictionary: MatRef<'_, T>,
     ) {
+        self.compute_blocks(backend, dictionary, 0..dictionary.ncols().div_ceil(BLOCK));
+    }
+
+    /// [`compute`](Self::compute) by several owners, each of some of the blocks. What they send is
+    /// the matrix as it lies here, so their processors must have the same vectors.
+    pub(crate) fn compute_together<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+        group: &dyn Group,
+    ) -> Result<(), BackendError> {
+        let (m, ranks) = (dictionary.ncols(), group.ranks());
+        let blocks = m.div_ceil(BLOCK);
+        let blocks_of = |rank: usize| rank * blocks / ranks..(rank + 1) * blocks / ranks;
+        self.compute_blocks(backend, dictionary, blocks_of(group.rank()));
+        // A row without what follows it, and its scale and norm.
+        let width = m.next_multiple_of(CHUNK);
+        let bytes = width * size_of::<i16>() + 2 * size_of::<T>();
+        let at_once = (AT_ONCE / ranks / (bytes * BLOCK)).max(1);
+        let rounds = blocks.div_ceil(ranks).div_ceil(at_once);
+        let mut message = Vec::with_capacity(at_once * BLOCK * bytes);
+        for round in 0..rounds {
+            let rows_of = |rank: usize| {
+                let blocks = blocks_of(rank);
+                let first = (blocks.start + round * at_once).min(blocks.end);
+                let last = (first + at_once).min(blocks.end);
+                first * BLOCK..(last * BLOCK).min(m)
+            };
+            message.clear();
+            for s in rows_of(group.rank()) {
+                message.extend_from_slice(bytemuck::cast_slice(&[self.scales[s], self.norms[s]]));
+                let start = s * self.stride;
+                message.extend_from_slice(bytemuck::cast_slice(&self.values[start..start + width]));
+            }
+            for (rank, rows) in group.gather(&message)?.into_iter().enumerate() {
+                if rank == group.rank() {
+                    continue;
+                }
+                let expected = rows_of(rank).len();
+                if rows.len() != expected * bytes {
+                    let found = rows.len();
+                    let reason =
+                        format!("{found} bytes, expected {expected} rows of the Gram matrix");
+                    return Err(BackendError::Group { rank, reason });
+                }
+                for (s, row) in rows_of(rank).zip(rows.chunks_exact(bytes)) {
+                    let (numbers, values) = row.split_at(2 * size_of::<T>());
+                    let (scale, norm) = numbers.split_at(size_of::<T>());
+                    self.scales[s] = bytemuck::pod_read_unaligned(scale);
+                    self.norms[s] = bytemuck::pod_read_unaligned(norm);
+                    let own = &mut self.values[s * self.stride..][..width];
+                    bytemuck::cast_slice_mut(own).copy_from_slice(values);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Some of the blocks of [`BLOCK`] rows.
+    fn compute_blocks<B: HostBackend<Scalar = T>>(
+        &mut self,
+        backend: &B,
+        dictionary: MatRef<'_, T>,
+        blocks: Range<usize>,
+    ) {
         let (dim, m) = dictionary.shape();
         let Self { values, stride, scales, norms, scratch } = self;
         let scratch = &*scratch;
-        let rows = values.par_chunks_mut(*stride * BLOCK);
-        let scales = scales.par_chunks_mut(BLOCK);
-        let norms = norms.par_chunks_mut(BLOCK);
+        let atoms = blocks.start * BLOCK..(blocks.end * BLOCK).min(m);
+        let rows =
+            values[atoms.start * *stride..atoms.end * *stride].par_chunks_mut(*stride * BLOCK);
+        let scales = scales[atoms.clone()].par_chunks_mut(BLOCK);
+        let norms = norms[atoms].par_chunks_mut(BLOCK);
         rows.zip(scales).zip(norms).enumerate().for_each(|(b, ((rows, scales), norms))| {
+            let b = blocks.start + b;
             let new = || Block { atoms: Mat::zeros(dim, BLOCK), products: Mat::zeros(m, BLOCK) };
             scratch.with(new, |block| {
                 // The bits of a product may depend on its width: the last block is padded.

@@ -31,6 +31,17 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod testing;
 
+/// The instruction set that is chosen here, by name.
+pub(crate) fn instructions() -> &'static str {
+    match pulp::Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(_) => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V3(_) => "AVX2",
+        _ => "basic",
+    }
+}
+
 /// Defines a function whose body is compiled for every instruction set and dispatched at run time.
 /// A body that names the vectors asks for the set at hand as a first argument, followed by a
 /// semicolon: `fn add<'a, T>(simd; y: &'a mut [T], x: &'a [T])`.

@@ -82,7 +82,7 @@ where
 /// What is of no type of backend, coder or updater.
 fn listed(scalar: &str, settings: &Settings) -> Parameters {
     let statistics = &settings.statistics;
-    Parameters::of("DbKsvd")
+    let listed = Parameters::of("DbKsvd")
         .with("scalar", scalar)
         .with("atoms", settings.atoms)
         .with("sparsity", settings.sparsity)
@@ -92,7 +92,12 @@ fn listed(scalar: &str, settings: &Settings) -> Parameters {
         .with("start_at", settings.start_at)
         .with("center", statistics.center)
         .with("scale", statistics.scale)
-        .with("outliers", statistics.outliers)
+        .with("outliers", statistics.outliers);
+    // Runs that set none go on from checkpoints of a time when nobody could.
+    match settings.shards {
+        None => listed,
+        Some(shards) => listed.with("shards", shards),
+    }
 }
 
 /// A hash of the bits of a few samples spread over the data: other data of the same shape are told

@@ -4,6 +4,8 @@
 //! up to the [`CheckpointStore`] that a run is given, which `files::checkpoint` implements.
 
 pub(super) mod identity;
+pub(crate) mod numbers;
+mod packed;
 pub(crate) mod saved_run;
 #[cfg(test)]
 mod tests;

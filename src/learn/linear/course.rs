@@ -55,7 +55,7 @@ impl<T: Scalar> Course<'_, T> {
             Some(limit) if self.rule.drops_outliers => Outliers::Drop(limit),
             Some(limit) => Outliers::Clip(limit),
         };
-        let loader = Loader::new(preprocessing, outliers, shape);
+        let loader = Loader::new(preprocessing, outliers, self.schedule.cut);
         let mut buffers = Buffers::new(&backend, shape.dim)?;
         let mut taken = None;
         loop {

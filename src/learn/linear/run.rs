@@ -11,10 +11,12 @@ use crate::Scalar;
 use crate::error::Error;
 use crate::learn::StopToken;
 use crate::learn::checkpoint::{Checkpoints, OpenCheckpoints, OpenStore, identity};
+use crate::learn::cut::Cut;
 use crate::learn::fit::Fit;
 use crate::learn::observer::{Observer, PanicCatching};
 use crate::learn::reader::{Schedule, read_ahead};
 use crate::learn::run_state::RunState;
+use crate::learn::team::Team;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::problem::Sign;
@@ -96,7 +98,13 @@ impl<'a, T: Scalar> LinearRun<'a, T> {
             }
         };
         let minibatch = rule.minibatch.min(source.len());
-        let schedule = Schedule { source, minibatch, seed: rule.seed, epochs: rule.epochs };
+        let schedule = Schedule {
+            source,
+            minibatch,
+            seed: rule.seed,
+            epochs: rule.epochs,
+            cut: Cut::new(model.shape(), None, Team::alone()),
+        };
         // Shortens the lifetime of the trait object, which only a coercion does.
         let observer = self.observer.map(|observer| observer as &mut dyn Observer<T>);
         thread::scope(|scope| {

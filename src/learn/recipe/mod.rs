@@ -116,6 +116,11 @@ impl FeatureRecipe {
     /// A run of both stages that can be watched, stopped, saved and taken up again. `first` is the
     /// learner of the first stage, as [`dictionary`](Self::dictionary) gives it, or changed. If it
     /// drops outliers, so does the second stage.
+    ///
+    /// The second stage needs all samples in one place, so this run takes no group of owners. Where
+    /// several machines share the samples, let the first stage learn on them by
+    /// [`Run::group`](super::Run::group), and the second on one by [`LinearFeatures::run`]: the
+    /// model is that of both in one run.
     pub fn run<'a, T, C, U>(
         &self,
         first: &'a DbKsvd<Faer<T>, C, U>,

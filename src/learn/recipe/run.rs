@@ -9,6 +9,7 @@ use crate::learn::checkpoint::{Checkpoints, OpenStore};
 use crate::learn::fit::Fit;
 use crate::learn::observer::Observer;
 use crate::learn::report::Report;
+use crate::learn::team::Team;
 use crate::learn::{DbKsvd, Run, StopReason, StopToken};
 use crate::source::SampleSource;
 use crate::updater::DictionaryUpdater;
@@ -94,7 +95,7 @@ where
             checkpoints: checkpoints.clone(),
             ..Run::new(first, sources.learned())
         };
-        let ended = Fit { best: None, ..run.learn()? };
+        let ended = Fit { best: None, ..run.learn(Team::alone())? };
         if ended.failure.is_some() || ended.report.stop != StopReason::Completed {
             return Ok(ended);
         }

@@ -78,6 +78,14 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
         self.check_fields()
     }
 
+    fn check_shared(&self, shape: &ProblemShape) -> Result<(), Error> {
+        if self.leading_pair == LeadingPair::Exact && shape.sign == Sign::Signed {
+            let expected = "power steps, where several owners hold the uses of an atom";
+            return Err(Error::argument("leading_pair", "exact", expected));
+        }
+        Ok(())
+    }
+
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let atom_batch = self.atom_batch.min(shape.atoms);
         let Self { leading_pair, atom_rule, .. } = *self;

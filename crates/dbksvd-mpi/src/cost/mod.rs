@@ -1,0 +1,62 @@
+//! `dbksvd-mpi cost`: what a step would take on other machines, from what it takes on this one.
+
+pub mod arguments;
+mod measure;
+mod model;
+
+use arguments::CostArguments;
+use dbksvd::ProblemShape;
+use dbksvd::error::Error;
+use dbksvd::group::Group;
+use dbksvd_mpi::MpiGroup;
+use model::{Plan, Work};
+
+/// Measures what was not given, and prints the model's table, by the first process.
+pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), String> {
+    let meeting = measure::meeting(arguments, group).map_err(|error| error.to_string())?;
+    if group.rank() > 0 {
+        return Ok(());
+    }
+    let work = work(arguments).map_err(|error| error.to_string())?;
+    if let Some(meeting) = &meeting {
+        println!(
+            "{} processes: {:.1} µs a short call, {:.1} µs the sums of {} atoms, {:.0} MB/s",
+            group.ranks(),
+            meeting.short * 1e6,
+            meeting.sums * 1e6,
+            arguments.atom_batch,
+            meeting.bytes_per_second / 1e6,
+        );
+    }
+    let measured = meeting.map(|meeting| meeting.short / (group.ranks() - 1) as f64);
+    let plan = Plan {
+        shape: arguments.shape,
+        minibatch: arguments.minibatch,
+        sweeps: arguments.sweeps,
+        atom_batch: arguments.atom_batch,
+        bytes: size_of::<f32>(),
+        cores: arguments.cores,
+        machines: arguments.machines.clone(),
+        networks: arguments.networks.clone(),
+        work,
+        message: arguments.message.or(measured).unwrap_or_default(),
+    };
+    print!("{}", plan.table());
+    Ok(())
+}
+
+/// What one core needs: as given, or else as measured.
+fn work(arguments: &CostArguments) -> Result<Work, Error> {
+    let CostArguments { coding, gram, update, .. } = *arguments;
+    if let (Some(coding), Some(gram), Some(update)) = (coding, gram, update) {
+        return Ok(Work { coding, gram, update });
+    }
+    let ProblemShape { dim, atoms, sparsity, .. } = arguments.shape;
+    eprintln!("measuring d {dim}, m {atoms}, k {sparsity} on one core");
+    let found = measure::work(arguments)?;
+    Ok(Work {
+        coding: coding.unwrap_or(found.coding),
+        gram: gram.unwrap_or(found.gram),
+        update: update.unwrap_or(found.update),
+    })
+}

@@ -1,0 +1,236 @@
+//! [`MpiGroup`]: the owners of a run of [dbksvd](https://docs.rs/dbksvd) as processes of an MPI
+//! job, on one machine or on many.
+//!
+//! Every process makes the same run, with the group added to it, and reads its own part of each
+//! minibatch. All have the model and the report that one process alone would have, bit by bit.
+//!
+//! ```no_run
+//! use dbksvd::DbKsvd;
+//! use dbksvd::synthetic::Planted;
+//! use dbksvd_mpi::MpiGroup;
+//!
+//! let group = MpiGroup::start()?;
+//! let data = Planted::new(64, 256, 4, 20_000).generate::<f32>()?; // or files that all can read
+//! let learner = DbKsvd::builder(256, 4).shards(8).build()?;
+//! let fit = learner.run(&data.samples).group(&group).finish()?;
+//! # Ok::<(), dbksvd::Error>(())
+//! ```
+//!
+//! MPI moves bytes here and adds nothing up: its own reductions may associate by the number of
+//! processes and the length of a message, and would give other bits for each.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dbksvd::error::BackendError;
+use dbksvd::group::Group;
+use mpi::Threading;
+use mpi::environment::Universe;
+use mpi::point_to_point::{Destination, MatchedReceiveVec, Source};
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+/// What owners give each other, and that one makes no further call.
+const GIVE: i32 = 1;
+const LEAVE: i32 = 2;
+
+/// The longest message, whose length MPI counts in 31 bits.
+const LONGEST: usize = i32::MAX as usize;
+
+/// How long a process that waits looks for messages without a pause. Networks answer within this;
+/// afterwards it leaves the processor to others.
+const EAGER: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// How long a process that leaves waits for the others to take leave as well, or to be told.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How long what is meant for a process that has left may stay on its way, before the job is ended:
+/// MPI has no other end for it.
+const UNDELIVERED: Duration = Duration::from_secs(30);
+
+/// The processes of an MPI job, each an owner of samples.
+///
+/// MPI ends with the group, when it is dropped. Each process then takes leave of the others, so one
+/// that ends early, or panics, makes the calls of the others fail. It waits for them to end as well,
+/// for at most 30 seconds: a launcher ends the job when the first process fails, and the others may
+/// have something to save.
+pub struct MpiGroup {
+    rank: usize,
+    ranks: usize,
+    shares_products: bool,
+    /// The first owner that has left, and why.
+    gone: Mutex<Option<(usize, String)>>,
+    _universe: Universe,
+}
+
+impl std::fmt::Debug for MpiGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rank, ranks, .. } = self;
+        f.debug_struct("MpiGroup").field("rank", rank).field("ranks", ranks).finish_non_exhaustive()
+    }
+}
+
+impl MpiGroup {
+    /// Starts MPI in this process. Without `mpirun`, the process is alone.
+    ///
+    /// # Errors
+    /// [`BackendError::Group`] if MPI has been started before, or was built for one thread alone.
+    pub fn start() -> Result<Self, BackendError> {
+        let broken = |reason: &str| BackendError::Group { rank: 0, reason: reason.to_owned() };
+        let started = mpi::initialize_with_threading(Threading::Serialized);
+        let (universe, threading) = started.ok_or_else(|| broken("MPI was started before"))?;
+        if threading < Threading::Serialized {
+            return Err(broken("this MPI was built for processes of one thread"));
+        }
+        let world = universe.world();
+        let (rank, ranks) = (world.rank() as usize, world.size() as usize);
+        Ok(Self { rank, ranks, shares_products: true, gone: Mutex::new(None), _universe: universe })
+    }
+
+    /// Whether processes share out the Gram matrix and send each other their parts, as they do by
+    /// default, or each computes all of it: see [`Group::shares_products`].
+    #[must_use]
+    pub fn sharing_products(mut self, shares_products: bool) -> Self {
+        self.shares_products = shares_products;
+        self
+    }
+
+    /// Gives each other owner a part, and waits for one of each.
+    fn meet<'p>(&self, part_for: &dyn Fn(usize) -> &'p [u8]) -> Result<Vec<Vec<u8>>, BackendError> {
+        // One call at a time: MPI is started for one thread at a time.
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((rank, reason)) = gone.clone() {
+            return Err(BackendError::Group { rank, reason });
+        }
+        if let Some(bytes) = (0..self.ranks).map(|rank| part_for(rank).len()).find(|&n| n > LONGEST)
+        {
+            let reason = format!("{bytes} bytes are more than the {LONGEST} of an MPI message");
+            return Err(BackendError::Group { rank: self.rank, reason });
+        }
+        let world = SimpleCommunicator::world();
+        let mut received: Vec<Option<Vec<u8>>> = vec![None; self.ranks];
+        received[self.rank] = Some(part_for(self.rank).to_vec());
+        mpi::request::scope(|scope| {
+            let others = (0..self.ranks).filter(|&rank| rank != self.rank);
+            let mut sends: Vec<_> = others
+                .map(|rank| {
+                    let process = world.process_at_rank(rank as i32);
+                    process.immediate_send_with_tag(scope, part_for(rank), GIVE)
+                })
+                .collect();
+            let mut wait = Wait::new();
+            while received.iter().any(Option::is_none) || !sends.is_empty() {
+                let mut is_idle = true;
+                if let Some((rank, reason)) = &*gone
+                    && wait.since.elapsed() > UNDELIVERED
+                {
+                    eprintln!("owner {rank} of the group: {reason}; it takes no more messages");
+                    world.abort(1);
+                }
+                for (rank, received) in received.iter_mut().enumerate() {
+                    if received.is_none()
+                        && let Some(message) = look_for(&world, rank, &mut gone)
+                    {
+                        *received = Some(message);
+                        is_idle = false;
+                    }
+                }
+                sends = sends.into_iter().filter_map(|send| send.test().err()).collect();
+                if is_idle {
+                    wait.pause();
+                } else {
+                    wait = Wait::new();
+                }
+            }
+        });
+        if let Some((rank, reason)) = gone.clone() {
+            return Err(BackendError::Group { rank, reason });
+        }
+        Ok(received.into_iter().flatten().collect())
+    }
+}
+
+/// The next message of an owner, if it is here. What an owner that leaves has to say is kept.
+fn look_for(
+    world: &SimpleCommunicator,
+    rank: usize,
+    gone: &mut Option<(usize, String)>,
+) -> Option<Vec<u8>> {
+    let process = world.process_at_rank(rank as i32);
+    if let Some(message) = process.immediate_matched_probe_with_tag(GIVE) {
+        return Some(message.matched_receive_vec::<u8>().0);
+    }
+    let farewell = process.immediate_matched_probe_with_tag(LEAVE)?.matched_receive_vec::<u8>().0;
+    gone.get_or_insert_with(|| (rank, String::from_utf8_lossy(&farewell).into_owned()));
+    Some(Vec::new())
+}
+
+/// A wait that begins without pauses.
+struct Wait {
+    since: Instant,
+}
+
+impl Wait {
+    fn new() -> Self {
+        Self { since: Instant::now() }
+    }
+
+    fn pause(&self) {
+        if self.since.elapsed() > EAGER { thread::sleep(PAUSE) } else { thread::yield_now() }
+    }
+}
+
+impl Group for MpiGroup {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn ranks(&self) -> usize {
+        self.ranks
+    }
+
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
+        self.meet(&|_| own)
+    }
+
+    fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
+        self.meet(&|rank| &own[rank])
+    }
+
+    fn shares_products(&self) -> bool {
+        self.shares_products
+    }
+
+    /// What this owner says takes the place of what it would have given in the next call, and it
+    /// takes what the others give there: so nothing is left on its way.
+    fn leave(&self, reason: &str) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.is_some() {
+            return;
+        }
+        let world = SimpleCommunicator::world();
+        // Short enough to be on its way without the receiver.
+        let reason = &reason.as_bytes()[..reason.len().min(1000)];
+        let mut others: Vec<usize> = (0..self.ranks).filter(|&rank| rank != self.rank).collect();
+        for &rank in &others {
+            world.process_at_rank(rank as i32).send_with_tag(reason, LEAVE);
+        }
+        let wait = Wait::new();
+        while !others.is_empty() && wait.since.elapsed() < FAREWELL {
+            others.retain(|&rank| look_for(&world, rank, &mut gone).is_none());
+            wait.pause();
+        }
+        gone.get_or_insert_with(|| (self.rank, String::from_utf8_lossy(reason).into_owned()));
+    }
+}
+
+impl Drop for MpiGroup {
+    fn drop(&mut self) {
+        let panics = thread::panicking();
+        self.leave(if panics { "the owner has panicked" } else { "the owner has gone" });
+    }
+}
