@@ -56,7 +56,7 @@ calls between these processes measured
   --coding MS, --gram S, --update MS
                      of one core: milliseconds to code a row, seconds for the Gram matrix,
                      milliseconds to update on a row         [each measured, unless all are given]
-  --message US       microseconds of a process for each message of a call       [measured, or 0]
+  --message US       microseconds of a core for each message of a call          [measured]
 
 A process that fails ends the job with an error that names it; the last checkpoint is whole.
 ";

@@ -36,6 +36,8 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 /// What owners give each other, and that one makes no further call.
 const GIVE: i32 = 1;
 const LEAVE: i32 = 2;
+/// What a process tells itself, to measure what that costs.
+const MEASURE: i32 = 3;
 
 /// The longest message, whose length MPI counts in 31 bits.
 const LONGEST: usize = i32::MAX as usize;
@@ -97,6 +99,37 @@ impl MpiGroup {
     pub fn sharing_products(mut self, shares_products: bool) -> Self {
         self.shares_products = shares_products;
         self
+    }
+
+    /// Seconds of a processor that a short message costs this process, to send and to receive it:
+    /// the mean of those that it sends itself.
+    pub fn seconds_a_message(&self) -> f64 {
+        const AT_ONCE: usize = 64;
+        const ROUNDS: usize = 100;
+        // One call at a time, as in `meet`.
+        let _gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = SimpleCommunicator::world();
+        let process = world.process_at_rank(self.rank as i32);
+        let message = [0_u8; 24];
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            mpi::request::scope(|scope| {
+                let sends: Vec<_> = (0..AT_ONCE)
+                    .map(|_| process.immediate_send_with_tag(scope, &message[..], MEASURE))
+                    .collect();
+                let mut received = 0;
+                while received < AT_ONCE {
+                    if let Some(message) = process.immediate_matched_probe_with_tag(MEASURE) {
+                        message.matched_receive_vec::<u8>();
+                        received += 1;
+                    }
+                }
+                for send in sends {
+                    send.wait();
+                }
+            });
+        }
+        start.elapsed().as_secs_f64() / (AT_ONCE * ROUNDS) as f64
     }
 
     /// Gives each other owner a part, and waits for one of each.

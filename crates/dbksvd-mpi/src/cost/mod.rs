@@ -28,7 +28,6 @@ pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), String> {
             meeting.bytes_per_second / 1e6,
         );
     }
-    let measured = meeting.map(|meeting| meeting.short / (group.ranks() - 1) as f64);
     let plan = Plan {
         shape: arguments.shape,
         minibatch: arguments.minibatch,
@@ -39,7 +38,7 @@ pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), String> {
         machines: arguments.machines.clone(),
         networks: arguments.networks.clone(),
         work,
-        message: arguments.message.or(measured).unwrap_or_default(),
+        message: arguments.message.unwrap_or_else(|| group.seconds_a_message()),
     };
     print!("{}", plan.table());
     Ok(())
