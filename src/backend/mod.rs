@@ -182,7 +182,8 @@ pub trait Backend: Send + Sync {
     }
 
     /// The instruction set or device on which the last bits of results depend, by name. Owners of a
-    /// [group](crate::group) must have the same; empty, by default, where nothing is to be compared.
+    /// [group](crate::group) must have the same. Empty, by default, where nothing is to be
+    /// compared.
     fn instructions(&self) -> &'static str {
         ""
     }

@@ -35,8 +35,8 @@
 //! where its 4m² bytes are within [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit) and within
 //! what the adapter can bind, and else by products with the residuals. A matrix that
 //! is larger than what the adapter hands to a kernel at once is split; how often depends on how
-//! many buffers a kernel may have. The codes of a minibatch are not split. One owner holds all samples of a minibatch: there are no
-//! [`Group`](dbksvd::group::Group)s on a device.
+//! many buffers a kernel may have. The codes of a minibatch are not split. One owner holds all
+//! samples of a minibatch: there are no [`Group`](dbksvd::group::Group)s on a device.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

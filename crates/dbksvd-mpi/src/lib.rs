@@ -56,10 +56,10 @@ const UNDELIVERED: Duration = Duration::from_secs(30);
 
 /// The processes of an MPI job, each an owner of samples.
 ///
-/// MPI ends with the group, when it is dropped. Each process then takes leave of the others, so one
-/// that ends early, or panics, makes the calls of the others fail. It waits for them to end as well,
-/// for at most 30 seconds: a launcher ends the job when the first process fails, and the others may
-/// have something to save.
+/// MPI ends with the group, when it is dropped. Each process then takes leave of the others, so the
+/// calls of the others fail if one ends early or panics. It waits for them to end as well, for at
+/// most 30 seconds: a launcher ends the job when the first process fails, and the others may have
+/// something to save.
 pub struct MpiGroup {
     rank: usize,
     ranks: usize,
