@@ -39,6 +39,8 @@ learn=$(cargo metadata --format-version 1 --no-deps --manifest-path "$root/Cargo
 atoms=${ATOMS:-2304}
 # What an autoencoder of each kind does in the processor time of the recipe, rounded up: README.md.
 declare -A epochs=([topk]=5.5 [batchtopk]=5 [matryoshka]=3.5)
+# Their learning rate: the best of those that README.md names, on rows that nothing is measured on.
+rate=${RATE:-4e-3}
 for ((seed = 0; seed < seeds; seed++)); do
     # The recipe, with the processor seconds that it takes.
     out=$runs/features-$atoms-$seed
@@ -57,7 +59,7 @@ for ((seed = 0; seed < seeds; seed++)); do
             out=$runs/$kind-$atoms-x$times-$seed
             if [ ! -f "$out/scores.json" ]; then
                 python "$scripts/train_sae.py" "$kind" "$out" --atoms "$atoms" --k 32 --seed "$seed" \
-                    --epochs "$(python -c "print(${epochs[$kind]} * $times)")" >"$out.txt"
+                    --lr "$rate" --epochs "$(python -c "print(${epochs[$kind]} * $times)")" >"$out.txt"
                 python "$scripts/evaluate.py" "$out"
             fi
         done
