@@ -19,8 +19,11 @@ pub struct Share<'a> {
     shards: SampleShards,
     /// The nodes of every owner, once they have told each other. One owner alone has no use for
     /// them, and allocates nothing.
-    nodes: Option<Arc<OnceLock<Vec<Vec<Range<usize>>>>>>,
+    nodes: Option<Arc<NodesOfAll>>,
 }
+
+/// The nodes of every owner, by rank.
+type NodesOfAll = OnceLock<Vec<Vec<Range<usize>>>>;
 
 impl<'a> Share<'a> {
     /// All shards are here.

@@ -61,8 +61,7 @@ pub fn parse(mut parser: Parser) -> Result<Option<CostArguments>, String> {
             "cores" => a.cores = whole(p, &name)?,
             "machines" => {
                 let counts = text(p, &name)?;
-                let found: Option<Vec<usize>> =
-                    counts.split(',').map(|n| at_least_one(n)).collect();
+                let found: Option<Vec<usize>> = counts.split(',').map(at_least_one).collect();
                 let wrong = || format!("--machines is {counts}, expected numbers such as 4,16,64");
                 a.machines = found.ok_or_else(wrong)?;
             }
