@@ -60,7 +60,7 @@ fn agreed(group: &MpiGroup, own: String) -> Result<String, Error> {
 fn all(group: Option<&dyn Group>) -> Result<String, Error> {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/minilm_l3_8192_f16.safetensors");
-    let rows = Subset::new::<f32>(open_shards(&[file], None)?, vec![0..ROWS])?;
+    let rows = Subset::new::<f32>(open_shards(&[file], None)?, std::iter::once(0..ROWS).collect())?;
     let mut lines = String::new();
 
     let growth = Growth { doublings: 2, until: 0.6 };
