@@ -19,11 +19,11 @@ pub struct Share<'a> {
     shards: SampleShards,
     /// The nodes of every owner, once they have told each other. One owner alone has no use for
     /// them, and allocates nothing.
-    nodes: Option<Arc<OnceLock<NodesOfOwners>>>,
+    nodes: Option<Arc<NodesOfAll>>,
 }
 
-/// The ranges of shards that each owner's nodes stand for.
-type NodesOfOwners = Vec<Vec<Range<usize>>>;
+/// The nodes of every owner, by rank.
+type NodesOfAll = OnceLock<Vec<Vec<Range<usize>>>>;
 
 impl<'a> Share<'a> {
     /// All shards are here.
