@@ -59,7 +59,7 @@ impl Buffer {
 pub(crate) fn in_parts(source: &str, counts: &[usize], part: usize) -> String {
     let mut text = String::with_capacity(source.len() + 1024);
     for line in source.lines() {
-        let Some((binding, access, name)) = marked(line) else {
+        let Some((binding, access, name, number_type)) = marked(line) else {
             text.push_str(line);
             text.push('\n');
             continue;
@@ -76,24 +76,31 @@ pub(crate) fn in_parts(source: &str, counts: &[usize], part: usize) -> String {
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
-                "@group(0) @binding({own}) var<storage, {access}> {name}_{number}: array<f32>;"
+                "@group(0) @binding({own}) var<storage, {access}> {name}_{number}: array<{number_type}>;"
             );
         }
-        accessors(&mut text, name, access, count, part);
+        accessors(&mut text, (name, number_type), access, count, part);
     }
     text
 }
 
-/// The number, the access and the name of a marked binding.
-fn marked(line: &str) -> Option<(usize, &str, &str)> {
+/// The number, the access, the name and the type of numbers of a marked binding.
+fn marked(line: &str) -> Option<(usize, &str, &str, &str)> {
     let (before, after) = line.split_once(MARK)?;
     let number = before.split_once("@binding(")?.1.split_once(')')?.0;
     let (access, rest) = after.split_once('>')?;
-    let name = rest.split_once(':')?.0.trim();
-    Some((number.parse().ok()?, access, name))
+    let (name, array) = rest.split_once(':')?;
+    let number_type = array.split_once('<')?.1.split_once('>')?.0;
+    Some((number.parse().ok()?, access, name.trim(), number_type))
 }
 
-fn accessors(text: &mut String, name: &str, access: &str, count: usize, part: usize) {
+fn accessors(
+    text: &mut String,
+    (name, number_type): (&str, &str),
+    access: &str,
+    count: usize,
+    part: usize,
+) {
     let (shift, mask) = (part.trailing_zeros(), part - 1);
     let mut body = |head: String, of: &dyn Fn(usize, &str) -> String| {
         text.push_str(&head);
@@ -108,11 +115,11 @@ fn accessors(text: &mut String, name: &str, access: &str, count: usize, part: us
         }
         text.push_str("}\n");
     };
-    body(format!("fn {name}_at(i: u32) -> f32 {{\n"), &|number, at| {
+    body(format!("fn {name}_at(i: u32) -> {number_type} {{\n"), &|number, at| {
         format!("return {name}_{number}[{at}];")
     });
     if access == "read_write" {
-        let head = format!("fn set_{name}(i: u32, value: f32) {{\n");
+        let head = format!("fn set_{name}(i: u32, value: {number_type}) {{\n");
         body(head, &|number, at| format!("{name}_{number}[{at}] = value; return;"));
     }
 }

@@ -12,10 +12,15 @@ use crate::product::product;
 use crate::pursuit::Block;
 
 const ADVANCE: Kernel = Kernel::new(
-    concat!(include_str!("wgsl/pursuit_common.wgsl"), include_str!("wgsl/residuals.wgsl")),
+    concat!(
+        include_str!("wgsl/pursuit_common.wgsl"),
+        include_str!("wgsl/from_atoms.wgsl"),
+        include_str!("wgsl/residuals.wgsl")
+    ),
     "advance",
 );
-const SQUARES: Kernel = Kernel::new(include_str!("wgsl/atom_squares.wgsl"), "atom_squares");
+pub(crate) const SQUARES: Kernel =
+    Kernel::new(include_str!("wgsl/atom_squares.wgsl"), "atom_squares");
 const LOWER: Kernel = Kernel::new(include_str!("wgsl/lower.wgsl"), "lower");
 
 /// Steps after which the device is asked whether all pursuits of a block have ended.

@@ -33,7 +33,8 @@
 //! # Limits
 //! At most 65,536 atoms, and at most 128 atoms a code. Pursuits work by rows of the Gram matrix
 //! where its 4m² bytes are within [`gram_limit`](dbksvd::coder::BatchOmp::gram_limit) and within
-//! what the adapter can bind, and else by products with the residuals. A matrix that
+//! what the adapter can bind; else by rows in 16 bits, if that fits and atoms are chosen by
+//! correlation; else by products with the residuals. A matrix that
 //! is larger than what the adapter hands to a kernel at once is split; how often depends on how
 //! many buffers a kernel may have. The codes of a minibatch are not split. One owner holds all
 //! samples of a minibatch: there are no [`Group`](dbksvd::group::Group)s on a device.
@@ -47,6 +48,7 @@ mod device;
 mod error;
 mod gpu;
 mod gram_free;
+mod half_gram;
 mod index;
 mod matrix;
 mod product;

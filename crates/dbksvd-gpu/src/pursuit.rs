@@ -10,6 +10,7 @@ use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
 use crate::gram_free::{self, GramFree};
+use crate::half_gram::{self, HalfGram};
 use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::product::product;
 
@@ -63,6 +64,8 @@ pub struct GpuPursuits {
 enum Form {
     /// Rows of the Gram matrix.
     Gram(Buffer),
+    /// Its rows in 16 bits, where those of 32 take more than they may.
+    Halves(HalfGram),
     /// Products with the residuals, where the Gram matrix takes more than it may have or than the
     /// adapter hands to a kernel.
     Residuals(GramFree),
@@ -136,9 +139,16 @@ impl GpuPursuits {
             }
         }
         let numbers = atoms * atoms;
-        let is_small = 4 * numbers <= memory && numbers <= device.most_in_parts();
-        let form = if is_small && device.check_turns(turns_by_rows(shape), "pursuits").is_ok() {
+        let fits = |words: usize, more: usize| {
+            let turns = turns_by_rows(shape) + more;
+            let is_small = 4 * words <= memory && words <= device.most_in_parts();
+            is_small && device.check_turns(turns, "pursuits").is_ok()
+        };
+        let is_least_squares = rule.selection == Selection::LeastSquares;
+        let form = if fits(numbers, 0) {
             Form::Gram(device.in_parts(numbers, "the Gram matrix")?)
+        } else if !is_least_squares && fits(half_gram::words(atoms), 2 * sparsity * dim) {
+            Form::Halves(HalfGram::new(device, shape)?)
         } else {
             device.check_turns(gram_free::turns(shape), "pursuits")?;
             Form::Residuals(GramFree::new(device, shape)?)
@@ -352,6 +362,7 @@ impl PursuitKernels for Gpu {
             Form::Gram(gram) => {
                 product(&self.device, dictionary, dictionary, gram, dictionary.cols);
             }
+            Form::Halves(form) => form.set_dictionary(&self.device, dictionary)?,
             Form::Residuals(form) => form.set_dictionary(&self.device, dictionary),
         }
         pursuits.host.dictionary = None;
@@ -388,6 +399,7 @@ impl PursuitKernels for Gpu {
             let block = pursuits.block(first, count);
             match &pursuits.form {
                 Form::Gram(gram) => by_rows(device, dictionary, gram, &block, codes),
+                Form::Halves(form) => form.pursue(device, dictionary, &block, codes),
                 Form::Residuals(form) => {
                     let problem = (&pursuits.rule, &pursuits.shape);
                     form.pursue(device, problem, dictionary, &block, codes)?;
@@ -410,6 +422,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_gram_matrix_has_the_bits_that_it_has_room_for() {
+        let gpu = Gpu::new().expect("an adapter");
+        let shape = ProblemShape { dim: 64, atoms: 256, sparsity: 8, sign: Sign::Signed };
+        let of = |selection, bytes| {
+            let rule = PursuitRule { selection, ..PursuitRule::default() };
+            match gpu.prepare_pursuits(&rule, &shape, bytes).expect("memory").form {
+                Form::Gram(_) => 32,
+                Form::Halves(_) => 16,
+                Form::Residuals(_) => 0,
+            }
+        };
+        let (whole, half) = (4 * 256 * 256, 2 * 256 * 256);
+        for (bytes, bits) in
+            [(whole, [32, 32]), (whole - 1, [16, 0]), (half, [16, 0]), (half - 1, [0, 0])]
+        {
+            let found = [Selection::Correlation, Selection::LeastSquares].map(|by| of(by, bytes));
+            assert_eq!(found, bits, "{bytes} bytes");
+        }
+    }
+
+    #[test]
     fn few_samples_with_noise_are_left_to_the_host() {
         let gpu = Gpu::new().expect("an adapter");
         let upload = |host: MatRef<'_, f32>| {
@@ -425,7 +458,7 @@ mod tests {
                 for selection in [Selection::Correlation, Selection::LeastSquares] {
                     let rule = PursuitRule { selection, ..PursuitRule::default() };
                     let shape = ProblemShape { dim: 64, atoms: 256, sparsity: 8, sign };
-                    for memory in [1 << 20, 0] {
+                    for memory in [1 << 20, 200_000, 0] {
                         let mut pursuits =
                             gpu.prepare_pursuits(&rule, &shape, memory).expect("memory");
                         let mut codes = gpu.codes(256, 0, 8).expect("memory");

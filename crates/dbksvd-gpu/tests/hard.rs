@@ -48,7 +48,12 @@ fn codes_are_those_of_double_precision() {
                     |atoms, y| atoms.pursue(y, k, selection, sign),
                 );
                 let coder = BatchOmp::new().selection(selection);
-                for (coder, form) in [(coder, "by G"), (coder.gram_limit(0), "without G")] {
+                let halves = coder.gram_limit(3 * atoms * atoms);
+                for (coder, form) in [
+                    (coder, "by G"),
+                    (halves, "by G in 16 bits"),
+                    (coder.gram_limit(0), "without G"),
+                ] {
                     let codes = code(&gpu, &coder, &problem, sign);
                     let name = format!("{selection:?} {sign:?} {form}");
                     problem.compare(&name, &expected, &codes, Some(sign));

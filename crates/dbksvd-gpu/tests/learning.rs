@@ -1,6 +1,7 @@
 //! Whole runs on the device, beside runs on the processor.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use dbksvd::backend::{Backend, LeadingPair, PursuitKernels, Selection, SweepKernels};
 use dbksvd::coder::BatchOmp;
@@ -12,8 +13,10 @@ use dbksvd::updater::{Decorrelation, KSvd, Renewal};
 use dbksvd::{DbKsvd, Encoder, Faer, Model, Sign};
 use dbksvd_gpu::Gpu;
 
+/// The device that tests share, since its kernels are compiled once.
 fn gpu() -> Gpu {
-    Gpu::new().expect("an adapter")
+    static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("an adapter"));
+    GPU.clone()
 }
 
 fn samples(kind: Kind, sign: Sign) -> Mat<f32> {

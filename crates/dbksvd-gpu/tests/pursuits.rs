@@ -1,11 +1,19 @@
 //! Pursuits of the device beside those of the reference, in double precision.
 
+use std::sync::LazyLock;
+
 use dbksvd::backend::{Backend, Selection, Tolerance};
 use dbksvd::coder::{BatchOmp, SparseCoder};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Faer, ProblemShape, Reference, Sign, SparseCodes};
 use dbksvd_gpu::{Adapter, Gpu};
+
+/// The device that tests share, since its kernels are compiled once.
+fn gpu() -> Gpu {
+    static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("an adapter"));
+    GPU.clone()
+}
 
 fn code<B: Backend<Scalar = f32>>(
     backend: &B,
@@ -45,13 +53,16 @@ fn left(d: MatRef<'_, f32>, y: MatRef<'_, f32>, codes: &SparseCodes<f32>, i: usi
 }
 
 /// Atoms and coefficients are those of `BatchOmp` on the reference, in double precision, by rows of
-/// the Gram matrix and without it.
+/// the Gram matrix in 32 bits, in 16, and without it.
 #[track_caller]
 fn compare(coder: &BatchOmp, shape: &ProblemShape, d: &Mat<f32>, y: &Mat<f32>, what: &str) {
     let data = (d.as_ref(), y.as_ref());
-    let gpu = Gpu::new().expect("an adapter");
+    let gpu = gpu();
     let expected = code(&Reference::<f32>::default(), coder, shape, data);
-    for (coder, form) in [(*coder, "by G"), (coder.gram_limit(0), "without G")] {
+    let halves = coder.gram_limit(3 * shape.atoms * shape.atoms);
+    for (coder, form) in
+        [(*coder, "by G"), (halves, "by G in 16 bits"), (coder.gram_limit(0), "without G")]
+    {
         let found = code(&gpu, &coder, shape, data);
         compare_codes(&found, &expected, data, &format!("{what}, {form}"));
     }
@@ -150,7 +161,7 @@ fn samples_without_noise_and_near_copies_are_coded_in_double_precision() {
 #[test]
 fn codes_of_large_dictionaries_are_those_of_the_processor() {
     let limited = Gpu::with_binding_limit(&Adapter::Best, 1 << 20).expect("an adapter");
-    let whole = Gpu::new().expect("an adapter");
+    let whole = gpu();
     for (gpu, dim, atoms, sparsity, samples) in
         [(&limited, 64, 2048, 8, 60), (&whole, 16, 65_536, 4, 12)]
     {
@@ -182,7 +193,8 @@ fn two_runs_give_the_same_bits() {
     let data = Planted::new(48, 200, 6, 150).noise(0.1).generate::<f32>().expect("legal");
     for sign in [Sign::Signed, Sign::NonNegative] {
         let shape = ProblemShape { dim: 48, atoms: 200, sparsity: 6, sign };
-        for coder in [BatchOmp::new(), BatchOmp::new().gram_limit(0)] {
+        for bytes in [usize::MAX, 3 * 200 * 200, 0] {
+            let coder = BatchOmp::new().gram_limit(bytes);
             let run = || {
                 let gpu = Gpu::new().expect("an adapter");
                 let host = (data.dictionary.as_mat(), data.samples.as_ref());

@@ -1,6 +1,6 @@
-// What pursuits by rows of the Gram matrix (pursuit.wgsl) and those by products with residuals
-// (residuals.wgsl) have in common. Each of them says what `cosine`, `square_of`, `before_rests` and
-// `rest_along` are.
+// What pursuits by rows of the Gram matrix in 32 bits (pursuit.wgsl) or 16 (halves.wgsl) and those by
+// products with residuals (residuals.wgsl) have in common. The files that follow say what `cosine`,
+// `square_of`, `before_rests` and `rest_along` are.
 
 struct Numbers {
     dim: u32,
