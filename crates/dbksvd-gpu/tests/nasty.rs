@@ -185,7 +185,8 @@ fn where_runs_part_those_of_the_device_are_no_worse() {
         ("duplicates", changed(|i, j| y[(i, j % 150)])),
     ] {
         let wide = Mat::from_fn(32, 600, |i, j| f64::from(samples[(i, j)]));
-        let unit = |i: usize, j: usize| if (3 * i + 7 * j) % 5 == 0 { f32::EPSILON } else { 0.0 };
+        let unit =
+            |i: usize, j: usize| if (3 * i + 7 * j).is_multiple_of(5) { f32::EPSILON } else { 0.0 };
         let off = changed(|i, j| samples[(i, j)] * (1.0 + unit(i, j)));
         let (mut apart, mut spread, mut sums) = (0.0_f64, 0.0_f64, [0.0; 4]);
         for seed in 0..8 {
