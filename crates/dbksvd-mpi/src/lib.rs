@@ -188,17 +188,20 @@ impl MpiGroup {
 }
 
 /// The next message of an owner, if it is here. What an owner that leaves has to say is kept.
+///
+/// Messages are taken in the order in which they were sent, whatever they are: an owner may leave as
+/// soon as it has given what this one waits for.
 fn look_for(
     world: &SimpleCommunicator,
     rank: usize,
     gone: &mut Option<(usize, String)>,
 ) -> Option<Vec<u8>> {
-    let process = world.process_at_rank(rank as i32);
-    if let Some(message) = process.immediate_matched_probe_with_tag(GIVE) {
-        return Some(message.matched_receive_vec::<u8>().0);
+    let found = world.process_at_rank(rank as i32).immediate_matched_probe()?;
+    let (message, status) = found.matched_receive_vec::<u8>();
+    if status.tag() == GIVE {
+        return Some(message);
     }
-    let farewell = process.immediate_matched_probe_with_tag(LEAVE)?.matched_receive_vec::<u8>().0;
-    gone.get_or_insert_with(|| (rank, String::from_utf8_lossy(&farewell).into_owned()));
+    gone.get_or_insert_with(|| (rank, String::from_utf8_lossy(&message).into_owned()));
     Some(Vec::new())
 }
 
