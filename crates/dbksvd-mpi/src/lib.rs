@@ -189,8 +189,8 @@ impl MpiGroup {
 
 /// The next message of an owner, if it is here. What an owner that leaves has to say is kept.
 ///
-/// Messages are taken in the order in which they were sent, whatever they are: an owner may leave as
-/// soon as it has given what this one waits for.
+/// Messages are taken in the order in which they were sent, whatever they are: an owner may leave
+/// as soon as it has given what this one waits for.
 fn look_for(
     world: &SimpleCommunicator,
     rank: usize,
