@@ -12,6 +12,7 @@ mod options;
 #[path = "common/program.rs"]
 mod program;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ use dbksvd::export::{write_codes_npz, write_dictionary_npy, write_mean_npy};
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::learn::FeatureRecipe;
 use dbksvd::metrics::reconstruction;
-use dbksvd::source::{self, SampleSource};
+use dbksvd::source::{self, FileSource, SampleSource, Subset};
 use dbksvd::{DbKsvd, Dictionary, Model, Outliers, Sign, SparseCodes};
 use options::Options;
 use program::Outcome;
@@ -34,16 +35,19 @@ const EPOCHS: usize = 16;
 const HELP: &str = "\
 Learns interpretable features by the recipe without one of its parts, in as many passes.
 
-Usage: cargo run --release --example feature_parts -- --data FILE --eval FILE --out DIR [OPTIONS]
+Usage: cargo run --release --example feature_parts -- --data FILE (--eval FILE | --tune) --out DIR \
+    [OPTIONS]
 
   --data FILE      rows to learn from: .npy or .safetensors
   --eval FILE      rows whose codes are written
+  --tune           leaves the last tenth of the rows out, and codes them in place of --eval
   --out DIR        for dictionary.npy, mean.npy and codes.npz
   --without PART   nothing, centring, clipping, growth (the first stage is plain K-SVD), first-stage
                    (begins at random), second-stage (codes by pursuit), nesting, renewal [nothing]
   --atoms M        atoms [2304]
   --sparsity K     nonzeros a row, on average [32]
   --epochs E       passes over the rows, three eighths of them in the first stage [16]
+  --rate R         step length of the second stage, for rows of mean norm 1 [0.001]
   --seed S         random numbers [0]
   --help           this text
 ";
@@ -73,12 +77,14 @@ const PARTS: [(&str, Part); 8] = [
 
 struct Arguments {
     data: PathBuf,
-    eval: PathBuf,
+    /// `None`: the last tenth of the rows, which is left out of learning.
+    eval: Option<PathBuf>,
     out: PathBuf,
     without: Part,
     atoms: usize,
     sparsity: usize,
     epochs: usize,
+    rate: Option<f64>,
     seed: u64,
 }
 
@@ -89,18 +95,21 @@ fn main() -> ExitCode {
 /// `None` if the command line asks for help.
 fn arguments() -> Outcome<Option<Arguments>> {
     let mut options = Options::from_env();
-    let (mut data, mut eval, mut out) = (None, None, None);
+    let (mut data, mut eval, mut is_tuning, mut out) = (None, None, false, None);
+    let mut rate = None;
     let (mut without, mut atoms, mut sparsity, mut epochs, mut seed) =
         (Part::Nothing, 2304, 32, EPOCHS, 0);
     while let Some(name) = options.next()? {
         match name.as_str() {
             "data" => data = Some(options.path()?),
             "eval" => eval = Some(options.path()?),
+            "tune" => is_tuning = true,
             "out" => out = Some(options.path()?),
             "without" => without = options.choice(&PARTS)?,
             "atoms" => atoms = options.whole(1)?,
             "sparsity" => sparsity = options.whole(1)?,
             "epochs" => epochs = options.whole(2)?,
+            "rate" => rate = Some(options.number("above 0", |&rate: &f64| rate > 0.0)?),
             "seed" => seed = options.whole(0)?,
             "help" => return Ok(None),
             _ => return Err(options.unknown().into()),
@@ -109,15 +118,26 @@ fn arguments() -> Outcome<Option<Arguments>> {
     let needed = |path: Option<PathBuf>, name| {
         path.ok_or_else(|| format!("--{name} is needed (see --help)"))
     };
-    let (data, eval, out) = (needed(data, "data")?, needed(eval, "eval")?, needed(out, "out")?);
-    Ok(Some(Arguments { data, eval, out, without, atoms, sparsity, epochs, seed }))
+    let (data, out) = (needed(data, "data")?, needed(out, "out")?);
+    if is_tuning && eval.is_some() {
+        return Err("--tune takes the rows to code from --data: leave --eval out".into());
+    }
+    let eval = if is_tuning { None } else { Some(needed(eval, "eval")?) };
+    Ok(Some(Arguments { data, eval, out, without, atoms, sparsity, epochs, rate, seed }))
 }
 
 fn learn(arguments: Arguments) -> Outcome<()> {
     let Arguments { eval, out, sparsity, .. } = &arguments;
     let source = source::open(&arguments.data, None)?;
-    let eval = all_of(&source::open(eval, None)?)?;
-    let model = learned(&arguments, &source)?;
+    let (eval, learned_from) = match eval {
+        Some(eval) => (all_of(&source::open(eval, None)?)?, SampleSource::<f32>::len(&source)),
+        None => {
+            let rows = SampleSource::<f32>::len(&source);
+            let learned_from = rows * 9 / 10;
+            (all_of(&part(&source, learned_from..rows)?)?, learned_from)
+        }
+    };
+    let model = learned(&arguments, &part(&source, 0..learned_from)?)?;
     let codes = match model.linear_coder() {
         Some(coder) => model.encode(coder, eval.as_ref())?,
         None => {
@@ -136,14 +156,14 @@ fn learn(arguments: Arguments) -> Outcome<()> {
 
 /// The recipe without one part.
 fn learned(arguments: &Arguments, source: &impl SampleSource<f32>) -> Outcome<Model<f32>> {
-    let Arguments { without, atoms, sparsity, epochs, seed, .. } = *arguments;
+    let Arguments { without, atoms, sparsity, epochs, rate, seed, .. } = *arguments;
     let recipe = FeatureRecipe::new(atoms, sparsity as f64).total_epochs(epochs);
     let (of_first, of_second) = match without {
         Part::FirstStage => (1, epochs - 1),
         Part::SecondStage => (epochs, 1),
         _ => (recipe.epochs, recipe.linear.epochs),
     };
-    let linear = recipe.linear.epochs(of_second);
+    let linear = recipe.linear.epochs(of_second).rate(rate.unwrap_or(recipe.linear.rate));
     let linear = match without {
         Part::Nesting => linear.nested(0.0),
         Part::Renewal => linear.idle(usize::MAX),
@@ -178,6 +198,11 @@ fn at_random(model: &Model<f32>, seed: u64) -> Outcome<Model<f32>> {
     let dictionary = Dictionary::normalized(atoms)?;
     let random = Model::new(dictionary, None, model.sparsity(), model.sign())?;
     Ok(random.preprocessed(model.preprocessing().clone())?)
+}
+
+/// These rows alone.
+fn part(source: &FileSource, rows: Range<usize>) -> Outcome<Subset<&FileSource>> {
+    Ok(Subset::new::<f32>(source, std::iter::once(rows).collect())?)
 }
 
 fn all_of(source: &impl SampleSource<f32>) -> Outcome<Mat<f32>> {
