@@ -1,8 +1,8 @@
 //! The error of the current dictionary on samples that are never learned from.
 
 use super::config::Config;
-use super::session::Trainer;
 use super::team::{Team, of_owner};
+use super::trainer::Trainer;
 use faer::MatRef;
 
 use crate::backend::{Backend, SampleShards};

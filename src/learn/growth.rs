@@ -12,7 +12,7 @@ use faer::{ColRef, Mat};
 use rand::seq::index;
 
 use super::config::Config;
-use super::session::Trainer;
+use super::trainer::Trainer;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;

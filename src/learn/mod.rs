@@ -32,6 +32,7 @@ pub(crate) mod run_state;
 mod session;
 mod stop;
 mod team;
+mod trainer;
 
 pub use crate::samples::spectrum::Massive;
 pub use builder::Builder;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::report::{EpochReport, Evaluation};
-use super::session::Outcome;
+use super::trainer::Outcome;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::samples::OutlierCounts;

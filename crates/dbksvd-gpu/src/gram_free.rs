@@ -5,11 +5,11 @@ use dbksvd::backend::{PursuitRule, Selection};
 use dbksvd::error::BackendError;
 use dbksvd::{ProblemShape, Sign};
 
+use crate::block::Block;
 use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::product::product;
-use crate::pursuit::Block;
 
 const ADVANCE: Kernel = Kernel::new(
     concat!(

@@ -3,12 +3,12 @@
 use dbksvd::ProblemShape;
 use dbksvd::error::BackendError;
 
+use crate::block::Block;
 use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gram_free::SQUARES;
 use crate::matrix::{GpuCodes, GpuMatrix};
 use crate::product::product;
-use crate::pursuit::Block;
 use crate::sweep::{Way, copy};
 
 const PURSUE: Kernel = Kernel::new(

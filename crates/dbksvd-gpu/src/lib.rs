@@ -43,6 +43,7 @@
 #![warn(missing_docs)]
 
 mod adapter;
+mod block;
 mod buffer;
 mod device;
 mod error;

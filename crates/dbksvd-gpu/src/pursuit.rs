@@ -6,6 +6,7 @@ use dbksvd::error::BackendError;
 use dbksvd::faer::Mat;
 use dbksvd::{Faer, ProblemShape, Sign};
 
+use crate::block::Block;
 use crate::buffer::Buffer;
 use crate::device::{Device, Kernel, LANES};
 use crate::gpu::Gpu;
@@ -71,24 +72,6 @@ enum Form {
     Residuals(GramFree),
 }
 
-/// A block of samples: the scratch memory of their pursuits.
-pub(crate) struct Block<'a> {
-    pub(crate) scaled: &'a GpuMatrix,
-    pub(crate) exponents: &'a Buffer,
-    pub(crate) correlations: &'a Buffer,
-    pub(crate) upper: &'a Buffer,
-    pub(crate) norms: &'a Buffer,
-    pub(crate) inverse: &'a Buffer,
-    pub(crate) residual: &'a GpuMatrix,
-    pub(crate) mask: &'a Buffer,
-    pub(crate) doubts: &'a Buffer,
-    /// How many samples it has.
-    pub(crate) count: usize,
-    /// The numbers that kernels are given, without that of the step.
-    numbers: [u32; 11],
-    lanes: usize,
-}
-
 /// About how often a lane turns loops in a pursuit by rows of the Gram matrix. A sample that leaves
 /// much to be settled takes some more.
 fn turns_by_rows(shape: &ProblemShape) -> usize {
@@ -97,20 +80,6 @@ fn turns_by_rows(shape: &ProblemShape) -> usize {
     let of_signs = if sign == Sign::NonNegative { 2 } else { 1 };
     let of_a_step = 2 * of_atoms + 4 * of_dim + 32 + dim;
     of_signs * (sparsity * sparsity / 2 * (of_atoms + 10) + sparsity * of_a_step)
-}
-
-impl Block<'_> {
-    /// The numbers that a kernel is given in this step.
-    pub(crate) fn numbers(&self, step: usize) -> [u32; 12] {
-        let mut numbers = [step as u32; 12];
-        numbers[..11].copy_from_slice(&self.numbers);
-        numbers
-    }
-
-    /// A kernel in workgroups as wide as there are many atoms.
-    pub(crate) fn wide(&self, kernel: Kernel) -> Kernel {
-        kernel.with_lanes(self.lanes)
-    }
 }
 
 /// Pursuits in double precision on the host, of samples that rounding leaves in doubt.

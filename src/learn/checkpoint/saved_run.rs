@@ -10,7 +10,7 @@ use crate::coder::SparseCoder;
 use crate::error::Error;
 use crate::learn::config::Config;
 use crate::learn::run_state::{RunRecord, RunState};
-use crate::learn::session::Trainer;
+use crate::learn::trainer::Trainer;
 use crate::updater::DictionaryUpdater;
 
 /// A run after one of its steps.

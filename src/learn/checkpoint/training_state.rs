@@ -9,7 +9,7 @@ use crate::coder::SparseCoder;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::learn::config::Config;
-use crate::learn::session::Trainer;
+use crate::learn::trainer::Trainer;
 use crate::parameters::Parameters;
 use crate::samples::preprocessing::Preprocessing;
 use crate::updater::{DictionaryUpdater, SavedState};

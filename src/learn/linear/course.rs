@@ -14,7 +14,7 @@ use crate::learn::observer::{PanicCatching, Progress, Renewed, Snapshot};
 use crate::learn::reader::Schedule;
 use crate::learn::report::{Report, Seconds};
 use crate::learn::run_state::{Position, RunState};
-use crate::learn::session::Outcome;
+use crate::learn::trainer::Outcome;
 use crate::learn::{StopReason, StopToken};
 use crate::model::Model;
 use crate::samples::HostSamples;

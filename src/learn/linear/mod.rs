@@ -32,6 +32,7 @@
 //! optimization", arXiv:1412.6980, 2014. Absorption: D. Chanin et al., arXiv:2409.14507, 2024.
 
 mod course;
+mod descent;
 mod minibatch;
 mod run;
 mod state;
