@@ -133,8 +133,9 @@ where
     /// [`Error::NormLimit`] for a norm limit that most samples lie beyond,
     /// [`Error::NothingLearned`] if samples are to be clipped or dropped and all are zero,
     /// [`Error::Checkpoint`] if the directory cannot be used or its checkpoint is of another run,
-    /// [`Error::Backend`] if memory cannot be had, or ([`BackendError::Group`]) naming the owner of
-    /// a [group](Self::group) at which something failed or that does not make the same run,
+    /// [`Error::Backend`] if memory cannot be had, or
+    /// ([`Group`](crate::error::BackendError::Group)) naming the owner of a [group](Self::group) at
+    /// which something failed or that does not make the same run,
     /// [`Error::Argument`] for an updater that cannot learn from samples that several owners hold.
     /// What fails later ends the run, is told by
     /// [`Fit::failure`], and loses nothing; but a backend that fails within a step leaves no
