@@ -44,8 +44,8 @@ pub struct StepReport {
     pub zeros: usize,
     /// Fraction of the minibatch's variance that its codes left unexplained, before the update.
     pub fvu: f64,
-    /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu` again
-    /// where there is none.
+    /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu`
+    /// again where there is none.
     pub fvu_within: f64,
     /// What the update did.
     pub update: UpdateReport,
