@@ -122,6 +122,9 @@ fn arguments() -> Outcome<Option<Arguments>> {
     if is_tuning && eval.is_some() {
         return Err("--tune takes the rows to code from --data: leave --eval out".into());
     }
+    if rate.is_some() && without == Part::SecondStage {
+        return Err("--rate is of the second stage, which --without leaves out".into());
+    }
     let eval = if is_tuning { None } else { Some(needed(eval, "eval")?) };
     Ok(Some(Arguments { data, eval, out, without, atoms, sparsity, epochs, rate, seed }))
 }

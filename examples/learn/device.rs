@@ -14,7 +14,8 @@ use crate::start::Start;
 pub const HOME: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What `--device` may be.
-pub const EXPECTED: &str = "cpu; graphics devices are for learn_gpu (cargo run --release -p dbksvd-gpu --example learn_gpu)";
+pub const EXPECTED: &str = "cpu; graphics devices are for learn_gpu (cargo run --release -p \
+    dbksvd-gpu --example learn_gpu)";
 
 /// A place to compute.
 #[derive(Clone, Debug, Default)]

@@ -128,7 +128,7 @@ impl<T: Number> Observer<T> for Watcher {
     fn on_epoch(&mut self, epoch: &EpochReport, now: &Snapshot<'_, T>) -> ControlFlow<()> {
         let mut values = epoch_values(epoch);
         if self.wants_models {
-            // The dictionary lies in the memory of the processor, from where it can be copied.
+            // Weights that have overflowed are no model: the run ends with that error by itself.
             let model = now.model().map(|model| Value::Model(Box::new(Model::of(model))));
             values.extend(model.ok().map(|model| ("model", model)));
         }

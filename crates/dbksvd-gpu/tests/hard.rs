@@ -2,11 +2,10 @@
 //!
 //! `DBKSVD_DRAWS` asks for more draws than the test makes by itself; a failure says its seed.
 
-// The library's own tests use the rest of these.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the library's own tests use the rest")]
 #[path = "../../../tests/differential/oracle.rs"]
 mod oracle;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the library's own tests use the rest")]
 #[path = "../../../tests/differential/problem.rs"]
 mod problem;
 

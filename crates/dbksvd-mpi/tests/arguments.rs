@@ -1,7 +1,7 @@
 //! The tests of the command line and of the model of time, without the learner, which takes long to
 //! compile.
 
-#![allow(dead_code, reason = "the tests are within")]
+#![allow(dead_code, reason = "only the program uses what is not tested")]
 
 #[path = "../src/arguments.rs"]
 mod arguments;

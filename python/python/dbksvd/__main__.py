@@ -243,7 +243,7 @@ def _learn(options: argparse.Namespace) -> None:
             "samples": rows.shape[0],
             "features": features,
             "atoms": atoms,
-            "fvu": 1 - measures.explained_variance,
+            "fvu": measures.fvu,
             "explained_variance": measures.explained_variance,
             "mean_nonzeros": measures.mean_nonzeros,
             "dead_atoms": len(measures.dead_atoms),
@@ -266,7 +266,7 @@ def _learn(options: argparse.Namespace) -> None:
 def _held_out_fvu(learner: Any, held_out: Any) -> float | None:
     """The error of the model at the end on rows held out, if there are any."""
     if held_out is not None:
-        return 1 - learner.model_.encoder(learner.coder_).measure(held_out).explained_variance
+        return learner.model_.encoder(learner.coder_).measure(held_out).fvu
     # Of the two stages to features, the second is not evaluated.
     evaluations = learner.report_.evaluations if learner.goal != "features" else []
     return evaluations[-1]["fvu"] if evaluations and evaluations[-1]["held_out"] else None

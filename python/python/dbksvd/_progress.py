@@ -127,7 +127,8 @@ class Teller:
             if self.prints:
                 print(text)
             LOGGER.info(text)
-            if self.epoch_callback is not None:
+            # No model comes of weights that have overflowed; the run ends with that error.
+            if self.epoch_callback is not None and "model" in values:
                 model = Model._of(values.pop("model"))
                 return self.epoch_callback(values, model) is not False
         elif kind == "evaluation":
