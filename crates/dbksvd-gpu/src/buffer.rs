@@ -76,7 +76,8 @@ pub(crate) fn in_parts(source: &str, counts: &[usize], part: usize) -> String {
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
-                "@group(0) @binding({own}) var<storage, {access}> {name}_{number}: array<{number_type}>;"
+                "@group(0) @binding({own}) \
+                 var<storage, {access}> {name}_{number}: array<{number_type}>;"
             );
         }
         accessors(&mut text, (name, number_type), access, count, part);

@@ -119,8 +119,8 @@ impl Plan {
     pub fn table(&self) -> String {
         let Self { shape, minibatch, work, cores, .. } = self;
         let mut text = format!(
-            "d {}, m {}, k {}; minibatch {minibatch}, {} sweeps by batches of {} atoms; {cores} cores \
-             a machine\none core: coding {:.4} ms a sample, Gram matrix {:.3} s, update {:.4} ms a \
+            "d {}, m {}, k {}; minibatch {minibatch}, {} sweeps by batches of {} atoms; {cores} \
+             cores a machine\none core: coding {:.4} ms a sample, Gram matrix {:.3} s, update {:.4} ms a \
              sample; {:.1} µs a message\n\n\
              | Gb/s | µs | machines | coding | Gram | update | bytes | calls | step, s | gain | for \
              half of all: minibatch | step, s |\n\
