@@ -20,7 +20,7 @@ use dbksvd::{DbKsvd, Faer, ProblemShape, Sign};
 use dbksvd_gpu::{Adapter, Gpu};
 
 /// d, m, k, samples coded on the device, samples coded on the processor, and samples a second that
-/// are half of what an H100's memory and arithmetic allow.
+/// are half of what an H100's memory and arithmetic allow on paper.
 const SHAPES: [(&str, [usize; 5], Option<f64>); 3] = [
     ("W2", [384, 2048, 16, 65_536, 16_384], Some(2.7e6)),
     ("W3", [768, 4096, 32, 65_536, 4096], Some(0.33e6)),

@@ -10,8 +10,9 @@ use crate::error::GpuError;
 /// Which adapter to compute on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Adapter {
-    /// The first graphics card; without one, a graphics unit of the processor; without that, a
-    /// driver that runs on the processor, which is slow and of use for tests.
+    /// The first graphics card; without one, a graphics unit of the processor, then virtual and
+    /// other devices; without these, a driver that runs on the processor, which is slow and of use
+    /// for tests.
     #[default]
     Best,
     /// The first adapter whose name contains this text. Upper and lower case are the same.

@@ -1,5 +1,6 @@
-//! What [`BatchOmp`](dbksvd::coder::BatchOmp) runs on: pursuits by rows of the Gram matrix, a
-//! workgroup a sample (`wgsl/pursuit.wgsl` says how), or without it (`gram_free.rs`).
+//! What [`BatchOmp`](dbksvd::coder::BatchOmp) runs on: pursuits, a workgroup a sample, by rows of
+//! the Gram matrix in 32 bits (`wgsl/pursuit.wgsl` says how) or 16 (`half_gram.rs`), or without it
+//! (`gram_free.rs`).
 
 use dbksvd::backend::{Backend, PursuitKernels, PursuitRule, Selection, Tolerance};
 use dbksvd::error::BackendError;
