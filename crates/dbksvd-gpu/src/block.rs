@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::device::Kernel;
-use crate::matrix::GpuMatrix;
+use crate::matrix::{GpuCodes, GpuMatrix};
 
 /// A block of samples: the scratch memory of their pursuits.
 pub(crate) struct Block<'a> {
@@ -29,6 +29,31 @@ impl Block<'_> {
         let mut numbers = [step as u32; 12];
         numbers[..11].copy_from_slice(&self.numbers);
         numbers
+    }
+
+    /// The buffers of kernels on `wgsl/pursuit_common.wgsl`; `scores` is what these come from.
+    pub(crate) fn buffers<'b>(
+        &'b self,
+        scores: &'b Buffer,
+        dictionary: &'b GpuMatrix,
+        codes: &'b GpuCodes,
+    ) -> [&'b Buffer; 14] {
+        [
+            self.correlations,
+            scores,
+            &dictionary.buffer,
+            &self.scaled.buffer,
+            self.exponents,
+            self.upper,
+            self.norms,
+            self.inverse,
+            &self.residual.buffer,
+            self.mask,
+            &codes.support,
+            &codes.values,
+            &codes.lengths,
+            self.doubts,
+        ]
     }
 
     /// A kernel in workgroups as wide as there are many atoms.

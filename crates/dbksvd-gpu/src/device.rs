@@ -527,8 +527,11 @@ impl Device {
 
     /// Keeps an error of a kernel that can return none.
     pub(crate) fn note(&self, error: &BackendError) {
-        let error = GpuError::Driver { reason: error.to_string() };
-        lock(&self.faults).last.get_or_insert(error);
+        let of_device = match error {
+            BackendError::Device(cause) => cause.downcast_ref::<GpuError>().cloned(),
+            _ => None,
+        };
+        lock(&self.faults).last.get_or_insert(of_device.unwrap_or_else(|| driver(error)));
     }
 
     /// An error as it is, unless it is because the device is lost.

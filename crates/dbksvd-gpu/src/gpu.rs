@@ -132,7 +132,11 @@ impl Backend for Gpu {
         matrix: &GpuMatrix,
         columns: &[usize],
     ) -> Result<Mat<f32>, BackendError> {
-        let rows = matrix.rows;
+        let GpuMatrix { rows, cols, .. } = *matrix;
+        assert!(
+            columns.iter().all(|&j| j < cols),
+            "columns {columns:?} of a {rows} × {cols} matrix"
+        );
         let part = |&column: &usize| (&matrix.buffer, column * rows, rows);
         let values: Vec<f32> = self.device.read(&columns.iter().map(part).collect::<Vec<_>>())?;
         Ok(Mat::from_fn(rows, columns.len(), |i, j| values[j * rows + i]))
@@ -245,6 +249,14 @@ impl Backend for Gpu {
         shards: &SampleShards,
         norms: &mut [f64],
     ) -> Result<(), BackendError> {
+        assert!(
+            shards.samples() == a.cols && norms.len() == shards.len(),
+            "{} norms for {} shards of {} columns, of which there are {}",
+            norms.len(),
+            shards.len(),
+            shards.samples(),
+            a.cols
+        );
         let ranges = shards.ranges().map(|range| range.start * a.rows..range.end * a.rows);
         sums::squares(&self.device, &a.buffer, ranges, norms)
     }

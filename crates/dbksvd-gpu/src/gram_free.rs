@@ -13,6 +13,7 @@ use crate::product::product;
 
 const ADVANCE: Kernel = Kernel::new(
     concat!(
+        include_str!("wgsl/sum.wgsl"),
         include_str!("wgsl/pursuit_common.wgsl"),
         include_str!("wgsl/from_atoms.wgsl"),
         include_str!("wgsl/residuals.wgsl")
@@ -108,23 +109,10 @@ impl GramFree {
                 device.run(&LOWER, &buffers, &[total as u32], total.div_ceil(LANES));
             }
             let buffers = [
-                block.correlations,
-                &self.squares,
-                &dictionary.buffer,
-                &block.scaled.buffer,
-                block.exponents,
-                block.upper,
-                block.norms,
-                block.inverse,
-                &block.residual.buffer,
-                block.mask,
-                &codes.support,
-                &codes.values,
-                &codes.lengths,
-                block.doubts,
-                &self.states,
-                &self.directions.buffer,
-            ];
+                &block.buffers(&self.squares, dictionary, codes)[..],
+                &[&self.states, &self.directions.buffer],
+            ]
+            .concat();
             device.run(&advance, &buffers, &block.numbers(step), block.count);
             let taken = step + 1;
             let is_asked = taken % STEPS == 0 && (may_end_early || taken >= sparsity);

@@ -13,6 +13,7 @@ use crate::sweep::{Way, copy};
 
 const PURSUE: Kernel = Kernel::new(
     concat!(
+        include_str!("wgsl/sum.wgsl"),
         include_str!("wgsl/pursuit_common.wgsl"),
         include_str!("wgsl/from_atoms.wgsl"),
         include_str!("wgsl/halves.wgsl")
@@ -90,24 +91,9 @@ impl HalfGram {
         codes: &GpuCodes,
     ) {
         product(device, dictionary, block.scaled, block.correlations, block.count);
-        let buffers = [
-            block.correlations,
-            &self.gram,
-            &dictionary.buffer,
-            &block.scaled.buffer,
-            block.exponents,
-            block.upper,
-            block.norms,
-            block.inverse,
-            &block.residual.buffer,
-            block.mask,
-            &codes.support,
-            &codes.values,
-            &codes.lengths,
-            block.doubts,
-            &self.scales,
-            &self.squares,
-        ];
+        let buffers =
+            [&block.buffers(&self.gram, dictionary, codes)[..], &[&self.scales, &self.squares]]
+                .concat();
         device.run(&block.wide(PURSUE), &buffers, &block.numbers(0), block.count);
     }
 }

@@ -18,7 +18,11 @@ use crate::product::product;
 
 const SCALE: Kernel = Kernel::new(include_str!("wgsl/scale.wgsl"), "scale");
 const PURSUE: Kernel = Kernel::new(
-    concat!(include_str!("wgsl/pursuit_common.wgsl"), include_str!("wgsl/pursuit.wgsl")),
+    concat!(
+        include_str!("wgsl/sum.wgsl"),
+        include_str!("wgsl/pursuit_common.wgsl"),
+        include_str!("wgsl/pursuit.wgsl")
+    ),
     "pursue",
 );
 const SCATTER: Kernel = Kernel::new(include_str!("wgsl/scatter.wgsl"), "scatter");
@@ -123,6 +127,10 @@ impl GpuPursuits {
             device.check_turns(gram_free::turns(shape), "pursuits")?;
             Form::Residuals(GramFree::new(device, shape)?)
         };
+        if dim > (device.most_bytes / 4) as usize {
+            let what = format!("samples of {dim} numbers, which no binding of the adapter holds");
+            return Err(BackendError::Unsupported { what });
+        }
         let a_sample = 4 * (4 * atoms + 3 * dim + sparsity * sparsity + atoms.div_ceil(32));
         let buffer = (device.most_bytes as usize / 4)
             .checked_div(atoms.max(dim).max(sparsity * sparsity))
@@ -292,22 +300,7 @@ fn by_rows(
     codes: &GpuCodes,
 ) {
     product(device, dictionary, block.scaled, block.correlations, block.count);
-    let buffers = [
-        block.correlations,
-        gram,
-        &dictionary.buffer,
-        &block.scaled.buffer,
-        block.exponents,
-        block.upper,
-        block.norms,
-        block.inverse,
-        &block.residual.buffer,
-        block.mask,
-        &codes.support,
-        &codes.values,
-        &codes.lengths,
-        block.doubts,
-    ];
+    let buffers = block.buffers(gram, dictionary, codes);
     device.run(&block.wide(PURSUE), &buffers, &block.numbers(0), block.count);
 }
 

@@ -13,10 +13,12 @@ use crate::product::{list, product};
 use crate::sums;
 use crate::sweep::{GpuSweep, Way, copy};
 
-const VACATE: Kernel = Kernel::new(include_str!("wgsl/vacate.wgsl"), "vacate");
+const VACATE: Kernel =
+    Kernel::new(concat!(include_str!("wgsl/sum.wgsl"), include_str!("wgsl/vacate.wgsl")), "vacate");
 const ONE: Kernel = Kernel::new(include_str!("wgsl/one.wgsl"), "code_by_one");
 const LARGE: Kernel = Kernel::new(include_str!("wgsl/large.wgsl"), "large");
-const LOST: Kernel = Kernel::new(include_str!("wgsl/lost.wgsl"), "lost");
+const LOST: Kernel =
+    Kernel::new(concat!(include_str!("wgsl/sum.wgsl"), include_str!("wgsl/lost.wgsl")), "lost");
 const DECORRELATE: Kernel = Kernel::new(include_str!("wgsl/decorrelate.wgsl"), "decorrelate");
 
 /// Stands for no atom.
@@ -183,6 +185,9 @@ impl Gpu {
     ) -> Result<(), BackendError> {
         let device = &*self.device;
         let (dim, atoms) = (dictionary.rows, dictionary.cols);
+        if atoms == 0 {
+            return Ok(());
+        }
         let mut order: Vec<u32> = (0..atoms as u32).collect();
         order.sort_by_key(|&j| (Reverse(counts[j as usize]), j));
         let places = device.buffer(atoms, "an order of atoms")?;

@@ -21,15 +21,24 @@ const ENERGIES: Kernel = Kernel::new(
     concat!(include_str!("wgsl/exact.wgsl"), include_str!("wgsl/energies.wgsl")),
     "energies",
 );
-const DIRECTIONS: Kernel = Kernel::new(include_str!("wgsl/directions.wgsl"), "directions");
+const DIRECTIONS: Kernel = Kernel::new(
+    concat!(include_str!("wgsl/sum.wgsl"), include_str!("wgsl/directions.wgsl")),
+    "directions",
+);
 const MARK: Kernel = Kernel::new(include_str!("wgsl/mark.wgsl"), "mark");
-const EXCHANGE: Kernel = Kernel::new(include_str!("wgsl/exchange.wgsl"), "exchange");
+const EXCHANGE: Kernel = Kernel::new(
+    concat!(include_str!("wgsl/sum.wgsl"), include_str!("wgsl/exchange.wgsl")),
+    "exchange",
+);
 const CHANGES: Kernel = Kernel::new(
     concat!(include_str!("wgsl/exact.wgsl"), include_str!("wgsl/changes.wgsl")),
     "changes",
 );
 const UNDO: Kernel = Kernel::new(include_str!("wgsl/undo.wgsl"), "undo");
 const COPY: Kernel = Kernel::new(include_str!("wgsl/copy.wgsl"), "copy");
+
+/// The most squares that a sum of `wgsl/exact.wgsl` has room for.
+const MOST_TERMS: u32 = 1 << 20;
 
 /// Power steps after which a pair counts as exact.
 const MOST_STEPS: usize = 1000;
@@ -202,6 +211,10 @@ impl SweepKernels for Gpu {
         energies: &mut [f64],
     ) -> Result<(), BackendError> {
         let (device, index, atoms) = (&*self.device, &sweep.index, sweep.shape.atoms);
+        if index.totals.iter().any(|&uses| uses > MOST_TERMS) {
+            let what = format!("an atom that more than {MOST_TERMS} samples of a minibatch use");
+            return Err(BackendError::Unsupported { what });
+        }
         let results = device.buffer(4 * atoms, "energies")?;
         let buffers = [&codes.values, &index.counts, &index.starts, &index.uses, &results];
         let numbers = [atoms as u32, index.firsts[shards.start], index.firsts[shards.end]];

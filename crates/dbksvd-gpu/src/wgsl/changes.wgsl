@@ -17,11 +17,6 @@ var<workgroup> largest: array<vec2<u32>, LANES>;
 var<workgroup> sums: array<vec4<u32>, LANES>;
 var<workgroup> counts: array<u32, LANES>;
 
-fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-    let low = a.x + b.x;
-    return vec2(low, a.y + b.y + u32(low < a.x));
-}
-
 // A number in units of 2^(most - 166), in two's complement.
 fn fixed(x: f32, most: u32) -> vec2<u32> {
     let bits = bitcast<u32>(x);
@@ -37,7 +32,7 @@ fn fixed(x: f32, most: u32) -> vec2<u32> {
         high = high >> down;
     }
     if (bits >> 31u) == 0u { return vec2(low, high); }
-    return add(vec2(~low, ~high), vec2(1u, 0u));
+    return add64(vec2(~low, ~high), vec2(1u, 0u));
 }
 
 @compute @workgroup_size(LANES)
@@ -64,8 +59,8 @@ fn changes(
     var count = 0u;
     for (var i = bounds[shard] + lane; i < bounds[shard + 1u]; i += LANES) {
         if uses[i] == 0u { continue; }
-        error = add(error, fixed(errors[i], most.x));
-        energy = add(energy, fixed(energies[i], most.y));
+        error = add64(error, fixed(errors[i], most.x));
+        energy = add64(energy, fixed(energies[i], most.y));
         count += uses[i];
     }
     sums[lane] = vec4(error, energy);
@@ -75,7 +70,7 @@ fn changes(
         if lane < half {
             let own = sums[lane];
             let other = sums[lane + half];
-            sums[lane] = vec4(add(own.xy, other.xy), add(own.zw, other.zw));
+            sums[lane] = vec4(add64(own.xy, other.xy), add64(own.zw, other.zw));
             counts[lane] += counts[lane + half];
         }
         workgroupBarrier();

@@ -36,20 +36,7 @@ var<immediate> n: Numbers;
 // c of each use.
 @group(0) @binding(11) var<storage, read_write> coefficients: array<f32>;
 
-var<workgroup> partial: array<f32, LANES>;
 var<workgroup> largest: array<u32, LANES>;
-
-fn sum_of(lane: u32, x: f32) -> f32 {
-    partial[lane] = x;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
 
 fn most_of(lane: u32, x: u32) -> u32 {
     largest[lane] = x;

@@ -31,20 +31,6 @@ var<immediate> n: Numbers;
 @group(0) @binding(10) var<storage, read_write> energies: array<f32>;
 @group(0) @binding(11) var<storage, read_write> uses: array<u32>;
 
-var<workgroup> partial: array<f32, LANES>;
-
-fn sum_of(lane: u32, x: f32) -> f32 {
-    partial[lane] = x;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
-
 // The slot of the first member from `least` on that the sample uses, and which it is.
 fn next_member(sample: u32, least: u32) -> vec2<u32> {
     var found = vec2(0u, n.members);

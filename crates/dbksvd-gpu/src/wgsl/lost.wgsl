@@ -24,21 +24,8 @@ const NOBODY: u32 = 0xffffffffu;
 @group(0) @binding(5) var<storage, read_write> is_alike: array<u32>;
 @group(0) @binding(6) var<storage, read_write> results: array<f32>;
 
-var<workgroup> partial: array<f32, LANES>;
 var<workgroup> sizes: array<f32, LANES>;
 var<workgroup> atoms: array<u32, LANES>;
-
-fn sum_of(lane: u32, x: f32) -> f32 {
-    partial[lane] = x;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
 
 fn energy_of_rest(lane: u32, number: u32) -> f32 {
     var sum = 0.0;

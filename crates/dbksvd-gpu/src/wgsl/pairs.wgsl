@@ -1,4 +1,3 @@
-
 // Pairs i < j of columns of A whose product is above a threshold, in no order: a workgroup a tile
 // of AᵀA. A is bound twice.
 

@@ -1,4 +1,3 @@
-
 // C ← AᵀB: a workgroup a tile.
 
 struct Numbers { rows: u32, left: u32, right: u32 }

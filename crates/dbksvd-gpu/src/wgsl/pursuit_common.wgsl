@@ -55,31 +55,17 @@ const DEPENDENT: f32 = 1e-3;
 // How many samples are in doubt, then which.
 @group(0) @binding(13) var<storage, read_write> doubts: array<atomic<u32>>;
 
-var<workgroup> chosen: array<u32, 128>;
-var<workgroup> gamma: array<f32, 128>;
+var<workgroup> chosen: array<u32, MOST>;
+var<workgroup> gamma: array<f32, MOST>;
 // The latest row of M; and what is computed of each chosen atom.
-var<workgroup> row: array<f32, 128>;
-var<workgroup> g: array<f32, 128>;
-var<workgroup> w: array<f32, 128>;
-var<workgroup> partial: array<f32, LANES>;
+var<workgroup> row: array<f32, MOST>;
+var<workgroup> g: array<f32, MOST>;
+var<workgroup> w: array<f32, MOST>;
 var<workgroup> scores: array<f32, LANES>;
 var<workgroup> bounds: array<f32, LANES>;
 var<workgroup> atoms: array<u32, LANES>;
 var<workgroup> others: array<f32, LANES>;
 var<workgroup> shared_u32: u32;
-
-// The sum over lanes, in a fixed order.
-fn sum_of(lane: u32, x: f32) -> f32 {
-    partial[lane] = x;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
 
 fn is_set(flag: u32) -> bool { return (n.flags & flag) != 0u; }
 

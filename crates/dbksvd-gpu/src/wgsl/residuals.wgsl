@@ -59,7 +59,7 @@ fn find_direction(b: u32, lane: u32, t: u32, is_anew: bool) {
     }
     if !is_anew { return; }
     for (var j = lane; j < n.atoms; j += LANES) {
-        var cosines: array<f32, 128>;
+        var cosines: array<f32, MOST>;
         var left = squares[j];
         for (var u = 0u; u < t; u++) {
             cosines[u] = cosine(j, chosen[u]);

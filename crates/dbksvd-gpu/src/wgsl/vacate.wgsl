@@ -21,20 +21,6 @@ const NOBODY: u32 = 0xffffffffu;
 @group(0) @binding(4) var<storage, read_write> lengths: array<u32>;
 @group(0) @binding(5) var<storage, read> uses: array<u32>;
 
-var<workgroup> partial: array<f32, LANES>;
-
-fn sum_of(lane: u32, x: f32) -> f32 {
-    partial[lane] = x;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
-
 fn slot_of(sample: u32, atom: u32) -> u32 {
     for (var slot = 0u; slot < lengths[sample]; slot++) {
         if support[sample * n.sparsity + slot] == atom { return slot; }
