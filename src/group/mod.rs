@@ -52,14 +52,14 @@ pub trait Group: Debug + Send + Sync {
     /// comes back is the part that each owner had for this one. Both are in the order of ranks.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather).
+    /// As [`gather`](Self::gather), and for another number of parts than owners.
     fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError>;
 
     /// Whether owners share out what each could compute by itself, and send each other the parts:
     /// the Gram matrix of the dictionary, of which each then sends 2 bytes an entry. Results are
-    /// the same either way. It takes less time where the network moves a byte while an owner's
-    /// processors multiply less than d numbers, as fast networks do. All owners must say the same;
-    /// `true` by default.
+    /// the same either way. It takes less time where a byte is sent faster than the processors of
+    /// an owner multiply d numbers, as by fast networks. All owners must say the same, and a run
+    /// refuses others; `true` by default.
     fn shares_products(&self) -> bool {
         true
     }
@@ -69,7 +69,20 @@ pub trait Group: Debug + Send + Sync {
     fn leave(&self, reason: &str);
 }
 
-/// One owner that holds all samples: no call of it does anything.
+/// Refuses parts that are not one for each owner of `group`.
+///
+/// # Errors
+/// [`BackendError::Group`] with both numbers.
+pub fn check_parts(own: &[Vec<u8>], group: &dyn Group) -> Result<(), BackendError> {
+    let (rank, ranks) = (group.rank(), group.ranks());
+    if own.len() == ranks {
+        return Ok(());
+    }
+    let reason = format!("{} parts are given, expected one for each of {ranks} owners", own.len());
+    Err(BackendError::Group { rank, reason })
+}
+
+/// One owner that holds all samples: each call gives back what it was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Solo;
 

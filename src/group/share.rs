@@ -138,8 +138,14 @@ impl<'a> Share<'a> {
         }
         let all = self.gather(counts)?;
         counts.fill(0);
-        for own in &all {
-            counts.iter_mut().zip(own).for_each(|(sum, count)| *sum += count);
+        for (rank, own) in all.iter().enumerate() {
+            if own.len() != counts.len() {
+                let reason = format!("{} counts, expected {}", own.len(), counts.len());
+                return Err(BackendError::Group { rank, reason });
+            }
+            for (sum, &count) in counts.iter_mut().zip(own) {
+                *sum = sum.saturating_add(count);
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::Group;
+use super::{Group, check_parts};
 use crate::error::BackendError;
 
 /// An owner among threads of this process: what several machines would do, without a network.
@@ -100,6 +100,7 @@ impl Group for Threads {
     }
 
     fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
+        check_parts(own, self)?;
         let met = self.meeting.meet(self.rank, own.to_vec())?;
         Ok(met.iter().map(|parts| parts.get(self.rank).cloned().unwrap_or_default()).collect())
     }

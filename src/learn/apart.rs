@@ -107,6 +107,10 @@ impl<B: Backend> Apart<B> {
         if all.is_empty() {
             return Ok(0.0);
         }
+        if !all.len().is_multiple_of(shape.dim) {
+            let reason = format!("{} numbers are no samples of {}", all.len(), shape.dim);
+            return Err(BackendError::Group { rank: share.rank(), reason }.into());
+        }
         let all = MatRef::from_column_major_slice(&all, shape.dim, all.len() / shape.dim);
         backend.upload(all, &mut self.residual)?;
         Ok(backend.squared_norm(&self.residual)?)

@@ -243,6 +243,7 @@ where
         let settings = &config.settings;
         Ok(identity::of(config, source, held_out)?
             .with("instructions", config.backend.instructions())
+            .with("shares_products", team.group().shares_products())
             .with("target_fvu", settings.target_fvu)
             .with("plateau.window", settings.plateau.map(|plateau| plateau.window))
             .with("plateau.least", settings.plateau.map(|plateau| plateau.least)))

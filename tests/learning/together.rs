@@ -308,6 +308,20 @@ fn owners_that_do_not_make_the_same_run_are_told() {
         let error = fit.expect("no panic").expect_err("another minibatch").to_string();
         assert!(error.contains("owner 1") && error.contains("`minibatch 90`"), "{error}");
     }
+    let fits = together(2, |owner| {
+        let shares_products = owner.rank() == 0;
+        let owner = Counted { group: owner, shares_products, sent: AtomicU64::new(0) };
+        learner().run(&data).group(&owner).finish().map(|_| ())
+    });
+    for fit in fits {
+        let error = fit.expect("no panic").expect_err("another way to the Gram matrix").to_string();
+        assert!(error.contains("owner 1") && error.contains("`shares_products false`"), "{error}");
+    }
+    let parts = together(2, |owner| owner.exchange(&[Vec::new()]));
+    for part in parts {
+        let error = part.expect("no panic").expect_err("a part is missing").to_string();
+        assert!(error.contains("1 parts are given, expected one for each of 2 owners"), "{error}");
+    }
     assert_eq!(
         (
             learner().shards_of(&data),

@@ -112,14 +112,16 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
         resume: false,
         quiet: false,
     };
-    let mut is_learn = false;
+    let (mut is_learn, mut is_first) = (false, true);
+    let mut given = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        let is_first = std::mem::replace(&mut is_first, false);
         let name = match argument {
-            Value(command) if !is_learn && command == "learn" => {
+            Value(command) if is_first && command == "learn" => {
                 is_learn = true;
                 continue;
             }
-            Value(command) if !is_learn && command == "cost" => {
+            Value(command) if is_first && command == "cost" => {
                 let call = cost::parse(parser)?.map(|arguments| Call::Cost(Box::new(arguments)));
                 return Ok(call.unwrap_or(Call::Help));
             }
@@ -127,6 +129,11 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
             Short(letter) => return Err(format!("unknown option -{letter}")),
             Long(name) => name.to_owned(),
         };
+        let may_be_repeated = ["data", "mask", "eval", "eval-mask"].contains(&name.as_str());
+        if given.contains(&name) && !may_be_repeated {
+            return Err(format!("--{name} is given twice"));
+        }
+        given.push(name.clone());
         let p = &mut parser;
         let a = &mut arguments;
         match name.as_str() {
@@ -191,7 +198,13 @@ fn parse_from(mut parser: Parser) -> Result<Call, String> {
             "target-fvu" => a.target_fvu = Some(number(p, &name, "an error")?),
             "evaluate-every" => a.evaluate_every = Some(number(p, &name, "a number of steps")?),
             "seed" => a.seed = number(p, &name, "a whole number")?,
-            "threads" => a.threads = Some(number(p, &name, "a number of threads")?),
+            "threads" => {
+                let threads = number(p, &name, "a number of threads")?;
+                if threads == 0 {
+                    return Err("--threads is 0, expected at least 1".into());
+                }
+                a.threads = Some(threads);
+            }
             "out" => a.out = value(p, &name)?.into(),
             "checkpoint-every" => {
                 let text = text(p, &name)?;
@@ -294,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (words, named) in [
-            ("--atoms 4", "learn"),
+            ("--atoms 4", "`dbksvd-mpi learn`"),
             ("learn --atoms 64 --sparsity 4", "--data"),
             ("learn --data a.npy --sparsity 4", "--atoms"),
             ("learn --data a.npy --atoms many", "--atoms is many"),
@@ -305,6 +318,9 @@ mod tests {
             ("learn --data a.npy --atoms 4 --sparsity 2 --eval b.npy --held-out 0.1", "--eval"),
             ("learn --data a.npy --atoms 4 --sparsity 2 --eval-mask b.npy", "--eval-mask"),
             ("learn --nothing", "--nothing"),
+            ("learn --data a.npy --atoms 4 --atoms 8", "--atoms is given twice"),
+            ("learn --data a.npy --threads 0", "--threads is 0"),
+            ("--quiet cost", "unexpected argument \"cost\""),
             ("learn again", "again"),
         ] {
             let error = call(words).expect_err(words);

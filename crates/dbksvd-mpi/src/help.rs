@@ -42,8 +42,9 @@ What comes out, of the first process
   --out DIR          for dictionary.safetensors, best.safetensors if another dictionary did better
                      on held-out rows, and checkpoints; the other processes write nothing  [out]
   --checkpoint-every N
-                     saves the state to DIR/checkpoints after each N steps, or time [10m]
-  --resume           goes on from DIR/checkpoints, if there is one, with any number of processes
+                     saves the state to DIR/checkpoints after each N steps, or time, and at the end
+  --resume           goes on from DIR/checkpoints, if there is one, with any number of processes;
+                     saves there, each 10 minutes unless --checkpoint-every says otherwise
   --quiet            prints nothing
 
 What a step takes: dbksvd-mpi cost [OPTIONS], a table of seconds by a model; under mpirun, with the

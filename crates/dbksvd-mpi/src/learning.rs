@@ -1,6 +1,7 @@
 //! The run of one process.
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,10 @@ fn learn<T: Scalar>(
             processes - shards
         );
     }
+    if group.rank() == 0 {
+        // Before hours of learning, not after them.
+        told(group, made_ready(arguments))?;
+    }
     let mut teller = Teller { tells: group.rank() == 0 && !arguments.quiet };
     let checkpoints = Checkpoints::new(arguments.out.join("checkpoints"));
     let checkpoints = match arguments.checkpoint_every {
@@ -99,25 +104,48 @@ fn learn<T: Scalar>(
         run = run.checkpoints(checkpoints.resume(resume));
     }
     let Fit { model, best, report, failure, .. } = run.finish().map_err(text)?;
-    if let Some(failure) = failure {
-        return Err(text(failure));
-    }
     if group.rank() > 0 {
-        return Ok(());
+        return failure.map_or(Ok(()), |failure| Err(text(failure)));
     }
     let out = &arguments.out;
-    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    model.save(out.join("dictionary.safetensors")).map_err(text)?;
-    if let Some(best) = best.filter(|best| best.step != report.steps) {
-        best.model.save(out.join("best.safetensors")).map_err(text)?;
+    let best = best.filter(|best| best.step != report.steps).map(|best| best.model);
+    let saved = model.save(out.join("dictionary.safetensors")).and_then(|()| match &best {
+        Some(best) => best.save(out.join("best.safetensors")),
+        None => Ok(()),
+    });
+    // What was learned until a failure is kept, and the failure is what there is to say.
+    match failure {
+        Some(failure) => return Err(text(failure)),
+        None => saved.map_err(text)?,
     }
     if !arguments.quiet {
         let (processes, steps) = (group.ranks(), report.steps);
-        println!("{}: {steps} steps", report.stop.name());
+        print(&format!("{}: {steps} steps\n", report.stop.name()));
         let Seconds { encode, update, total, .. } = report.seconds;
         eprintln!("{processes} processes: {total:.2} s, coding {encode:.2}, updates {update:.2}");
     }
     Ok(())
+}
+
+/// Makes the directory of outputs, and refuses outputs in the place of what is read.
+fn made_ready(arguments: &Arguments) -> Result<(), String> {
+    let Arguments { out, data, mask, eval, eval_mask, dictionary, .. } = arguments;
+    fs::create_dir_all(out).map_err(|error| format!("--out {}: {error}", out.display()))?;
+    let inputs = [data, mask, eval, eval_mask].into_iter().flatten().chain(dictionary);
+    let inputs: Vec<PathBuf> = inputs.filter_map(|path| path.canonicalize().ok()).collect();
+    for name in ["dictionary.safetensors", "best.safetensors"] {
+        let output = out.join(name);
+        if output.canonicalize().is_ok_and(|output| inputs.contains(&output)) {
+            let output = output.display();
+            return Err(format!("--out would overwrite {output}, which is read: give another"));
+        }
+    }
+    Ok(())
+}
+
+/// Prints; nobody may be there to read it, which ends no run.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// The learner that `learn` would make of the same options.
@@ -230,10 +258,10 @@ impl<T: Scalar> Observer<T> for Teller {
     fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
         if self.tells {
             let EpochReport { epoch, fvu, fvu_within, l0, replaced, merged, .. } = *epoch;
-            println!(
+            print(&format!(
                 "epoch {epoch}: fvu {fvu}, within {fvu_within}, l0 {l0}, {replaced} replaced, \
-                 {merged} merged"
-            );
+                 {merged} merged\n"
+            ));
         }
         ControlFlow::Continue(())
     }
@@ -241,7 +269,7 @@ impl<T: Scalar> Observer<T> for Teller {
     fn on_evaluation(&mut self, evaluation: &Evaluation, _: &Snapshot<'_, T>) -> ControlFlow<()> {
         if self.tells && evaluation.held_out {
             let Evaluation { step, fvu, fvu_within, .. } = *evaluation;
-            println!("step {step}: held-out fvu {fvu}, within {fvu_within}");
+            print(&format!("step {step}: held-out fvu {fvu}, within {fvu_within}\n"));
         }
         ControlFlow::Continue(())
     }

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dbksvd::error::BackendError;
-use dbksvd::group::Group;
+use dbksvd::group::{Group, check_parts};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::point_to_point::{Destination, MatchedReceiveVec, Source};
@@ -80,7 +80,8 @@ impl MpiGroup {
     /// Starts MPI in this process. Without `mpirun`, the process is alone.
     ///
     /// # Errors
-    /// [`BackendError::Group`] if MPI has been started before, or was built for one thread alone.
+    /// [`BackendError::Group`] if MPI has been started before, or was built for one thread alone;
+    /// of owner 0, since the rank is not known then.
     pub fn start() -> Result<Self, BackendError> {
         let broken = |reason: &str| BackendError::Group { rank: 0, reason: reason.to_owned() };
         let started = mpi::initialize_with_threading(Threading::Serialized);
@@ -94,7 +95,8 @@ impl MpiGroup {
     }
 
     /// Whether processes share out the Gram matrix and send each other their parts, as they do by
-    /// default, or each computes all of it: see [`Group::shares_products`].
+    /// default, or each computes all of it: see [`Group::shares_products`]. All processes must say
+    /// the same.
     #[must_use]
     pub fn sharing_products(mut self, shares_products: bool) -> Self {
         self.shares_products = shares_products;
@@ -234,6 +236,7 @@ impl Group for MpiGroup {
     }
 
     fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
+        check_parts(own, self)?;
         self.meet(&|rank| &own[rank])
     }
 
