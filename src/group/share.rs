@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use faer::ColRef;
 use pulp::bytemuck::{self, Pod};
 
 use super::{Group, Solo};
 use crate::Scalar;
-use crate::backend::{Change, DirectionSums, SampleShards};
+use crate::backend::{Backend, Change, DirectionSums, SampleShards};
 use crate::error::BackendError;
 use crate::sample_shards::tree_sum;
 use crate::scalar::compiled;
@@ -15,11 +16,17 @@ use crate::scalar::compiled;
 /// Which shards of a minibatch are here, and the [`Group`] whose owners hold the others.
 #[derive(Clone, Debug)]
 pub struct Share<'a> {
-    group: Option<&'a dyn Group>,
+    /// `None` if all shards are here: one owner alone allocates nothing.
+    team: Option<Team<'a>>,
     shards: SampleShards,
-    /// The nodes of every owner, once they have told each other. One owner alone has no use for
-    /// them, and allocates nothing.
-    nodes: Option<Arc<NodesOfAll>>,
+}
+
+/// The owners of a minibatch.
+#[derive(Clone, Debug)]
+struct Team<'a> {
+    group: &'a dyn Group,
+    /// The nodes of every owner, once they have told each other.
+    nodes: Arc<NodesOfAll>,
 }
 
 /// The nodes of every owner, by rank.
@@ -29,14 +36,14 @@ impl<'a> Share<'a> {
     /// All shards are here.
     #[must_use]
     pub fn alone(shards: SampleShards) -> Self {
-        Self { group: None, shards, nodes: None }
+        Self { team: None, shards }
     }
 
     /// These shards are here. The owners of a group hold all S shards between them, in the order of
     /// ranks; an owner may hold none.
     #[must_use]
     pub fn new(group: &'a dyn Group, shards: SampleShards) -> Self {
-        Self { group: Some(group), shards, nodes: Some(Arc::default()) }
+        Self { team: Some(Team { group, nodes: Arc::default() }), shards }
     }
 
     /// The shards here.
@@ -48,7 +55,7 @@ impl<'a> Share<'a> {
     /// Whether there is no other owner.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.group.is_none_or(|group| group.ranks() == 1)
+        self.team.as_ref().is_none_or(|team| team.group.ranks() == 1)
     }
 
     /// For updaters, and parts of them, that want all samples in one place.
@@ -66,23 +73,49 @@ impl<'a> Share<'a> {
 
     /// The owners.
     pub(crate) fn group(&self) -> &'a dyn Group {
-        self.group.unwrap_or(&Solo)
+        self.team.as_ref().map_or(&Solo, |team| team.group)
     }
 
     /// Which owner this is.
     pub(crate) fn rank(&self) -> usize {
-        self.group.map_or(0, Group::rank)
+        self.group().rank()
     }
 
     /// What each owner gives, in the order of ranks.
     pub(crate) fn gather<P: Pod>(&self, own: &[P]) -> Result<Vec<Vec<P>>, BackendError> {
-        let Some(group) = self.group else { return Ok(vec![own.to_vec()]) };
-        values_of_each(group.gather(bytemuck::cast_slice(own))?)
+        let Some(team) = &self.team else { return Ok(vec![own.to_vec()]) };
+        values_of_each(team.group.gather(bytemuck::cast_slice(own))?)
     }
 
     /// What all owners give, in the order of ranks.
     pub(crate) fn concat<P: Pod>(&self, own: Vec<P>) -> Result<Vec<P>, BackendError> {
         if self.is_alone() { Ok(own) } else { Ok(self.gather(&own)?.concat()) }
+    }
+
+    /// Columns of a matrix of which each owner has a part with so many rows, in the order in which
+    /// they are wanted: each by its owner and its place there. Every owner wants the same.
+    pub(crate) fn columns<B: Backend>(
+        &self,
+        backend: &B,
+        own: &B::Matrix,
+        rows: usize,
+        wanted: &[(usize, usize)],
+    ) -> Result<Vec<Vec<B::Scalar>>, BackendError> {
+        let of = |rank: usize| wanted.iter().filter(move |(owner, _)| *owner == rank);
+        let places: Vec<usize> = of(self.rank()).map(|&(_, place)| place).collect();
+        let columns = backend.download_columns(own, &places)?;
+        let numbers = columns.col_iter().flat_map(ColRef::iter).copied();
+        let all = self.gather(&numbers.collect::<Vec<_>>())?;
+        for (rank, numbers) in all.iter().enumerate() {
+            let (found, expected) = (numbers.len(), of(rank).count() * rows);
+            if found != expected {
+                let reason = format!("{found} numbers of wanted columns, expected {expected}");
+                return Err(BackendError::Group { rank, reason });
+            }
+        }
+        let mut all: Vec<_> = all.iter().map(|numbers| numbers.chunks_exact(rows)).collect();
+        let next = wanted.iter().filter_map(|&(owner, _)| all.get_mut(owner)?.next());
+        Ok(next.map(<[_]>::to_vec).collect())
     }
 
     /// The sum over all shards of what is known of each shard here.
@@ -202,7 +235,8 @@ impl<'a> Share<'a> {
 
     /// The nodes of every owner, among those over all shards.
     fn nodes_of_all(&self) -> Result<&[Vec<Range<usize>>], BackendError> {
-        let nodes = self.nodes.as_ref().ok_or_else(|| self.mismatch("there is no group".into()))?;
+        let team = self.team.as_ref().ok_or_else(|| self.mismatch("there is no group".into()))?;
+        let nodes = &team.nodes;
         if let Some(nodes) = nodes.get() {
             return Ok(nodes);
         }
@@ -244,7 +278,7 @@ compiled! {
         sums: &mut DirectionSums<T>,
         of_node: OfNode<'_, DirectionSums<T>>,
     ) -> Result<(), BackendError> {
-        let Some(group) = share.group.filter(|_| !share.is_alone()) else {
+        let Some(Team { group, .. }) = share.team.as_ref().filter(|_| !share.is_alone()) else {
             return of_node(0..share.shards.len(), sums);
         };
         let (dim, atoms) = sums.vectors.shape();

@@ -119,9 +119,9 @@ where
         let told = self.team.gather(Ok(message))?;
         let read = |(rank, told): (usize, &Vec<u8>)| {
             let mut reading = Reading::new(told);
-            let stop = StopReason::of_code(reading.take().map_err(|it| of_owner(rank, it))?);
-            let done = reading.take().map_err(|it| of_owner(rank, it))?;
-            Ok(Decision { stop, done })
+            let stop = reading.take().and_then(StopReason::of_code);
+            let decision = stop.and_then(|stop| Ok(Decision { stop, done: reading.take()? }));
+            decision.map_err(|reason| of_owner(rank, reason))
         };
         let told: Vec<Decision> =
             told.iter().enumerate().map(read).collect::<Result<_, Error>>()?;

@@ -8,7 +8,7 @@
 //! Few atoms find what is general, and what they find stays first: a coder that is told of the
 //! [phase](crate::coder::Phase) can let later atoms explain only what earlier ones leave.
 
-use faer::{ColRef, Mat};
+use faer::Mat;
 use rand::seq::index;
 
 use super::config::Config;
@@ -152,16 +152,12 @@ impl<B: Backend> Residuals<'_, B> {
             Some(*end)
         });
         let ends: Vec<usize> = ends.collect();
-        let owner = |i: usize| ends.partition_point(|&end| end <= i);
-        let rank = self.share.rank();
-        let first = ends[rank] - samples[rank];
-        let own: Vec<usize> =
-            drawn.iter().filter(|&&i| owner(i) == rank).map(|i| i - first).collect();
-        let own = self.backend.download_columns(self.residual, &own)?;
-        let own: Vec<B::Scalar> = own.col_iter().flat_map(ColRef::iter).copied().collect();
-        let all = self.share.gather(&own)?;
-        let mut all: Vec<_> = all.iter().map(|own| own.chunks_exact(self.dim)).collect();
-        Ok(drawn.iter().filter_map(|&i| all[owner(i)].next()).map(<[_]>::to_vec).collect())
+        let place = |&i: &usize| {
+            let owner = ends.partition_point(|&end| end <= i);
+            (owner, i + samples[owner] - ends[owner])
+        };
+        let wanted: Vec<(usize, usize)> = drawn.iter().map(place).collect();
+        Ok(self.share.columns(self.backend, self.residual, self.dim, &wanted)?)
     }
 }
 

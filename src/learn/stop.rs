@@ -48,8 +48,14 @@ impl StopReason {
         place.map_or(u8::MAX, |place| place as u8)
     }
 
-    pub(super) fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
+    /// # Errors
+    /// A number that stands for neither a reason nor none.
+    pub(super) fn of_code(code: u8) -> Result<Option<Self>, String> {
+        match Self::ALL.get(usize::from(code)) {
+            Some(&reason) => Ok(Some(reason)),
+            None if code == u8::MAX => Ok(None),
+            None => Err(format!("{code} for a reason to stop, which it does not stand for")),
+        }
     }
 
     /// The reason in a word or two, for logs: `completed`, `steps`, `time`, `target-fvu`,
@@ -135,7 +141,7 @@ mod tests {
     #[test]
     fn codes_give_reasons_back() {
         for reason in StopReason::ALL.map(Some).into_iter().chain([None]) {
-            assert_eq!(StopReason::of_code(StopReason::code(reason)), reason);
+            assert_eq!(StopReason::of_code(StopReason::code(reason)), Ok(reason));
         }
     }
 

@@ -13,6 +13,8 @@
 //! for it. Only within a step, where owners exchange bare numbers, an owner that fails
 //! [leaves](Group::leave).
 
+use std::collections::BTreeMap;
+
 use crate::backend::SampleShards;
 use crate::error::{BackendError, Error};
 use crate::group::{Group, Message, Reading, Share, Solo};
@@ -124,24 +126,22 @@ impl<'a> Team<'a> {
             message
         });
         let all = self.gather(own)?;
-        let texts = |(rank, bytes): (usize, &Vec<u8>)| {
-            let mut reading = Reading::new(bytes);
-            let mut texts = Vec::new();
-            while !reading.is_empty() {
-                let text = reading.take_all().map_err(|reason| of_owner(rank, reason))?;
-                texts.push(String::from_utf8_lossy(&text).into_owned());
-            }
-            Ok::<_, Error>(texts)
+        let all = all
+            .iter()
+            .enumerate()
+            .map(|(rank, bytes)| pairs(bytes).map_err(|reason| of_owner(rank, reason)));
+        let all: Vec<BTreeMap<String, String>> = all.collect::<Result<_, Error>>()?;
+        let told = |pair: Option<(&String, &String)>| match pair {
+            Some((name, value)) => format!("`{name} {value}`"),
+            None => "nothing of that name".to_owned(),
         };
-        let all: Vec<Vec<String>> = all.iter().enumerate().map(texts).collect::<Result<_, _>>()?;
-        for (rank, texts) in all.iter().enumerate() {
-            for (pair, expected) in texts.chunks(2).zip(all[0].chunks(2)) {
-                if pair != expected {
-                    let [found, expected] = [pair, expected].map(|pair| pair.join(" "));
-                    let reason =
-                        format!("`{found}`, where owner 0 has `{expected}`: give all the same");
-                    return Err(of_owner(rank, reason));
-                }
+        for (rank, pairs) in all.iter().enumerate() {
+            let names = all[0].keys().chain(pairs.keys());
+            let differs = |name: &&String| pairs.get(*name) != all[0].get(*name);
+            if let Some(name) = names.into_iter().find(differs) {
+                let [found, expected] = [pairs, &all[0]].map(|it| told(it.get_key_value(name)));
+                let reason = format!("{found}, where owner 0 has {expected}: give all the same");
+                return Err(of_owner(rank, reason));
             }
         }
         Ok(())
@@ -153,6 +153,19 @@ impl<'a> Team<'a> {
     }
 }
 
+/// Names and values, one after the other.
+fn pairs(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    let mut reading = Reading::new(bytes);
+    let mut pairs = BTreeMap::new();
+    while !reading.is_empty() {
+        let mut text =
+            || Ok::<_, String>(String::from_utf8_lossy(&reading.take_all()?).into_owned());
+        let name = text()?;
+        pairs.insert(name, text()?);
+    }
+    Ok(pairs)
+}
+
 /// What went wrong at an owner.
 pub(super) fn of_owner(rank: usize, reason: String) -> Error {
     BackendError::Group { rank, reason }.into()
@@ -161,4 +174,48 @@ pub(super) fn of_owner(rank: usize, reason: String) -> Error {
 /// A failure that was told is what comes back.
 fn no_failure() -> Error {
     of_owner(0, "a failure was told that is none".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::group::Threads;
+
+    /// What each of two owners with these parameters is told.
+    fn agree(of: [Parameters; 2]) -> Vec<Result<(), Error>> {
+        let owners = Threads::group::<2>().into_iter().zip(of);
+        thread::scope(|scope| {
+            let owners: Vec<_> = owners
+                .map(|(group, own)| scope.spawn(move || Team::of(&group).agree(Ok(own))))
+                .collect();
+            owners.into_iter().map(|owner| owner.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn processors_with_other_instructions_are_refused_by_name() {
+        let of = |name: &str| Parameters::of("run").with("seed", 7).with("instructions", name);
+        assert!(agree([of("x86-v4"), of("x86-v4")]).iter().all(Result::is_ok));
+        for told in agree([of("x86-v4"), of("x86-v3")]) {
+            let error = told.unwrap_err().to_string();
+            let expected =
+                "`instructions x86-v3`, where owner 0 has `instructions x86-v4`: give all the same";
+            assert!(error.contains("owner 1") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_compared_by_name() {
+        let (less, more) = (Parameters::of("run"), Parameters::of("run").with("seed", 7));
+        for told in agree([less.clone(), more.clone()]) {
+            let error = told.unwrap_err().to_string();
+            assert!(error.contains("`seed 7`, where owner 0 has nothing of that name"), "{error}");
+        }
+        for told in agree([more, less]) {
+            let error = told.unwrap_err().to_string();
+            assert!(error.contains("nothing of that name, where owner 0 has `seed 7`"), "{error}");
+        }
+    }
 }

@@ -1,25 +1,20 @@
 //! The state of a run as tensors, and back.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use faer::MatRef;
+use faer::{Mat, MatRef};
 
 use super::identity;
 use crate::Scalar;
-use crate::dictionary::Dictionary;
 use crate::error::{Error, FileError};
 use crate::files::tensors::{Numbers, TensorFile, has_seal, read_f64s, read_scalars, read_u64s};
-use crate::learn::checkpoint::TrainingState;
 use crate::learn::checkpoint::numbers::{
-    COURSE, TALLY, epoch_numbers, epoch_report, evaluation, evaluation_numbers, rows, run_numbers,
-    tally, tally_numbers,
+    epoch_numbers, evaluation_numbers, run_numbers, tally_numbers,
 };
+use crate::learn::checkpoint::parts::{Parts, TallyParts};
 use crate::learn::checkpoint::saved_run::SavedRun;
-use crate::learn::run_state::{Leader, Position, RunRecord, Tally};
 use crate::parameters::Parameters;
-use crate::samples::preprocessing::Preprocessing;
 use crate::source::safetensors_header::Header;
 use crate::updater::{SavedArray, SavedState};
 
@@ -124,14 +119,7 @@ pub(super) fn read<T: Scalar>(
     let invalid = |reason| invalid(path, reason);
     let names = header.names();
     let has = |name: &str| names.iter().any(|other| other == name);
-    let f64s = |name: &str, len: usize| -> Result<Vec<f64>, Error> {
-        let numbers = read_f64s(&header, name)?;
-        if numbers.len() == len {
-            return Ok(numbers);
-        }
-        Err(invalid(format!("`{name}` holds {} numbers, expected {len}", numbers.len())))
-    };
-    let dictionary = |name: &str| -> Result<Dictionary<T>, Error> {
+    let dictionary = |name: &str| -> Result<Mat<T>, Error> {
         let numbers = read_scalars::<T>(&header, name)?;
         // Of a dictionary that grows, any stage.
         let Some(&atoms) = sizes.iter().find(|&&atoms| numbers.len() == dim * atoms) else {
@@ -141,66 +129,25 @@ pub(super) fn read<T: Scalar>(
                 numbers.len()
             )));
         };
-        let matrix = MatRef::from_column_major_slice(&numbers, dim, atoms).to_owned();
-        Dictionary::new(matrix).map_err(|error| invalid(error.to_string()))
+        Ok(MatRef::from_column_major_slice(&numbers, dim, atoms).to_owned())
     };
-
-    let numbers = f64s("course", COURSE)?;
-    let numbers: [f64; COURSE] =
-        *numbers.first_chunk().ok_or_else(|| invalid("`course` is too short".to_owned()))?;
-    let [epoch, step, steps, elapsed, encode, update, scale, limit, rest @ ..] = numbers;
-    let [best_step, best_fvu, best_within, progress, noise] = rest;
-    let check = |name: &str, are_counts: bool| {
-        let reason = || format!("`{name}` holds a count that no run has");
-        if are_counts { Ok(()) } else { Err(invalid(reason())) }
+    let tally = |name: &str| -> Result<TallyParts, FileError> {
+        let part = |part: &str| read_f64s(&header, &format!("{name}.{part}"));
+        let means = [part("mean")?, part("within.mean")?];
+        Ok(TallyParts { numbers: read_f64s(&header, name)?, means, spectrum: part("spectrum")? })
     };
-    check("course", epoch >= 1.0 && are_counts(&[epoch, step, steps, best_step]))?;
-    let broken = |error: Error| invalid(error.to_string());
-    let mean = if has("mean") { Some(read_scalars(&header, "mean")?) } else { None };
-    let preprocessing = Preprocessing::none().with_mean(mean).map_err(broken)?;
-    let preprocessing = preprocessing.with_scale(scale).map_err(broken)?;
-    let limit = Some(limit).filter(|limit| !limit.is_nan());
-    let preprocessing = preprocessing.with_norm_limit(limit).map_err(broken)?;
-    preprocessing.check(dim).map_err(broken)?;
-
-    let tally = |name: &str| -> Result<Tally, Error> {
-        let part = |part: &str| format!("{name}.{part}");
-        let means = [f64s(&part("mean"), dim)?, f64s(&part("within.mean"), dim)?];
-        let numbers = f64s(name, TALLY)?;
-        let samples = [numbers[0], numbers[4]];
-        check(name, are_counts(samples.iter().chain(&numbers[8..])))?;
-        let spectrum = read_f64s(&header, &part("spectrum"))?;
-        check(&part("spectrum"), are_counts(spectrum.iter().skip(1).step_by(3)))?;
-        Ok(tally(&numbers, means, &spectrum))
+    let parts = Parts {
+        dictionary: dictionary("dictionary")?,
+        best: has("best.dictionary").then(|| dictionary("best.dictionary")).transpose()?,
+        mean: has("mean").then(|| read_scalars(&header, "mean")).transpose()?,
+        course: read_f64s(&header, "course")?,
+        tally: tally("tally")?,
+        watched: tally("watched")?,
+        epochs: read_f64s(&header, "epochs")?,
+        evaluations: read_f64s(&header, "evaluations")?,
+        updater: saved_state(&header, &names)?,
     };
-    let best = |dictionary| Leader {
-        dictionary,
-        step: best_step as u64,
-        fvu: best_fvu,
-        fvu_within: best_within,
-    };
-    let has_best = has("best.dictionary");
-    Ok(SavedRun {
-        training: TrainingState {
-            dictionary: dictionary("dictionary")?.into_mat(),
-            preprocessing,
-            updater: saved_state(&header, &names)?,
-            steps: steps as u64,
-            progress,
-            noise,
-        },
-        elapsed,
-        encode,
-        update,
-        record: Cow::Owned(RunRecord {
-            position: Position { epoch: epoch as usize, step: step as usize },
-            tally: tally("tally")?,
-            watched: tally("watched")?,
-            epochs: rows(&read_f64s(&header, "epochs")?, epoch_report),
-            evaluations: rows(&read_f64s(&header, "evaluations")?, evaluation),
-            best: has_best.then(|| dictionary("best.dictionary").map(best)).transpose()?,
-        }),
-    })
+    parts.checked().map_err(invalid)
 }
 
 fn saved_state<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedState<T>, FileError> {
@@ -218,23 +165,15 @@ fn saved_state<T: Scalar>(header: &Header, names: &[String]) -> Result<SavedStat
     Ok(saved)
 }
 
-/// Whether these are counts that can be added to without overflow: none is negative or not a
-/// number, and their sum is at most 2⁵³, up to which counts are exact in f64.
-fn are_counts<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> bool {
-    const MOST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-    let mut left = MOST;
-    numbers.into_iter().all(|number| {
-        let fits = (0.0..=left).contains(number);
-        left -= number;
-        fits
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use faer::Mat;
+    use std::borrow::Cow;
 
     use super::*;
+    use crate::learn::checkpoint::TrainingState;
+    use crate::learn::checkpoint::numbers::{TALLY, tally};
+    use crate::learn::run_state::{Position, RunRecord};
+    use crate::samples::preprocessing::Preprocessing;
     use crate::samples::spectrum::Spectrum;
 
     fn run() -> SavedRun<'static, f32> {
@@ -293,20 +232,6 @@ mod tests {
         for (name, change) in changes {
             let error = error_after(change).unwrap_or_default();
             assert!(error.contains(&format!("`{name}` holds a count that no run has")), "{error}");
-        }
-    }
-
-    #[test]
-    fn numbers_that_are_no_counts_are_told() {
-        for (numbers, expected) in [
-            (&[][..], true),
-            (&[0.0, 5.0], true),
-            (&[-1.0, 5.0], false),
-            (&[f64::NAN], false),
-            (&[f64::INFINITY], false),
-            (&[9e15, 9e15], false),
-        ] {
-            assert_eq!(are_counts(numbers), expected, "{numbers:?}");
         }
     }
 }

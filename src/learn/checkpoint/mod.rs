@@ -6,6 +6,7 @@
 pub(super) mod identity;
 pub(crate) mod numbers;
 mod packed;
+pub(crate) mod parts;
 pub(crate) mod saved_run;
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,12 @@
 //! A run as one message: how owners that learn together begin with the same.
 
-use std::borrow::Cow;
-
 use faer::{Mat, MatRef};
 
-use super::numbers::{
-    COURSE, TALLY, epoch_numbers, epoch_report, evaluation, evaluation_numbers, rows, run_numbers,
-    tally, tally_numbers,
-};
+use super::numbers::{epoch_numbers, evaluation_numbers, run_numbers, tally_numbers};
+use super::parts::{Parts, TallyParts};
 use super::saved_run::SavedRun;
-use super::training_state::TrainingState;
 use crate::Scalar;
-use crate::dictionary::Dictionary;
-use crate::error::Error;
 use crate::group::{Message, Reading};
-use crate::learn::run_state::{Leader, Position, RunRecord, Tally};
-use crate::samples::preprocessing::Preprocessing;
 use crate::updater::{SavedArray, SavedState};
 
 impl<T: Scalar> SavedRun<'_, T> {
@@ -40,55 +31,22 @@ impl<T: Scalar> SavedRun<'_, T> {
     }
 
     /// The run that was put into a message.
+    ///
+    /// # Errors
+    /// A message that is none of a run.
     pub(in crate::learn) fn take_from(
         message: &mut Reading<'_>,
     ) -> Result<SavedRun<'static, T>, String> {
-        let numbers: [f64; COURSE] = take_numbers(message)?;
-        let [epoch, step, steps, elapsed, encode, update, scale, limit, rest @ ..] = numbers;
-        let [best_step, fvu, fvu_within, progress, noise] = rest;
+        let course = message.take_all()?;
         let dictionary = take_matrix(message)?;
-        let best = take_matrix(message)?;
+        let best = Some(take_matrix(message)?).filter(|best| best.ncols() > 0);
         let mean = Some(message.take_all::<T>()?).filter(|mean| !mean.is_empty());
-        let limit = Some(limit).filter(|limit| !limit.is_nan());
-        let broken = |error: Error| error.to_string();
-        let preprocessing = Preprocessing::none().with_mean(mean).map_err(broken)?;
-        let preprocessing = preprocessing.with_scale(scale).map_err(broken)?;
-        let preprocessing = preprocessing.with_norm_limit(limit).map_err(broken)?;
         let (tally, watched) = (take_tally(message)?, take_tally(message)?);
-        let best = (best.ncols() > 0).then(|| Leader {
-            dictionary: Dictionary::trusted(best),
-            step: best_step as u64,
-            fvu,
-            fvu_within,
-        });
-        let record = RunRecord {
-            position: Position { epoch: epoch as usize, step: step as usize },
-            tally,
-            watched,
-            epochs: rows(&message.take_all()?, epoch_report),
-            evaluations: rows(&message.take_all()?, evaluation),
-            best,
-        };
-        Ok(SavedRun {
-            training: TrainingState {
-                dictionary,
-                preprocessing,
-                updater: take_state(message)?,
-                steps: steps as u64,
-                progress,
-                noise,
-            },
-            elapsed,
-            encode,
-            update,
-            record: Cow::Owned(record),
-        })
+        let (epochs, evaluations) = (message.take_all()?, message.take_all()?);
+        let updater = take_state(message)?;
+        Parts { dictionary, best, mean, course, tally, watched, epochs, evaluations, updater }
+            .checked()
     }
-}
-
-fn take_numbers<const N: usize>(message: &mut Reading<'_>) -> Result<[f64; N], String> {
-    let numbers: Vec<f64> = message.take_all()?;
-    numbers.try_into().map_err(|found: Vec<f64>| format!("{} numbers, expected {N}", found.len()))
 }
 
 fn put_matrix<T: Scalar>(message: &mut Message, matrix: MatRef<'_, T>) {
@@ -101,16 +59,16 @@ fn take_matrix<T: Scalar>(message: &mut Reading<'_>) -> Result<Mat<T>, String> {
     let rows = message.take::<u64>()? as usize;
     let values: Vec<T> = message.take_all()?;
     let columns = values.len() / rows.max(1);
-    if values.len() != rows * columns {
+    if !values.len().is_multiple_of(rows.max(1)) {
         return Err(format!("{} numbers, expected columns of {rows}", values.len()));
     }
     Ok(MatRef::from_column_major_slice(&values, rows, columns).to_owned())
 }
 
-fn take_tally(message: &mut Reading<'_>) -> Result<Tally, String> {
-    let numbers: [f64; TALLY] = take_numbers(message)?;
+fn take_tally(message: &mut Reading<'_>) -> Result<TallyParts, String> {
+    let numbers = message.take_all()?;
     let means = [message.take_all()?, message.take_all()?];
-    Ok(tally(&numbers, means, &message.take_all::<f64>()?))
+    Ok(TallyParts { numbers, means, spectrum: message.take_all()? })
 }
 
 fn put_state<T: Scalar>(message: &mut Message, state: &SavedState<T>) {

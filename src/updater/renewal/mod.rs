@@ -8,8 +8,6 @@ pub(super) use use_counts::UseCounts;
 
 use std::collections::VecDeque;
 
-use faer::ColRef;
-
 use crate::Scalar;
 use crate::backend::{Candidate, SweepKernels};
 use crate::cpu::vector::outlined;
@@ -250,19 +248,14 @@ impl<B: SweepKernels> Renewed<'_, B> {
         &self,
         candidates: &[Held<Candidate>],
     ) -> Result<Vec<Vec<B::Scalar>>, BackendError> {
-        let own = candidates.iter().filter(|candidate| candidate.owner == self.share.rank());
-        let own: Vec<usize> = own.map(|candidate| candidate.it.sample).collect();
-        let own = self.backend.download_columns(self.samples, &own)?;
-        let own: Vec<B::Scalar> = own.col_iter().flat_map(ColRef::iter).copied().collect();
-        let all = self.share.gather(&own)?;
-        let mut all: Vec<_> = all.iter().map(|own| own.chunks_exact(self.shape.dim)).collect();
-        let next = candidates.iter().filter_map(|candidate| all[candidate.owner].next());
-        let direction = |sample: &[B::Scalar]| {
-            let mut direction = sample.to_vec();
-            outlined::normalize(&mut direction);
-            direction
-        };
-        Ok(next.map(direction).collect())
+        let wanted = candidates.iter().map(|candidate| (candidate.owner, candidate.it.sample));
+        let wanted: Vec<(usize, usize)> = wanted.collect();
+        let mut samples =
+            self.share.columns(self.backend, self.samples, self.shape.dim, &wanted)?;
+        for sample in &mut samples {
+            outlined::normalize(sample);
+        }
+        Ok(samples)
     }
 
     /// Removes an atom from all codes, and gives it a new direction.
