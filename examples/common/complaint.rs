@@ -14,6 +14,8 @@ pub fn complain(program: &str, message: &str) {
             line.push(character);
         }
     }
-    // Where nobody reads, there is nothing to do about it.
-    let _ = writeln!(io::stderr(), "{line}");
+    line.push('\n');
+    // One write, which lines of other processes cannot part. Where nobody reads, there is nothing
+    // to do about it.
+    let _ = io::stderr().write_all(line.as_bytes());
 }

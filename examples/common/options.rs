@@ -48,12 +48,12 @@ pub struct Options {
 impl Options {
     /// The options of this program, which takes nothing else.
     pub fn from_env() -> Self {
-        Self {
-            parser: Parser::from_env(),
-            name: String::new(),
-            given: BTreeMap::new(),
-            words: None,
-        }
+        Self::of(Parser::from_env())
+    }
+
+    /// The options that a parser finds.
+    pub fn of(parser: Parser) -> Self {
+        Self { parser, name: String::new(), given: BTreeMap::new(), words: None }
     }
 
     /// The options of this program, which takes words besides.

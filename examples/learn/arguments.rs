@@ -158,6 +158,13 @@ pub fn parse() -> Result<Call, Failure> {
         }
         given.push(name);
     }
+    complete(&mut arguments, &given)?;
+    Ok(Call::Learn(Box::new(arguments)))
+}
+
+/// Refuses options that would have to be ignored beside others, and fills in what follows from
+/// those that are `given`.
+pub fn complete(arguments: &mut Arguments, given: &[String]) -> Result<(), Failure> {
     let is_given = |name: &str| given.iter().any(|given| given == name);
     for (one, other, why) in CONTRADICTIONS {
         if is_given(one) && is_given(other) {
@@ -192,11 +199,11 @@ pub fn parse() -> Result<Call, Failure> {
             "--{option} is about learning, and --epochs 0 asks for codes alone"
         )));
     }
-    Ok(Call::Learn(Box::new(arguments)))
+    Ok(())
 }
 
 /// Takes the option `name` and its value, if it has one.
-fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<(), Usage> {
+pub fn read(arguments: &mut Arguments, name: &str, options: &mut Options) -> Result<(), Usage> {
     let share = |share: &f64| *share > 0.0 && *share < 1.0;
     let factor = |factor: &f64| factor.is_finite() && *factor > 0.0;
     let error = |error: &f64| error.is_finite() && *error >= 0.0;

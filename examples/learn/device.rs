@@ -7,7 +7,8 @@ use dbksvd::{Faer, Scalar};
 use crate::arguments::Arguments;
 use crate::dataset::Dataset;
 use crate::failure::Failure;
-use crate::learning::{Learned, learner, run};
+use crate::learner::builder;
+use crate::learning::{Learned, run};
 use crate::start::Start;
 
 /// The repository, where data to try the program on are.
@@ -45,5 +46,5 @@ pub fn learn<T: Real>(
     token: &StopToken,
 ) -> Result<Learned<T>, Failure> {
     let Device::Processor = arguments.device;
-    run(arguments, &learner(Faer::default(), arguments, start)?, dataset, observer, token)
+    run(arguments, &builder(Faer::default(), arguments, start).build()?, dataset, observer, token)
 }

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `arguments`, `help` | the command line |
 //! | `dataset`, `texts` | rows to learn on, rows held out, and the tokens they belong to |
-//! | `start`, `learning`, `device` | the dictionary to start from, the run, and where it computes |
+//! | `start`, `learner`, `learning` | the dictionary to start from, the learner and its run |
+//! | `device` | where it computes |
 //! | `coding` | codes and measures of any number of rows, batch by batch |
 //! | `feature`, `dozen` | what atoms stand for, and which are shown |
 //! | `progress`, `events`, `table`, `features` | what is printed |
@@ -24,6 +25,7 @@ mod failure;
 mod feature;
 mod features;
 mod help;
+mod learner;
 mod learning;
 #[path = "../common/machine.rs"]
 mod machine;

@@ -4,6 +4,7 @@
 //! ```sh
 //! mpirun -n 4 same >four.txt && same --library >library.txt && cmp four.txt library.txt
 //! ```
+//! With `--pieces`, messages are sent in pieces of 999 bytes.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,10 +25,12 @@ const ROWS: usize = 6_000;
 const CODED: usize = 1_000;
 
 fn main() -> ExitCode {
-    let told = if std::env::args().any(|argument| argument == "--library") {
+    let is_given = |option: &str| std::env::args().any(|argument| argument == option);
+    let told = if is_given("--library") {
         all(None)
     } else {
         MpiGroup::start().map_err(Error::from).and_then(|group| {
+            let group = if is_given("--pieces") { group.in_pieces_of(999) } else { group };
             let lines = all(Some(&group));
             if let Err(error) = &lines {
                 group.leave(&error.to_string());

@@ -4,7 +4,7 @@
 pub const TEXT: &str = "\
 Learns a dictionary of samples (K-SVD) by the processes of an MPI job: the same bits on any number.
 
-Usage: mpirun -n 4 dbksvd-mpi learn --data FILE... --atoms M --sparsity K [OPTIONS]
+Usage: mpirun -n 4 dbksvd-mpi learn --data FILE... [OPTIONS]
        [mpirun -n 4] dbksvd-mpi cost [OPTIONS]
 
 What to learn from, and what: as the example `learn` of dbksvd
@@ -19,7 +19,7 @@ What to learn from, and what: as the example `learn` of dbksvd
   --clip-norm F, --drop-norm F
                      scale down, or leave out, rows beyond F times the median norm (not both)
   --atoms M, --sparsity K
-                     size of the dictionary, most atoms a row
+                     size of the dictionary, most atoms a row                    [1024, 16]
   --non-negative     coefficients of at least 0
   --dictionary FILE  start from a model (.safetensors) or an (m, d) array (.npy); --atoms lets it
                      grow; every process reads it
@@ -46,6 +46,7 @@ What comes out, of the first process
   --resume           goes on from DIR/checkpoints, if there is one, with any number of processes;
                      saves there, each 10 minutes unless --checkpoint-every says otherwise
   --quiet            prints nothing
+  --json             prints an event a line: start, epochs, evaluations, end
 
 What a step takes: dbksvd-mpi cost [OPTIONS], a table of seconds by a model; under mpirun, with the
 calls between these processes measured

@@ -39,8 +39,9 @@ const LEAVE: i32 = 2;
 /// What a process tells itself, to measure what that costs.
 const MEASURE: i32 = 3;
 
-/// The longest message, whose length MPI counts in 31 bits.
-const LONGEST: usize = i32::MAX as usize;
+/// The most bytes of a message, whose length MPI counts in 31 bits: what is longer is sent in
+/// pieces.
+const PIECE: usize = 1 << 30;
 
 /// How long a process that waits looks for messages without a pause. Networks answer within this;
 /// afterwards it leaves the processor to others.
@@ -64,6 +65,7 @@ pub struct MpiGroup {
     rank: usize,
     ranks: usize,
     shares_products: bool,
+    piece: usize,
     /// The first owner that has left, and why.
     gone: Mutex<Option<(usize, String)>>,
     _universe: Universe,
@@ -91,7 +93,14 @@ impl MpiGroup {
         }
         let world = universe.world();
         let (rank, ranks) = (world.rank() as usize, world.size() as usize);
-        Ok(Self { rank, ranks, shares_products: true, gone: Mutex::new(None), _universe: universe })
+        Ok(Self {
+            rank,
+            ranks,
+            shares_products: true,
+            piece: PIECE,
+            gone: Mutex::new(None),
+            _universe: universe,
+        })
     }
 
     /// Whether processes share out the Gram matrix and send each other their parts, as they do by
@@ -100,6 +109,14 @@ impl MpiGroup {
     #[must_use]
     pub fn sharing_products(mut self, shares_products: bool) -> Self {
         self.shares_products = shares_products;
+        self
+    }
+
+    /// Sends in pieces what is longer than so many bytes, 2³⁰ by default: 1 to 2³¹ − 1, or else the
+    /// nearest of these. All processes must say the same.
+    #[must_use]
+    pub fn in_pieces_of(mut self, bytes: usize) -> Self {
+        self.piece = bytes.clamp(1, i32::MAX as usize);
         self
     }
 
@@ -141,24 +158,20 @@ impl MpiGroup {
         if let Some((rank, reason)) = gone.clone() {
             return Err(BackendError::Group { rank, reason });
         }
-        if let Some(bytes) = (0..self.ranks).map(|rank| part_for(rank).len()).find(|&n| n > LONGEST)
-        {
-            let reason = format!("{bytes} bytes are more than the {LONGEST} of an MPI message");
-            return Err(BackendError::Group { rank: self.rank, reason });
-        }
         let world = SimpleCommunicator::world();
-        let mut received: Vec<Option<Vec<u8>>> = vec![None; self.ranks];
-        received[self.rank] = Some(part_for(self.rank).to_vec());
+        let mut received = vec![Arriving::default(); self.ranks];
+        received[self.rank] = Arriving { bytes: part_for(self.rank).to_vec(), is_whole: true };
         mpi::request::scope(|scope| {
             let others = (0..self.ranks).filter(|&rank| rank != self.rank);
             let mut sends: Vec<_> = others
-                .map(|rank| {
+                .flat_map(|rank| {
                     let process = world.process_at_rank(rank as i32);
-                    process.immediate_send_with_tag(scope, part_for(rank), GIVE)
+                    let send = move |piece| process.immediate_send_with_tag(scope, piece, GIVE);
+                    pieces(part_for(rank), self.piece).map(send)
                 })
                 .collect();
             let mut wait = Wait::new();
-            while received.iter().any(Option::is_none) || !sends.is_empty() {
+            while !received.iter().all(|part| part.is_whole) || !sends.is_empty() {
                 let mut is_idle = true;
                 if let Some((rank, reason)) = &*gone
                     && wait.since.elapsed() > UNDELIVERED
@@ -166,11 +179,11 @@ impl MpiGroup {
                     eprintln!("owner {rank} of the group: {reason}; it takes no more messages");
                     world.abort(1);
                 }
-                for (rank, received) in received.iter_mut().enumerate() {
-                    if received.is_none()
-                        && let Some(message) = look_for(&world, rank, &mut gone)
+                for (rank, part) in received.iter_mut().enumerate() {
+                    if !part.is_whole
+                        && let Some(piece) = look_for(&world, rank, &mut gone)
                     {
-                        *received = Some(message);
+                        part.add(piece, self.piece);
                         is_idle = false;
                     }
                 }
@@ -185,7 +198,31 @@ impl MpiGroup {
         if let Some((rank, reason)) = gone.clone() {
             return Err(BackendError::Group { rank, reason });
         }
-        Ok(received.into_iter().flatten().collect())
+        Ok(received.into_iter().map(|part| part.bytes).collect())
+    }
+}
+
+/// What is sent of a part: as many whole pieces as there are, and one that is shorter, by which its
+/// receiver knows the end. It may be empty.
+fn pieces(part: &[u8], piece: usize) -> impl Iterator<Item = &[u8]> {
+    (0..=part.len() / piece).map(move |i| &part[i * piece..part.len().min((i + 1) * piece)])
+}
+
+/// A part that is received in pieces.
+#[derive(Clone, Debug, Default)]
+struct Arriving {
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+impl Arriving {
+    fn add(&mut self, piece: Vec<u8>, whole: usize) {
+        self.is_whole = piece.len() < whole;
+        if self.bytes.is_empty() {
+            self.bytes = piece;
+        } else {
+            self.bytes.extend(piece);
+        }
     }
 }
 
@@ -254,13 +291,19 @@ impl Group for MpiGroup {
         let world = SimpleCommunicator::world();
         // Short enough to be on its way without the receiver.
         let reason = &reason.as_bytes()[..reason.len().min(1000)];
-        let mut others: Vec<usize> = (0..self.ranks).filter(|&rank| rank != self.rank).collect();
-        for &rank in &others {
+        let others = (0..self.ranks).filter(|&rank| rank != self.rank);
+        let mut others: Vec<_> = others.map(|rank| (rank, Arriving::default())).collect();
+        for &(rank, _) in &others {
             world.process_at_rank(rank as i32).send_with_tag(reason, LEAVE);
         }
         let wait = Wait::new();
         while !others.is_empty() && wait.since.elapsed() < FAREWELL {
-            others.retain(|&rank| look_for(&world, rank, &mut gone).is_none());
+            others.retain_mut(|(rank, part)| {
+                if let Some(piece) = look_for(&world, *rank, &mut gone) {
+                    part.add(piece, self.piece);
+                }
+                !part.is_whole
+            });
             wait.pause();
         }
         gone.get_or_insert_with(|| (self.rank, String::from_utf8_lossy(reason).into_owned()));

@@ -7,7 +7,8 @@ use dbksvd_gpu::{Adapter, Gpu};
 use crate::arguments::Arguments;
 use crate::dataset::Dataset;
 use crate::failure::Failure;
-use crate::learning::{Learned, learner, run};
+use crate::learner::builder;
+use crate::learning::{Learned, run};
 use crate::start::Start;
 
 /// The repository, where data to try the program on are.
@@ -61,7 +62,7 @@ impl Real for f32 {
         token: &StopToken,
     ) -> Result<Learned<Self>, Failure> {
         let gpu = Gpu::on(adapter).map_err(|error| Failure::Run(error.to_string()))?;
-        run(arguments, &learner(gpu, arguments, start)?, dataset, observer, token)
+        run(arguments, &builder(gpu, arguments, start).build()?, dataset, observer, token)
     }
 }
 
@@ -89,7 +90,7 @@ pub fn learn<T: Real>(
 ) -> Result<Learned<T>, Failure> {
     match &arguments.device {
         Device::Processor => {
-            let learner = learner(Faer::default(), arguments, start)?;
+            let learner = builder(Faer::default(), arguments, start).build()?;
             run(arguments, &learner, dataset, observer, token)
         }
         Device::Graphics(adapter) => {

@@ -23,6 +23,8 @@ mod feature;
 mod features;
 #[path = "../../../../examples/learn/help.rs"]
 mod help;
+#[path = "../../../../examples/learn/learner.rs"]
+mod learner;
 #[path = "../../../../examples/learn/learning.rs"]
 mod learning;
 #[path = "../../../../examples/common/machine.rs"]

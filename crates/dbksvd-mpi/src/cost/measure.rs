@@ -14,7 +14,7 @@ use super::arguments::CostArguments;
 use super::model::Work;
 
 /// Samples that are coded.
-const SAMPLES: usize = 4096;
+pub const SAMPLES: usize = 4096;
 
 /// Calls of which the median is taken.
 const CALLS: usize = 1001;
@@ -71,7 +71,8 @@ pub fn meeting(
         return Ok(None);
     }
     // As `Share` does it: each process sums some of the atoms, and gives the others the sums.
-    let each = arguments.atom_batch.div_ceil(ranks) * (arguments.shape.dim + 2) * size_of::<f32>();
+    let batch = arguments.atom_batch.min(arguments.shape.atoms);
+    let each = batch.div_ceil(ranks) * (arguments.shape.dim + 2) * size_of::<f32>();
     let parts = vec![vec![0_u8; each]; ranks];
     let short = median(&mut || group.gather(&[0; 24]).map(|_| ()))?;
     let sums = median(&mut || {

@@ -4,6 +4,8 @@ pub mod arguments;
 mod measure;
 mod model;
 
+use std::io::{self, Write as _};
+
 use arguments::CostArguments;
 use dbksvd::ProblemShape;
 use dbksvd::error::Error;
@@ -11,22 +13,30 @@ use dbksvd::group::Group;
 use dbksvd_mpi::MpiGroup;
 use model::{Plan, Work};
 
+use crate::failure::{Failure, say};
+use crate::machine;
+
 /// Measures what was not given, and prints the model's table, by the first process.
-pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), String> {
-    let meeting = measure::meeting(arguments, group).map_err(|error| error.to_string())?;
+///
+/// # Errors
+/// A problem that this machine cannot hold, where it has to be measured.
+pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), Failure> {
+    let ProblemShape { dim, atoms, sparsity, .. } = arguments.shape;
+    machine::check::<f32>(dim, atoms, sparsity, measure::SAMPLES).map_err(Failure::Usage)?;
+    let meeting = measure::meeting(arguments, group).map_err(Error::from)?;
     if group.rank() > 0 {
         return Ok(());
     }
-    let work = work(arguments).map_err(|error| error.to_string())?;
+    let work = work(arguments)?;
     if let Some(meeting) = &meeting {
-        println!(
-            "{} processes: {:.1} µs a short call, {:.1} µs the sums of {} atoms, {:.0} MB/s",
+        say(&format!(
+            "{} processes: {:.1} µs a short call, {:.1} µs the sums of {} atoms, {:.0} MB/s\n",
             group.ranks(),
             meeting.short * 1e6,
             meeting.sums * 1e6,
             arguments.atom_batch,
             meeting.bytes_per_second / 1e6,
-        );
+        ))?;
     }
     let plan = Plan {
         shape: arguments.shape,
@@ -40,8 +50,7 @@ pub fn run(arguments: &CostArguments, group: &MpiGroup) -> Result<(), String> {
         work,
         message: arguments.message.unwrap_or_else(|| group.seconds_a_message()),
     };
-    print!("{}", plan.table());
-    Ok(())
+    say(&plan.table())
 }
 
 /// What one core needs: as given, or else as measured.
@@ -51,7 +60,7 @@ fn work(arguments: &CostArguments) -> Result<Work, Error> {
         return Ok(Work { coding, gram, update });
     }
     let ProblemShape { dim, atoms, sparsity, .. } = arguments.shape;
-    eprintln!("measuring d {dim}, m {atoms}, k {sparsity} on one core");
+    let _ = writeln!(io::stderr(), "measuring d {dim}, m {atoms}, k {sparsity} on one core");
     let found = measure::work(arguments)?;
     Ok(Work {
         coding: coding.unwrap_or(found.coding),

@@ -67,8 +67,9 @@ impl Plan {
     /// Bytes of directions that each of `machines` sends a step.
     pub fn sent(&self, machines: usize) -> f64 {
         let others = (machines - 1) as f64 / machines as f64;
-        let numbers = (self.shape.dim + 2) * self.shape.atoms;
-        (2 * self.sweeps * numbers * self.bytes) as f64 * others
+        let [dim, atoms, sweeps] =
+            [self.shape.dim, self.shape.atoms, self.sweeps].map(|n| n as f64);
+        2.0 * sweeps * (dim + 2.0) * atoms * self.bytes as f64 * others
     }
 
     /// Bytes of the Gram matrix, in 16 bits, that each of `machines` sends if it is shared out.
@@ -78,20 +79,20 @@ impl Plan {
     }
 
     /// Calls in which all machines meet: three for each batch of atoms.
-    pub fn calls(&self) -> usize {
-        3 * self.sweeps * self.shape.atoms.div_ceil(self.atom_batch)
+    pub fn calls(&self) -> f64 {
+        3.0 * self.sweeps as f64 * self.shape.atoms.div_ceil(self.atom_batch) as f64
     }
 
     /// Seconds of a step on so many samples.
     pub fn seconds(&self, minibatch: usize, machines: usize, network: &Network) -> Seconds {
         let Self { work, cores, .. } = self;
-        let (all, own) = ((machines * cores) as f64, *cores as f64);
+        let (all, own) = (machines as f64 * *cores as f64, *cores as f64);
         let samples = minibatch as f64;
         let per_second = network.gigabits * 1e9 / 8.0;
         // The Gram matrix is shared out where that takes less time than to compute it whole.
         let shared = work.gram / all + self.gram_sent(machines) / per_second;
         let call = network.latency + (machines - 1) as f64 * self.message;
-        let calls = if machines > 1 { self.calls() as f64 * call } else { 0.0 };
+        let calls = if machines > 1 { self.calls() * call } else { 0.0 };
         Seconds {
             coding: samples * work.coding / all,
             gram: shared.min(work.gram / own),
@@ -196,7 +197,7 @@ mod tests {
         near(plan.sent(8), 2.0 * 2.0 * 0.875 * 2304.0 * 16_384.0 * 4.0);
         near(eight.bytes, plan.sent(8) / 12.5e9);
         near(eight.calls, 3072.0 * 2e-6);
-        assert_eq!(plan.calls(), 3072);
+        assert_eq!(plan.calls(), 3072.0);
     }
 
     #[test]
