@@ -22,6 +22,21 @@ const EMPTY: u32 = u32::MAX;
 /// atoms. This takes `k·(4 + size of T) + 4` bytes per sample, and threads can write samples in
 /// parallel without putting parts together afterwards. [`to_csc`](Self::to_csc) and
 /// [`to_csr_parts`](Self::to_csr_parts) convert to the usual sparse formats.
+///
+/// ```
+/// use dbksvd::SparseCodes;
+///
+/// // Two samples over 5 atoms, at most 2 atoms each.
+/// let mut codes = SparseCodes::<f32>::new(5, 2, 2);
+/// codes.set(0, &[3, 1], &[0.5, -2.0]);
+/// codes.set(1, &[4], &[1.0]);
+/// assert_eq!((codes.samples(), codes.nnz()), (2, 3));
+/// for (support, values) in codes.iter() {
+///     println!("atoms {support:?} with {values:?}");
+/// }
+/// let rows = codes.to_csr_parts(); // (samples, atoms), as SciPy has it
+/// assert_eq!(rows.offsets, [0, 2, 3]);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseCodes<T> {
     atoms: usize,

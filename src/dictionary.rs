@@ -12,6 +12,18 @@ use crate::scalar::compiled;
 /// Norms are 1 within `√ε · 8`, where ε is that of the scalar, so a dictionary is still valid after
 /// it was saved and read in the same precision. Every function here that makes a dictionary checks
 /// this.
+///
+/// ```
+/// use dbksvd::Dictionary;
+/// use dbksvd::faer::mat;
+///
+/// let dictionary = Dictionary::normalized(mat![[3.0_f32, 0.0], [4.0, 2.0]])?;
+/// assert_eq!((dictionary.dim(), dictionary.atoms()), (2, 2));
+/// assert_eq!(dictionary.atom(1), [0.0, 1.0]);
+/// assert!((dictionary.atom(0)[1] - 0.8).abs() < 1e-6);
+/// assert!(Dictionary::new(mat![[3.0_f32], [4.0]]).is_err()); // of norm 5
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dictionary<T: Scalar> {
     atoms: Mat<T>,

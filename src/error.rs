@@ -5,6 +5,18 @@ use std::path::PathBuf;
 use crate::printable::on_a_line;
 
 /// Anything that can go wrong in a call of this crate.
+///
+/// ```
+/// use dbksvd::{DbKsvd, Error};
+///
+/// match DbKsvd::builder(32, 0).build() {
+///     Err(Error::Argument { argument, found, expected }) => {
+///         assert_eq!((argument, found.as_str()), ("sparsity", "0"));
+///         println!("{argument} is {found}, expected {expected}");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

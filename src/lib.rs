@@ -132,6 +132,7 @@
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
 mod coded_blocks;

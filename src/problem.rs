@@ -46,6 +46,14 @@ impl From<Sign> for Parameters {
 }
 
 /// Dimensions and constraints that coder, updater and model share.
+///
+/// ```
+/// use dbksvd::{ProblemShape, Sign};
+///
+/// let shape = ProblemShape { dim: 64, atoms: 256, sparsity: 8, sign: Sign::Signed };
+/// assert!(shape.check().is_ok());
+/// assert!(ProblemShape { sparsity: 65, ..shape }.check().is_err()); // more than d
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProblemShape {
     /// Dimension d of samples and atoms.

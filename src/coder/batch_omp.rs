@@ -38,6 +38,22 @@ use crate::problem::ProblemShape;
 /// or m·k ≤ 8,192): m² scalars for the Gram matrix and, per thread, 132·m + 128·d + 2·k·m scalars.
 /// Without the Gram matrix: 128·(m + (k + 1)·d) scalars per thread, and with selection by least
 /// squares 128·(3m + (k + 2)·d).
+///
+/// ```
+/// use dbksvd::coder::{BatchOmp, Selection, Tolerance};
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(32, 64, 3, 100).generate::<f32>()?;
+/// let model = Model::new(data.dictionary, None, 8, Sign::Signed)?;
+/// // At most 8 atoms, and no more than leave a hundredth of a sample's norm.
+/// let coder = BatchOmp::new()
+///     .selection(Selection::LeastSquares)
+///     .tolerance(Tolerance::Relative(0.01));
+/// let codes = model.encode(&coder, data.samples.as_ref())?;
+/// assert!(codes.nnz() < 8 * 100);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BatchOmp {

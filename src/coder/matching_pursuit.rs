@@ -61,6 +61,19 @@ use crate::problem::{ProblemShape, Sign};
 /// Complexity per sample: O(dm + km), and O(k³) for a refit; without the Gram matrix, O(kdm).
 /// Memory: m² scalars for the Gram matrix and, per thread, 130·m + 128·d scalars. Once a sample
 /// needs double precision: d·m doubles and, per thread, 2·m + d.
+///
+/// ```
+/// use dbksvd::coder::{Coefficients, MatchingPursuit};
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(32, 64, 3, 100).generate::<f32>()?;
+/// let model = Model::new(data.dictionary, None, 4, Sign::Signed)?;
+/// let coder = MatchingPursuit::new().coefficients(Coefficients::Refitted);
+/// let codes = model.encode(&coder, data.samples.as_ref())?;
+/// assert!((0..100).all(|i| codes.support(i).len() <= 4));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MatchingPursuit {

@@ -3,7 +3,7 @@
 //! | coder | what it does | choose it |
 //! |---|---|---|
 //! | [`BatchOmp`] | OMP or OLS through the Gram matrix | by default |
-//! | [`Omp`] | OMP or OLS as in the textbook, without a Gram matrix | for a handful of samples |
+//! | [`Omp`] | OMP or OLS as in the textbook, without a Gram matrix | as a reference; for a few samples without a kept encoder |
 //! | [`Swaps`] | improves another coder's supports until no swap of one atom helps | for final codes, if errors matter more than time |
 //! | [`MatchingPursuit`] | changes one coefficient per step, without least squares | to compare with KSVD.jl, or if the other coders are too slow |
 //! | [`TopK`] | takes the k largest activations, of the dictionary or of an encoder, or those above a threshold ([`MeanBudget`]) | to code as an autoencoder does |

@@ -11,15 +11,30 @@ use crate::problem::ProblemShape;
 /// OMP or OLS without a Gram matrix: the textbook algorithm.
 ///
 /// Every step computes the correlations anew from the residual, in double precision, so errors do
-/// not add up. Use it for a handful of samples, or for dictionaries whose Gram matrix does not fit
-/// into memory. For many samples, [`BatchOmp`](super::BatchOmp) is faster; its tests compare it
-/// with this coder.
+/// not add up. Use it as a reference, or where coefficients must be of double precision; without a
+/// kept [`Encoder`](crate::Encoder), also for a few samples of a large dictionary, whose Gram matrix
+/// would take longer than they do. With a kept encoder, [`BatchOmp`](super::BatchOmp) is many times
+/// as fast even for one sample, and it also goes without the Gram matrix where that is large
+/// ([`gram_limit`](super::BatchOmp::gram_limit)).
 ///
 /// An atom within 64 ε of the span of the chosen atoms counts as part of it, where ε is that of the
 /// samples' scalar. Without a tolerance, a pursuit ends before its budget only if nothing but the
 /// rounding of double precision is left.
 ///
 /// Complexity per sample: O(kdm). Memory per thread: 2m + (k + 3)·d + k² doubles.
+///
+/// ```
+/// use dbksvd::coder::{BatchOmp, Omp};
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(32, 64, 3, 100).generate::<f64>()?;
+/// let model = Model::new(data.dictionary, None, 3, Sign::Signed)?;
+/// let codes = model.encode(&Omp::new(), data.samples.as_ref())?;
+/// let faster = model.encode(&BatchOmp::new(), data.samples.as_ref())?;
+/// assert!((0..100).all(|i| codes.support(i) == faster.support(i)));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Omp {

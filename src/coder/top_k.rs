@@ -39,6 +39,20 @@ use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
 
 /// The weights E (m × d) and bias c (m) of an encoder: sample y has the activations E y + c.
+///
+/// ```
+/// use dbksvd::coder::{LinearEncoder, TopK};
+/// use dbksvd::faer::{Mat, mat};
+/// use dbksvd::{Dictionary, Model, Sign};
+///
+/// let dictionary = Dictionary::new(Mat::<f32>::identity(2, 2))?;
+/// // Weights (d, m): an atom's column, and a bias for each atom.
+/// let encoder = LinearEncoder::new(mat![[1.0, 0.0], [0.0, 1.0]], Some(vec![-0.5, 0.0]))?;
+/// let model = Model::new(dictionary, None, 2, Sign::NonNegative)?;
+/// let codes = model.encode(&TopK::by_encoder(encoder), mat![[0.75_f32], [2.0]].as_ref())?;
+/// assert_eq!(codes.values(0), [2.0, 0.25]); // the largest first
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearEncoder<T: Scalar> {
     /// Eᵀ, d × m: one column for each atom.
@@ -130,6 +144,19 @@ impl<T: Scalar> LinearEncoder<T> {
 /// nonzeros, so non-negative codes may have fewer than k nonzeros.
 ///
 /// Complexity per sample: O(dm), and O(k²d) for a refit. Memory per thread: 129·m + 128·d scalars.
+///
+/// ```
+/// use dbksvd::coder::TopK;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(32, 64, 3, 100).generate::<f32>()?;
+/// let model = Model::new(data.dictionary, None, 8, Sign::NonNegative)?;
+/// // Correlations above a half, at most the 8 largest.
+/// let codes = model.encode(&TopK::new().threshold(0.5), data.samples.as_ref())?;
+/// assert!(codes.iter().all(|(_, values)| values.iter().all(|&value| value >= 0.5)));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TopK<T: Scalar> {

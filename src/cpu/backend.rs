@@ -26,6 +26,18 @@ const BLOCK: usize = 256;
 ///
 /// Inside a task faer runs sequentially: the pool is the caller's, and results are the same on any
 /// number of threads.
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Faer};
+///
+/// // In double precision; `DbKsvd::builder` computes in single precision.
+/// let data = Planted::new(16, 32, 3, 1000).generate::<f64>()?;
+/// let learner = DbKsvd::builder_on(Faer::<f64>::default(), 32, 3).epochs(2).build()?;
+/// let (model, _) = learner.fit(&data.samples)?;
+/// assert_eq!(model.atoms(), 32);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faer<T> {
     scalar: PhantomData<T>,

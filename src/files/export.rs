@@ -129,6 +129,20 @@ pub fn write_scale_npy<T: Scalar>(path: impl AsRef<Path>, scale: f64) -> Result<
 ///
 /// # Errors
 /// [`FileError::Io`].
+///
+/// ```
+/// use dbksvd::SparseCodes;
+/// use dbksvd::export::write_codes_npz;
+///
+/// # let folder = std::env::temp_dir().join("dbksvd-doc-codes");
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("codes.npz");
+/// let mut codes = SparseCodes::<f32>::new(5, 2, 2);
+/// codes.set(0, &[3, 1], &[0.5, -2.0]);
+/// write_codes_npz(&path, &codes)?; // scipy.sparse.load_npz(path) is of shape (2, 5)
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_codes_npz<T: Scalar>(
     path: impl AsRef<Path>,
     codes: &SparseCodes<T>,

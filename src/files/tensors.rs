@@ -94,6 +94,20 @@ pub(crate) fn scalar_dtype<T: Scalar>() -> &'static str {
 
 /// What a safetensors file is to hold: texts under `__metadata__`, and tensors in the order of
 /// their data. [`TensorReader`](crate::files::TensorReader) reads one, and has an example.
+///
+/// ```
+/// use dbksvd::files::{Numbers, TensorFile};
+///
+/// # let folder = std::env::temp_dir().join("dbksvd-doc-tensors");
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("bias.safetensors");
+/// let mut file = TensorFile::<f32>::new();
+/// file.text("made_by", "me");
+/// file.tensor("bias", Numbers::Scalars(&[1.0, 2.0]));
+/// file.write(&path)?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TensorFile<'a, T: Scalar> {
     texts: Map<String, Value>,

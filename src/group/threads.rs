@@ -9,6 +9,25 @@ use crate::error::BackendError;
 ///
 /// An owner must run on a thread of its own that is none of rayon's, since it waits for the others.
 /// The parallel loops of all of them share the pool.
+///
+/// ```
+/// use std::thread;
+///
+/// use dbksvd::DbKsvd;
+/// use dbksvd::group::Threads;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(2).shards(4).build()?;
+/// let learn = |group: Threads| learner.run(&data.samples).group(&group).finish();
+/// let models = thread::scope(|scope| {
+///     let owners = Threads::group::<2>().map(|group| scope.spawn(|| learn(group)));
+///     owners.map(|owner| owner.join().unwrap().map(|fit| fit.model))
+/// });
+/// let [first, second] = models;
+/// assert_eq!(first?, second?);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Threads {
     rank: usize,

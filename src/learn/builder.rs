@@ -42,6 +42,26 @@ use crate::updater::{DictionaryUpdater, MatryoshkaUpdates};
 /// | [`coder`](Self::coder) | [`BatchOmp`](crate::coder::BatchOmp) | | sparse coding, its stop rules |
 /// | [`updater`](Self::updater) | [`KSvd`](crate::updater::KSvd) | | dictionary update, its atom batch |
 /// | [`matryoshka`](Self::matryoshka) | none | sizes that add up to m | atoms in nested groups |
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dbksvd::DbKsvd;
+/// use dbksvd::source::HeldOut;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).noise(0.1).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3)
+///     .seed(1)
+///     .center(true)
+///     .held_out(HeldOut::Share(0.1))
+///     .epochs(10)
+///     .time_budget(Duration::from_secs(60))
+///     .build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// println!("{}: {} steps", report.stop.name(), report.steps);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "call `build` to check the parameters and get a `DbKsvd`"]
 pub struct Builder<B: Backend, C, U> {

@@ -7,6 +7,22 @@ use crate::error::Error;
 use crate::model::Model;
 
 /// What a run gives, whatever ended it.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::source::HeldOut;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).noise(0.1).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(3).held_out(HeldOut::Share(0.1)).build()?;
+/// let fit = learner.run(&data.samples).finish()?;
+/// if let Some(failure) = &fit.failure {
+///     eprintln!("ended after {} steps: {failure}", fit.report.steps);
+/// }
+/// let best = fit.best.expect("held-out samples choose one");
+/// println!("least held-out FVU {:.3}, after {} steps", best.fvu, best.step);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fit<T: Scalar> {

@@ -26,6 +26,20 @@ use crate::random::{RandomStream, generator};
 use crate::updater::DictionaryUpdater;
 
 /// In which steps a dictionary grows to its full size.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::learn::Growth;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// // 8, 16 and, from half of the run on, 32 atoms.
+/// let growth = Growth { doublings: 2, until: 0.5 };
+/// let learner = DbKsvd::builder(32, 3).epochs(8).growth(Some(growth)).build()?;
+/// let (model, _) = learner.fit(&data.samples)?;
+/// assert_eq!(model.atoms(), 32);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Growth {
     /// How often the number of atoms doubles; at least 1, and 2^`doublings` at most m.

@@ -19,6 +19,20 @@ use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
 
 /// How the first dictionary is made.
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Initialisation};
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let (model, _) = DbKsvd::builder(32, 3).epochs(2).build()?.fit(&data.samples)?;
+/// // On from there, in the course of a run that is nearly done.
+/// let given = Initialisation::Given(model.dictionary().clone());
+/// let learner = DbKsvd::builder(32, 3).epochs(2).initialisation(given).start_at(0.8).build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// println!("FVU {:.3}", report.epochs[1].fvu);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Initialisation<T: Scalar> {
     /// Distinct samples, drawn without replacement and scaled to norm 1. Zero samples and

@@ -70,8 +70,39 @@ impl<T: Scalar> Snapshot<'_, T> {
 /// Nothing that an observer does changes what is learned, but for ending it: a slow one makes the
 /// run slower, and one that panics is not called again ([`Report::observer_panic`] says so).
 ///
-/// Closures `FnMut(&Progress) -> ControlFlow<()>` observe steps, and pairs of observers are one;
-/// [`observe`](crate::observe) has some ready made.
+/// [`observe`](crate::observe) makes observers of closures, and has others ready made. Pairs of
+/// observers are one, and a closure `FnMut(&Progress) -> ControlFlow<()>` whose argument has its
+/// type written observes steps.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use dbksvd::learn::{EpochReport, Observer, Snapshot};
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Scalar};
+///
+/// /// Ends a run that no longer gains a hundredth an epoch.
+/// #[derive(Default)]
+/// struct Patience {
+///     last: Option<f64>,
+/// }
+///
+/// impl<T: Scalar> Observer<T> for Patience {
+///     fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, T>) -> ControlFlow<()> {
+///         match self.last.replace(epoch.fvu) {
+///             Some(last) if epoch.fvu > 0.99 * last => ControlFlow::Break(()),
+///             _ => ControlFlow::Continue(()),
+///         }
+///     }
+/// }
+///
+/// let data = Planted::new(16, 32, 3, 2000).noise(0.2).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(100).build()?;
+/// let mut patience = Patience::default();
+/// let fit = learner.run(&data.samples).observer(&mut patience).finish()?;
+/// assert!(fit.report.epochs.len() < 100);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 pub trait Observer<T: Scalar> {
     /// After every step.
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {

@@ -6,6 +6,19 @@ use super::StopReason;
 use crate::samples::spectrum::Massive;
 
 /// The course of a run.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let (_, report) = DbKsvd::builder(32, 3).epochs(3).build()?.fit(&data.samples)?;
+/// for epoch in &report.epochs {
+///     println!("{}: FVU {:.3}, {:.1} atoms a sample", epoch.epoch, epoch.fvu, epoch.l0);
+/// }
+/// println!("{:.2} s, of which coding took {:.2}", report.seconds.total, report.seconds.encode);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {

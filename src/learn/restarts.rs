@@ -13,6 +13,19 @@ use crate::group::Solo;
 use crate::updater::DictionaryUpdater;
 
 /// What [`Run::best_of`] gives.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::source::HeldOut;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 1000).noise(0.1).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(2).held_out(HeldOut::Share(0.1)).build()?;
+/// let best = learner.run(&data.samples).best_of(3)?;
+/// println!("seed {} did best", best.runs[best.index].seed);
+/// assert_eq!(best.runs.len(), 3);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BestOf<T: Scalar> {

@@ -19,6 +19,23 @@ use crate::updater::{DictionaryUpdater, UpdateReport};
 ///
 /// [`DbKsvd::session`] starts one. The first step's samples give the initial dictionary (unless one
 /// was given) and whatever is done to samples: mean, scale, norm limit.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+///
+/// let learner = DbKsvd::builder(32, 3).build()?;
+/// let mut session = learner.session(16, 4)?; // of dimension 16, some 4 steps
+/// for seed in 0..4 {
+///     // Whatever arrives: here, a minibatch of a planted problem.
+///     let arrived = Planted::new(16, 32, 3, 500).seed(seed).generate::<f32>()?.samples;
+///     let report = session.step(arrived.as_ref())?;
+///     println!("step {}: FVU {:.3}", report.step, report.fvu);
+/// }
+/// let model = session.model()?.expect("after a step");
+/// assert_eq!(model.atoms(), 32);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
     learner: DbKsvd<B, C, U>,
     dim: usize,

@@ -77,6 +77,21 @@ impl StopReason {
 
 /// A flag that asks a run to end after its current step. Clones are the same flag: one goes to the
 /// run, another to whoever may ask, such as a handler of Ctrl-C.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::learn::{StopReason, StopToken};
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let token = StopToken::new();
+/// let for_another_thread = token.clone();
+/// std::thread::spawn(move || for_another_thread.stop()).join().unwrap();
+/// let learner = DbKsvd::builder(32, 3).build()?;
+/// let fit = learner.run(&data.samples).stop_token(token).finish()?;
+/// assert_eq!(fit.report.stop, StopReason::Token);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StopToken(Arc<AtomicBool>);
 
@@ -105,6 +120,23 @@ impl StopToken {
 ///
 /// The memory of the default updater brings a drop of its own in the second half of a run: a
 /// plateau before that is not the last word.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::learn::Plateau;
+/// use dbksvd::source::HeldOut;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 2000).noise(0.2).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3)
+///     .held_out(HeldOut::Share(0.2))
+///     .epochs(200)
+///     .plateau(Plateau { window: 3, least: 0.05 })
+///     .build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// assert!(report.epochs.len() < 200);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
     /// Evaluations that are looked at; at least 1.

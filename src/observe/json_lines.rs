@@ -16,6 +16,20 @@ use crate::learn::{
 /// other keys are the fields of the structure that observers are given. Numbers that are not finite
 /// are written as null. A line is flushed when it is complete, so a run that is killed leaves only
 /// whole lines.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::observe::JsonLines;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 500).generate::<f32>()?;
+/// let mut log = JsonLines::new(Vec::new()).every_steps(0);
+/// let learner = DbKsvd::builder(32, 3).epochs(2).build()?;
+/// learner.run(&data.samples).observer(&mut log).finish()?;
+/// let text = String::from_utf8(log.finish()?)?;
+/// assert!(text.lines().any(|line| line.contains("\"event\":\"epoch\"")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct JsonLines<W> {
     writer: W,

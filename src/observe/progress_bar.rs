@@ -16,6 +16,18 @@ const TEMPLATE: &str = "{prefix} [{bar:30}] {msg} · {elapsed} gone, {eta} left"
 /// done, the FVU of the epoch so far and of the held-out samples (if there is a norm limit, of the
 /// samples within it), and the time elapsed and left. If stderr is not a terminal, it shows
 /// nothing. The bar is removed at the end of the run.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::observe::ProgressBar;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 500).generate::<f32>()?;
+/// let mut bar = ProgressBar::new();
+/// let learner = DbKsvd::builder(32, 3).epochs(2).build()?;
+/// learner.run(&data.samples).observer(&mut bar).finish()?;
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,

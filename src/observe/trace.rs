@@ -14,6 +14,17 @@ use crate::learn::{
 /// Emits `tracing` events with the numbers as fields, under the target `dbksvd::observe` (feature
 /// `tracing`). Steps and renewals are at debug level, most other events at info. Two are at warn: a
 /// checkpoint that could not be written, and a few samples that have most of the variance.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::observe::Trace;
+/// use dbksvd::synthetic::Planted;
+///
+/// let data = Planted::new(16, 32, 3, 500).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(2).build()?;
+/// learner.run(&data.samples).observer(&mut Trace).finish()?;
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace;
 

@@ -17,6 +17,19 @@ use crate::error::BackendError;
 use crate::problem::ProblemShape;
 
 /// Naive loops over host matrices, each sum in f64.
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Faer, Reference};
+///
+/// // What a backend of your own can be compared with, on small problems.
+/// let data = Planted::new(8, 12, 2, 200).generate::<f64>()?;
+/// let naive = DbKsvd::builder_on(Reference::<f64>::default(), 12, 2).epochs(2).build()?;
+/// let fast = DbKsvd::builder_on(Faer::<f64>::default(), 12, 2).epochs(2).build()?;
+/// let [naive, fast] = [naive.fit(&data.samples)?.1, fast.fit(&data.samples)?.1];
+/// assert!((naive.epochs[1].fvu - fast.epochs[1].fvu).abs() < 0.01);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference<T> {
     scalar: PhantomData<T>,

@@ -24,6 +24,19 @@ pub(crate) fn is_zero<T: Scalar>(sample: &[T]) -> bool {
 /// as it is with a factor well below 1, or with the limit of a model whose data were smaller.
 ///
 /// This concerns learning alone: codes of a model are of whole samples.
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Outliers};
+///
+/// let mut samples = Planted::new(16, 32, 3, 500).generate::<f32>()?.samples;
+/// samples.col_mut(7).iter_mut().for_each(|value| *value *= 1000.0);
+/// let learner = DbKsvd::builder(32, 3).epochs(2).outliers(Outliers::Drop(10.0)).build()?;
+/// let (model, report) = learner.fit(&samples)?;
+/// assert_eq!(report.epochs[0].dropped, 1);
+/// assert!(!model.preprocessing().is_within(samples.col_as_slice(7)));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Outliers {
     /// They are samples like others.
@@ -88,6 +101,18 @@ pub(crate) struct StatisticsChoice {
 }
 
 /// y ↦ (y − mean) / scale, as coding takes samples and decoding gives them back.
+///
+/// ```
+/// use dbksvd::faer::mat;
+/// use dbksvd::{Dictionary, Model, Preprocessing, Sign};
+///
+/// let dictionary = Dictionary::new(mat![[1.0_f32, 0.0], [0.0, 1.0]])?;
+/// let preprocessing = Preprocessing::none().with_mean(Some(vec![10.0, 20.0]))?.with_scale(2.0)?;
+/// let model = Model::new(dictionary, None, 1, Sign::Signed)?.preprocessed(preprocessing)?;
+/// let codes = model.encode(&dbksvd::coder::BatchOmp::new(), mat![[14.0], [20.0]].as_ref())?;
+/// assert_eq!((codes.support(0), codes.values(0)), (&[0][..], &[2.0][..])); // (14 - 10) / 2
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocessing<T> {
     mean: Option<Vec<T>>,

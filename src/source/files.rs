@@ -31,6 +31,18 @@ const MOST_OPEN: usize = 256;
 /// [`FileError::NoFiles`] for a path or pattern without files; the errors of [`open`] for a file
 /// (also for a pipe or a broken link in a directory, if its name is that of a sample file);
 /// [`Error::Shard`] for files that differ in dimension; [`Error::Argument`] if there are no paths.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::source::open_shards;
+///
+/// let rows = open_shards(&["data/minilm_l3_8192_f16.safetensors"], None)?;
+/// println!("{} rows in {} files", rows.samples(), rows.shards().len());
+/// let learner = DbKsvd::builder(64, 4).epochs(1).max_steps(1).build()?;
+/// let (model, _) = learner.fit(&rows)?;
+/// assert_eq!(model.dim(), 384);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 pub fn open_shards<P: AsRef<Path>>(
     paths: impl IntoIterator<Item = P>,
     tensor: Option<&str>,

@@ -10,6 +10,16 @@ use crate::error::SourceError;
 
 /// Samples in a slice, one after the other. This is the layout of a row-major (N, d) array and of a
 /// column-major d × N matrix.
+///
+/// ```
+/// use dbksvd::source::{SampleSource, SliceSource};
+///
+/// let values = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // two rows of dimension 3
+/// let source = SliceSource::new(&values, 3)?;
+/// assert_eq!((source.len(), source.as_mat().shape()), (2, (3, 2)));
+/// assert!(SliceSource::new(&values, 4).is_err());
+/// # Ok::<(), dbksvd::error::SourceError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SliceSource<'a, T> {
     values: &'a [T],

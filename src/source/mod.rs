@@ -56,6 +56,44 @@ use crate::error::SourceError;
 /// N samples of dimension d, of which ranges can be read from any thread.
 ///
 /// Read-ahead, shuffling, held-out splits and resuming only decide which ranges are read, and when.
+///
+/// ```
+/// use std::ops::Range;
+///
+/// use dbksvd::DbKsvd;
+/// use dbksvd::error::SourceError;
+/// use dbksvd::source::{SampleSource, check_read};
+///
+/// /// Patches of a signal, one at each place, which are never all in memory.
+/// struct Windows<'a> {
+///     signal: &'a [f32],
+///     dim: usize,
+/// }
+///
+/// impl SampleSource<f32> for Windows<'_> {
+///     fn dim(&self) -> usize {
+///         self.dim
+///     }
+///
+///     fn len(&self) -> usize {
+///         self.signal.len() + 1 - self.dim
+///     }
+///
+///     fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+///         check_read(&range, into.len(), self.len(), self.dim)?;
+///         for (start, row) in range.zip(into.chunks_mut(self.dim)) {
+///             row.copy_from_slice(&self.signal[start..start + self.dim]);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let signal: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.1).sin() + (i as f32).sqrt()).collect();
+/// let source = Windows { signal: &signal, dim: 16 };
+/// let (model, _) = DbKsvd::builder(32, 3).epochs(2).build()?.fit(&source)?;
+/// assert_eq!(model.dim(), 16);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 pub trait SampleSource<T: Scalar>: Sync {
     /// The dimension d of a sample.
     fn dim(&self) -> usize;

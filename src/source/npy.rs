@@ -21,6 +21,23 @@ use crate::error::FileError;
 /// `>f4`, `=f4`, `f4`), as Python 2 wrote them (`400L`), in versions 1 to 3. NumPy has no name for
 /// bfloat16. `ml_dtypes`, and so JAX, writes it as `<V2`, and every `V2` is read as bfloat16. If an
 /// array of two-byte elements is something else, save it as safetensors, which states its types.
+///
+/// ```
+/// use dbksvd::export::write_dictionary_npy;
+/// use dbksvd::source::{NpySource, SampleSource};
+/// use dbksvd::synthetic::Planted;
+///
+/// # let folder = std::env::temp_dir().join("dbksvd-doc-npy");
+/// # std::fs::create_dir_all(&folder)?;
+/// # let file = folder.join("rows.npy");
+/// # let planted = Planted::new(8, 16, 2, 10).generate::<f32>()?;
+/// # write_dictionary_npy(&file, &planted.dictionary)?;
+/// let rows = NpySource::open(&file)?; // (16, 8)
+/// let (samples, dim) = (SampleSource::<f32>::len(&rows), SampleSource::<f32>::dim(&rows));
+/// assert_eq!((samples, dim), (16, 8));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct NpySource {
     rows: RowFile,

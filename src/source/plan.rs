@@ -18,6 +18,16 @@ use crate::random::RandomStream;
 /// hold many runs (runs of 16, the default for files, are 512 runs in a minibatch of 8,192). If
 /// neighbours are almost equal, as the frames of a film are, shuffle the data beforehand or wrap
 /// the source in one whose [`run_length`](super::SampleSource::run_length) is 1.
+///
+/// ```
+/// use dbksvd::source::EpochPlan;
+///
+/// // 1,000 samples in minibatches of 300, shuffled in runs of 10.
+/// let plan = EpochPlan::new(1000, 300, 10, 7, 1);
+/// let seen: usize =
+///     (0..plan.steps()).flat_map(|step| plan.ranges(step)).map(|range| range.len()).sum();
+/// assert_eq!(seen, 1000);
+/// ```
 #[derive(Clone, Debug)]
 pub struct EpochPlan {
     samples: usize,

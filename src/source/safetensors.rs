@@ -18,6 +18,24 @@ const MOST_SHAPES: usize = 4;
 /// types except F64 convert exactly. F64 read as f32 is rounded; if rounding would lose a row, that
 /// is an error. [`run_length`](super::SampleSource::run_length) is 16. If N = 0, the source has no
 /// samples.
+///
+/// ```
+/// use dbksvd::files::{Numbers, TensorFile};
+/// use dbksvd::source::{SafetensorsSource, SampleSource};
+///
+/// # let folder = std::env::temp_dir().join("dbksvd-doc-safetensors");
+/// # std::fs::create_dir_all(&folder)?;
+/// # let file = folder.join("rows.safetensors");
+/// let values = dbksvd::faer::mat![[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]];
+/// let mut written = TensorFile::new();
+/// written.tensor("acts", Numbers::Columns(values.as_ref()));
+/// written.write(&file)?;
+///
+/// let rows = SafetensorsSource::open(&file, Some("acts"))?;
+/// assert_eq!((SampleSource::<f32>::len(&rows), SampleSource::<f32>::dim(&rows)), (3, 2));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct SafetensorsSource {
     rows: RowFile,

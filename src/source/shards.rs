@@ -8,6 +8,16 @@ use crate::error::{Error, SourceError};
 
 /// Sources one after the other, such as the shards of a data set. Sample i of the whole is in the
 /// shard whose range of samples contains i. Shards may differ in length and may be empty.
+///
+/// ```
+/// use dbksvd::faer::Mat;
+/// use dbksvd::source::{SampleSource, Shards};
+///
+/// let parts = vec![Mat::<f32>::zeros(4, 10), Mat::<f32>::zeros(4, 5)];
+/// let all = Shards::new::<f32>(parts)?;
+/// assert_eq!((all.samples(), all.locate(12)), (15, Some((1, 2))));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Shards<S> {
     shards: Vec<S>,

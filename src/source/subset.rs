@@ -41,6 +41,19 @@ impl From<&HeldOut> for Parameters {
 ///
 /// Consecutive samples of the source are read at once: a read of this source makes as many reads
 /// of that one as the samples that it asks for lie in ranges.
+///
+/// ```
+/// use dbksvd::faer::Mat;
+/// use dbksvd::source::{SampleSource, Subset};
+///
+/// let samples = Mat::from_fn(2, 100, |i, j| (i + j) as f32);
+/// let part = Subset::new::<f32>(&samples, vec![10..20, 50..60])?;
+/// assert_eq!((part.samples(), part.index_in_source(10)), (20, Some(50)));
+/// let mut row = [0.0_f32; 2];
+/// part.read(10..11, &mut row)?;
+/// assert_eq!(row, [50.0, 51.0]);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Subset<S> {
     source: S,
@@ -190,6 +203,16 @@ impl<T: Scalar, S: SampleSource<T>> SampleSource<T> for Subset<S> {
 /// # Errors
 /// [`Error::Argument`], naming `held_out`, for a range beyond the source, a share that is not
 /// between 0 and 1, or a split that leaves one of the parts empty.
+///
+/// ```
+/// use dbksvd::faer::Mat;
+/// use dbksvd::source::{HeldOut, split};
+///
+/// let samples = Mat::from_fn(2, 1000, |i, j| (i + j) as f32);
+/// let (learned, held_out) = split::<f32, _>(&samples, &HeldOut::Share(0.1), 0)?;
+/// assert_eq!((learned.samples(), held_out.samples()), (900, 100));
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 pub fn split<T: Scalar, S: SampleSource<T> + Copy>(
     source: S,
     held_out: &HeldOut,

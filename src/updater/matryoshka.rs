@@ -46,6 +46,18 @@ const SAMPLES_A_TASK: usize = 256;
 /// and that of the coder if groups are coded again. Memory: that of the inner updater for each
 /// group, 3·d·N for the minibatch, d·m, and up to one copy of the codes for each group; one copy
 /// more if groups are coded again.
+///
+/// ```
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{DbKsvd, Groups};
+///
+/// let data = Planted::new(16, 32, 4, 1000).generate::<f32>()?;
+/// // `matryoshka` puts coder and updater into their groups.
+/// let learner = DbKsvd::builder(32, 4).epochs(2).matryoshka(Groups::new([8, 24])).build()?;
+/// let (model, _) = learner.fit(&data.samples)?;
+/// assert_eq!(model.atoms(), 32);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MatryoshkaUpdates<U = KSvd, C = BatchOmp> {

@@ -67,6 +67,18 @@ const LEAST_RIDGE: f64 = 1e-14;
 /// Complexity: O(k · nonzeros) for X Xᵀ, O(d · nonzeros) for R Xᵀ, m³/3 multiplications on one
 /// thread for the factor, and d·m² in parallel for the solution. Memory, which is kept from update
 /// to update: m² and d·m numbers of 8 bytes, the residual (d × N of the minibatch) and d·m scalars.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::updater::Mod;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(5).updater(Mod::new()).build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// assert!(report.epochs[4].fvu < report.epochs[0].fvu);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Mod {

@@ -108,15 +108,22 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
 
     /// All data that `state` keeps for later minibatches, for a checkpoint. Scratch memory is not
     /// part of it. If these data are [`restore`](Self::restore)d into a fresh state, every later
-    /// update gives the same bits.
+    /// update gives the same bits. By default there are none, which is right for updaters that keep
+    /// nothing.
     ///
     /// # Errors
     /// [`BackendError`] if the data cannot be downloaded.
-    fn save(&self, backend: &B, state: &Self::State)
-    -> Result<SavedState<B::Scalar>, BackendError>;
+    fn save(
+        &self,
+        backend: &B,
+        state: &Self::State,
+    ) -> Result<SavedState<B::Scalar>, BackendError> {
+        let _ = (backend, state);
+        Ok(SavedState::new())
+    }
 
     /// Puts the data that [`save`](Self::save) returned into `state`, which must be fresh from
-    /// [`prepare`](Self::prepare).
+    /// [`prepare`](Self::prepare). By default, there are none.
     ///
     /// # Errors
     /// [`Error::SavedState`] for arrays that are missing, or are of another type or length.
@@ -125,7 +132,17 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         backend: &B,
         state: &mut Self::State,
         saved: &SavedState<B::Scalar>,
-    ) -> Result<(), Error>;
+    ) -> Result<(), Error> {
+        let _ = (backend, state);
+        match saved.iter().next() {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::SavedState {
+                name: name.to_owned(),
+                found: "an array".to_owned(),
+                expected: "none: this updater keeps nothing".to_owned(),
+            }),
+        }
+    }
 
     /// The configuration as named values, which a checkpoint compares before a run resumes.
     /// Everything that changes results must be among them.

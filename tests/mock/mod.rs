@@ -736,20 +736,6 @@ impl DictionaryUpdater<MockDevice> for PowerStep {
         Ok(report)
     }
 
-    /// It keeps nothing.
-    fn save(&self, _: &MockDevice, _: &Self::State) -> Result<SavedState<f32>, BackendError> {
-        Ok(SavedState::new())
-    }
-
-    fn restore(
-        &self,
-        _: &MockDevice,
-        _: &mut Self::State,
-        _: &SavedState<f32>,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-
     fn parameters(&self) -> Parameters {
         Parameters::of("PowerStep")
     }

@@ -50,6 +50,24 @@ const ROUNDING: f64 = 1e-12;
 /// Complexity per sample: at worst O(m^(k−2)) nodes of O(m²) operations each. For m = 64 and k = 5
 /// these are 41,664 nodes at which two atoms are still to be chosen; usually only some of them are
 /// visited. Memory per thread: 100 KB, and 35 KB more for each of the k levels.
+///
+/// ```
+/// use dbksvd::coder::{BatchOmp, Exact};
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(12, 24, 3, 20).generate::<f64>()?;
+/// let model = Model::new(data.dictionary, None, 3, Sign::Signed)?;
+/// let best = model.encode(&Exact, data.samples.as_ref())?;
+/// let found = model.encode(&BatchOmp::new(), data.samples.as_ref())?;
+/// let same = (0..20).filter(|&i| {
+///     let [mut a, mut b] = [best.support(i).to_vec(), found.support(i).to_vec()];
+///     (a.sort(), b.sort());
+///     a == b
+/// });
+/// println!("the pursuit found the best atoms of {} of 20 samples", same.count());
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exact;
 

@@ -66,6 +66,21 @@ const ROUNDING: f64 = 32.0;
 /// scalars for the Gram matrix and, per thread, (k + 131)·m + 128·d scalars. Samples whose FVU is
 /// below about 10⁴ ε are searched in double precision, which takes O(kdm) more per sample, d·m
 /// doubles and, per thread, (k + 4)·m doubles.
+///
+/// ```
+/// use dbksvd::coder::{BatchOmp, Swaps};
+/// use dbksvd::metrics::reconstruction;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::{Model, Sign};
+///
+/// let data = Planted::new(16, 64, 4, 200).noise(0.1).generate::<f32>()?;
+/// let model = Model::new(data.dictionary, None, 4, Sign::Signed)?;
+/// let error = |codes| reconstruction(&model, data.samples.as_ref(), &codes).map(|it| it.fvu());
+/// let by_pursuit = error(model.encode(&BatchOmp::new(), data.samples.as_ref())?)?;
+/// let by_swaps = error(model.encode(&Swaps::new(), data.samples.as_ref())?)?;
+/// assert!(by_swaps <= by_pursuit);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Swaps<C = BatchOmp> {

@@ -60,6 +60,26 @@ pub enum OnFailure {
 ///
 /// `Run::checkpoints` gives them to a run, and says what the files hold. It is there with the
 /// feature `safetensors`.
+///
+/// ```
+/// # #[cfg(feature = "safetensors")] {
+/// use dbksvd::DbKsvd;
+/// use dbksvd::learn::{Checkpoints, Resume};
+/// use dbksvd::synthetic::Planted;
+///
+/// # let folder = std::env::temp_dir().join("dbksvd-doc-checkpoints");
+/// # let _ = std::fs::remove_dir_all(&folder);
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(3).build()?;
+/// let checkpoints = Checkpoints::new(&folder).every_steps(2).resume(Resume::IfPresent);
+/// let first = learner.run(&data.samples).checkpoints(checkpoints.clone()).finish()?;
+/// // Had it been killed, the same call would go on from the newest file, to the same bits.
+/// let again = learner.run(&data.samples).checkpoints(checkpoints).finish()?;
+/// assert_eq!(first.model, again.model);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # }
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoints {
     directory: PathBuf,

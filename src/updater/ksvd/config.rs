@@ -11,6 +11,16 @@ use crate::updater::Renewal;
 /// statistics E x, from which the atom's new direction is computed. ρ is 0 until progress `start`,
 /// then rises linearly, reaches `retention` at `full`, and stays there. So atoms move fast in early
 /// minibatches, and the noise of late minibatches averages out.
+///
+/// ```
+/// use dbksvd::updater::{KSvd, Memory};
+///
+/// // Half of what earlier minibatches said is kept, from the first step on.
+/// let memory = Memory { start: 0.5, full: 0.0, retention: 0.5 };
+/// let updater = KSvd::new().memory(Some(memory));
+/// assert!(KSvd::new().memory.is_some() && KSvd::textbook().memory.is_none());
+/// # let _ = updater;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
     /// Progress at which ρ begins to rise, in `0.0..=1.0`.
@@ -48,6 +58,19 @@ impl Memory {
 }
 
 /// How similar atoms may be after an update.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::updater::{Decorrelation, KSvd};
+///
+/// let data = Planted::new(16, 32, 3, 1000).generate::<f32>()?;
+/// let updater = KSvd::new().decorrelation(Some(Decorrelation { tolerance: 0.1 }));
+/// let learner = DbKsvd::builder(32, 3).epochs(2).updater(updater).build()?;
+/// let (model, _) = learner.fit(&data.samples)?;
+/// assert_eq!(model.atoms(), 32);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decorrelation {
     /// Cosines up to this, in units of 1/√d, are left unchanged; at least 0.
@@ -94,6 +117,19 @@ impl Decorrelation {
 /// a time. All of it is kept from update to update: an update that needs no more memory than
 /// earlier ones allocates nothing, unless a renewal is due. [`LeadingPair::Exact`] takes about four
 /// times d × uses of the atom per thread, for each atom.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::updater::{KSvd, Renewal};
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let updater = KSvd::new().atom_batch(8).renewal(Some(Renewal::default()));
+/// let learner = DbKsvd::builder(32, 3).epochs(5).updater(updater).build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// assert!(report.epochs[4].fvu < report.epochs[0].fvu);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KSvd {
     /// The most atoms updated in parallel from one residual.

@@ -73,6 +73,18 @@ impl Forgetting {
 /// of them in parallel products. The number of samples has little influence. Memory: m² + d·m
 /// scalars of statistics, 64·(d + m) of scratch, the residual (d × N of the minibatch) and its
 /// index.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::updater::Online;
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// let learner = DbKsvd::builder(32, 3).epochs(5).updater(Online::new()).build()?;
+/// let (_, report) = learner.fit(&data.samples)?;
+/// assert!(report.epochs[4].fvu < report.epochs[0].fvu);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Online {

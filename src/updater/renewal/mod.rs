@@ -65,6 +65,21 @@ pub(crate) fn first_alike<'a, T: Scalar>(
 ///
 /// If no sample is that large, these rules do nothing, and learning has the same bits as without
 /// them.
+///
+/// ```
+/// use dbksvd::DbKsvd;
+/// use dbksvd::synthetic::Planted;
+/// use dbksvd::updater::{KSvd, Renewal};
+///
+/// let data = Planted::new(16, 32, 3, 2000).generate::<f32>()?;
+/// // Atoms with less than a fifth of the mean usage are replaced.
+/// let renewal = Renewal { min_usage: 0.2, ..Renewal::default() };
+/// let learner = DbKsvd::builder(64, 3).epochs(4).updater(KSvd::new().renewal(Some(renewal)));
+/// let (_, report) = learner.build()?.fit(&data.samples)?;
+/// let replaced: usize = report.epochs.iter().map(|epoch| epoch.replaced).sum();
+/// println!("{replaced} atoms were replaced");
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Renewal {
     /// An atom is dead if, over a window, it is used less often than this share of the mean, or not
