@@ -1,4 +1,5 @@
-//! Observers that are ready to use: closures, a progress bar, a log of JSON lines, `tracing` events.
+//! Observers that are ready to use: closures, a progress bar, a log of JSON lines, `tracing`
+//! events.
 //!
 //! A pair of observers, such as `(bar, log)`, is an observer, too. To write an observer of your
 //! own, implement [`Observer`](crate::learn::Observer); all its methods have defaults.
