@@ -12,7 +12,7 @@ use dbksvd::backend::{
 use dbksvd::coder::SparseCoder;
 use dbksvd::error::BackendError;
 use dbksvd::faer::{Mat, MatRef};
-use dbksvd::updater::{DictionaryUpdater, SavedState, Step, UpdateReport};
+use dbksvd::updater::{DictionaryUpdater, Step, UpdateReport};
 use dbksvd::{Error, Parameters, ProblemShape, Sign, SparseCodes};
 use dbksvd::{HostSweep, Reference, ReferencePursuits};
 
