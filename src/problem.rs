@@ -8,6 +8,7 @@ use crate::parameters::Parameters;
 
 /// The sign that coefficients may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Sign {
     /// Any sign, as K-SVD.
     #[default]
@@ -47,6 +48,7 @@ impl From<Sign> for Parameters {
 
 /// Dimensions and constraints that coder, updater and model share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ProblemShape {
     /// Dimension d of samples and atoms.
     pub dim: usize,

@@ -39,6 +39,7 @@ use crate::problem::ProblemShape;
 /// Without the Gram matrix: 128·(m + (k + 1)·d) scalars per thread, and with selection by least
 /// squares 128·(3m + (k + 2)·d).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BatchOmp {
     /// How atoms are chosen, and when a pursuit ends.
@@ -100,7 +101,7 @@ impl<B: PursuitKernels> SparseCoder<B> for BatchOmp {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
