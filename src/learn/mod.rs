@@ -112,9 +112,9 @@ where
     /// a minibatch is too large or small to square (see [Range](crate#range)),
     /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
     /// [`Error::NothingLearned`] if every sample is zero or dropped, [`Error::NormLimit`] if most
-    /// lie beyond the norm limit, [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
-    /// met in the seeded order of reading), [`Error::Source`] if reading fails, [`Error::Backend`]
-    /// if memory cannot be had.
+    /// lie beyond the norm limit, [`Error::NotFinite`] naming a sample and coordinate that is NaN
+    /// or infinite (the first one met in the seeded order of reading), [`Error::Source`] if reading
+    /// fails, [`Error::Backend`] if memory cannot be had.
     pub fn fit(
         &self,
         source: &impl SampleSource<B::Scalar>,
