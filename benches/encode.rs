@@ -61,12 +61,12 @@ fn code<C: SparseCoder<Faer<f32>>>(
     let mut state = coder.prepare(&backend, &workload.shape).expect("memory");
     coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
     let mut codes = SparseCodes::new(workload.shape.atoms, 0, workload.shape.sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
+    coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
     workload.check(dictionary, samples, &codes);
     group.bench_function(format!("{name}/{}", workload.name), |bencher| {
         bencher.iter(|| {
             let samples = black_box(samples);
-            coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
+            coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
         });
     });
 }

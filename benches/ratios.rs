@@ -188,7 +188,7 @@ fn textbook(dictionary: &Mat<f64>, samples: &Mat<f64>, sparsity: usize) -> Spars
     let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::Signed };
     let mut state = coder.prepare(&backend, &shape).expect("memory");
     let mut codes = SparseCodes::new(atoms, 0, sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
+    coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
     codes
 }
 

@@ -63,7 +63,7 @@ where
     C: SparseCoder<Faer<f32>> + Clone + 'static,
 {
     let encode = move |model: &Model<f32>, samples: MatRef<'_, f32>| {
-        let mut encoder = model.encoder(coder.clone())?;
+        let encoder = model.encoder(coder.clone())?;
         // What is derived from the dictionary, and scratch memory, are there from now on.
         encoder.encode(samples.subcols(0, 256.min(samples.ncols())))?;
         let start = seconds();

@@ -63,7 +63,7 @@ impl<B: HostBackend<Scalar = f32>> SparseCoder<B> for HardThresholding {
     fn encode(
         &self,
         b: &B,
-        state: &mut State,
+        state: &State,
         d: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,

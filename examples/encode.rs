@@ -121,7 +121,7 @@ fn encode(arguments: &Arguments) -> Outcome<Times> {
     let Given { model, norms } = model(arguments)?;
     let (samples, mask) = samples(arguments, &model)?;
     let start = Instant::now();
-    let mut encoder = ModelEncoder::new(&model, arguments.selection)?;
+    let encoder = ModelEncoder::new(&model, arguments.selection)?;
     let prepare = start.elapsed().as_secs_f64();
 
     let mut times = Vec::new();

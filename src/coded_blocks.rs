@@ -50,13 +50,37 @@ impl<B: Backend> CodedBlocks<B> {
     pub(crate) fn code<C: SparseCoder<B>>(
         &mut self,
         backend: &B,
-        (coder, state): (&C, &mut C::State),
+        (coder, state): (&C, &C::State),
         dictionary: &B::Matrix,
         source: &dyn SampleSource<B::Scalar>,
         ranges: impl Iterator<Item = Range<usize>> + Clone,
     ) -> Result<(), Error> {
-        self.host.read(source, ranges)?;
-        self.upload.take(backend, &self.gate, &mut self.host)?;
+        self.host.read(source, ranges.clone())?;
+        let place = |i: usize| ranges.clone().flatten().nth(i).map_or(i, |i| source.origin(i));
+        let taken = self.upload.take(backend, &self.gate, &mut self.host);
+        taken.map_err(|error| self.host.blame(error, place))?;
+        coder.encode(backend, state, dictionary, self.upload.matrix(), &mut self.codes)?;
+        Ok(())
+    }
+
+    /// Reads and codes the samples of `range`. Bad ones are added to `errors` and coded as zeros.
+    pub(crate) fn code_each<C: SparseCoder<B>>(
+        &mut self,
+        backend: &B,
+        (coder, state): (&C, &C::State),
+        dictionary: &B::Matrix,
+        source: &dyn SampleSource<B::Scalar>,
+        range: Range<usize>,
+        errors: &mut Vec<(usize, Error)>,
+    ) -> Result<(), Error> {
+        let first = range.start;
+        let mut found = self.host.read_each(source, range)?;
+        self.upload.take_each(backend, &self.gate, &mut self.host, &mut found)?;
+        errors.extend(
+            found
+                .into_iter()
+                .map(|(i, error)| (first + i, error.with_sample(source.origin(first + i)))),
+        );
         coder.encode(backend, state, dictionary, self.upload.matrix(), &mut self.codes)?;
         Ok(())
     }

@@ -30,6 +30,29 @@ pub enum Error {
         /// The range of legal values, in words.
         expected: String,
     },
+    /// Samples are so large or so small that their squares overflow or vanish. Zeros are in range.
+    #[error(
+        "`{argument}`: {} {found:e}, expected 0 or {least:e} to {most:e} in {scalar}: scale the data",
+        match sample {
+            Some(sample) => format!("the norm of sample {sample} is"),
+            None => "the root mean square norm is".to_owned(),
+        }
+    )]
+    Range {
+        /// The argument at fault.
+        argument: &'static str,
+        /// Index in its source of a sample that is out of range by itself, after the mean was
+        /// subtracted; `None` if only all samples together are, or if none is known.
+        sample: Option<usize>,
+        /// The norm of that sample, or else the root mean square of all norms.
+        found: f64,
+        /// The least norm that can be computed with.
+        least: f64,
+        /// The largest norm that can be computed with.
+        most: f64,
+        /// The scalar type, whose range this is.
+        scalar: &'static str,
+    },
     /// A matrix or source has a sample dimension that differs from the dictionary's or the model's.
     #[error("`{argument}` has dimension {found}, expected {expected}")]
     Dimension {
@@ -181,6 +204,17 @@ impl Error {
         expected: impl Into<String>,
     ) -> Self {
         Self::Argument { argument, found: found.to_string(), expected: expected.into() }
+    }
+
+    /// The same error with another index in place of that of a sample out of range.
+    pub(crate) fn with_sample(self, index: usize) -> Self {
+        match self {
+            Self::Range { argument, sample: Some(_), found, least, most, scalar } => {
+                let sample = Some(index);
+                Self::Range { argument, sample, found, least, most, scalar }
+            }
+            error => error,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::problem::ProblemShape;
 /// assert_eq!(Groups::new([1, 1, 30]).budgets_of(10), [1, 1, 8]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Groups {
     sizes: Vec<usize>,
     budgets: Option<Vec<usize>>,

@@ -57,7 +57,7 @@
 //! | [`DbKsvd`] | the learner: builder, [`fit`](DbKsvd::fit), [`run`](DbKsvd::run)s that survive, and step-wise [`session`](DbKsvd::session)s |
 //! | [`learn`] | stop rules, observers, checkpoints, reports, the best of several runs |
 //! | [`observe`] | observers ready made |
-//! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes |
+//! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes, on any number of threads at once |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
 //! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search; the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
@@ -129,6 +129,7 @@
 //! | `json` | an observer that logs JSON lines |
 //! | `progress` | an observer that shows a progress bar |
 //! | `tracing` | an observer that emits `tracing` events |
+//! | `serde` | models, codes, reports, and the configurations of coders, by serde: checked when they are read |
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -142,6 +143,7 @@ pub mod codes;
 pub mod conformance;
 mod cpu;
 pub mod dictionary;
+mod encoder;
 pub mod error;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub mod files;
@@ -162,6 +164,8 @@ mod reference;
 mod sample_shards;
 mod samples;
 mod scalar;
+#[cfg(feature = "serde")]
+mod serialised;
 pub mod source;
 pub mod synthetic;
 pub mod updater;
@@ -169,13 +173,14 @@ pub mod updater;
 pub use codes::SparseCodes;
 pub use cpu::{Faer, HostBackend, HostSweep};
 pub use dictionary::Dictionary;
+pub use encoder::{Encoder, Outcomes};
 pub use error::Error;
 pub use faer;
 #[cfg(feature = "npy")]
 pub use files::export;
 pub use groups::Groups;
 pub use learn::{DbKsvd, Initialisation};
-pub use model::{Encoder, Model};
+pub use model::Model;
 pub use parameters::Parameters;
 pub use problem::{ProblemShape, Sign};
 pub use reference::{Reference, ReferencePursuits};

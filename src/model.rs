@@ -1,22 +1,20 @@
-//! The result of learning (a dictionary, the preprocessing of samples, and the shape of their
-//! codes), and an encoder that codes many batches of samples with it.
+//! The result of learning: a dictionary, the preprocessing of samples, and the shape of their
+//! codes.
 
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
 use crate::Scalar;
-use crate::backend::Backend;
-use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::{SparseCoder, TopK};
 use crate::codes::SparseCodes;
 use crate::cpu::Faer;
 use crate::cpu::vector::{loops, vectorized};
 use crate::dictionary::Dictionary;
+use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::matrix::{column, column_mut};
 use crate::problem::{ProblemShape, Sign};
 use crate::samples::preprocessing::Preprocessing;
-use crate::source::{SampleSource, check_rounding};
 
 /// A learned dictionary, together with the preprocessing and the constraints that coding with it
 /// needs.
@@ -147,7 +145,8 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Makes an [`Encoder`] of this model, with its own copy of the dictionary and scratch memory.
-    /// Use it to encode more than once: it keeps whatever the coder derives from the dictionary.
+    /// Use it to encode more than once: it keeps whatever the coder derives from the dictionary,
+    /// and any number of threads can share it.
     ///
     /// # Errors
     /// As [`Encoder::new`].
@@ -203,94 +202,5 @@ vectorized! {
         for (&atom, &value) in support.iter().zip(values) {
             loops::axpy(y, value, column(dictionary, atom as usize));
         }
-    }
-}
-
-/// A model together with a backend and a coder. It keeps what the coder derived from the
-/// dictionary.
-pub struct Encoder<B: Backend, C: SparseCoder<B>> {
-    shape: ProblemShape,
-    backend: B,
-    coder: C,
-    state: C::State,
-    dictionary: B::Matrix,
-    blocks: CodedBlocks<B>,
-}
-
-impl<B: Backend, C: SparseCoder<B> + std::fmt::Debug> std::fmt::Debug for Encoder<B, C> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shape, coder, .. } = self;
-        f.debug_struct("Encoder")
-            .field("shape", shape)
-            .field("coder", coder)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
-    /// Uploads the model's dictionary to `backend` and prepares `coder` for it.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if the coder cannot code for the model's shape, [`Error::Backend`] if
-    /// memory cannot be allocated.
-    pub fn new(backend: B, coder: C, model: &Model<B::Scalar>) -> Result<Self, Error> {
-        let shape = model.shape();
-        coder.check(&shape)?;
-        let mut state = coder.prepare(&backend, &shape)?;
-        let mut dictionary = backend.zeros(shape.dim, shape.atoms)?;
-        backend.upload(model.dictionary().as_mat(), &mut dictionary)?;
-        coder.set_dictionary(&backend, &mut state, &dictionary)?;
-        let blocks = CodedBlocks::new(&backend, &shape, model.preprocessing().clone())?;
-        Ok(Self { shape, backend, coder, state, dictionary, blocks })
-    }
-
-    /// The coder's state, which may hold information about its work besides the codes.
-    #[must_use]
-    pub fn state(&self) -> &C::State {
-        &self.state
-    }
-
-    /// The codes of `samples` (d × N, one sample per column).
-    ///
-    /// Samples are coded in blocks of 4,096, so apart from the codes themselves the memory does not
-    /// grow with N. O(N (d·m + k²m)) with [`BatchOmp`](crate::coder::BatchOmp).
-    ///
-    /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`] if a sample
-    /// holds a NaN or an infinity, [`Error::Argument`] if samples are so large or so small that
-    /// their squares overflow or vanish, [`Error::Backend`] if memory cannot be allocated.
-    pub fn encode(
-        &mut self,
-        samples: MatRef<'_, B::Scalar>,
-    ) -> Result<SparseCodes<B::Scalar>, Error> {
-        self.encode_source(&samples)
-    }
-
-    /// The codes of all samples of `source`, in order.
-    ///
-    /// # Errors
-    /// The errors of [`encode`](Self::encode); [`Error::Source`] if reading fails; and
-    /// [`Error::Rounding`] if the samples are stored in a higher precision and rounding them to `T`
-    /// would destroy the differences between them.
-    pub fn encode_source(
-        &mut self,
-        source: &impl SampleSource<B::Scalar>,
-    ) -> Result<SparseCodes<B::Scalar>, Error> {
-        let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
-        if source.dim() != dim {
-            let found = source.dim();
-            return Err(Error::Dimension { argument: "samples", found, expected: dim });
-        }
-        check_rounding(source)?;
-        let mut all = SparseCodes::new(atoms, 0, sparsity);
-        for start in (0..source.len()).step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(source.len());
-            let Self { backend, coder, state, dictionary, blocks, .. } = self;
-            let (coder, block) = ((&*coder, state), std::iter::once(block));
-            blocks.code(backend, coder, dictionary, source, block)?;
-            backend.synchronize()?;
-            all.extend(&backend.download_codes(blocks.codes())?);
-        }
-        Ok(all)
     }
 }

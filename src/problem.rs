@@ -8,6 +8,7 @@ use crate::parameters::Parameters;
 
 /// The sign that coefficients may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Sign {
     /// Any sign, as K-SVD.
     #[default]
@@ -55,6 +56,7 @@ impl From<Sign> for Parameters {
 /// assert!(ProblemShape { sparsity: 65, ..shape }.check().is_err()); // more than d
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ProblemShape {
     /// Dimension d of samples and atoms.
     pub dim: usize,

@@ -1,4 +1,5 @@
-//! A warm update and a warm encode allocate nothing.
+//! A warm update and a warm encode allocate nothing, and threads that share an encoder share what
+//! it derived of the dictionary.
 //!
 //! An allocator that counts is the one place of this repository where code is `unsafe`: the trait
 //! demands it. It hands every call on to the system's.
@@ -12,11 +13,14 @@ use dbksvd::coder::{
 };
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::updater::{AtomRule, DictionaryUpdater, KSvd, LeadingPair, Renewal, Step};
-use dbksvd::{Faer, ProblemShape, Sign};
+use dbksvd::{Encoder, Faer, Model, ProblemShape, Sign};
 
 thread_local! {
     /// Allocations of this thread: tests run beside each other.
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// The bytes of a Gram matrix, and allocations of as many or up to a quarter more.
+    static GRAM: Cell<usize> = const { Cell::new(usize::MAX) };
+    static GRAMS: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -25,6 +29,10 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        let (size, gram) = (layout.size(), GRAM.get());
+        if size >= gram && size - gram <= gram / 4 {
+            GRAMS.set(GRAMS.get() + 1);
+        }
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -50,7 +58,7 @@ fn of_second_update(updater: KSvd) -> usize {
     let mut state = updater.prepare(&backend, &shape).expect("memory");
     let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
     coder.set_dictionary(&backend, &mut coder_state, &dictionary).unwrap();
-    coder.encode(&backend, &mut coder_state, &dictionary, &y, &mut codes).unwrap();
+    coder.encode(&backend, &coder_state, &dictionary, &y, &mut codes).unwrap();
     let order: Vec<u32> = (0..shape.atoms as u32).rev().collect();
     let step = Step::new(&order, 0.5);
     // On a pool of one thread, everything happens on the thread that counts.
@@ -92,7 +100,7 @@ fn of_second_encode_with(
         for count in &mut counts {
             let before = COUNT.get();
             coder.set_dictionary(&backend, &mut state, &dictionary).unwrap();
-            coder.encode(&backend, &mut state, &dictionary, &y, &mut codes).unwrap();
+            coder.encode(&backend, &state, &dictionary, &y, &mut codes).unwrap();
             *count = COUNT.get() - before;
         }
         assert!(counts[0] > 0, "the first call must allocate: nothing is counted");
@@ -127,6 +135,48 @@ fn nor_does_that_of_another_coder() {
     assert_eq!(of_second_encode(TopK::new(), 48), 0);
     assert_eq!(of_second_encode(TopK::new().coefficients(refitted), 48), 0);
     assert_eq!(of_second_encode_with(Exact, 24, 24, 3), 0);
+}
+
+/// The Gram matrix is made once, when the encoder is. None of eight workers makes another: each
+/// allocates scratch memory in its first call, if none is idle, and later nothing but the codes.
+#[test]
+fn eight_workers_have_one_gram_matrix() {
+    let (dim, atoms, sparsity) = (200, 2048, 8);
+    let data = Planted::new(dim, atoms, sparsity, 64).noise(0.1).generate::<f32>().expect("legal");
+    let model = Model::new(data.dictionary, None, sparsity, Sign::Signed).expect("a legal shape");
+    let samples = &data.samples;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let (encoder, of_encoder) = pool.install(|| {
+        // In 16-bit numbers, with some padding of rows.
+        GRAM.set(2 * atoms * atoms);
+        let encoder: Encoder = model.encoder(BatchOmp::new()).expect("memory");
+        (encoder, GRAMS.get())
+    });
+    assert_eq!(of_encoder, 1);
+    let (encoder, together) = (&encoder, &std::sync::Barrier::new(8));
+    let found = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                scope.spawn(move || {
+                    GRAM.set(2 * atoms * atoms);
+                    let of_a_call = || {
+                        let before = COUNT.get();
+                        together.wait();
+                        let codes = encoder.encode(samples.subcols(8 * worker, 1)).expect("finite");
+                        assert_eq!(codes.samples(), 1);
+                        COUNT.get() - before
+                    };
+                    (of_a_call(), of_a_call(), GRAMS.get())
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    assert!(found.iter().all(|&(.., grams)| grams == 0), "{found:?}");
+    // By then there is scratch for eight calls at once.
+    let [first, second] = [0, 1]
+        .map(|call| found.iter().map(|of| if call == 0 { of.0 } else { of.1 }).sum::<usize>());
+    assert!(second < first, "{found:?}");
 }
 
 /// The defaults; renewal is watched, but never due.

@@ -69,7 +69,7 @@ impl Problem {
         let mut state = coder.prepare(&backend, &shape).expect("memory");
         let mut codes = SparseCodes::new(atoms, 0, sparsity);
         coder.set_dictionary(&backend, &mut state, &dictionary).unwrap();
-        coder.encode(&backend, &mut state, &dictionary, &samples, &mut codes).unwrap();
+        coder.encode(&backend, &state, &dictionary, &samples, &mut codes).unwrap();
         // A step that shares no factor with m visits every atom, out of the order of memory.
         let order = (0..atoms as u32).map(|j| j * 97 % atoms as u32).collect();
         Self { shape, dictionary, samples, codes, order }

@@ -64,7 +64,7 @@ impl Workload {
         let mut state = coder.prepare(&backend, &self.shape).expect("memory");
         coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
         let mut codes = SparseCodes::new(self.shape.atoms, 0, self.shape.sparsity);
-        coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
+        coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
         self.check(dictionary, samples, &codes);
         codes
     }

@@ -24,7 +24,7 @@ impl<T: Scalar> ModelEncoder<T> {
     }
 
     /// The codes of `samples` (d × N).
-    pub fn encode(&mut self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
+    pub fn encode(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
         match self {
             Self::Pursuit(encoder) => encoder.encode(samples),
             Self::Linear(encoder) => encoder.encode(samples),

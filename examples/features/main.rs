@@ -108,7 +108,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let samples = MatRef::from_column_major_slice(&values, dim, rows);
-    let mut encoder = ModelEncoder::new(&model, None)?;
+    let encoder = ModelEncoder::new(&model, None)?;
     let codes = encoder.encode(samples).map_err(in_memory)?;
     let measured = reconstruction(&model, samples, &codes)?;
     let name = arguments.data.file_name().unwrap_or(arguments.data.as_os_str());

@@ -1,7 +1,6 @@
 //! Coding many batches of samples with one model.
 
-use std::sync::{Mutex, PoisonError};
-
+use dbksvd::coder::AnyCoder;
 use dbksvd::metrics::Reconstruction;
 use dbksvd::source::{SampleSource, check_rounding};
 use dbksvd::{Encoder as Coding, Error, Faer, Model as Learned, SparseCodes};
@@ -9,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::codes::Rows;
 use crate::arrays::{Block, Samples};
-use crate::coder::{AnyCoder, Described};
+use crate::coder::{Described, coder_of};
 use crate::error::{exception, unexpected};
 use crate::measures::figures;
 use crate::model::Model;
@@ -19,9 +18,10 @@ use crate::pool::pool;
 /// Samples that are coded between two looks at signals.
 const BLOCK: usize = 4096;
 
-type Shared<T> = Mutex<Coding<Faer<T>, AnyCoder<T>>>;
+type Shared<T> = Coding<Faer<T>, AnyCoder<T>>;
 
-/// A model with a coder, and what the coder derived from the dictionary.
+/// A model with a coder, and what the coder derived from the dictionary. Threads encode with it at
+/// the same time.
 #[pyclass(frozen, module = "dbksvd._core")]
 pub struct Encoder {
     model: Py<Model>,
@@ -79,9 +79,7 @@ impl Encoder {
     }
 
     fn __repr__(&self) -> String {
-        each!(&self.inner, encoder => {
-            format!("{:?}", encoder.lock().unwrap_or_else(PoisonError::into_inner))
-        })
+        each!(&self.inner, encoder => format!("{encoder:?}"))
     }
 }
 
@@ -90,10 +88,10 @@ fn prepared<T: Number>(
     model: &Learned<T>,
     coder: &Described<'_>,
 ) -> PyResult<Shared<T>> {
-    let coder = AnyCoder::new(coder, model.linear_coder())?;
+    let coder = coder_of(coder, model.linear_coder())?;
     let pool = pool(py, None)?;
     let encoder = py.detach(|| pool.install(|| model.encoder(coder)));
-    Ok(Mutex::new(encoder.map_err(exception)?))
+    encoder.map_err(exception)
 }
 
 fn encode<'py, T: Number>(
@@ -145,9 +143,6 @@ fn for_blocks<T: Number>(
     for first in (0..source.len()).step_by(BLOCK) {
         let block = Block { source, first, len: BLOCK.min(source.len() - first) };
         py.detach(|| {
-            // Not locked by a thread that holds on to Python, which another waits for.
-            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
-            let encoder = &mut *encoder;
             pool.install(|| encoder.encode_source(&block).and_then(|codes| take(&block, &codes)))
         })
         .map_err(exception)?;

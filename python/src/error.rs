@@ -48,6 +48,17 @@ pub fn exception(error: impl Into<Error>) -> PyErr {
             let argument = python_name(argument);
             PyValueError::new_err(format!("`{argument}` has 0 samples, expected at least 1"))
         }
+        Error::Range { argument, sample, found, least, most, scalar } => {
+            let argument = python_name(argument);
+            let what = match sample {
+                Some(sample) => format!("norm of row {sample}"),
+                None => "root mean square norm of the rows".to_owned(),
+            };
+            PyValueError::new_err(format!(
+                "`{argument}`: {what} is {found:e}, expected 0 or {least:e} to {most:e} in \
+                 {scalar}: scale the data"
+            ))
+        }
         // Whoever looks for such values looks for these words.
         Error::NotFinite { sample, coordinate, value } => PyValueError::new_err(format!(
             "row {sample} of X contains NaN or infinity: feature {coordinate} is {value}"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dbksvd::coder::Matryoshka;
+use dbksvd::coder::{AnyCoder, Matryoshka};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Builder, Checkpoints, Every, FeatureRecipe, Plateau, Resume};
 use dbksvd::updater::MatryoshkaUpdates;
@@ -14,7 +14,7 @@ use dbksvd::{
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::coder::{AnyCoder, Described, groups};
+use crate::coder::{Described, coder_of, groups};
 use crate::error::{exception, unexpected};
 use crate::model::Model;
 use crate::number::{Number, each};
@@ -107,7 +107,8 @@ impl Settings<'_> {
     /// What is set, for samples of dimension `dim`. With the goal `features`, the first stage.
     pub fn builder<T: Number>(&self, dim: usize) -> PyResult<AnyBuilder<T>> {
         let goal = self.goal()?;
-        let preset = |coder, updater| (AnyCoder::Threshold(coder), AnyUpdater::KSvd(updater));
+        let preset =
+            |coder, updater| (AnyCoder::ThresholdPursuit(coder), AnyUpdater::KSvd(updater));
         let sparsity = self.nonzeros as usize;
         let mut builder = match goal {
             Goal::Error => {
@@ -124,7 +125,7 @@ impl Settings<'_> {
             Goal::Features => self.recipe()?.dictionary(dim).map_err(exception)?.map_parts(preset),
         };
         if let Some(coder) = &self.coder {
-            builder = builder.coder(AnyCoder::new(coder, None)?);
+            builder = builder.coder(coder_of(coder, None)?);
         }
         if let Some(updater) = &self.updater {
             builder = builder.updater(AnyUpdater::new(updater)?);

@@ -1,5 +1,6 @@
 //! One run, from settings and samples to a model.
 
+use dbksvd::coder::AnyCoder;
 use dbksvd::learn::{Fit as Ended, Report, Run, Seconds, StopToken};
 use dbksvd::source::{HeldOut, SampleSource, split};
 use dbksvd::{DbKsvd, Error, Faer, Model as Learned};
@@ -8,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::Samples;
-use crate::coder::AnyCoder;
 use crate::error::exception;
 use crate::learner::{Goal, Settings};
 use crate::model::Model;

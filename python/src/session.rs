@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use dbksvd::coder::AnyCoder;
 use dbksvd::learn::{SavedSession, Session as Learning, StepReport, TrainingState};
 use dbksvd::source::SampleSource;
 use dbksvd::updater::{SavedArray, SavedState};
@@ -11,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arrays::Samples;
-use crate::coder::AnyCoder;
 use crate::error::{exception, unexpected};
 use crate::learner::{Goal, Settings};
 use crate::model::Model;

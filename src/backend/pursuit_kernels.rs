@@ -16,8 +16,9 @@ use crate::problem::ProblemShape;
 /// chosen; a sample's code depends on the sample, the dictionary and the rule alone, bit by bit.
 /// Where scores tie to rounding, the atom with the lower index is chosen.
 pub trait PursuitKernels: Backend {
-    /// The Gram matrix in whatever form, the rule, and scratch memory.
-    type Pursuits: Send;
+    /// The Gram matrix in whatever form, the rule, and scratch memory. Threads that encode at once
+    /// share it.
+    type Pursuits: Send + Sync;
 
     /// Allocates for problems of this shape. What is derived of the dictionary takes at most
     /// `memory` bytes; where it needs more, pursuits do without.
@@ -60,13 +61,14 @@ pub trait PursuitKernels: Backend {
     }
 
     /// X ← codes of Y (d × N) on the dictionary given last, which is handed in again. `codes` takes
-    /// the number of samples of `y`.
+    /// the number of samples of `y`. Several threads may make this call at once, with codes of
+    /// their own.
     ///
     /// # Errors
     /// [`BackendError`] if memory cannot be had, or a device fails.
     fn pursue(
         &self,
-        pursuits: &mut Self::Pursuits,
+        pursuits: &Self::Pursuits,
         dictionary: &Self::Matrix,
         y: &Self::Matrix,
         codes: &mut Self::Codes,

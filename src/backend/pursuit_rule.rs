@@ -11,6 +11,7 @@ const STEPS_PER_ATOM: usize = 4;
 
 /// How the next atom is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Selection {
     /// The largest correlation |d_jᵀ r| with the residual: orthogonal matching pursuit (OMP).
     #[default]
@@ -24,6 +25,7 @@ pub enum Selection {
 
 /// When a sample is coded well enough.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Tolerance {
     /// Stop once ‖r‖₂ is at most this.
     Absolute(f64),
@@ -33,6 +35,7 @@ pub enum Tolerance {
 
 /// What decides which atoms a pursuit takes and when it ends, besides the budget k.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PursuitRule {
     /// How the next atom is chosen.
     pub selection: Selection,

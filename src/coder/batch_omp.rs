@@ -33,11 +33,16 @@ use crate::problem::ProblemShape;
 ///
 /// Complexity per sample: O(dm + k²m); without the Gram matrix, O(kdm).
 ///
+/// Calls with few samples (less than 128 for each thread) are cut into smaller blocks, so that all
+/// threads take part, and one sample does not pay for a block: `cargo bench --bench latency`. The
+/// bits are those of a sample among many.
+///
 /// Memory: 2m² bytes for the Gram matrix, 2dm bytes for the dictionary in 16-bit numbers and, per
 /// thread, at most 136·m + 129·d + 4·(k + 16)² scalars. For signed codes of small problems (m ≤ 512
 /// or m·k ≤ 8,192): m² scalars for the Gram matrix and, per thread, 132·m + 128·d + 2·k·m scalars.
-/// Without the Gram matrix: 128·(m + (k + 1)·d) scalars per thread, and with selection by least
-/// squares 128·(3m + (k + 2)·d).
+/// Where the first correlations are not a product of 16-bit numbers: d·m scalars more once a second
+/// call with one dictionary was of few samples. Without the Gram matrix: 128·(m + (k + 1)·d)
+/// scalars per thread, and with selection by least squares 128·(3m + (k + 2)·d).
 ///
 /// ```
 /// use dbksvd::coder::{BatchOmp, Selection, Tolerance};
@@ -55,6 +60,7 @@ use crate::problem::ProblemShape;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BatchOmp {
     /// How atoms are chosen, and when a pursuit ends.
@@ -116,7 +122,7 @@ impl<B: PursuitKernels> SparseCoder<B> for BatchOmp {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,

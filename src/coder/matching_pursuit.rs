@@ -75,6 +75,7 @@ use crate::problem::{ProblemShape, Sign};
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MatchingPursuit {
     /// How atoms are chosen, and when a pursuit ends.
@@ -206,13 +207,13 @@ impl<B: HostBackend> SparseCoder<B> for MatchingPursuit {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let MatchingPursuitState { shape, gram, wide, idle } = &*state;
+        let MatchingPursuitState { shape, gram, wide, idle } = state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());

@@ -34,6 +34,7 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::HostBackend;
 use crate::cpu::pursuit::wide::{is_rounding, leave, terms};
+use crate::cpu::scratch_pool::ScratchPool;
 use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::groups::Groups;
@@ -83,6 +84,7 @@ const DOUBT: f64 = 2e4;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Matryoshka<C = BatchOmp> {
     /// The groups of atoms.
@@ -113,28 +115,39 @@ impl<C> Matryoshka<C> {
     }
 }
 
-/// The states of the inner coder, one for each group, with the dictionaries and codes of the
-/// groups.
+/// The states of the inner coder, one for each group, with the dictionaries of the groups, and
+/// scratch memory.
 #[derive(Debug)]
 pub struct MatryoshkaState<B: HostBackend, S> {
-    groups: Vec<Group<B::Matrix, B::Scalar, S>>,
-    target: Target<B::Matrix>,
+    dim: usize,
+    groups: Vec<Group<B::Matrix, S>>,
+    /// Whether atoms and coefficients are being learned.
+    is_learning: bool,
+    idle: ScratchPool<Scratch<B::Matrix, B::Scalar>>,
+}
+
+/// What one call works with.
+#[derive(Debug)]
+struct Scratch<M, T> {
+    /// X_g of every group.
+    codes: Vec<SparseCodes<T>>,
+    target: Target<M>,
 }
 
 /// One group, with the state of the coder or updater that works on it.
 #[derive(Debug)]
-pub(crate) struct Group<M, T, S> {
+pub(crate) struct Group<M, S> {
     /// The first atom of the group.
     pub(crate) first: usize,
     pub(crate) atoms: usize,
+    /// k_g.
+    pub(crate) sparsity: usize,
     /// D_g.
     pub(crate) dictionary: M,
-    /// X_g.
-    pub(crate) codes: SparseCodes<T>,
     pub(crate) state: S,
 }
 
-impl<M, T, S> Group<M, T, S> {
+impl<M, S> Group<M, S> {
     /// D_g ← the atoms of the group in D.
     pub(crate) fn take_atoms<B: HostBackend<Matrix = M>>(&mut self, backend: &B, dictionary: &M) {
         let part = backend.view(dictionary).subcols(self.first, self.atoms);
@@ -156,14 +169,16 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
             Ok(Group {
                 first,
                 atoms: shape.atoms,
+                sparsity: shape.sparsity,
                 dictionary: backend.zeros(shape.dim, shape.atoms)?,
-                codes: backend.codes(shape.atoms, 0, shape.sparsity)?,
                 state: self.coder.prepare(backend, &shape)?,
             })
         });
         Ok(MatryoshkaState {
+            dim: shape.dim,
             groups: groups.collect::<Result<_, BackendError>>()?,
-            target: Target::new(backend, shape.dim)?,
+            is_learning: false,
+            idle: ScratchPool::default(),
         })
     }
 
@@ -198,29 +213,36 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Matryoshka<C> {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
-        let MatryoshkaState { groups, target } = state;
+        let MatryoshkaState { dim, groups, is_learning, idle } = state;
         let atoms: usize = groups.iter().map(|group| group.atoms).sum();
         assert_eq!(backend.view(dictionary).ncols(), atoms, "the dictionary's atoms");
-        target.begin();
-        let count = groups.len();
-        for (g, Group { dictionary, codes, state, .. }) in groups.iter_mut().enumerate() {
-            self.coder.encode(backend, state, dictionary, target.matrix(y), codes)?;
-            if g + 1 < count {
-                target.leave(backend, y, dictionary, codes);
+        let new = || {
+            let codes = groups.iter().map(|group| backend.codes(group.atoms, 0, group.sparsity));
+            let codes = codes.collect::<Result<_, BackendError>>()?;
+            Ok(Scratch { codes, target: Target::new(backend, *dim)? })
+        };
+        idle.try_with(new, |Scratch { codes: parts, target }| {
+            target.begin(*is_learning);
+            for (g, (group, part)) in groups.iter().zip(parts.iter_mut()).enumerate() {
+                let Group { dictionary, state, .. } = group;
+                self.coder.encode(backend, state, dictionary, target.matrix(y), part)?;
+                if g + 1 < groups.len() {
+                    target.leave(backend, y, dictionary, part);
+                }
             }
-        }
-        let parts: Vec<_> = groups.iter().map(|group| (group.first as u32, &group.codes)).collect();
-        join(&parts, codes);
-        Ok(())
+            let firsts = groups.iter().map(|group| group.first as u32);
+            join(&firsts.zip(&*parts).collect::<Vec<_>>(), codes);
+            Ok(())
+        })
     }
 
     fn set_phase(&self, backend: &B, state: &mut Self::State, phase: &Phase<'_>) {
-        state.target.is_learning = true;
+        state.is_learning = true;
         // A dictionary in groups does not grow, so there are no earlier stages.
         let phase = Phase { earlier: &[], ..*phase };
         for group in &mut state.groups {
@@ -266,14 +288,9 @@ impl<M> Target<M> {
         Ok(Self { left, next, is_left: false, is_learning: false })
     }
 
-    /// The target for samples that are learned from.
-    pub(crate) fn of_learning(self) -> Self {
-        Self { is_learning: true, ..self }
-    }
-
-    /// T ← Y
-    pub(crate) fn begin(&mut self) {
-        self.is_left = false;
+    /// T ← Y, samples that are learned from or not.
+    pub(crate) fn begin(&mut self, is_learning: bool) {
+        (self.is_left, self.is_learning) = (false, is_learning);
     }
 
     /// T

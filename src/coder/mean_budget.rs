@@ -101,7 +101,8 @@ impl MeanBudget {
         let mut samples = 0;
         for first in (0..source.len()).step_by(BATCH) {
             host.read(source, std::iter::once(first..(first + BATCH).min(source.len())))?;
-            upload.take(&backend, &gate, &mut host)?;
+            let taken = upload.take(&backend, &gate, &mut host);
+            taken.map_err(|error| host.blame(error, |i| source.origin(first + i)))?;
             let counts = |i: usize| !upload.is_outside().get(i).is_some_and(|&outside| outside);
             samples += (0..upload.samples()).filter(|&i| counts(i)).count();
             let y = backend.view(upload.matrix());

@@ -10,6 +10,8 @@
 //! | [`Matryoshka`] | codes groups of atoms in turn, each on what the groups before it left | if prefixes of the dictionary are to be used by themselves |
 //! | [`Exact`] | finds the optimum, for up to 64 atoms and 5 nonzeros | to know how far from the optimum the other coders are |
 //!
+//! [`AnyCoder`] is any of them, chosen at run time.
+//!
 //! In the repository, `docs/coders.md` compares their speed and their errors, and
 //! `examples/custom_coder.rs` adds another coder in 70 lines.
 
@@ -47,6 +49,7 @@ macro_rules! pursuit_setters {
     };
 }
 
+mod any;
 mod batch_omp;
 mod exact;
 mod matching_pursuit;
@@ -57,6 +60,7 @@ mod swaps;
 mod threshold;
 mod top_k;
 
+pub use any::AnyCoder;
 pub use batch_omp::BatchOmp;
 pub use exact::{Certificate, Exact};
 pub use matching_pursuit::MatchingPursuit;
@@ -68,6 +72,7 @@ pub use threshold::{Nesting, NoiseSchedule, ThresholdPursuit};
 pub use top_k::{LinearEncoder, TopK};
 
 pub use crate::backend::{PursuitRule, Selection, Tolerance};
+pub use crate::cpu::ScratchPool;
 
 pub mod state {
     //! The data that coders keep between calls ([`SparseCoder::State`](super::SparseCoder::State)).
@@ -76,6 +81,7 @@ pub mod state {
     //! yourself. Learning and [`Encoder`](crate::Encoder) make states and keep them, so their users
     //! need not name any of these types.
 
+    pub use super::any::AnyState;
     pub use super::exact::ExactState;
     pub use super::matching_pursuit::MatchingPursuitState;
     pub use super::matryoshka::MatryoshkaState;
@@ -97,6 +103,7 @@ const GRAM_LIMIT: usize = 4 << 30;
 /// Which coefficients the chosen atoms get, for coders in which the choice of atoms does not settle
 /// this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Coefficients {
     /// The coefficients by which the atoms were chosen.
     #[default]
@@ -152,15 +159,19 @@ impl Phase<'_> {
 /// [`ProblemShape`]. A coder's own fields say how it searches. Scratch memory and everything that
 /// is derived from the dictionary are in [`State`](Self::State).
 ///
+/// Threads that encode at once share one state, so that what is derived from the dictionary, such
+/// as a Gram matrix, is in memory once. Scratch memory lies in a [`ScratchPool`] of the state.
+///
 /// # Contract
 /// After [`encode`](Self::encode), each sample of `y` has at most `shape.sparsity` distinct atoms
 /// below `shape.atoms`, with finite coefficients, which are non-negative if `shape.sign` says so.
 /// The zero sample has the empty code. A sample's code depends only on that sample and the
-/// dictionary, bit by bit. It does not depend on the samples beside it, on its position, or on the
-/// number of threads. `conformance::coder` (feature `conformance`) checks this contract.
+/// dictionary, bit by bit. It does not depend on the samples beside it, on its position, on the
+/// number of threads, or on what other threads encode at the same time. `conformance::coder`
+/// (feature `conformance`) checks this contract.
 pub trait SparseCoder<B: Backend>: Send + Sync {
     /// Scratch memory, and everything that is derived from the dictionary.
-    type State: Send;
+    type State: Send + Sync;
 
     /// Whether this coder can solve problems of this shape.
     ///
@@ -204,14 +215,15 @@ pub trait SparseCoder<B: Backend>: Send + Sync {
     }
 
     /// X ← codes of Y (d × N) on the dictionary that was set last. The number of samples of `codes`
-    /// becomes that of `y`.
+    /// becomes that of `y`. Several threads may make this call at once, with the same state and
+    /// codes of their own.
     ///
     /// # Errors
     /// [`BackendError`] if memory cannot be allocated, or a device fails.
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,

@@ -36,6 +36,7 @@ use crate::problem::ProblemShape;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Omp {
     /// How atoms are chosen, and when a pursuit ends.
@@ -75,13 +76,13 @@ impl<B: HostBackend> SparseCoder<B> for Omp {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let OmpState { shape, pursuits } = &*state;
+        let OmpState { shape, pursuits } = state;
         pursuits.run(&self.rule, shape, dictionary, y, codes);
         Ok(())
     }

@@ -158,9 +158,15 @@ impl<T: Scalar> LinearEncoder<T> {
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(serialize = "T: serde::Serialize", deserialize = "T: serde::Deserialize<'de>"))
+)]
 #[non_exhaustive]
 pub struct TopK<T: Scalar> {
     /// The source of the activations; `None` stands for the dictionary itself.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::shared"))]
     pub encoder: Option<Arc<LinearEncoder<T>>>,
     /// θ: atoms are chosen whose |activation| is above this. In the units of the preprocessed
     /// samples.
@@ -262,13 +268,13 @@ impl<B: HostBackend> SparseCoder<B> for TopK<B::Scalar> {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let TopKState { shape, idle } = &*state;
+        let TopKState { shape, idle } = state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         let scorer = self.encoder.as_ref().map_or(dictionary, |encoder| encoder.weights());

@@ -24,8 +24,8 @@ const PROBLEMS: [(usize, usize, usize, usize, Kind); 5] = [
 /// Checks `coder` on `backend` against the contract of [`SparseCoder`]: the budget, distinct atoms,
 /// finite coefficients and their sign, the empty code for the zero sample, and errors that are
 /// never above ‖y‖. It also checks, bit by bit, that the code of a sample does not depend on the
-/// samples beside it, on its position, on the number of threads, or on earlier use of the state and
-/// the codes.
+/// samples beside it, on its position, on the number of threads, on other threads that encode at
+/// the same time with the same state, or on earlier use of the state and the codes.
 ///
 /// With the codes, it also checks [`Backend::residual`] and [`Backend::download_codes`].
 ///
@@ -73,6 +73,9 @@ fn check<B: Backend, C: SparseCoder<B>>(backend: &B, coder: &C, errors: Errors) 
     refuses_bad_shapes(backend, coder);
 }
 
+/// Threads that share a state.
+const SHARING: usize = 4;
+
 /// Samples of which some are zero, some are repeated, some are atoms, and some are large or small.
 /// The last atom is a copy of the first.
 fn problem<T: Scalar>(shape: &ProblemShape, samples: usize, kind: Kind) -> (Mat<T>, Mat<T>) {
@@ -111,6 +114,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         }
         self.codes_depend_on_nothing_else(&codes);
         self.used_state_codes_alike(&codes);
+        self.threads_share_a_state(&codes);
         self.residuals_are_those_of_the_codes();
     }
 
@@ -120,12 +124,12 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         let dictionary = upload(self.backend, self.dictionary.as_ref());
         self.coder.set_dictionary(self.backend, &mut state, &dictionary).expect("a sound device");
         let mut codes = self.empty_codes();
-        self.encode_with(&mut state, &dictionary, samples, &mut codes)
+        self.encode_with(&state, &dictionary, samples, &mut codes)
     }
 
     fn encode_with(
         &self,
-        state: &mut C::State,
+        state: &C::State,
         dictionary: &B::Matrix,
         samples: MatRef<'_, B::Scalar>,
         codes: &mut B::Codes,
@@ -191,13 +195,13 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         let reversed = self.dictionary.as_ref().reverse_cols().to_owned();
         let other = upload(self.backend, reversed.as_ref());
         self.coder.set_dictionary(self.backend, &mut state, &other).expect("a sound device");
-        self.encode_with(&mut state, &other, y, &mut device_codes);
+        self.encode_with(&state, &other, y, &mut device_codes);
 
         let dictionary = upload(self.backend, self.dictionary.as_ref());
         self.coder.set_dictionary(self.backend, &mut state, &dictionary).expect("a sound device");
         for part in [y.ncols(), y.ncols().div_ceil(2), y.ncols()] {
             let samples = y.subcols(0, part);
-            let found = self.encode_with(&mut state, &dictionary, samples, &mut device_codes);
+            let found = self.encode_with(&state, &dictionary, samples, &mut device_codes);
             assert_eq!(found.samples(), part, "codes take the sample count of y");
             for i in 0..part {
                 assert_same_code(&found, i, codes, i, "with used state");
@@ -205,6 +209,30 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         }
         let after = download(self.backend, &dictionary);
         assert_same_bits(after.as_ref(), self.dictionary.as_ref(), "the dictionary after coding");
+    }
+
+    /// Threads that encode at the same time with one state, each samples of its own, get the codes
+    /// of one thread.
+    fn threads_share_a_state(&self, codes: &SparseCodes<B::Scalar>) {
+        let (y, n) = (self.samples.as_ref(), self.samples.ncols());
+        let mut state = self.coder.prepare(self.backend, &self.shape).expect("memory");
+        let dictionary = upload(self.backend, self.dictionary.as_ref());
+        self.coder.set_dictionary(self.backend, &mut state, &dictionary).expect("a sound device");
+        let (state, dictionary) = (&state, &dictionary);
+        std::thread::scope(|scope| {
+            for first in (0..n).step_by(n.div_ceil(SHARING)) {
+                scope.spawn(move || {
+                    let mut device_codes = self.empty_codes();
+                    for count in [1, n.div_ceil(SHARING).min(n - first)] {
+                        let part = y.subcols(first, count);
+                        let found = self.encode_with(state, dictionary, part, &mut device_codes);
+                        for i in 0..count {
+                            assert_same_code(&found, i, codes, first + i, "beside other threads");
+                        }
+                    }
+                });
+            }
+        });
     }
 
     /// The backend's R ← Y − DX agrees with the sum in f64.
@@ -215,7 +243,7 @@ impl<B: Backend, C: SparseCoder<B>> Suite<'_, B, C> {
         let (device_d, device_y) = (upload(backend, d), upload(backend, y));
         self.coder.set_dictionary(backend, &mut state, &device_d).expect("a sound device");
         let mut device_codes = self.empty_codes();
-        let codes = self.encode_with(&mut state, &device_d, y, &mut device_codes);
+        let codes = self.encode_with(&state, &device_d, y, &mut device_codes);
         let nan = Mat::from_fn(y.nrows(), y.ncols(), |_, _| B::Scalar::narrow(f64::NAN));
         let mut r = upload(backend, nan.as_ref());
         backend.residual(&mut r, &device_y, &device_d, &device_codes);

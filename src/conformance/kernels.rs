@@ -65,7 +65,7 @@ fn pursue<B: PursuitKernels>(
     let mut pursuits = backend.prepare_pursuits(rule, shape, 1 << 20).expect("memory");
     let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
     backend.set_pursuit_dictionary(&mut pursuits, d).expect("a sound device");
-    backend.pursue(&mut pursuits, d, y, &mut codes).expect("a sound device");
+    backend.pursue(&pursuits, d, y, &mut codes).expect("a sound device");
     backend.synchronize().expect("a sound device");
     backend.download_codes(&codes).expect("memory for small codes")
 }

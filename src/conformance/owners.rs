@@ -79,7 +79,7 @@ fn learn<B: PursuitKernels + SweepKernels>(
     let mut report = UpdateReport::default();
     for progress in [0.0, 0.5] {
         coder.set_dictionary(backend, &mut coding, &dictionary)?;
-        coder.encode(backend, &mut coding, &dictionary, &y, &mut codes)?;
+        coder.encode(backend, &coding, &dictionary, &y, &mut codes)?;
         let step = Step::new(&order, progress).with_share(&share);
         report = updater.update(backend, &mut state, &y, &mut codes, &mut dictionary, &step)?;
     }

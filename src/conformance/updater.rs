@@ -121,7 +121,7 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
             let step = Step::new(&order, number as f64 / STEPS as f64);
             coder.set_dictionary(backend, &mut coder_state, &dictionary).expect("a sound device");
             coder
-                .encode(backend, &mut coder_state, &dictionary, &y, &mut codes)
+                .encode(backend, &coder_state, &dictionary, &y, &mut codes)
                 .expect("a sound device");
             let old_dictionary = download(backend, &dictionary);
             let old_codes = backend.download_codes(&codes).expect("memory for small codes");

@@ -198,7 +198,7 @@ impl<T: Scalar> PursuitKernels for Faer<T> {
 
     fn pursue(
         &self,
-        pursuits: &mut Pursuits<T>,
+        pursuits: &Pursuits<T>,
         dictionary: &Mat<T>,
         y: &Mat<T>,
         codes: &mut SparseCodes<T>,

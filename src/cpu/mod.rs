@@ -10,4 +10,5 @@ pub(crate) mod vector;
 
 pub use backend::Faer;
 pub use host::HostBackend;
+pub use scratch_pool::ScratchPool;
 pub use sweep::host::HostSweep;

@@ -49,7 +49,7 @@ impl<B: Backend> Apart<B> {
     pub(super) fn error<C, U>(
         &mut self,
         config: &Config<B, C, U>,
-        state: &mut C::State,
+        state: &C::State,
         dictionary: &B::Matrix,
         shape: &ProblemShape,
         share: &Share<'_>,
@@ -71,7 +71,7 @@ impl<B: Backend> Apart<B> {
     fn code<C, U>(
         &mut self,
         config: &Config<B, C, U>,
-        state: &mut C::State,
+        state: &C::State,
         dictionary: &B::Matrix,
         shape: &ProblemShape,
     ) -> Result<(), Error>

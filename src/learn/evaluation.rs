@@ -114,7 +114,7 @@ impl<'a, B: Backend> HeldOutEvaluator<'a, B> {
         trainer.refresh_coder(config, team.group()).inspect_err(|error| team.leave(error))?;
         for start in (team.rank() * BLOCK..source.len()).step_by(team.ranks() * BLOCK) {
             let block = start..(start + BLOCK).min(source.len());
-            let (coder, block) = ((&config.coder, &mut trainer.coder), std::iter::once(block));
+            let (coder, block) = ((&config.coder, &trainer.coder), std::iter::once(block));
             blocks.code(backend, coder, &trainer.dictionary, *source, block)?;
             blocks.compute_residual(backend, &trainer.dictionary);
             backend.synchronize()?;

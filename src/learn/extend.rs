@@ -91,7 +91,7 @@ where
     let mut candidates = Vec::with_capacity(count);
     for block in drawn.chunks(BLOCK) {
         let ranges = block.iter().map(|&i| i..i + 1);
-        blocks.code(backend, (coder, &mut state), &matrix, source, ranges)?;
+        blocks.code(backend, (coder, &state), &matrix, source, ranges)?;
         blocks.compute_residual(backend, &matrix);
         backend.synchronize()?;
         let left: Mat<B::Scalar> = backend.download(blocks.residual())?;

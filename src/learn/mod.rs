@@ -108,13 +108,13 @@ where
     /// Learns a dictionary of the samples of `source`.
     ///
     /// # Errors
-    /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d or a minibatch is too
-    /// large or small to square (see [Range](crate#range)), [`Error::Dimension`] if a given
-    /// dictionary is of another dimension than the samples, [`Error::NothingLearned`] if every
-    /// sample is zero or dropped, [`Error::NormLimit`] if most lie beyond the norm limit,
-    /// [`Error::NotFinite`] naming a sample and coordinate that is NaN or infinite (the first one
-    /// met in the seeded order of reading), [`Error::Source`] if reading fails, [`Error::Backend`]
-    /// if memory cannot be had.
+    /// [`Error::NoSamples`] for an empty source, [`Error::Argument`] if k > d, [`Error::Range`] if
+    /// a minibatch is too large or small to square (see [Range](crate#range)),
+    /// [`Error::Dimension`] if a given dictionary is of another dimension than the samples,
+    /// [`Error::NothingLearned`] if every sample is zero or dropped, [`Error::NormLimit`] if most
+    /// lie beyond the norm limit, [`Error::NotFinite`] naming a sample and coordinate that is NaN
+    /// or infinite (the first one met in the seeded order of reading), [`Error::Source`] if reading
+    /// fails, [`Error::Backend`] if memory cannot be had.
     pub fn fit(
         &self,
         source: &impl SampleSource<B::Scalar>,

@@ -20,6 +20,7 @@ use crate::samples::spectrum::Massive;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report {
     /// One entry for each epoch, the last perhaps incomplete.
@@ -31,6 +32,7 @@ pub struct Report {
     /// Root mean square, over samples and coordinates, of what the codes of the last minibatch
     /// left, before its update, in the units of the samples as they were learned from; NaN before
     /// the first step. A threshold of features is a multiple of it.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub noise: f64,
     /// The step of the checkpoint that the run resumed from.
     pub resumed_from: Option<u64>,
@@ -46,6 +48,7 @@ pub struct Report {
 /// an estimate on samples that the dictionary of that moment had not just been fitted to. They are
 /// of the samples as they were learned from: centred, scaled, clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct EpochReport {
     /// Number of the epoch, from 1.
@@ -55,16 +58,20 @@ pub struct EpochReport {
     /// Fraction of variance unexplained, Σ‖y − ŷ‖² / Σ‖y − ȳ‖², defined as
     /// [`Reconstruction::fvu`](crate::metrics::Reconstruction::fvu): for samples that are all equal
     /// NaN without an error, and infinite with one.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu: f64,
     /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where
     /// there is none.
     pub within: usize,
     /// The same fraction for the samples within the norm limit (for all, if none is): the figure to
     /// go by where a few samples of extreme norm hold most of the variance.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu_within: f64,
     /// Σ‖y − ŷ‖² / Σ‖y‖², of the centred samples if the mean is subtracted.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub relative_error: f64,
     /// Mean number of nonzeros a sample.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub l0: f64,
     /// Dead atoms that were replaced by samples.
     pub replaced: usize,
@@ -88,6 +95,7 @@ pub struct EpochReport {
 /// How well the dictionary does at one moment: on held-out samples if there are any, or else on the
 /// minibatches since the evaluation before, each as it was coded before its update.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Evaluation {
     /// Steps taken so far.
@@ -99,6 +107,7 @@ pub struct Evaluation {
     /// Samples measured.
     pub samples: usize,
     /// Fraction of variance unexplained.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu: f64,
     /// Of `samples`, those [within](crate::Preprocessing::is_within) the norm limit: all, where
     /// there is none.
@@ -107,8 +116,10 @@ pub struct Evaluation {
     /// dictionary is chosen by. [`target_fvu`](super::Builder::target_fvu) and
     /// [`plateau`](super::Builder::plateau) go by it too, but pass over evaluations of which no
     /// sample is within.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu_within: f64,
     /// Mean number of nonzeros a sample.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub l0: f64,
     /// Seconds since the run began.
     pub elapsed: f64,
@@ -124,6 +135,7 @@ impl Evaluation {
 
 /// A checkpoint that was written.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CheckpointReport {
     /// The file.
@@ -136,6 +148,7 @@ pub struct CheckpointReport {
 
 /// Wall-clock seconds of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Seconds {
     /// Sparse coding, including what coders derive from the dictionary (Gram matrix).
     pub encode: f64,

@@ -8,12 +8,13 @@ use super::loader::Buffers;
 use super::team::Team;
 use super::trainer::{Outcome, Trainer};
 use crate::backend::Backend;
-use crate::coder::SparseCoder;
+use crate::coder::{BatchOmp, SparseCoder};
+use crate::cpu::Faer;
 use crate::error::Error;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::samples::{HostSamples, OutlierCounts};
-use crate::updater::{DictionaryUpdater, UpdateReport};
+use crate::updater::{DictionaryUpdater, KSvd, UpdateReport};
 
 /// A run that is fed one minibatch at a time (what others call `partial_fit`).
 ///
@@ -36,7 +37,11 @@ use crate::updater::{DictionaryUpdater, UpdateReport};
 /// assert_eq!(model.atoms(), 32);
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
-pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
+pub struct Session<
+    B: Backend = Faer<f32>,
+    C: SparseCoder<B> = BatchOmp,
+    U: DictionaryUpdater<B> = KSvd,
+> {
     learner: DbKsvd<B, C, U>,
     dim: usize,
     planned_steps: u64,
@@ -47,6 +52,7 @@ pub struct Session<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StepReport {
     /// Number of the step, from 1.
@@ -60,9 +66,11 @@ pub struct StepReport {
     /// Samples that are zero throughout: left out where samples are clipped or dropped.
     pub zeros: usize,
     /// Fraction of the minibatch's variance that its codes left unexplained, before the update.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu: f64,
     /// The same for the samples [within](crate::Preprocessing::is_within) the norm limit; `fvu`
     /// again where there is none.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub fvu_within: f64,
     /// What the update did.
     pub update: UpdateReport,
@@ -91,7 +99,7 @@ where
     /// Learns from one minibatch (d × n, a column a sample).
     ///
     /// # Errors
-    /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Argument`] (too
+    /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Range`] (too
     /// large or small to square) for bad samples, which leave the session as it was;
     /// [`Error::Backend`] if memory cannot be had.
     pub fn step(&mut self, samples: MatRef<'_, B::Scalar>) -> Result<StepReport, Error> {

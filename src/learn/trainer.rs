@@ -193,7 +193,7 @@ where
             self.codes = self.empty_codes(config, &self.shape)?;
             return Ok(());
         }
-        Ok(coder.encode(backend, &mut self.coder, &self.dictionary, y, &mut self.codes)?)
+        Ok(coder.encode(backend, &self.coder, &self.dictionary, y, &mut self.codes)?)
     }
 
     /// Codes the minibatch that was loaded into `buffers`, or this owner's part of it, and updates
@@ -230,7 +230,7 @@ where
         let y = upload.matrix();
         self.encode(config, y)?;
         let error_apart = if figures.within.samples < figures.all.samples {
-            apart.error(config, &mut self.coder, &self.dictionary, &self.shape, &share)?
+            apart.error(config, &self.coder, &self.dictionary, &self.shape, &share)?
         } else {
             0.0
         };

@@ -162,7 +162,7 @@ impl<T: Scalar> PursuitKernels for Reference<T> {
 
     fn pursue(
         &self,
-        pursuits: &mut ReferencePursuits,
+        pursuits: &ReferencePursuits,
         dictionary: &Mat<T>,
         y: &Mat<T>,
         codes: &mut SparseCodes<T>,

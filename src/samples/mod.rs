@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use faer::MatRef;
+use num_traits::Zero;
 use rayon::prelude::*;
 
 pub(crate) mod moments;
@@ -53,6 +54,27 @@ impl<T: Scalar> HostSamples<T> {
             check_finite(into, source, first)?;
         }
         Ok(())
+    }
+
+    /// Reads the samples of `range` in place of those here. Those that are not finite become zero;
+    /// their places within the range are returned, each with its error.
+    pub(crate) fn read_each(
+        &mut self,
+        source: &dyn SampleSource<T>,
+        range: Range<usize>,
+    ) -> Result<Vec<(usize, Error)>, Error> {
+        let (first, count) = (range.start, range.len());
+        self.reserve(count)?;
+        self.values.resize(count * self.dim, T::default());
+        source.read(range, &mut self.values)?;
+        let mut errors = Vec::new();
+        for (i, sample) in self.values.chunks_exact_mut(self.dim).enumerate() {
+            if let Err(error) = check_finite(sample, source, first + i) {
+                sample.fill(T::zero());
+                errors.push((i, error));
+            }
+        }
+        Ok(errors)
     }
 
     fn reserve(&mut self, count: usize) -> Result<(), BackendError> {
@@ -109,6 +131,20 @@ impl<T: Scalar> HostSamples<T> {
     pub(crate) fn select(&self, is_outside: &[bool]) -> Vec<T> {
         let samples = self.values.chunks_exact(self.dim).zip(is_outside);
         samples.filter(|&(_, &outside)| outside).flat_map(|(sample, _)| sample).copied().collect()
+    }
+
+    /// An error of these samples, all of which are here. If they are out of range, it names the
+    /// sample of largest norm by its index, which `index` finds from its place here, provided that
+    /// it is out of range by itself.
+    pub(crate) fn blame(&self, error: Error, index: impl FnOnce(usize) -> usize) -> Error {
+        if !matches!(error, Error::Range { .. }) {
+            return error;
+        }
+        let norms = self.values.chunks_exact(self.dim).map(|y| outlined::energy(y).sqrt());
+        match norms.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)) {
+            Some((i, norm)) if !is_in_range::<T>(norm) => out_of_range::<T>(norm, Some(index(i))),
+            _ => error,
+        }
     }
 
     /// Keeps the samples for which `is_kept` is true.
@@ -224,6 +260,35 @@ impl<B: Backend> Upload<B> {
         Ok(counts)
     }
 
+    /// Takes all of `host` through the gate, in place, and uploads it. Samples that are out of
+    /// range are added to `errors`, by their places in `host`; they, and those that are in `errors`
+    /// already, are uploaded as zeros. `errors` is in rising order before and after.
+    pub(crate) fn take_each(
+        &mut self,
+        backend: &B,
+        gate: &Gate<B::Scalar>,
+        host: &mut HostSamples<B::Scalar>,
+        errors: &mut Vec<(usize, Error)>,
+    ) -> Result<(), Error> {
+        let (is_outside, is_kept) = (&mut self.is_outside, &mut self.is_kept);
+        preprocess(&gate.preprocessing, Outliers::Keep, host, is_outside, is_kept)?;
+        let mut earlier = std::mem::take(errors).into_iter().peekable();
+        for (i, sample) in host.values.chunks_exact_mut(host.dim).enumerate() {
+            let known = earlier.next_if(|&(place, _)| place == i);
+            let norm = outlined::energy(sample).sqrt();
+            let is_sound = is_in_range::<B::Scalar>(norm) || (norm == 0.0 && is_zero(sample));
+            if known.is_none() && is_sound {
+                continue;
+            }
+            sample.fill(<B::Scalar as Zero>::zero());
+            errors.push(known.unwrap_or_else(|| (i, out_of_range::<B::Scalar>(norm, Some(i)))));
+        }
+        let samples = MatRef::from_column_major_slice(&host.values, host.dim, host.len());
+        backend.upload(samples, &mut self.matrix)?;
+        self.samples = host.len();
+        Ok(())
+    }
+
     /// As [`take`](Self::take) for a part of some samples, whose size is to be
     /// [checked](check_size) with that of the others.
     pub(crate) fn take_part(
@@ -279,7 +344,7 @@ compiled! {
             .map(prepare)
             .collect();
         if kinds.contains(&Kind::Infinite) {
-            return Err(out_of_range::<T>("norm of a sample", f64::INFINITY));
+            return Err(out_of_range::<T>(f64::INFINITY, None));
         }
         let count = |kind| kinds.iter().filter(|&&other| other == kind).count();
         let (read, zeros, beyond) = (kinds.len(), count(Kind::Zero), count(Kind::Beyond));
@@ -319,18 +384,22 @@ pub(crate) fn check_size<T: Scalar>(
     are_zero: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
     let norm = (energy / count.max(1) as f64).sqrt();
-    let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
     // The norm itself may have underflowed.
-    if (norm == 0.0 && are_zero()) || (least..=most).contains(&norm) {
+    if (norm == 0.0 && are_zero()) || is_in_range::<T>(norm) {
         return Ok(());
     }
-    Err(out_of_range::<T>("root mean square norm of the samples", norm))
+    Err(out_of_range::<T>(norm, None))
 }
 
-fn out_of_range<T: Scalar>(argument: &'static str, norm: f64) -> Error {
+/// Whether the squares of a sample of this norm neither over- nor underflow.
+pub(crate) fn is_in_range<T: Scalar>(norm: f64) -> bool {
+    (1.0 / T::LARGEST_NORM..=T::LARGEST_NORM).contains(&norm)
+}
+
+/// The error of a sample of this norm, or of samples whose root mean square norm it is.
+pub(crate) fn out_of_range<T: Scalar>(norm: f64, sample: Option<usize>) -> Error {
     let (least, most) = (1.0 / T::LARGEST_NORM, T::LARGEST_NORM);
-    let expected = format!("0 or {least:e} to {most:e} in {}: scale the data", T::NAME);
-    Error::argument(argument, format!("{norm:e}"), expected)
+    Error::Range { argument: "samples", sample, found: norm, least, most, scalar: T::NAME }
 }
 
 compiled! {

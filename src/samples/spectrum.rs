@@ -20,6 +20,7 @@ const FEW: usize = 100;
 /// Massive samples: under 1% of all, which hold over half of the variance. An error over all
 /// samples is then mostly theirs, and so is the dictionary: set [`Outliers`](crate::Outliers).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Massive {
     /// How many of the samples.

@@ -107,8 +107,7 @@ impl<U, C> MatryoshkaUpdates<U, C> {
     }
 }
 
-type UpdatedGroup<B, S, E> =
-    Group<<B as Backend>::Matrix, <B as Backend>::Scalar, Updated<<B as Backend>::Scalar, S, E>>;
+type UpdatedGroup<B, S, E> = Group<<B as Backend>::Matrix, Updated<<B as Backend>::Scalar, S, E>>;
 
 /// The states of the inner updater, one for each group, and those of the coder if groups are coded
 /// again.
@@ -121,9 +120,10 @@ pub struct MatryoshkaUpdatesState<B: HostBackend, S, E> {
     shape: ProblemShape,
 }
 
-/// The states with which a group is updated and, if `recoding` is set, coded.
+/// A group's codes X_g, and the states with which it is updated and, if `recoding` is set, coded.
 #[derive(Debug)]
 struct Updated<T, S, E> {
+    codes: SparseCodes<T>,
     updater: S,
     recoded: Option<(E, SparseCodes<T>)>,
 }
@@ -168,14 +168,18 @@ where
             Ok(Group {
                 first,
                 atoms: group.atoms,
+                sparsity: of_update.sparsity,
                 dictionary: backend.zeros(group.dim, group.atoms)?,
-                codes: backend.codes(group.atoms, 0, of_update.sparsity)?,
-                state: Updated { updater: self.updater.prepare(backend, &of_update)?, recoded },
+                state: Updated {
+                    codes: backend.codes(group.atoms, 0, of_update.sparsity)?,
+                    updater: self.updater.prepare(backend, &of_update)?,
+                    recoded,
+                },
             })
         });
         Ok(MatryoshkaUpdatesState {
             groups: groups.collect::<Result<_, BackendError>>()?,
-            target: Target::new(backend, shape.dim)?.of_learning(),
+            target: Target::new(backend, shape.dim)?,
             residual: backend.zeros(shape.dim, 0)?,
             order: Vec::with_capacity(shape.atoms),
             shape: *shape,
@@ -199,18 +203,18 @@ where
             nonzeros: share.count(codes.nnz())?,
             ..UpdateReport::default()
         };
-        target.begin();
+        target.begin(true);
         let count = groups.len();
         for (g, group) in groups.iter_mut().enumerate() {
             group.take_atoms(backend, dictionary);
-            take_codes(codes, group.first, &mut group.codes);
+            take_codes(codes, group.first, &mut group.state.codes);
             let atoms = group.first..group.first + group.atoms;
             order.clear();
             let of_group = step.order.iter().filter(|&&atom| atoms.contains(&(atom as usize)));
             order.extend(of_group.map(|&atom| atom - group.first as u32));
             let step = Step::new(order, step.progress).with_share(share);
-            let Updated { updater, recoded } = &mut group.state;
-            let (new, x, t) = (&mut group.dictionary, &mut group.codes, target.matrix(y));
+            let Updated { codes: x, updater, recoded } = &mut group.state;
+            let (new, t) = (&mut group.dictionary, target.matrix(y));
             let done = self.updater.update(backend, updater, t, x, new, &step)?;
             report.unused += done.unused;
             report.undone += done.undone;
@@ -220,7 +224,7 @@ where
                 coder.set_dictionary(backend, state, new)?;
                 coder.encode(backend, state, new, t, recoded)?;
             }
-            let x = recoded.as_ref().map_or(&group.codes, |(_, recoded)| recoded);
+            let x = recoded.as_ref().map_or(&*x, |(_, recoded)| recoded);
             if g + 1 < count {
                 target.leave(backend, y, &group.dictionary, x);
             }
@@ -229,8 +233,8 @@ where
         }
         let parts: Vec<_> = groups
             .iter()
-            .map(|Group { first, codes, state, .. }| {
-                (*first as u32, state.recoded.as_ref().map_or(codes, |(_, recoded)| recoded))
+            .map(|Group { first, state: Updated { codes, recoded, .. }, .. }| {
+                (*first as u32, recoded.as_ref().map_or(codes, |(_, recoded)| recoded))
             })
             .collect();
         join(&parts, codes);

@@ -192,11 +192,14 @@ impl<'a> Step<'a> {
 
 /// The figures of an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct UpdateReport {
     /// ‖Y − DX‖²_F with the codes that the coder made.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub error_before: f64,
     /// ‖Y − DX‖²_F with the new atoms and coefficients.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialised::number"))]
     pub error_after: f64,
     /// Nonzero coefficients in the codes that the coder made.
     pub nonzeros: usize,

@@ -24,7 +24,7 @@ fn encode<T: Scalar>(
     let mut state = coder.prepare(&backend, shape).expect("memory");
     coder.set_dictionary(&backend, &mut state, dictionary).unwrap();
     let mut codes = SparseCodes::new(shape.atoms, 0, shape.sparsity);
-    coder.encode(&backend, &mut state, dictionary, samples, &mut codes).unwrap();
+    coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
     codes
 }
 

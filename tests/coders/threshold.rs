@@ -173,10 +173,10 @@ fn a_state_serves_coders_of_other_thresholds() {
     let low = ThresholdPursuit::new(0.2);
     let mut state = low.prepare(&backend, &shape).unwrap();
     low.set_dictionary(&backend, &mut state, &dictionary).unwrap();
-    low.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
+    low.encode(&backend, &state, &dictionary, &data.samples, &mut codes).unwrap();
     let many = codes.nnz();
     let high = low.threshold(1.0).prefixes([50]);
-    high.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
+    high.encode(&backend, &state, &dictionary, &data.samples, &mut codes).unwrap();
     assert!(codes.nnz() < many);
     let samples = data.samples.as_ref();
     let fresh =

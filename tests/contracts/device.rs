@@ -103,7 +103,7 @@ fn encoding_runs_on_the_device_and_uploads_the_dictionary_once() {
     let device = MockDevice::default();
     let data = Planted::new(8, 16, 2, 50).seed(1).generate::<f32>().unwrap();
     let model = dbksvd::Model::new(data.dictionary, None, 2, Sign::Signed).unwrap();
-    let mut encoder = Encoder::new(device.clone(), MatchingPursuit, &model).unwrap();
+    let encoder = Encoder::new(device.clone(), MatchingPursuit, &model).unwrap();
     let codes = encoder.encode(data.samples.as_ref()).unwrap();
     assert_eq!((codes.atoms(), codes.samples()), (16, 50));
     assert!(codes.nnz() > 50);
@@ -145,7 +145,7 @@ fn a_fault_while_encoding_is_an_error_of_encode() {
     let device = MockDevice::default();
     let data = Planted::new(8, 16, 2, 50).generate::<f32>().unwrap();
     let model = dbksvd::Model::new(data.dictionary, None, 2, Sign::Signed).unwrap();
-    let mut encoder = Encoder::new(device.clone(), BatchOmp::new(), &model).unwrap();
+    let encoder = Encoder::new(device.clone(), BatchOmp::new(), &model).unwrap();
     device.fail_synchronize_after(0);
     assert_eq!(fault(encoder.encode(data.samples.as_ref())), "the device was lost");
 }
@@ -188,7 +188,7 @@ fn a_step_by_hand_lowers_the_error() {
     let mut codes = device.codes(16, 0, 2).unwrap();
     let mut state = MatchingPursuit.prepare(&device, &shape).unwrap();
     MatchingPursuit.set_dictionary(&device, &mut state, &d).unwrap();
-    MatchingPursuit.encode(&device, &mut state, &d, &y, &mut codes).unwrap();
+    MatchingPursuit.encode(&device, &state, &d, &y, &mut codes).unwrap();
     let order: Vec<u32> = (0..16).collect();
     let step = Step::new(&order, 0.0);
     let mut state = PowerStep.prepare(&device, &shape).unwrap();

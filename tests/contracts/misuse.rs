@@ -132,7 +132,7 @@ fn infinity_in_encode() {
 
 #[test]
 fn an_encoder_survives_bad_samples() {
-    let mut encoder = model().encoder(BatchOmp::new()).unwrap();
+    let encoder = model().encoder(BatchOmp::new()).unwrap();
     let good = encoder.encode(samples().as_ref()).unwrap();
     not_finite(encoder.encode(broken(3, 3, f32::NAN).as_ref()), (3, 3), f64::NAN);
     assert_eq!(encoder.encode(samples().as_ref()).unwrap(), good);
@@ -177,7 +177,7 @@ fn no_samples_in_a_session() {
 fn samples_of_another_dimension_in_encode() {
     let other = Mat::<f32>::zeros(DIM + 1, 3);
     wrong_dimension(model().encode(&BatchOmp::new(), other.as_ref()), "samples", 7, 6);
-    let mut encoder = Encoder::new(Faer::default(), Omp::new(), &model()).unwrap();
+    let encoder = Encoder::new(Faer::default(), Omp::new(), &model()).unwrap();
     wrong_dimension(encoder.encode(other.as_ref()), "samples", 7, 6);
 }
 

@@ -130,7 +130,7 @@ fn uploads_do_not_wait_for_the_threads_of_the_run() {
 fn a_bad_minibatch_ends_the_run_in_its_turn() {
     for (data, sound_uploads, message) in [
         (with_bad_value(f32::NAN), 9, "coordinate 3 is NaN"),
-        (with_bad_value(1e25), 9, "root mean square norm of the samples"),
+        (with_bad_value(1e25), 9, "the root mean square norm is"),
         (data(), 3, "the bus is broken"),
     ] {
         let [one, other] = devices().map(|device| {

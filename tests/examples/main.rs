@@ -6,6 +6,7 @@ mod features;
 mod images;
 mod learn;
 mod options;
+mod service;
 mod studies;
 mod truth;
 

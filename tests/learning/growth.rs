@@ -178,7 +178,7 @@ fn thresholds_follow_the_noise() {
         (phase.stage, phase.is_grown, phase.earlier) = (stage, is_grown, &earlier);
         coder.set_phase(&backend, &mut state, &phase);
         let mut codes = SparseCodes::new(40, 0, 10);
-        coder.encode(&backend, &mut state, &dictionary, &data.samples, &mut codes).unwrap();
+        coder.encode(&backend, &state, &dictionary, &data.samples, &mut codes).unwrap();
         let plain = ThresholdPursuit::new(0.125 * factor).nesting(Nesting::Kept).prefixes([10, 20]);
         let samples = data.samples.as_ref();
         let expected = crate::support::encode::<Faer<f32>, _>(

@@ -147,7 +147,7 @@ impl Hand {
         let mut coding = SparseCoder::<Faer<f64>>::prepare(&coder, &backend, &SHAPE).unwrap();
         let mut codes = SparseCodes::new(SHAPE.atoms, samples.ncols(), SHAPE.sparsity);
         coder.set_dictionary(&backend, &mut coding, &self.dictionary).unwrap();
-        coder.encode(&backend, &mut coding, &self.dictionary, samples, &mut codes).unwrap();
+        coder.encode(&backend, &coding, &self.dictionary, samples, &mut codes).unwrap();
         let order: Vec<u32> = (0..SHAPE.atoms as u32).collect();
         let step = Step::new(&order, 0.0);
         let Self { state, dictionary } = self;

@@ -96,7 +96,7 @@ fn learn<U: DictionaryUpdater<Single>>(
         let own = samples.subcols(first, share.shards().samples()).to_owned();
         let mut codes = backend.codes(shape.atoms, 0, shape.sparsity)?;
         coder.set_dictionary(&backend, &mut coding, &dictionary)?;
-        coder.encode(&backend, &mut coding, &dictionary, &own, &mut codes)?;
+        coder.encode(&backend, &coding, &dictionary, &own, &mut codes)?;
         order.rotate_left(7);
         let step = Step::new(&order, number as f64 / STEPS as f64).with_share(&share);
         let (y, x, d) = (&own, &mut codes, &mut dictionary);

@@ -82,9 +82,7 @@ impl<T: Scalar> Alternation<T> {
         let coder = BatchOmp::new();
         let mut state = SparseCoder::<Faer<T>>::prepare(&coder, &backend, &self.shape).unwrap();
         coder.set_dictionary(&backend, &mut state, &self.dictionary).unwrap();
-        coder
-            .encode(&backend, &mut state, &self.dictionary, &self.samples, &mut self.codes)
-            .unwrap();
+        coder.encode(&backend, &state, &self.dictionary, &self.samples, &mut self.codes).unwrap();
     }
 
     fn update(&mut self, progress: f64) -> UpdateReport {

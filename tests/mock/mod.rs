@@ -413,7 +413,7 @@ impl SparseCoder<MockDevice> for MatchingPursuit {
     fn encode(
         &self,
         device: &MockDevice,
-        shape: &mut ProblemShape,
+        shape: &ProblemShape,
         dictionary: &DeviceMatrix,
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,
@@ -460,7 +460,7 @@ impl PursuitKernels for MockDevice {
 
     fn pursue(
         &self,
-        pursuits: &mut ReferencePursuits,
+        pursuits: &ReferencePursuits,
         dictionary: &DeviceMatrix,
         y: &DeviceMatrix,
         codes: &mut DeviceCodes,

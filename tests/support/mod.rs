@@ -115,7 +115,7 @@ where
 {
     let dictionary = Dictionary::new(dictionary.clone()).expect("unit atoms");
     let model = Model::new(dictionary, None, sparsity, sign).expect("a budget within range");
-    let mut encoder = Encoder::new(B::default(), coder, &model).expect("a coder for this shape");
+    let encoder = Encoder::new(B::default(), coder, &model).expect("a coder for this shape");
     encoder.encode(samples).expect("finite samples")
 }
 
@@ -159,6 +159,7 @@ pub fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R 
 pub fn argument(error: Error) -> &'static str {
     match error {
         Error::Argument { argument, .. }
+        | Error::Range { argument, .. }
         | Error::Dimension { argument, .. }
         | Error::NoSamples { argument } => argument,
         error => panic!("{error}"),

@@ -2,6 +2,8 @@
 //! the Gram matrix in 32 bits (`wgsl/pursuit.wgsl` says how) or 16 (`half_gram.rs`), or without it
 //! (`gram_free.rs`).
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use dbksvd::backend::{Backend, PursuitKernels, PursuitRule, Selection, Tolerance};
 use dbksvd::error::BackendError;
 use dbksvd::faer::Mat;
@@ -43,8 +45,24 @@ const BLOCK_BYTES: usize = 512 << 20;
 const MOST_SAMPLES: usize = 4096;
 
 /// The Gram matrix or what stands for it, and scratch memory for a block of samples.
+///
+/// Threads that encode at once take turns: a device has one queue, and one block fills it.
 #[derive(Debug)]
-pub struct GpuPursuits {
+pub struct GpuPursuits(Mutex<Pursuits>);
+
+impl GpuPursuits {
+    /// For this thread alone. A panic elsewhere leaves scratch in no state that matters.
+    fn lock(&self) -> MutexGuard<'_, Pursuits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get_mut(&mut self) -> &mut Pursuits {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Pursuits {
     rule: PursuitRule,
     shape: ProblemShape,
     /// Samples of a block.
@@ -96,7 +114,7 @@ struct HostPursuits {
     dictionary: Option<Mat<f32>>,
 }
 
-impl GpuPursuits {
+impl Pursuits {
     fn new(
         device: &Device,
         rule: &PursuitRule,
@@ -313,7 +331,7 @@ impl PursuitKernels for Gpu {
         shape: &ProblemShape,
         memory: usize,
     ) -> Result<GpuPursuits, BackendError> {
-        GpuPursuits::new(&self.device, rule, shape, memory)
+        Ok(GpuPursuits(Mutex::new(Pursuits::new(&self.device, rule, shape, memory)?)))
     }
 
     fn set_pursuit_dictionary(
@@ -321,6 +339,7 @@ impl PursuitKernels for Gpu {
         pursuits: &mut GpuPursuits,
         dictionary: &GpuMatrix,
     ) -> Result<(), BackendError> {
+        let pursuits = pursuits.get_mut();
         match &pursuits.form {
             Form::Gram(gram) => {
                 product(&self.device, dictionary, dictionary, gram, dictionary.cols);
@@ -334,12 +353,13 @@ impl PursuitKernels for Gpu {
 
     fn pursue(
         &self,
-        pursuits: &mut GpuPursuits,
+        pursuits: &GpuPursuits,
         dictionary: &GpuMatrix,
         y: &GpuMatrix,
         codes: &mut GpuCodes,
     ) -> Result<(), BackendError> {
         let device = &*self.device;
+        let pursuits = &mut *pursuits.lock();
         let ProblemShape { dim, atoms, sparsity, .. } = pursuits.shape;
         assert!(
             y.rows == dim && dictionary.rows == dim && dictionary.cols == atoms,
@@ -390,7 +410,7 @@ mod tests {
         let shape = ProblemShape { dim: 64, atoms: 256, sparsity: 8, sign: Sign::Signed };
         let of = |selection, bytes| {
             let rule = PursuitRule { selection, ..PursuitRule::default() };
-            match gpu.prepare_pursuits(&rule, &shape, bytes).expect("memory").form {
+            match gpu.prepare_pursuits(&rule, &shape, bytes).expect("memory").get_mut().form {
                 Form::Gram(_) => 32,
                 Form::Halves(_) => 16,
                 Form::Residuals(_) => 0,
@@ -426,8 +446,9 @@ mod tests {
                             gpu.prepare_pursuits(&rule, &shape, memory).expect("memory");
                         let mut codes = gpu.codes(256, 0, 8).expect("memory");
                         gpu.set_pursuit_dictionary(&mut pursuits, &d).expect("a sound device");
-                        gpu.pursue(&mut pursuits, &d, &y, &mut codes).expect("a sound device");
-                        let count = pursuits.doubtful(&gpu.device).expect("a sound device").len();
+                        gpu.pursue(&pursuits, &d, &y, &mut codes).expect("a sound device");
+                        let doubtful = pursuits.lock().doubtful(&gpu.device);
+                        let count = doubtful.expect("a sound device").len();
                         let what = format!("{kind:?}, {shape:?}, {selection:?}, {memory} bytes");
                         assert!(count <= most, "{count} of 500: {what}");
                     }

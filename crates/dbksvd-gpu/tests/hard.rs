@@ -28,7 +28,7 @@ fn code(gpu: &Gpu, coder: &BatchOmp, problem: &Problem<f32>, sign: Sign) -> Spar
     let mut state = coder.prepare(gpu, &shape).expect("memory");
     let mut codes = gpu.codes(shape.atoms, 0, sparsity).expect("memory");
     coder.set_dictionary(gpu, &mut state, &d).expect("a sound device");
-    coder.encode(gpu, &mut state, &d, &y, &mut codes).expect("a sound device");
+    coder.encode(gpu, &state, &d, &y, &mut codes).expect("a sound device");
     gpu.download_codes(&codes).expect("a sound device")
 }
 

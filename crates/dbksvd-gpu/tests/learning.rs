@@ -118,7 +118,7 @@ fn a_model_is_encoded_on_the_device_as_on_the_processor() {
     let samples = samples(Kind::Correlated, Sign::Signed);
     let learner = learner(gpu(), Sign::Signed, Selection::Correlation, KSvd::new());
     let (model, _) = learner.fit(&samples).expect("a fit");
-    let mut encoder = Encoder::new(gpu(), BatchOmp::new(), &model).expect("memory");
+    let encoder = Encoder::new(gpu(), BatchOmp::new(), &model).expect("memory");
     let found = encoder.encode(samples.as_ref()).expect("codes");
     let expected = model.encode(&BatchOmp::new(), samples.as_ref()).expect("codes");
     let error = |codes| {

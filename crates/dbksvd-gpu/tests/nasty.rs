@@ -38,7 +38,7 @@ fn code<B: PursuitKernels<Scalar = f32>>(
     let mut state = coder.prepare(backend, &shape).expect("memory");
     let mut codes = backend.codes(atoms, 0, sparsity).expect("memory");
     coder.set_dictionary(backend, &mut state, &d).expect("a sound device");
-    coder.encode(backend, &mut state, &d, &y, &mut codes).expect("a sound device");
+    coder.encode(backend, &state, &d, &y, &mut codes).expect("a sound device");
     backend.download_codes(&codes).expect("a sound device")
 }
 

@@ -33,7 +33,7 @@ where
     let mut state = coder.prepare(backend, shape).expect("memory");
     let mut codes = backend.codes(shape.atoms, 0, shape.sparsity).expect("memory");
     coder.set_dictionary(backend, &mut state, &d).expect("a sound device");
-    coder.encode(backend, &mut state, &d, &y, &mut codes).expect("a sound device");
+    coder.encode(backend, &state, &d, &y, &mut codes).expect("a sound device");
     backend.download_codes(&codes).expect("a sound device")
 }
 

@@ -202,7 +202,7 @@ fn compare(sae: Sae<f32>, rows: &Rows, k: usize) -> Outcome<()> {
     let Rows { samples, mask, .. } = rows;
     let (model, name) = (sae.model(k)?, sae.architecture().name());
     let own = sae.encode(samples.as_ref()).map_err(|error| rows.failed(error))?;
-    let mut encoder = model.encoder(SaeCoder::new(sae))?;
+    let encoder = model.encoder(SaeCoder::new(sae))?;
     let cut = encoder.encode(samples.as_ref())?;
     let pursued = model.encode(&BatchOmp::new(), samples.as_ref())?;
     say(&format!("{name}, {} atoms of dimension {}\n\n", model.atoms(), model.dim()))?;

@@ -27,6 +27,7 @@ use crate::error::{BackendError, Error};
 use crate::matrix::column;
 use crate::parameters::Parameters;
 use crate::problem::{ProblemShape, Sign};
+use crate::samples::{is_in_range, out_of_range};
 use search::Search;
 
 /// Samples that one task codes.
@@ -69,10 +70,12 @@ const ROUNDING: f64 = 1e-12;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Exact;
 
 /// An optimal code, and the work that its proof took.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Certificate<T> {
     /// The atoms of an optimal code.
     pub support: Vec<u32>,
@@ -99,7 +102,7 @@ impl Exact {
     /// # Errors
     /// [`Error::Argument`] for more atoms or nonzeros than the limits, or a sparsity outside
     /// 1..=min(d, m); [`Error::Dimension`] for a sample that is not of dimension d;
-    /// [`Error::NotFinite`] for a NaN or an infinity; [`Error::Argument`] for a sample that is so
+    /// [`Error::NotFinite`] for a NaN or an infinity; [`Error::Range`] for a sample that is so
     /// large or so small that its squares overflow or vanish; [`Error::Backend`] if memory cannot
     /// be allocated.
     ///
@@ -136,9 +139,8 @@ impl Exact {
         }
         let norm = loops::energy(sample).sqrt();
         let zero = sample.iter().all(|y| y.is_zero());
-        if !zero && !(T::LARGEST_NORM.recip()..=T::LARGEST_NORM).contains(&norm) {
-            let expected = format!("a norm from 1/{0:e} to {0:e}, or 0", T::LARGEST_NORM);
-            return Err(Error::argument("sample", format!("of norm {norm:e}"), expected));
+        if !zero && !is_in_range::<T>(norm) {
+            return Err(out_of_range::<T>(norm, Some(0)));
         }
         let mut problem = Problem::new(&shape)?;
         problem.set_dictionary(dictionary.as_mat());
@@ -304,13 +306,13 @@ impl<B: HostBackend> SparseCoder<B> for Exact {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         _: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let y = backend.view(y);
-        let ExactState { problem, idle } = &*state;
+        let ExactState { problem, idle } = state;
         assert_eq!(y.nrows(), problem.shape.dim, "the samples' dimension");
         codes.reset(y.ncols());
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {

@@ -82,6 +82,7 @@ const ROUNDING: f64 = 32.0;
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Swaps<C = BatchOmp> {
     /// The coder whose supports are improved.
@@ -233,14 +234,14 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
-        self.start.encode(backend, &mut state.start, dictionary, y, codes)?;
+        self.start.encode(backend, &state.start, dictionary, y, codes)?;
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let SwapsState { shape, gram, wide, idle, .. } = &*state;
+        let SwapsState { shape, gram, wide, idle, .. } = state;
         let max_swaps = self.max_swaps.unwrap_or(SWAPS_PER_ATOM * shape.sparsity);
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());

@@ -48,6 +48,7 @@ use pursuit::{Limits, Pursuit};
 
 /// What is done with the coefficients of a prefix of the atoms when the next prefix is coded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Nesting {
     /// They are computed again, together with those of the added atoms. This gives the least error.
     #[default]
@@ -75,6 +76,7 @@ impl From<Nesting> for Parameters {
 /// lets new atoms find samples; a high κ keeps out correlations by chance. The prefixes are the
 /// sizes of earlier stages.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NoiseSchedule {
     /// κ at the start of a stage; positive.
     pub start: f64,
@@ -156,6 +158,7 @@ impl NoiseSchedule {
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ThresholdPursuit {
     /// τ, the least correlation for which an atom is added.
@@ -330,13 +333,13 @@ impl<B: HostBackend> SparseCoder<B> for ThresholdPursuit {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         dictionary: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
     ) -> Result<(), BackendError> {
         let (dictionary, y) = (backend.view(dictionary), backend.view(y));
-        let ThresholdPursuitState { shape, gram, wide, scratch, phase } = &*state;
+        let ThresholdPursuitState { shape, gram, wide, scratch, phase } = state;
         assert_eq!(dictionary.shape(), (shape.dim, shape.atoms), "the dictionary's shape");
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         let limits = phase.as_ref().unwrap_or(self).limits(shape);

@@ -30,9 +30,10 @@
 //! 6. α⁰ itself is a product of 16-bit numbers where that is faster ([`product`](super::product)),
 //!    with a bound to begin with: the exact value is computed for atoms that are looked at.
 //! 7. Rounding never decides: see [`Doubt`](super::double::Doubt).
-//! 8. Other products are computed for [`BLOCK`] samples at a time, always: the last block is
-//!    padded. The bits of a product's column depend on the width of the block, and so do not depend
-//!    on anything else.
+//! 8. Other products are computed for [`BLOCK`] samples at a time: the last block is padded. The
+//!    bits of a product's column depend on the width of the block, and so do not depend on anything
+//!    else. Few samples are multiplied by a product of their own, where that has the same bits
+//!    ([`narrow`]).
 //!
 //! R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD algorithm using
 //! batch orthogonal matching pursuit", Technion CS-2008-08.
@@ -46,6 +47,7 @@ use super::full_gram::FullGram;
 use super::gram::QuantisedGram;
 use super::gram_free::GramFreeScratch;
 use super::in_step::{Problem, PursuitsInStep};
+use super::narrow::{self, Narrow};
 use super::product::{self, RoundedAtoms, RoundedProduct};
 use super::small::{self, SmallProblem, SmallScratch};
 use crate::Scalar;
@@ -59,6 +61,12 @@ use crate::group::Group;
 use crate::matrix::check_room;
 use crate::problem::{ProblemShape, Sign};
 
+/// Multiplications that are worth a task of their own, which takes some microseconds to hand over.
+const WORTH_A_TASK: usize = 1 << 19;
+
+/// Samples whose products are computed together, or a divisor of their number.
+const EIGHT: usize = 8;
+
 /// The Gram matrix and scratch memory of batch-OMP.
 #[derive(Debug)]
 pub struct Pursuits<T> {
@@ -67,6 +75,8 @@ pub struct Pursuits<T> {
     gram: Gram<T>,
     /// The dictionary for rounded products, where those pay.
     rounded: Option<RoundedAtoms<T>>,
+    /// The dictionary for other products, of few samples.
+    narrow: Narrow<T>,
     scratch: ScratchPool<Scratch<T>>,
 }
 
@@ -127,12 +137,14 @@ impl<T: Scalar> Pursuits<T> {
         }
         let rounds = matches!(gram, Gram::Quantised(_)) && product::pays(shape.dim);
         let rounded = if rounds { Some(RoundedAtoms::new(shape.dim, shape.atoms)?) } else { None };
-        Ok(Self { rule: *rule, shape: *shape, gram, rounded, scratch: ScratchPool::default() })
+        let (narrow, scratch) = (Narrow::default(), ScratchPool::default());
+        Ok(Self { rule: *rule, shape: *shape, gram, rounded, narrow, scratch })
     }
 
     /// Takes notice of a new dictionary.
     pub(crate) fn set_dictionary(&mut self, dictionary: &Mat<T>) {
         let (backend, dictionary) = (Faer::<T>::default(), dictionary.as_ref());
+        self.narrow.forget();
         match &mut self.gram {
             Gram::Full(gram) => gram.compute(&backend, dictionary),
             Gram::Quantised(gram) => gram.compute(&backend, dictionary),
@@ -154,6 +166,7 @@ impl<T: Scalar> Pursuits<T> {
             self.set_dictionary(dictionary);
             return Ok(());
         };
+        self.narrow.forget();
         gram.compute_together(&Faer::<T>::default(), dictionary.as_ref(), group)?;
         if let Some(rounded) = &mut self.rounded {
             rounded.set(dictionary.as_ref());
@@ -163,7 +176,7 @@ impl<T: Scalar> Pursuits<T> {
 
     /// X ← codes of Y, in parallel by blocks of samples.
     pub(crate) fn run(&self, dictionary: &Mat<T>, y: &Mat<T>, codes: &mut SparseCodes<T>) {
-        let Self { rule, shape, gram, rounded, scratch } = self;
+        let Self { rule, shape, gram, rounded, narrow, scratch } = self;
         let (dictionary, y) = (dictionary.as_ref(), y.as_ref());
         if let (Gram::Absent(pursuits), Sign::NonNegative) = (gram, shape.sign) {
             return pursuits.run(rule, shape, dictionary, y, codes);
@@ -172,7 +185,11 @@ impl<T: Scalar> Pursuits<T> {
         assert_eq!(y.nrows(), dictionary.nrows(), "the samples' dimension");
         codes.reset(y.ncols());
         let backend = Faer::<T>::default();
-        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
+        let block = self.block_of(y.ncols());
+        // Not for what is left over of many samples.
+        let are_few = y.ncols() < BLOCK * rayon::current_num_threads();
+        let narrow = (are_few && narrow.is_worth_it()).then_some(narrow);
+        codes.par_blocks_mut(block).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
             scratch.with(
                 || self.new_scratch(),
@@ -186,7 +203,10 @@ impl<T: Scalar> Pursuits<T> {
                                 Initial::Rounded(atoms, product)
                             }
                             (CorrelationsScratch::Exact(correlations), _) => {
-                                Initial::Exact(correlations.compute(&backend, dictionary, samples))
+                                let is_narrow = samples.ncols() <= narrow::MOST_SAMPLES;
+                                let narrow = narrow.filter(|_| is_narrow);
+                                let all = (&backend, dictionary, samples);
+                                Initial::Exact(exact(correlations, narrow, all))
                             }
                             _ => unreachable!("scratch is made for the state at hand"),
                         };
@@ -204,6 +224,22 @@ impl<T: Scalar> Pursuits<T> {
                 },
             );
         });
+    }
+
+    /// Samples that one task codes: fewer than a block if there are too few samples to keep all
+    /// threads busy by blocks, but as many as are worth a task. The bits of codes do not depend on
+    /// it.
+    fn block_of(&self, samples: usize) -> usize {
+        let threads = rayon::current_num_threads();
+        if samples >= BLOCK * threads || matches!(self.gram, Gram::Absent(_)) {
+            return BLOCK;
+        }
+        let ProblemShape { dim, atoms, sparsity, .. } = self.shape;
+        let of_a_sample = atoms.saturating_mul(dim + sparsity * sparsity);
+        let least = WORTH_A_TASK.div_ceil(of_a_sample.max(1));
+        let share = samples.div_ceil(threads);
+        let share = if share > EIGHT { share.next_multiple_of(EIGHT) } else { share };
+        share.max(least).clamp(1, BLOCK)
     }
 
     fn new_scratch(&self) -> Scratch<T> {
@@ -225,6 +261,22 @@ impl<T: Scalar> Pursuits<T> {
             CorrelationsScratch::Exact(Correlations::new(dim, atoms))
         };
         Scratch::WithGram { correlations, pursuits }
+    }
+}
+
+/// α⁰ = DᵀY for a block of samples, by the atoms for few of them if these are given and of the same
+/// bits.
+fn exact<'a, T: Scalar>(
+    correlations: &'a mut Correlations<T>,
+    narrow: Option<&Narrow<T>>,
+    (backend, dictionary, samples): (&Faer<T>, MatRef<'_, T>, MatRef<'_, T>),
+) -> MatRef<'a, T> {
+    match narrow.and_then(|narrow| narrow.get(dictionary, correlations)) {
+        Some(atoms) => {
+            atoms.multiply(samples, &mut correlations.products);
+            correlations.products.as_ref()
+        }
+        None => correlations.compute(backend, dictionary, samples),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) const BLOCK: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Correlations<T> {
     padded: Mat<T>,
-    products: Mat<T>,
+    pub(super) products: Mat<T>,
 }
 
 impl<T: Scalar> Correlations<T> {

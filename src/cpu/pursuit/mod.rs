@@ -17,6 +17,7 @@ pub(crate) mod greedy;
 pub(crate) mod in_step;
 mod inverse;
 pub(crate) mod least_squares;
+mod narrow;
 mod pass;
 pub(crate) mod product;
 mod sample;

@@ -238,20 +238,36 @@ impl<T: Scalar> RoundedProduct<T> {
         samples: MatRef<'_, T>,
     ) -> (MatRef<'_, T>, &[f64]) {
         let mut units = [T::zero(); BLOCK];
-        let tile = atoms.depth * P::TILE;
+        let width = width_for::<P>(samples.ncols());
+        let tile = atoms.depth * width;
         for (i, unit) in units.iter_mut().enumerate().take(samples.ncols()) {
-            let values = &mut self.tiles[i / P::TILE * tile..][..tile];
-            let into = Strided { values, stride: P::TILE, at: i % P::TILE };
+            let values = &mut self.tiles[i / width * tile..][..tile];
+            let into = Strided { values, stride: width, at: i % width };
             let of = round(pairs, column(samples, i), SAMPLE_NORM, into);
             *unit = T::narrow(of.unit);
             // Also for what rounding the products and the sums to a scalar adds.
             let to_scalar = 4.0 * T::EPSILON * of.norm * atoms.norm;
             self.bounds[i] = 1.001 * (atoms.norm * of.error + atoms.error * of.norm) + to_scalar;
         }
-        let tiles = samples.ncols().div_ceil(P::TILE);
+        let tiles = samples.ncols().div_ceil(width);
         let tiles = &self.tiles[..tiles * tile];
-        pairs.multiply(Tiles { atoms, tiles, units: &units, products: &mut self.products });
+        let product = Tiles { atoms, tiles, units: &units, products: &mut self.products };
+        match width {
+            1 => pairs.multiply_one(product),
+            4 => pairs.multiply_four(product),
+            _ => pairs.multiply(product),
+        }
         (self.products.as_ref(), &self.bounds)
+    }
+}
+
+/// Samples of a tile for a block of so many: sums are of integers, so products do not depend on it.
+#[inline(always)]
+fn width_for<P: Dots16>(samples: usize) -> usize {
+    match samples {
+        1 => 1,
+        2..=4 => 4,
+        _ => P::TILE,
     }
 }
 
@@ -318,6 +334,13 @@ mod tests {
             let mut rounded = RoundedAtoms::<T>::in_panels(dim, atoms, P::PANEL).expect("memory");
             rounded.set(dictionary);
             let mut product = RoundedProduct::new(dim, atoms);
+            // Few samples are multiplied in tiles of another width, with the same bits.
+            let mut few = RoundedProduct::new(dim, atoms);
+            for (first, count) in [(0, 1), (5, 1), (6, 3), (7, 4), (2, 5)] {
+                let (of_few, _) = few.compute(pairs, &rounded, samples.subcols(first, count));
+                let (of_all, _) = product.compute(pairs, &rounded, samples);
+                assert_eq!(of_few.subcols(0, count), of_all.subcols(first, count), "{count}");
+            }
             let (products, bounds) = product.compute(pairs, &rounded, samples);
             let mut closest = 0.0;
             for (i, sample) in samples.col_iter().enumerate() {

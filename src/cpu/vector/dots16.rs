@@ -64,6 +64,13 @@ pub(crate) trait Dots16: pulp::Simd {
 
     /// The product with the panels and tiles that suit the registers.
     fn multiply(self, product: impl TiledProduct);
+
+    /// The product with tiles of one column, for one column alone: the rows are read once, and take
+    /// longer than the products.
+    fn multiply_one(self, product: impl TiledProduct);
+
+    /// The product with tiles of four columns.
+    fn multiply_four(self, product: impl TiledProduct);
 }
 
 /// A product of packed matrices, tile by tile.
@@ -114,6 +121,16 @@ impl Dots16 for pulp::Scalar {
 
     #[inline(always)]
     fn multiply(self, product: impl TiledProduct) {
+        product.multiply::<Self, 1, 4>(self);
+    }
+
+    #[inline(always)]
+    fn multiply_one(self, product: impl TiledProduct) {
+        product.multiply::<Self, 1, 1>(self);
+    }
+
+    #[inline(always)]
+    fn multiply_four(self, product: impl TiledProduct) {
         product.multiply::<Self, 1, 4>(self);
     }
 }
@@ -172,6 +189,16 @@ impl Dots16 for pulp::x86::V3 {
     fn multiply(self, product: impl TiledProduct) {
         product.multiply::<Self, 2, 4>(self);
     }
+
+    #[inline(always)]
+    fn multiply_one(self, product: impl TiledProduct) {
+        product.multiply::<Self, 2, 1>(self);
+    }
+
+    #[inline(always)]
+    fn multiply_four(self, product: impl TiledProduct) {
+        product.multiply::<Self, 2, 4>(self);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -221,6 +248,16 @@ impl Dots16 for pulp::x86::V4 {
     #[inline(always)]
     fn multiply(self, product: impl TiledProduct) {
         product.multiply::<Self, 3, 8>(self);
+    }
+
+    #[inline(always)]
+    fn multiply_one(self, product: impl TiledProduct) {
+        product.multiply::<Self, 3, 1>(self);
+    }
+
+    #[inline(always)]
+    fn multiply_four(self, product: impl TiledProduct) {
+        product.multiply::<Self, 3, 4>(self);
     }
 }
 

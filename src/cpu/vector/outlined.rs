@@ -10,6 +10,14 @@ compiled! {
     }
 }
 
+#[cfg(feature = "serde")]
+compiled! {
+    /// [`loops::first_not_finite`].
+    pub(crate) fn first_not_finite<T>(a: &[T]) -> Option<usize> {
+        loops::first_not_finite(a)
+    }
+}
+
 compiled! {
     /// [`loops::normalize`].
     pub(crate) fn normalize<T>(a: &mut [T]) -> f64 {

@@ -39,7 +39,7 @@ fn of_one_core(arguments: &CostArguments) -> Result<Work, Error> {
     coder.set_dictionary(&backend, &mut state, &dictionary)?;
     let gram = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    coder.encode(&backend, &mut state, &dictionary, &samples, &mut codes)?;
+    coder.encode(&backend, &state, &dictionary, &samples, &mut codes)?;
     let coding = start.elapsed().as_secs_f64() / SAMPLES as f64;
     let order: Vec<u32> = (0..atoms as u32).collect();
     let mut state = DictionaryUpdater::<Faer<f32>>::prepare(&updater, &backend, &shape)?;

@@ -33,7 +33,7 @@ use super::types::Sae;
 /// let encoder = Affine { weights: mat![[1.0, 0.0], [0.0, 1.0]], bias: vec![0.0, 0.0] };
 /// let decoder = mat![[1.0, 0.0], [0.0, 1.0]];
 /// let sae = Sae::new(decoder, vec![0.0, 0.0], true, Architecture::Standard { encoder })?;
-/// let mut encoder = sae.model(1)?.encoder(SaeCoder::new(sae))?;
+/// let encoder = sae.model(1)?.encoder(SaeCoder::new(sae))?;
 /// let codes = encoder.encode(mat![[3.0, 1.0], [2.0, -1.0]].as_ref())?;
 /// assert_eq!((codes.values(0), codes.values(1)), (&[3.0][..], &[1.0][..]));
 /// assert_eq!(encoder.state().cut(), 1); // sample 0 had two
@@ -64,7 +64,7 @@ pub struct SaeState<T: Scalar> {
     shape: ProblemShape,
     activation: Activation<T>,
     pool: Pool<T>,
-    cut: u64,
+    cut: AtomicU64,
 }
 
 impl<T: Scalar> SaeState<T> {
@@ -72,7 +72,7 @@ impl<T: Scalar> SaeState<T> {
     /// weakest ones.
     #[must_use]
     pub fn cut(&self) -> u64 {
-        self.cut
+        self.cut.load(Ordering::Relaxed)
     }
 }
 
@@ -96,7 +96,7 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
     fn prepare(&self, _: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let input = if self.sae.has_mean() { Input::Centred } else { Input::AsWanted };
         let activation = Activation::new(&self.sae, input, Output::Codes);
-        Ok(SaeState { shape: *shape, activation, pool: Pool::default(), cut: 0 })
+        Ok(SaeState { shape: *shape, activation, pool: Pool::default(), cut: AtomicU64::new(0) })
     }
 
     fn set_dictionary(
@@ -111,7 +111,7 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
     fn encode(
         &self,
         backend: &B,
-        state: &mut Self::State,
+        state: &Self::State,
         _: &B::Matrix,
         y: &B::Matrix,
         codes: &mut B::Codes,
@@ -120,18 +120,17 @@ impl<B: HostBackend> SparseCoder<B> for SaeCoder<B::Scalar> {
         let SaeState { shape, activation, pool, cut } = state;
         assert_eq!(y.nrows(), shape.dim, "the samples' dimension");
         codes.reset(y.ncols());
-        let (part, cuts) = ((&*self.sae, &*activation), AtomicU64::new(0));
+        let part = (&*self.sae, activation);
         codes.par_blocks_mut(BLOCK).for_each(|mut block| {
             let samples = y.subcols(block.first(), block.len());
             pool.block(backend, part, samples, None, |i, found| {
                 if found.len() > shape.sparsity {
-                    cuts.fetch_add(1, Ordering::Relaxed);
+                    cut.fetch_add(1, Ordering::Relaxed);
                     found.truncate(shape.sparsity);
                 }
                 block.write(i, |support, values| copy(found, support, values));
             });
         });
-        *cut += cuts.into_inner();
         Ok(())
     }
 

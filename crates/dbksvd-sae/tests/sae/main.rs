@@ -128,7 +128,7 @@ fn the_coder_keeps_the_strongest_and_counts_what_it_cuts() {
         let all = sae.encode(samples.as_ref()).unwrap();
         for budget in [3, 8] {
             let model = sae.model(budget).unwrap();
-            let mut encoder = model.encoder(SaeCoder::new(sae.clone())).unwrap();
+            let encoder = model.encoder(SaeCoder::new(sae.clone())).unwrap();
             let codes = encoder.encode(samples.as_ref()).unwrap();
             let more = all.iter().filter(|(support, _)| support.len() > budget).count();
             assert_eq!(encoder.state().cut(), more as u64, "{name}");
