@@ -147,7 +147,7 @@ impl Coder {
 
     fn encode(&mut self, dictionary: &Mat<f32>, samples: &Mat<f32>) {
         let backend = Faer::<f32>::default();
-        self.coder.encode(&backend, &mut self.state, dictionary, samples, &mut self.codes).unwrap();
+        self.coder.encode(&backend, &self.state, dictionary, samples, &mut self.codes).unwrap();
     }
 }
 
@@ -186,7 +186,7 @@ fn textbook(dictionary: &Mat<f64>, samples: &Mat<f64>, sparsity: usize) -> Spars
     let (backend, coder) = (Faer::<f64>::default(), Omp::new());
     let (dim, atoms) = dictionary.shape();
     let shape = ProblemShape { dim, atoms, sparsity, sign: Sign::Signed };
-    let mut state = coder.prepare(&backend, &shape).expect("memory");
+    let state = coder.prepare(&backend, &shape).expect("memory");
     let mut codes = SparseCodes::new(atoms, 0, sparsity);
     coder.encode(&backend, &state, dictionary, samples, &mut codes).unwrap();
     codes

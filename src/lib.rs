@@ -59,8 +59,9 @@
 //! | [`observe`] | observers ready made |
 //! | [`Model`], [`Encoder`] | what learning gives: a dictionary that encodes and decodes, on any number of threads at once |
 //! | [`SparseCodes`] | codes, convertible to compressed columns and rows |
-//! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search; the trait to write another |
-//! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence; the trait to write another |
+//! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search, the lasso; the trait to write another |
+//! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence, fixed and non-negative atoms; the trait to write another |
+//! | [`learn::Paired`] | a second dictionary, for targets that belong to the samples |
 //! | [`Groups`] | nested groups of atoms, for Matryoshka dictionaries |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`group`] | several owners of a minibatch's samples, with the bits of one |

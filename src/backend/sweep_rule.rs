@@ -1,6 +1,7 @@
 //! What a sweep over the atoms is told: how it finds directions and coefficients.
 
 use crate::parameters::Parameters;
+use crate::problem::Sign;
 
 /// How the leading singular pair of E_Ω is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,13 +57,21 @@ pub struct SweepRule {
     pub atom_rule: AtomRule,
     /// The most atoms of a batch.
     pub atom_batch: usize,
+    /// The sign of the entries of new directions. With [`Sign::NonNegative`], negative ones become
+    /// 0 before a direction is scaled to norm 1, in every power step; an atom of which nothing is
+    /// left keeps its direction. [`LeadingPair::Exact`] then means power steps until they settle. A
+    /// backend without this answers
+    /// [`Unsupported`](crate::error::BackendError::Unsupported) to
+    /// [`prepare_sweep`](super::SweepKernels::prepare_sweep).
+    pub atom_sign: Sign,
 }
 
 impl SweepRule {
-    /// Batches of at most so many atoms, by one power step, refitted.
+    /// Batches of at most so many atoms of any sign, by one power step, refitted.
     #[must_use]
     pub fn new(atom_batch: usize) -> Self {
         let leading_pair = LeadingPair::Power { iterations: 1 };
-        Self { leading_pair, atom_rule: AtomRule::Refitted, atom_batch }
+        let atom_rule = AtomRule::Refitted;
+        Self { leading_pair, atom_rule, atom_batch, atom_sign: Sign::Signed }
     }
 }

@@ -1,12 +1,12 @@
 //! The coders of this crate as one type, for programs that choose at run time.
 
 use super::state::{
-    ExactState, MatchingPursuitState, MatryoshkaState, OmpState, SwapsState, ThresholdPursuitState,
-    TopKState,
+    ExactState, LassoState, MatchingPursuitState, MatryoshkaState, OmpState, SwapsState,
+    ThresholdPursuitState, TopKState,
 };
 use super::{
-    BatchOmp, Exact, MatchingPursuit, Matryoshka, Omp, Phase, SparseCoder, Swaps, ThresholdPursuit,
-    TopK,
+    BatchOmp, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Phase, SparseCoder, Swaps,
+    ThresholdPursuit, TopK,
 };
 use crate::Scalar;
 use crate::backend::PursuitKernels;
@@ -62,6 +62,8 @@ pub enum AnyCoder<T: Scalar = f32> {
     TopK(TopK<T>),
     /// The optimum of small problems.
     Exact(Exact),
+    /// The lasso.
+    Lasso(Lasso),
     /// Groups of atoms in turn.
     Matryoshka(Box<Matryoshka<AnyCoder<T>>>),
 }
@@ -82,7 +84,7 @@ macro_rules! from_coders {
     )*};
 }
 
-from_coders!(BatchOmp, Omp, MatchingPursuit, ThresholdPursuit, TopK<T>, Exact);
+from_coders!(BatchOmp, Omp, MatchingPursuit, ThresholdPursuit, TopK<T>, Exact, Lasso);
 
 impl<T: Scalar, C: Into<AnyCoder<T>>> From<Swaps<C>> for AnyCoder<T> {
     fn from(coder: Swaps<C>) -> Self {
@@ -109,6 +111,7 @@ enum State<B: HostBackend + PursuitKernels> {
     Swaps(Box<SwapsState<AnyState<B>, B::Scalar>>),
     TopK(TopKState<B::Scalar>),
     Exact(ExactState),
+    Lasso(LassoState),
     Matryoshka(Box<MatryoshkaState<B, AnyState<B>>>),
 }
 
@@ -122,6 +125,7 @@ impl<B: HostBackend + PursuitKernels> std::fmt::Debug for AnyState<B> {
             State::Swaps(_) => "Swaps",
             State::TopK(_) => "TopK",
             State::Exact(_) => "Exact",
+            State::Lasso(_) => "Lasso",
             State::Matryoshka(_) => "Matryoshka",
         };
         write!(f, "AnyState({name})")
@@ -142,6 +146,7 @@ macro_rules! with_coder {
             }
             AnyCoder::TopK($c) => $call,
             AnyCoder::Exact($c) => $call,
+            AnyCoder::Lasso($c) => $call,
             AnyCoder::Matryoshka(coder) => {
                 let $c = &**coder;
                 $call
@@ -165,6 +170,7 @@ macro_rules! with_state {
             }
             (AnyCoder::TopK($c), State::TopK($s)) => $call,
             (AnyCoder::Exact($c), State::Exact($s)) => $call,
+            (AnyCoder::Lasso($c), State::Lasso($s)) => $call,
             (AnyCoder::Matryoshka(coder), State::Matryoshka(state)) => {
                 let ($c, $s) = (&**coder, state.$borrow());
                 $call
@@ -192,6 +198,7 @@ impl<B: HostBackend + PursuitKernels> SparseCoder<B> for AnyCoder<B::Scalar> {
             Self::Swaps(coder) => State::Swaps(Box::new(coder.prepare(backend, shape)?)),
             Self::TopK(coder) => State::TopK(coder.prepare(backend, shape)?),
             Self::Exact(coder) => State::Exact(coder.prepare(backend, shape)?),
+            Self::Lasso(coder) => State::Lasso(coder.prepare(backend, shape)?),
             Self::Matryoshka(coder) => State::Matryoshka(Box::new(coder.prepare(backend, shape)?)),
         }))
     }

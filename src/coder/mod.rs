@@ -8,6 +8,7 @@
 //! | [`MatchingPursuit`] | changes one coefficient per step, without least squares | to compare with KSVD.jl, or if the other coders are too slow |
 //! | [`TopK`] | takes the k largest activations, of the dictionary or of an encoder, or those above a threshold ([`MeanBudget`]) | to code as an autoencoder does |
 //! | [`Matryoshka`] | codes groups of atoms in turn, each on what the groups before it left | if prefixes of the dictionary are to be used by themselves |
+//! | [`Lasso`] | minimises ½‖y − Dx‖² + λ‖x‖₁, along its path | to compare with ℓ1 codes, such as those of scikit-learn |
 //! | [`Exact`] | finds the optimum, for up to 64 atoms and 5 nonzeros | to know how far from the optimum the other coders are |
 //!
 //! [`AnyCoder`] is any of them, chosen at run time.
@@ -52,6 +53,7 @@ macro_rules! pursuit_setters {
 mod any;
 mod batch_omp;
 mod exact;
+mod lasso;
 mod matching_pursuit;
 pub(crate) mod matryoshka;
 mod mean_budget;
@@ -63,6 +65,7 @@ mod top_k;
 pub use any::AnyCoder;
 pub use batch_omp::BatchOmp;
 pub use exact::{Certificate, Exact};
+pub use lasso::Lasso;
 pub use matching_pursuit::MatchingPursuit;
 pub use matryoshka::Matryoshka;
 pub use mean_budget::MeanBudget;
@@ -83,6 +86,7 @@ pub mod state {
 
     pub use super::any::AnyState;
     pub use super::exact::ExactState;
+    pub use super::lasso::LassoState;
     pub use super::matching_pursuit::MatchingPursuitState;
     pub use super::matryoshka::MatryoshkaState;
     pub use super::omp::OmpState;

@@ -8,6 +8,7 @@ use crate::backend::{
     SweepKernels, SweepRule, Tolerance,
 };
 use crate::codes::SparseCodes;
+use crate::error::BackendError;
 use crate::reference::Reference;
 use crate::synthetic::Planted;
 use crate::{ProblemShape, Scalar, Sign};
@@ -88,6 +89,12 @@ pub fn sweep_kernels<B: SweepKernels>(backend: &B) {
                 for atom_rule in [AtomRule::Refitted, AtomRule::Shared] {
                     let rule = SweepRule { leading_pair, atom_rule, ..SweepRule::new(7) };
                     check_sweep(backend, &rule, &shape);
+                    let rule = SweepRule { atom_sign: Sign::NonNegative, ..rule };
+                    let prepared = backend.prepare_sweep(&rule, &shape);
+                    let is_unsupported = matches!(prepared, Err(BackendError::Unsupported { .. }));
+                    if leading_pair != LeadingPair::Exact && !is_unsupported {
+                        check_sweep(backend, &rule, &shape);
+                    }
                 }
             }
             check_renewal(backend, &shape);

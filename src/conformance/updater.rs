@@ -25,10 +25,10 @@ const PROBLEMS: [(usize, usize, usize, usize, Kind); 4] = [
 const STEPS: usize = 4;
 
 /// Checks `updater` on `backend` against the contract of [`DictionaryUpdater`], over several steps
-/// of coding and updating: atoms are finite and of norm 1; codes keep their budget, use an atom
-/// only once and obey the sign; the numbers of the report are those of Y, D and X; samples are
-/// unchanged. The same bits must result on any number of threads, and if the state is restored
-/// before each step.
+/// of coding and updating: atoms are finite and of norm 1, and fixed ones stay; codes keep their
+/// budget, use an atom only once and obey the sign; the numbers of the report are those of Y, D and
+/// X; samples are unchanged. The same bits must result on any number of threads, and if the state
+/// is restored before each step.
 ///
 /// Codes cannot be uploaded to every backend, so `coder` makes them. Choose a coder that passes
 /// [`coder`](super::coder()).
@@ -88,6 +88,7 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         let run = on_threads(1, || self.learn(false));
         for updated in &run {
             self.atoms_are_of_unit_norm(updated.dictionary.as_ref());
+            self.fixed_atoms_stay(updated);
             self.codes_are_sound(updated);
             self.report_is_true(updated);
         }
@@ -145,6 +146,15 @@ impl<B: Backend, C: SparseCoder<B>, U: DictionaryUpdater<B>> Suite<'_, B, C, U> 
         for (j, atom) in dictionary.col_iter().enumerate() {
             let norm = squared(atom.iter().map(|x| x.widen())).sqrt();
             assert!((norm - 1.0).abs() <= bound, "atom {j} has norm {norm}: {:?}", self.shape);
+        }
+    }
+
+    fn fixed_atoms_stay(&self, updated: &Updated<B::Scalar>) {
+        for atom in self.updater.fixed_atoms() {
+            let of = |dictionary: &Mat<B::Scalar>| dictionary.subcols(atom as usize, 1).to_owned();
+            let (found, expected) = (of(&updated.dictionary), of(&updated.old_dictionary));
+            let what = format!("atom {atom}, which is fixed: {:?}", self.shape);
+            assert_same_bits(found.as_ref(), expected.as_ref(), &what);
         }
     }
 

@@ -5,7 +5,6 @@ use std::thread;
 
 use super::checkpoint::OpenCheckpoints;
 use super::checkpoint::saved_run::SavedRun;
-use super::config::Config;
 use super::evaluation::HeldOutEvaluator;
 use super::feed::Feed;
 use super::fit::Fit;
@@ -17,7 +16,6 @@ use super::run_state::{Best, Leader, Measured, RunState};
 use super::team::{Team, of_owner};
 use super::trainer::{Outcome, Trainer};
 use super::{DbKsvd, Every, StopReason, StopToken};
-use crate::Dictionary;
 use crate::backend::Backend;
 use crate::coder::SparseCoder;
 use crate::error::Error;
@@ -304,17 +302,5 @@ where
         });
         report.observer_panic = self.observer.panic;
         Ok(Fit { model, best, report, failure })
-    }
-}
-
-impl<B, C, U> Trainer<B, C, U>
-where
-    B: Backend,
-    C: SparseCoder<B>,
-    U: DictionaryUpdater<B>,
-{
-    /// The dictionary as it is now, in host memory.
-    fn download(&self, config: &Config<B, C, U>) -> Result<Dictionary<B::Scalar>, Error> {
-        Dictionary::normalized(config.backend.download(self.dictionary())?)
     }
 }

@@ -10,8 +10,10 @@ use super::config::Config;
 use super::extend::extend;
 use super::loader::{Buffers, Loaded, Loader};
 use super::team::Team;
+use crate::Scalar;
 use crate::backend::Backend;
 use crate::coder::{Phase, SparseCoder};
+use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::group::Group;
@@ -80,8 +82,49 @@ where
         };
         let mut trainer = Self::of(config, initial.as_mat(), preprocessing)?;
         // A given dictionary is of unit norm to the precision of the file it may come from.
-        config.backend.normalize_columns(&mut trainer.dictionary);
+        trainer.normalize(config)?;
         Ok(trainer)
+    }
+
+    /// Scales atoms to norm 1, but for fixed ones that have it: division by a norm that rounding
+    /// makes differ from 1 would change their bits.
+    fn normalize(&mut self, config: &Config<B, C, U>) -> Result<(), Error> {
+        let backend = &config.backend;
+        let bound = (self.shape.dim + 8) as f64 * B::Scalar::EPSILON;
+        let fixed: Vec<usize> =
+            config.updater.fixed_atoms().iter().map(|&atom| atom as usize).collect();
+        if fixed.is_empty() {
+            backend.normalize_columns(&mut self.dictionary);
+            return Ok(());
+        }
+        let kept = backend.download_columns(&self.dictionary, &fixed)?;
+        backend.normalize_columns(&mut self.dictionary);
+        for (place, &atom) in fixed.iter().enumerate() {
+            let kept = kept.col_as_slice(place);
+            if (outlined::energy(kept).sqrt() - 1.0).abs() <= bound {
+                backend.upload_column(kept, &mut self.dictionary, atom)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The dictionary as it is now, in host memory: scaled to norm 1, but for fixed atoms.
+    pub(super) fn download(
+        &self,
+        config: &Config<B, C, U>,
+    ) -> Result<Dictionary<B::Scalar>, Error> {
+        let mut atoms = config.backend.download(&self.dictionary)?;
+        let fixed = config.updater.fixed_atoms();
+        if fixed.is_empty() {
+            return Dictionary::normalized(atoms);
+        }
+        let kept = atoms.clone();
+        atoms = Dictionary::normalized(atoms)?.into_mat();
+        for atom in fixed {
+            let atom = atom as usize;
+            atoms.col_as_slice_mut(atom).copy_from_slice(kept.col_as_slice(atom));
+        }
+        Ok(Dictionary::trusted(atoms))
     }
 
     /// With this dictionary and nothing learned yet.
@@ -261,7 +304,7 @@ where
 
     /// The model as it is now.
     pub(super) fn model(&self, config: &Config<B, C, U>) -> Result<Model<B::Scalar>, Error> {
-        self.model_of(config, Dictionary::normalized(config.backend.download(&self.dictionary)?)?)
+        self.model_of(config, self.download(config)?)
     }
 
     /// The model of a dictionary of this run.

@@ -309,11 +309,11 @@ impl<T: Scalar> SweepKernels for Reference<T> {
 
 /// The leading left singular vector of E by power steps from v; `None` if E v is zero.
 fn leading<T: Scalar>(e: &[Vec<f64>], mut v: Vec<f64>, sweep: &HostSweep<T>) -> Option<Vec<f64>> {
-    let sign = sweep.shape.sign;
+    let (sign, atom_sign) = (sweep.shape.sign, sweep.rule.atom_sign);
     let steps = match (sweep.rule.leading_pair, sign) {
         (LeadingPair::Power { iterations }, _) => iterations,
-        (LeadingPair::Exact, Sign::Signed) => MOST_STEPS,
-        (LeadingPair::Exact, Sign::NonNegative) => MOST_NON_NEGATIVE_STEPS,
+        (LeadingPair::Exact, Sign::Signed) if atom_sign == Sign::Signed => MOST_STEPS,
+        (LeadingPair::Exact, _) => MOST_NON_NEGATIVE_STEPS,
     };
     let mut best: Option<Vec<f64>> = None;
     for _ in 0..steps {
@@ -321,6 +321,7 @@ fn leading<T: Scalar>(e: &[Vec<f64>], mut v: Vec<f64>, sweep: &HostSweep<T>) -> 
         for (e, v) in e.iter().zip(&v) {
             u.iter_mut().zip(e).for_each(|(u, e)| *u += e * v);
         }
+        u.iter_mut().for_each(|u| *u = atom_sign.project(*u));
         let norm = dot(&u, &u).sqrt();
         if !(norm.is_finite() && norm > 0.0) {
             break;

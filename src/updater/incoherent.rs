@@ -72,7 +72,8 @@ const AIM: f64 = 0.99;
 /// For m > d atoms, the coherence cannot be below Welch's bound (1974), √((m − d) / (d (m − 1))).
 /// For a μ close above Welch's bound, the steps do not reach μ, and some pairs stay above it. With
 /// μ = 1 nothing is done. The bound is on |cos| for codes of either sign, since the guarantees of
-/// pursuit ([`Coherence`](crate::metrics::Coherence)) depend on |cos|, too.
+/// pursuit ([`Coherence`](crate::metrics::Coherence)) depend on |cos|, too. Atoms that the updater
+/// keeps ([`Fixed`](super::Fixed)) do not move: of a pair with one, the other moves.
 ///
 /// Complexity: d·m² multiplications per step, and twice that if more than one pair in sixteen is
 /// above the bound; then 2·d for each nonzero in each of two passes of the refit. Memory: 2·d·m and
@@ -128,6 +129,8 @@ pub struct IncoherentState<B: HostBackend, S> {
     change: Mat<B::Scalar>,
     /// Σ_i |E_ij| for each atom j.
     excess: Vec<f64>,
+    /// Which atoms do not move: their columns of E are zero.
+    is_fixed: Vec<bool>,
 }
 
 impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoherent<U> {
@@ -150,9 +153,16 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Incoheren
         self.updater.check_shared(shape)
     }
 
+    fn fixed_atoms(&self) -> Vec<u32> {
+        self.updater.fixed_atoms()
+    }
+
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
+        let mut is_fixed = vec![false; shape.atoms];
+        self.updater.fixed_atoms().iter().for_each(|&atom| is_fixed[atom as usize] = true);
         Ok(IncoherentState {
             shape: *shape,
+            is_fixed,
             inner: self.updater.prepare(backend, shape)?,
             residual: backend.zeros(shape.dim, 0)?,
             change: zeros(shape.dim, shape.atoms)?,
@@ -225,6 +235,7 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
     fn measure(&mut self, backend: &B, dictionary: &B::Matrix, bound: f64) -> bool {
         let dictionary = backend.view(dictionary);
         let (limit, aim) = (B::Scalar::narrow(bound), B::Scalar::narrow(AIM * bound));
+        let is_fixed = &self.is_fixed;
         let blocks = self.change.par_col_chunks_mut(BLOCK).zip(self.excess.par_chunks_mut(BLOCK));
         // The result, whether any block is above the bound, does not depend on the order of the
         // blocks.
@@ -238,6 +249,11 @@ impl<B: HostBackend, S> IncoherentState<B, S> {
                 let (mut beyond, mut pairs) = (false, 0);
                 for (within, sum) in sums.iter_mut().enumerate() {
                     let column = column_mut(excess.as_mut(), within);
+                    if is_fixed[first + within] {
+                        column.fill(B::Scalar::zero());
+                        *sum = 0.0;
+                        continue;
+                    }
                     column[first + within] = B::Scalar::zero();
                     let clipped = clip(column, limit, aim, sum);
                     beyond |= clipped.beyond;

@@ -155,6 +155,13 @@ where
         Ok(())
     }
 
+    fn fixed_atoms(&self) -> Vec<u32> {
+        let of_a_group = self.updater.fixed_atoms();
+        let all = self.groups.ranges();
+        all.flat_map(|range| of_a_group.iter().map(move |&atom| range.start as u32 + atom))
+            .collect()
+    }
+
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let groups = shapes_of(&self.groups, shape).map(|(first, group)| {
             let of_update = Self::shape_for_update(shape, &group);

@@ -41,7 +41,7 @@ use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::matrix::{column_mut, zeros};
 use crate::parameters::Parameters;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 
 /// Rows of D' that one task solves for. The number is fixed, so that results do not depend on the
 /// number of threads.
@@ -139,7 +139,7 @@ pub struct ModState<B: HostBackend> {
 
 /// Normal equations Z (A + λI) = R Xᵀ, in f64.
 #[derive(Debug)]
-struct System {
+pub(crate) struct System {
     /// A = X Xᵀ, m × m.
     matrix: Mat<f64>,
     /// L, in the lower triangle.
@@ -167,11 +167,7 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             sweep: backend.prepare_sweep(&SweepRule::new(1), shape)?,
             counts: vec![0; atoms],
             directions: zeros(dim, atoms)?,
-            system: System {
-                matrix: zeros(atoms, atoms)?,
-                factor: zeros(atoms, atoms)?,
-                solution: zeros(atoms, dim)?,
-            },
+            system: System::new(atoms, dim)?,
         })
     }
 
@@ -190,8 +186,10 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             begin(backend, sweep, minibatch, shape, step, counts)?;
         let share = &share;
         share.expect_alone("the method of optimal directions")?;
+        let atom_sign = Sign::Signed;
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let seated = use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
@@ -202,14 +200,15 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
             || add_code_products(system.matrix.as_mut(), 0.0, codes, index),
             || add_sample_products(directions.as_mut(), 0.0, residual, codes, index),
         );
-        if system.factorise(self.ridge, use_counts.claims()) {
+        if system.factorise(self.ridge, use_counts.claims()).is_some() {
             system.solve(directions);
             let norms = take_directions(backend.view_mut(dictionary), directions);
             scale_coefficients(codes, &norms);
         }
 
         backend.refresh(sweep, y, dictionary, codes)?;
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let outcome = use_counts.renew(renewal, renewed)?;
         (report.replaced, report.merged) = outcome.counts_with(&seated);
         report.error_after = error_of(backend, sweep, share)?;
@@ -238,11 +237,25 @@ impl<B: HostBackend> DictionaryUpdater<B> for Mod {
 }
 
 impl System {
+    /// Room for `atoms` unknowns, and a right-hand side of `dim` rows.
+    pub(crate) fn new(atoms: usize, dim: usize) -> Result<Self, BackendError> {
+        Ok(Self {
+            matrix: zeros(atoms, atoms)?,
+            factor: zeros(atoms, atoms)?,
+            solution: zeros(atoms, dim)?,
+        })
+    }
+
+    /// A, m × m.
+    pub(crate) fn matrix_mut(&mut self) -> MatMut<'_, f64> {
+        self.matrix.as_mut()
+    }
+
     /// LLᵀ ← A + λI. λ is `ridge` tr(A)/m if the factorisation succeeds with it; otherwise it is a
-    /// hundred times that, and so on. Returns `false` if A is zero. The claim of large samples of
-    /// other minibatches on an atom is added to its ridge, so that the atom stays in place for
-    /// them.
-    fn factorise(&mut self, ridge: f64, claims: &[f64]) -> bool {
+    /// hundred times that, and so on. Returns the ridge with which it did; `None` if A is zero. The
+    /// claim of large samples of other minibatches on an atom is added to its ridge, so that the
+    /// atom stays in place for them.
+    pub(crate) fn factorise(&mut self, ridge: f64, claims: &[f64]) -> Option<f64> {
         let Self { matrix, factor, .. } = self;
         let atoms = matrix.nrows();
         let scratch = llt::factor::cholesky_in_place_scratch::<f64>(
@@ -253,7 +266,7 @@ impl System {
         let mut workspace = MemBuffer::new(scratch);
         let mean = (0..atoms).map(|j| matrix[(j, j)]).sum::<f64>() / atoms as f64;
         if !(mean > 0.0 && mean.is_finite()) {
-            return false;
+            return None;
         }
         let mut ridge = ridge;
         // At a ridge of 1 the matrix is far from singular.
@@ -275,15 +288,15 @@ impl System {
                 square > atoms as f64 * f64::EPSILON * (matrix[(j, j)] + ridge * mean + claims[j])
             };
             if factored.is_ok() && (0..atoms).all(sound) {
-                return true;
+                return Some(ridge);
             }
             ridge = (100.0 * ridge).max(LEAST_RIDGE);
         }
-        false
+        None
     }
 
     /// `directions` ← R Xᵀ (A + λI)⁻¹, in parallel over its rows.
-    fn solve<T: Scalar>(&mut self, directions: &mut Mat<T>) {
+    pub(crate) fn solve<T: Scalar>(&mut self, directions: &mut Mat<T>) {
         let factor = self.factor.as_ref();
         let statistics = directions.as_ref();
         self.solution.par_col_chunks_mut(ROWS_A_TASK).enumerate().for_each(

@@ -9,25 +9,31 @@
 //! | [`KSvd`] with [`AtomRule::Shared`] | the updates of KSVD.jl | to compare with KSVD.jl |
 //! | [`Online`] | statistics of all minibatches, descent on atoms (Mairal 2009) | for small minibatches and streams, with memory for m² numbers |
 //! | [`Mod`] | the best dictionary for the codes, by least squares (Engan 1999) | for few atoms and all samples at once; never for minibatches |
+//! | [`KSvd::atom_sign`], [`Online::atom_sign`] | atoms without negative entries (NN-K-SVD, Aharon 2005) | for parts that only add up: non-negative matrix factorisation |
 //! | [`Incoherent`] around any of these | moves atoms apart that are too similar | if the codes must be identifiable, at some cost of error |
+//! | [`Fixed`] around any of these | leaves some atoms as they are, bit by bit | if some atoms are known, and the others are to complete them |
 //! | [`MatryoshkaUpdates`] around any of these | updates nested groups of atoms in turn | for dictionaries whose prefixes are to be used by themselves |
 //!
 //! In the repository, `docs/updaters.md` and `docs/study/phase` compare all of them by
 //! measurements.
 
+mod fixed;
 mod incoherent;
 mod ksvd;
 mod matryoshka;
 mod method_of_directions;
+mod non_negative;
 mod online;
 pub(crate) mod renewal;
 mod saved_state;
 
 pub use crate::backend::{AtomRule, LeadingPair};
+pub use fixed::Fixed;
 pub use incoherent::Incoherent;
 pub use ksvd::{Decorrelation, KSvd, Memory};
 pub use matryoshka::MatryoshkaUpdates;
 pub use method_of_directions::Mod;
+pub(crate) use method_of_directions::System;
 pub use online::{Forgetting, Online};
 pub use renewal::Renewal;
 pub use saved_state::{SavedArray, SavedState};
@@ -40,6 +46,7 @@ pub mod state {
     //! yourself. Learning makes states and keeps them, so its users need not name any of these
     //! types.
 
+    pub use super::fixed::FixedState;
     pub use super::incoherent::IncoherentState;
     pub use super::ksvd::KSvdState;
     pub use super::matryoshka::MatryoshkaUpdatesState;
@@ -84,6 +91,13 @@ pub trait DictionaryUpdater<B: Backend>: Send + Sync {
         let name = parameters.iter().next().map_or("unknown", |(_, value)| value).to_owned();
         let expected = "one that updates on samples that several owners hold, such as `KSvd`";
         Err(Error::argument("updater", name, expected))
+    }
+
+    /// The atoms that no update changes, such as those that [`Fixed`] names. What changes a
+    /// dictionary around an updater ([`Incoherent`], the scaling of atoms to norm 1) leaves these
+    /// alone. None by default.
+    fn fixed_atoms(&self) -> Vec<u32> {
+        Vec::new()
     }
 
     /// Allocates the state for problems of this shape.

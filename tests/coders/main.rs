@@ -3,6 +3,7 @@
 mod digits;
 mod exact;
 mod kernels;
+mod lasso;
 mod matching_pursuit;
 mod near_duplicates;
 mod properties;

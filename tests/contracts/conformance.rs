@@ -2,17 +2,17 @@
 
 use dbksvd::Faer;
 use dbksvd::Reference;
-use dbksvd::Scalar;
 use dbksvd::coder::{
-    BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Nesting, Omp, Selection, Swaps,
-    ThresholdPursuit, Tolerance, TopK,
+    BatchOmp, Coefficients, Exact, Lasso, LinearEncoder, MatchingPursuit, Nesting, Omp, Selection,
+    Swaps, ThresholdPursuit, Tolerance, TopK,
 };
 use dbksvd::conformance;
 use dbksvd::faer::Mat;
 use dbksvd::updater::{
-    AtomRule, Decorrelation, DictionaryUpdater, Forgetting, Incoherent, KSvd, LeadingPair,
+    AtomRule, Decorrelation, DictionaryUpdater, Fixed, Forgetting, Incoherent, KSvd, LeadingPair,
 };
 use dbksvd::updater::{Memory, Mod, Online, Renewal};
+use dbksvd::{Scalar, Sign};
 
 fn single() -> Faer<f32> {
     Faer::default()
@@ -179,6 +179,19 @@ fn coder_swaps_after_other_coders() {
     conformance::coder(&double(), &Swaps::after(MatchingPursuit::new()).max_swaps(1));
 }
 
+#[test]
+fn coder_lasso() {
+    for penalty in [0.0, 0.1] {
+        conformance::coder(&single(), &Lasso::new(penalty));
+        conformance::coder(&double(), &Lasso::new(penalty));
+        conformance::coder(&reference(), &Lasso::new(penalty));
+        conformance::coder(&double(), &Lasso::new(penalty).gram_limit(0));
+        let refitted = Lasso::new(penalty).coefficients(Coefficients::Refitted);
+        conformance::coder(&single(), &refitted);
+        conformance::coder(&double(), &refitted);
+    }
+}
+
 /// On the suite's problems within its limits.
 #[test]
 fn coder_exact() {
@@ -276,4 +289,31 @@ fn updater_incoherent() {
     updater(Incoherent::new(Mod::new(), 0.31).iterations(3));
     updater(Incoherent::new(Incoherent::new(Online::new(), 0.6), 0.5));
     conformance::updater(&reference(), &Omp::new(), &Incoherent::new(KSvd::new(), 0.6));
+}
+
+#[test]
+fn updater_of_atoms_without_negative_entries() {
+    let renewal = Renewal { min_usage: 0.5, max_coherence: 0.7, window: 0.1, until: 1.0 };
+    let sign = Sign::NonNegative;
+    updater(KSvd::new().atom_sign(sign));
+    updater(KSvd::textbook().atom_sign(sign));
+    updater(KSvd::new().atom_sign(sign).renewal(Some(renewal)));
+    updater(Online::new().atom_sign(sign).renewal(Some(renewal)));
+    conformance::updater(&reference(), &Omp::new(), &KSvd::new().atom_sign(sign));
+}
+
+/// Of the problem of one atom, none can be fixed; of the others, the first and some more.
+#[test]
+fn updater_fixed() {
+    let renewal = Renewal { min_usage: 0.5, max_coherence: 0.7, window: 0.1, until: 1.0 };
+    updater(Fixed::new(KSvd::new(), [0, 3, 7]));
+    updater(Fixed::new(KSvd::new().renewal(Some(renewal)), [5, 0]).max_coherence(0.5).until(1.0));
+    updater(Fixed::new(KSvd::textbook().renewal(Some(renewal)), [2]));
+    updater(Fixed::new(Mod::new().renewal(Some(renewal)), [1, 2]).max_coherence(0.5));
+    updater(Fixed::new(Online::new().renewal(Some(renewal)), [1, 14]));
+    updater(Fixed::new(Fixed::new(KSvd::new(), [0]), [1]));
+    updater(Incoherent::new(Fixed::new(KSvd::new(), [0, 1]), 0.6));
+    updater(Fixed::new(Incoherent::new(KSvd::new(), 0.7), [4]));
+    updater(Fixed::new(KSvd::new(), []));
+    conformance::updater(&reference(), &Omp::new(), &Fixed::new(KSvd::new(), [0, 1]));
 }

@@ -1,5 +1,6 @@
 //! Updaters and whole runs: against KSVD.jl, on planted problems, for any shape.
 
+mod fixed;
 mod growth;
 mod ksvdjl;
 mod large_samples;
@@ -7,7 +8,9 @@ mod linear_features;
 mod massive_coordinate;
 mod matryoshka;
 mod minibatches;
+mod non_negative;
 mod owners;
+mod paired;
 mod properties;
 mod together;
 mod updaters;

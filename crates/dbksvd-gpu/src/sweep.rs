@@ -178,6 +178,10 @@ impl SweepKernels for Gpu {
         rule: &SweepRule,
         shape: &ProblemShape,
     ) -> Result<GpuSweep, BackendError> {
+        if rule.atom_sign != Sign::Signed {
+            let what = "atoms without negative entries, on a graphics device".into();
+            return Err(BackendError::Unsupported { what });
+        }
         GpuSweep::new(&self.device, rule, shape)
     }
 

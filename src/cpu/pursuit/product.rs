@@ -336,7 +336,8 @@ mod tests {
             let mut product = RoundedProduct::new(dim, atoms);
             // Few samples are multiplied in tiles of another width, with the same bits.
             let mut few = RoundedProduct::new(dim, atoms);
-            for (first, count) in [(0, 1), (5, 1), (6, 3), (7, 4), (2, 5)] {
+            let parts = [(0, 1), (5, 1), (6, 3), (7, 4), (2, 5)];
+            for (first, count) in parts.into_iter().filter(|(i, n)| i + n <= samples.ncols()) {
                 let (of_few, _) = few.compute(pairs, &rounded, samples.subcols(first, count));
                 let (of_all, _) = product.compute(pairs, &rounded, samples);
                 assert_eq!(of_few.subcols(0, count), of_all.subcols(first, count), "{count}");

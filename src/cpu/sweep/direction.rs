@@ -30,6 +30,8 @@ pub(crate) struct Directions<'a, T: Scalar> {
     pub(crate) weights: &'a [f64],
     pub(crate) pair: LeadingPair,
     pub(crate) sign: Sign,
+    /// The sign of the entries of directions.
+    pub(crate) atom_sign: Sign,
     /// Atoms that one task takes: [`atoms_a_task`].
     pub(crate) atoms_a_task: usize,
 }
@@ -56,7 +58,8 @@ impl<T: Scalar> Directions<'_, T> {
             for (member, (&j, products)) in batch.iter().zip(products).enumerate() {
                 let fresh = column_mut(fresh.as_mut(), member);
                 let atom = self.atom(j);
-                atom.improve(self.pair, T::narrow(self.weights[j as usize]), fresh, spare.as_mut());
+                let weight = T::narrow(self.weights[j as usize]);
+                atom.improve(self.pair, self.atom_sign, weight, fresh, spare.as_mut());
                 *products = Products::of(atom.direction, fresh);
             }
             return;
@@ -98,11 +101,18 @@ impl<T: Scalar> Atom<'_, T> {
     /// Writes the improved direction, of norm 1, with a weight w of earlier minibatches: E is
     /// extended by the column √w d. An atom that no sample uses, or whose E x is zero, keeps its
     /// direction.
-    fn improve(&self, pair: LeadingPair, weight: T, into: &mut [T], spare: MatMut<'_, T>) {
+    fn improve(
+        &self,
+        pair: LeadingPair,
+        atom_sign: Sign,
+        weight: T,
+        into: &mut [T],
+        spare: MatMut<'_, T>,
+    ) {
         let improved = !self.uses(0..self.shards()).is_empty()
-            && match (pair, self.sign) {
-                (LeadingPair::Exact, Sign::Signed) => self.decompose(weight, into),
-                _ => self.iterate(most_steps(pair), weight, into, spare),
+            && match (pair, self.sign, atom_sign) {
+                (LeadingPair::Exact, Sign::Signed, Sign::Signed) => self.decompose(weight, into),
+                _ => self.iterate(most_steps(pair), atom_sign, weight, into, spare),
             };
         if !improved {
             into.copy_from_slice(self.direction);
@@ -110,10 +120,17 @@ impl<T: Scalar> Atom<'_, T> {
     }
 
     /// Up to `steps` power steps, the first from the coefficients at hand.
-    fn iterate(&self, steps: usize, weight: T, into: &mut [T], mut spare: MatMut<'_, T>) -> bool {
+    fn iterate(
+        &self,
+        steps: usize,
+        atom_sign: Sign,
+        weight: T,
+        into: &mut [T],
+        mut spare: MatMut<'_, T>,
+    ) -> bool {
         let all = 0..self.shards();
         let squares = self.sum(None, all.clone(), into, spare.as_mut());
-        if !first_direction(self.direction, weight, squares, into) {
+        if !first_direction(self.direction, weight, squares, atom_sign, into) {
             return false;
         }
         if steps == 1 {
@@ -125,7 +142,7 @@ impl<T: Scalar> Atom<'_, T> {
             before.copy_from_slice(into);
             let step = Step { v: before, overlap: loops::product(self.direction, before) };
             let products = self.sum(Some(step), all.clone(), into, spare.as_mut());
-            if next_direction(self.direction, weight, step, products, into) {
+            if next_direction(self.direction, weight, step, products, atom_sign, into) {
                 break;
             }
         }
@@ -168,7 +185,7 @@ impl<T: Scalar> Atom<'_, T> {
         if loops::dot(into, self.direction) < T::zero() {
             into.iter_mut().for_each(|x| *x = -*x);
         }
-        scale_to_unit(into)
+        scale_to_unit(Sign::Signed, into)
     }
 }
 
@@ -180,24 +197,31 @@ pub(crate) fn most_steps(pair: LeadingPair) -> usize {
     }
 }
 
-/// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w), scaled to norm 1, from the sums of the first step;
-/// `false` if it has no direction.
-pub(crate) fn first_direction<T: Scalar>(d: &[T], weight: T, squares: T, u: &mut [T]) -> bool {
+/// u ← E x + w d = Σ x_i r_i + d (‖x‖² + w), of this sign and scaled to norm 1, from the sums of
+/// the first step; `false` if it has no direction.
+pub(crate) fn first_direction<T: Scalar>(
+    d: &[T],
+    weight: T,
+    squares: T,
+    atom_sign: Sign,
+    u: &mut [T],
+) -> bool {
     loops::add(u, weight + squares, d);
-    scale_to_unit(u)
+    scale_to_unit(atom_sign, u)
 }
 
-/// u ← E Eᵀ v + w d (d·v), scaled to norm 1, from the sums of a later step, with c = Eᵀv:
-/// c_i = r_i·v + x_i (d·v). Says whether that is v again; u is v where it has no direction.
+/// u ← E Eᵀ v + w d (d·v), of this sign and scaled to norm 1, from the sums of a later step, with c
+/// = Eᵀv: c_i = r_i·v + x_i (d·v). Says whether that is v again; u is v where it has no direction.
 pub(crate) fn next_direction<T: Scalar>(
     d: &[T],
     weight: T,
     step: Step<'_, T>,
     products: T,
+    atom_sign: Sign,
     u: &mut [T],
 ) -> bool {
     loops::add(u, weight * step.overlap + products, d);
-    if !scale_to_unit(u) {
+    if !scale_to_unit(atom_sign, u) {
         u.copy_from_slice(step.v);
         return true;
     }
@@ -206,8 +230,12 @@ pub(crate) fn next_direction<T: Scalar>(
     change.sqrt() < 4.0 * T::EPSILON
 }
 
-/// Scales to norm 1; `false` for a vector without a direction.
-fn scale_to_unit<T: Scalar>(u: &mut [T]) -> bool {
+/// Makes entries of the wrong sign 0, and scales to norm 1; `false` for a vector without a
+/// direction.
+fn scale_to_unit<T: Scalar>(atom_sign: Sign, u: &mut [T]) -> bool {
+    if atom_sign == Sign::NonNegative {
+        u.iter_mut().for_each(|x| *x = atom_sign.project(*x));
+    }
     let norm = loops::normalize(u);
     norm.is_finite() && norm > 0.0
 }

@@ -167,6 +167,7 @@ impl<T: Scalar> HostSweep<T> {
             weights,
             pair: self.rule.leading_pair,
             sign: self.shape.sign,
+            atom_sign: self.rule.atom_sign,
             atoms_a_task: atoms_a_task(batch.len()),
         };
         let columns = directions.spare_columns(batch);
@@ -227,7 +228,7 @@ impl<T: Scalar> HostSweep<T> {
         sums: &DirectionSums<T>,
     ) -> bool {
         let Self { fresh, products, is_settled, .. } = self;
-        let steps = most_steps(self.rule.leading_pair);
+        let (steps, sign) = (most_steps(self.rule.leading_pair), self.rule.atom_sign);
         let columns: MatMut<'_, T> = fresh.as_mut().subcols_mut(step.place, step.batch.len());
         let members = columns.par_col_chunks_mut(1).zip(products).zip(is_settled);
         members.enumerate().for_each(|(member, ((mut fresh, products), is_settled))| {
@@ -240,7 +241,8 @@ impl<T: Scalar> HostSweep<T> {
             let (sum, product) = (sums.vectors.col_as_slice(member), sums.products[member]);
             if step.number == 0 {
                 fresh.copy_from_slice(sum);
-                let improved = sums.is_used[member] && first_direction(d, weight, product, fresh);
+                let improved =
+                    sums.is_used[member] && first_direction(d, weight, product, sign, fresh);
                 if !improved {
                     fresh.copy_from_slice(d);
                 }
@@ -249,8 +251,8 @@ impl<T: Scalar> HostSweep<T> {
                 let before = fresh.to_vec();
                 let along = Step { v: &before, overlap: loops::product(d, &before) };
                 fresh.copy_from_slice(sum);
-                *is_settled =
-                    next_direction(d, weight, along, product, fresh) || step.number + 1 == steps;
+                *is_settled = next_direction(d, weight, along, product, sign, fresh)
+                    || step.number + 1 == steps;
             }
             *products = Products::of(d, fresh);
         });

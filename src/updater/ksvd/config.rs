@@ -3,6 +3,7 @@
 use crate::backend::{AtomRule, LeadingPair};
 use crate::error::Error;
 use crate::parameters::Parameters;
+use crate::problem::Sign;
 use crate::updater::Renewal;
 
 /// How much the statistics of earlier minibatches weigh, as a function of the run's progress.
@@ -106,6 +107,7 @@ impl Decorrelation {
 /// | [`atom_batch`](Self::atom_batch) | 32 | ≥ 1 | most atoms updated in parallel from one residual |
 /// | [`leading_pair`](Self::leading_pair) | one power step | | how the leading singular pair is computed |
 /// | [`atom_rule`](Self::atom_rule) | refitted | | which residual the coefficients are computed from |
+/// | [`atom_sign`](Self::atom_sign) | signed | | the sign of atoms' entries |
 /// | [`sweeps`](Self::sweeps) | 2 | ≥ 1 | passes over all atoms per minibatch |
 /// | [`memory`](Self::memory) | ramp to 0.9 | | weight of earlier minibatches |
 /// | [`decorrelation`](Self::decorrelation) | none | | how similar atoms may be |
@@ -138,6 +140,8 @@ pub struct KSvd {
     pub leading_pair: LeadingPair,
     /// Which residual the coefficients of a batch are computed from.
     pub atom_rule: AtomRule,
+    /// The sign of the entries of atoms.
+    pub atom_sign: Sign,
     /// Passes over all atoms per minibatch.
     pub sweeps: usize,
     /// The weight of earlier minibatches.
@@ -154,6 +158,7 @@ impl Default for KSvd {
             atom_batch: 32,
             leading_pair: LeadingPair::Power { iterations: 1 },
             atom_rule: AtomRule::Refitted,
+            atom_sign: Sign::Signed,
             sweeps: 2,
             memory: Some(Memory::default()),
             decorrelation: None,
@@ -177,6 +182,7 @@ impl KSvd {
             atom_batch: 1,
             leading_pair: LeadingPair::Exact,
             atom_rule: AtomRule::Refitted,
+            atom_sign: Sign::Signed,
             sweeps: 1,
             memory: None,
             decorrelation: None,
@@ -204,6 +210,42 @@ impl KSvd {
     #[must_use]
     pub fn atom_rule(mut self, rule: AtomRule) -> Self {
         self.atom_rule = rule;
+        self
+    }
+
+    /// The sign of the entries of atoms. With [`Sign::NonNegative`], entries that a power step
+    /// makes negative become 0 before the atom is scaled to norm 1, which gives the best
+    /// non-negative direction for the coefficients at hand, so errors fall as they do otherwise.
+    /// Together with non-negative codes this is sparse non-negative matrix factorisation.
+    ///
+    /// It is NN-K-SVD (M. Aharon, M. Elad & A. Bruckstein, *K-SVD and its non-negative variant for
+    /// dictionary design*, SPIE Wavelets XI, 2005), in which each atom and its coefficients take
+    /// several such steps in turn ([`LeadingPair::Power`]), begun at the singular pair with
+    /// negative entries taken out. Here they begin at the coefficients at hand: from the singular
+    /// pair, the error could rise.
+    ///
+    /// Before an update, atoms with negative entries lose these, as the first dictionary may have
+    /// some; an atom without a positive entry is turned around. Renewal treats samples likewise.
+    /// [`Incoherent`](crate::updater::Incoherent) around this updater may give atoms negative
+    /// entries again. Not with [`decorrelation`](Self::decorrelation), nor on devices.
+    ///
+    /// ```
+    /// use dbksvd::synthetic::Planted;
+    /// use dbksvd::updater::KSvd;
+    /// use dbksvd::{DbKsvd, Sign};
+    ///
+    /// // Samples without negative entries.
+    /// let mut samples = Planted::new(16, 24, 2, 600).generate::<f32>()?.samples;
+    /// samples.col_iter_mut().for_each(|mut y| y.iter_mut().for_each(|y| *y = y.abs()));
+    /// let updater = KSvd::new().atom_sign(Sign::NonNegative);
+    /// let learner = DbKsvd::builder(24, 4).sign(Sign::NonNegative).updater(updater).epochs(5);
+    /// let (model, _) = learner.build()?.fit(&samples)?;
+    /// assert!((0..24).all(|j| model.dictionary().atom(j).iter().all(|&d| d >= 0.0)));
+    /// # Ok::<(), dbksvd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn atom_sign(mut self, sign: Sign) -> Self {
+        self.atom_sign = sign;
         self
     }
 
@@ -257,6 +299,12 @@ impl KSvd {
             }
         }
         self.decorrelation.map_or(Ok(()), |decorrelation| decorrelation.check())?;
+        if let (Sign::NonNegative, Some(Decorrelation { tolerance })) =
+            (self.atom_sign, self.decorrelation)
+        {
+            let expected = "none, if atoms have no negative entries";
+            return Err(Error::argument("decorrelation", tolerance, expected));
+        }
         self.renewal.map_or(Ok(()), |renewal| renewal.check())
     }
 }

@@ -36,6 +36,7 @@ mod config;
 
 pub use config::{Decorrelation, KSvd, Memory};
 
+use super::non_negative::project_atoms;
 use super::renewal::{Renewal, Renewed, UseCounts, energies_of};
 use super::{
     DictionaryUpdater, SavedArray, SavedState, Started, Step, UpdateReport, begin, error_of,
@@ -88,8 +89,8 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
 
     fn prepare(&self, backend: &B, shape: &ProblemShape) -> Result<Self::State, BackendError> {
         let atom_batch = self.atom_batch.min(shape.atoms);
-        let Self { leading_pair, atom_rule, .. } = *self;
-        let rule = SweepRule { leading_pair, atom_rule, atom_batch };
+        let Self { leading_pair, atom_rule, atom_sign, .. } = *self;
+        let rule = SweepRule { leading_pair, atom_rule, atom_batch, atom_sign };
         Ok(KSvdState {
             shape: *shape,
             sweep: backend.prepare_sweep(&rule, shape)?,
@@ -121,9 +122,15 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
             share.expect_alone("the exact pair, which takes all uses of an atom at once,")?;
         }
         let mut error = report.error_before;
+        if project_atoms(backend, dictionary, self.atom_sign)? {
+            backend.refresh(&mut state.sweep, y, dictionary, codes)?;
+            error = error_of(backend, &state.sweep, share)?;
+        }
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
         let (sweep, shape) = (&mut state.sweep, &state.shape);
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let atom_sign = self.atom_sign;
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let seated = state.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(&mut state.sweep, codes)?;
@@ -169,7 +176,9 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
         }
 
         let (sweep, shape) = (&mut state.sweep, &state.shape);
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let atom_sign = self.atom_sign;
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let outcome = state.use_counts.renew(renewal, renewed)?;
         for &atom in &outcome.atoms {
             state.weights[atom as usize] = 0.0;
@@ -211,16 +220,29 @@ impl<B: SweepKernels> DictionaryUpdater<B> for KSvd {
 impl KSvd {
     /// The parameters. The function depends on no backend type, so it is compiled in this crate.
     fn listed(&self) -> Parameters {
-        let Self { atom_batch, leading_pair, atom_rule, sweeps, memory, decorrelation, renewal } =
-            *self;
-        Parameters::of("KSvd")
+        let Self {
+            atom_batch,
+            leading_pair,
+            atom_rule,
+            sweeps,
+            memory,
+            decorrelation,
+            renewal,
+            ..
+        } = *self;
+        let listed = Parameters::of("KSvd")
             .with("atom_batch", atom_batch)
             .with("leading_pair", leading_pair)
             .with("atom_rule", atom_rule)
             .with("sweeps", sweeps)
             .with("memory", memory)
             .with("decorrelation", decorrelation)
-            .with("renewal", renewal)
+            .with("renewal", renewal);
+        // A checkpoint that does not name it is of atoms of any sign.
+        match self.atom_sign {
+            Sign::Signed => listed,
+            Sign::NonNegative => listed.with("atom_sign", self.atom_sign),
+        }
     }
 
     /// w_j ← ρ (w_j + ‖x_j‖²).

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::parameters::Parameters;
+use crate::problem::Sign;
 use crate::updater::Renewal;
 
 /// How much of the statistics of earlier minibatches is kept when a new minibatch comes.
@@ -67,6 +68,7 @@ impl Forgetting {
 /// |---|---|---|---|
 /// | [`forgetting`](Self::forgetting) | power 24 | | weight of earlier minibatches |
 /// | [`sweeps`](Self::sweeps) | 1 | ≥ 1 | passes over all atoms per minibatch |
+/// | [`atom_sign`](Self::atom_sign) | signed | | the sign of atoms' entries |
 /// | [`renewal`](Self::renewal) | on | | replaces dead and duplicate atoms |
 ///
 /// Complexity: O((d + k) · nonzeros) for the statistics, and d·m² multiplications per sweep, most
@@ -94,12 +96,15 @@ pub struct Online {
     pub sweeps: usize,
     /// How dead and duplicate atoms are replaced.
     pub renewal: Option<Renewal>,
+    /// The sign of the entries of atoms.
+    pub atom_sign: Sign,
 }
 
 impl Default for Online {
     fn default() -> Self {
         let renewal = Some(Renewal::default());
-        Self { forgetting: Forgetting::default(), sweeps: 1, renewal }
+        let forgetting = Forgetting::default();
+        Self { forgetting, sweeps: 1, renewal, atom_sign: Sign::Signed }
     }
 }
 
@@ -128,6 +133,16 @@ impl Online {
     #[must_use]
     pub fn renewal(mut self, renewal: Option<Renewal>) -> Self {
         self.renewal = renewal;
+        self
+    }
+
+    /// The sign of the entries of atoms: with [`Sign::NonNegative`], the step on an atom ends at
+    /// the best vector without negative entries, as scikit-learn's with `positive_dict`. Before an
+    /// update, and in renewal, negative entries are treated as
+    /// [`KSvd`](crate::updater::KSvd::atom_sign) does.
+    #[must_use]
+    pub fn atom_sign(mut self, sign: Sign) -> Self {
+        self.atom_sign = sign;
         self
     }
 

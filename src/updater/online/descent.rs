@@ -21,6 +21,7 @@ use crate::cpu::product::multiply;
 use crate::cpu::vector::loops;
 use crate::error::BackendError;
 use crate::matrix::{column, column_mut, zeros};
+use crate::problem::Sign;
 
 /// The number of atoms in a batch.
 const BATCH: usize = 64;
@@ -51,12 +52,14 @@ impl<T: Scalar> Descent<T> {
     }
 
     /// Makes one step on every atom, in the given order, on D (d × m) with A (m × m) and B (d × m).
+    /// Entries of atoms get this sign.
     pub(super) fn sweep(
         &mut self,
         mut dictionary: MatMut<'_, T>,
         a: MatRef<'_, T>,
         b: MatRef<'_, T>,
         order: &[u32],
+        atom_sign: Sign,
     ) {
         // An energy that rounding or forgetting has made this small is not worth a step.
         let atoms = a.ncols().max(1) as f64;
@@ -68,7 +71,8 @@ impl<T: Scalar> Descent<T> {
                 let j = j as usize;
                 if a[(j, j)] > least {
                     let later = &batch[place + 1..];
-                    self.step(column_mut(dictionary.as_mut(), j), a, b, j, place, later);
+                    let atom = column_mut(dictionary.as_mut(), j);
+                    self.step(atom, (a, b), j, place, later, atom_sign);
                 }
             }
         }
@@ -94,17 +98,20 @@ impl<T: Scalar> Descent<T> {
     fn step(
         &mut self,
         atom: &mut [T],
-        a: MatRef<'_, T>,
-        b: MatRef<'_, T>,
+        (a, b): (MatRef<'_, T>, MatRef<'_, T>),
         j: usize,
         place: usize,
         later: &[u32],
+        atom_sign: Sign,
     ) {
         let Self { products, fresh, .. } = self;
         // u ← b_j − D a_j + A_jj d_j
         fresh.copy_from_slice(column(b, j));
         loops::add(fresh, -<T as One>::one(), products.col_as_slice(place));
         loops::add(fresh, a[(j, j)], atom);
+        if atom_sign == Sign::NonNegative {
+            fresh.iter_mut().for_each(|x| *x = atom_sign.project(*x));
+        }
         let norm = loops::normalize(fresh);
         if !(norm.is_finite() && norm > 0.0) {
             return;

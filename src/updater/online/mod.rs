@@ -6,6 +6,7 @@
 //! B ← βB + Σ y xᵀ                               d × m
 //! repeat `sweeps` times, for each atom j in the given order:
 //!     u ← b_j − D a_j + A_jj d_j
+//!     u ← max(u, 0)                             if atoms have no negative entries
 //!     d_j ← u / ‖u‖                             unless A_jj or u is zero
 //! renew atoms that died, and merge those that duplicate another
 //! ```
@@ -37,6 +38,7 @@ pub use config::{Forgetting, Online};
 
 use faer::Mat;
 
+use super::non_negative::project_atoms;
 use super::renewal::{Renewal, Renewed, UseCounts};
 use super::{
     DictionaryUpdater, SavedArray, SavedState, Started, Step, UpdateReport, begin, error_of,
@@ -49,7 +51,7 @@ use crate::cpu::vector::loops;
 use crate::error::{BackendError, Error};
 use crate::matrix::zeros;
 use crate::parameters::Parameters;
-use crate::problem::ProblemShape;
+use crate::problem::{ProblemShape, Sign};
 use descent::Descent;
 
 /// The data that [`Online`] keeps from minibatch to minibatch, and its scratch memory.
@@ -113,8 +115,13 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
             begin(backend, sweep, minibatch, shape, step, counts)?;
         let share = &share;
         share.expect_alone("online learning")?;
+        let atom_sign = self.atom_sign;
+        if project_atoms(backend, dictionary, atom_sign)? {
+            backend.refresh(sweep, y, dictionary, codes)?;
+        }
         let renewal = Renewal::in_effect(self.renewal.as_ref(), step.progress);
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let seated = past.use_counts.begin(renewal, renewed)?;
         if !seated.atoms.is_empty() {
             backend.recount(sweep, codes)?;
@@ -135,11 +142,12 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
         );
         let (a, b) = (past.codes.as_ref(), past.samples.as_ref());
         for _ in 0..self.sweeps {
-            descent.sweep(backend.view_mut(dictionary), a, b, step.order);
+            descent.sweep(backend.view_mut(dictionary), a, b, step.order, atom_sign);
         }
 
         backend.refresh(sweep, y, dictionary, codes)?;
-        let renewed = Renewed { backend, share, samples: y, dictionary, codes, sweep, shape };
+        let renewed =
+            Renewed { backend, share, samples: y, dictionary, codes, sweep, shape, atom_sign };
         let outcome = past.use_counts.renew(renewal, renewed)?;
         for (&atom, former) in outcome.atoms.iter().zip(&outcome.former) {
             past.forget(atom as usize, former);
@@ -173,11 +181,16 @@ impl<B: HostBackend> DictionaryUpdater<B> for Online {
     }
 
     fn parameters(&self) -> Parameters {
-        let Self { forgetting, sweeps, renewal } = *self;
-        Parameters::of("Online")
+        let Self { forgetting, sweeps, renewal, atom_sign } = *self;
+        let listed = Parameters::of("Online")
             .with("forgetting", forgetting)
             .with("sweeps", sweeps)
-            .with("renewal", renewal)
+            .with("renewal", renewal);
+        // A checkpoint that does not name it is of atoms of any sign.
+        match atom_sign {
+            Sign::Signed => listed,
+            Sign::NonNegative => listed.with("atom_sign", atom_sign),
+        }
     }
 }
 

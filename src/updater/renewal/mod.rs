@@ -8,6 +8,7 @@ pub(super) use use_counts::UseCounts;
 
 use std::collections::VecDeque;
 
+use super::non_negative::take_out_negatives;
 use crate::Scalar;
 use crate::backend::{Candidate, SweepKernels};
 use crate::cpu::vector::outlined;
@@ -201,6 +202,8 @@ pub(super) struct Renewed<'a, B: SweepKernels> {
     /// R = Y − DX, and which samples use each atom.
     pub(super) sweep: &'a mut B::Sweep,
     pub(super) shape: &'a ProblemShape,
+    /// The sign of the entries of atoms.
+    pub(super) atom_sign: Sign,
 }
 
 impl<B: SweepKernels> Renewed<'_, B> {
@@ -258,7 +261,7 @@ impl<B: SweepKernels> Renewed<'_, B> {
         all_candidates(self.share, own)
     }
 
-    /// The samples of these candidates, scaled to norm 1.
+    /// The samples of these candidates, of the sign of atoms and scaled to norm 1.
     fn directions_of(
         &self,
         candidates: &[Held<Candidate>],
@@ -268,6 +271,9 @@ impl<B: SweepKernels> Renewed<'_, B> {
         let mut samples =
             self.share.columns(self.backend, self.samples, self.shape.dim, &wanted)?;
         for sample in &mut samples {
+            if self.atom_sign == Sign::NonNegative {
+                take_out_negatives(sample);
+            }
             outlined::normalize(sample);
         }
         Ok(samples)

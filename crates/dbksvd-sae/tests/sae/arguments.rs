@@ -146,7 +146,7 @@ fn a_zero_row_is_dead_in_decoding_and_alive_in_encoding() {
     let sae = dying(Architecture::TopK { encoder, sparsity, rescaled });
     let codes = sae.encode(samples.as_ref()).unwrap();
     assert_eq!(rows(&codes), [vec![], vec![], vec![(1, 15.0)]]);
-    let mut coder = sae.model(2).unwrap().encoder(SaeCoder::new(sae)).unwrap();
+    let coder = sae.model(2).unwrap().encoder(SaeCoder::new(sae)).unwrap();
     assert_eq!(rows(&coder.encode(samples.as_ref()).unwrap()), rows(&codes));
     assert_eq!(coder.state().cut(), 0);
     // After rescaling it is the smallest.
