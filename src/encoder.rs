@@ -31,8 +31,9 @@ use crate::source::{SampleSource, check_rounding};
 /// let model = Model::new(data.dictionary, None, 2, Sign::Signed)?;
 /// let encoder: Encoder = model.encoder(BatchOmp::new())?;
 /// let halves = [data.samples.subcols(0, 300), data.samples.subcols(300, 300)];
+/// let shared = &encoder;
 /// let codes = std::thread::scope(|scope| {
-///     let workers = halves.map(|half| scope.spawn(|| encoder.encode(half)));
+///     let workers = halves.map(|half| scope.spawn(move || shared.encode(half)));
 ///     workers.map(|worker| worker.join().expect("no panic"))
 /// });
 /// let [first, second] = codes;
