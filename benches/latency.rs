@@ -5,7 +5,8 @@
 //! Every call is of other samples than the one before, and calls of both kinds take turns, so that
 //! a busy machine disturbs ratios less than times. Codes are compared, bit by bit, with those of
 //! all samples at once: a fast coder of other codes measures nothing. Times of one sample are of
-//! the thread that calls; those of more samples are on a pool of one thread, and of two.
+//! the thread that calls; those of more samples are on a pool of one thread, and of two. For one
+//! sample, the table also has `Omp`, the textbook's form, with an encoder that is kept as well.
 //!
 //! `cargo bench --bench latency`, with a part of a shape's name to run only those.
 
@@ -14,7 +15,7 @@ mod workload;
 use std::hint::black_box;
 use std::time::Instant;
 
-use dbksvd::coder::BatchOmp;
+use dbksvd::coder::{BatchOmp, Omp};
 use dbksvd::faer::linalg::matmul::matmul;
 use dbksvd::faer::{Accum, Mat, MatRef, Par};
 use dbksvd::synthetic::Kind;
@@ -42,9 +43,10 @@ fn main() {
     // Cargo hands `--bench` on; what is not an option names workloads.
     let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     println!(
-        "| (d, m, k) | samples | product, µs | encode, µs | over the product | p99, µs | 2 threads, µs |"
+        "| (d, m, k) | samples | product, µs | encode, µs | over the product | p99, µs | \
+         2 threads, µs | `Omp`, µs |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for workload in workloads() {
         if only.is_empty() || only.iter().any(|name| workload.name.contains(name.as_str())) {
             rows(&workload);
@@ -69,9 +71,12 @@ fn rows(workload: &Workload) {
         // One sample is coded where the call is made.
         let (product, coding) = if size == 1 { of_one() } else { one.install(of_one) };
         let (_, by_two) = two.install(|| problem.times(size, &expected));
-        let median = |times: &[f64]| times[times.len() / 2] * 1e6;
+        let textbook = match size {
+            1 => format!("{:.1}", median(&textbook_times(&model, &samples))),
+            _ => "–".to_owned(),
+        };
         println!(
-            "| ({}, {}, {}) | {size} | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} |",
+            "| ({}, {}, {}) | {size} | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} | {textbook} |",
             shape.dim,
             shape.atoms,
             shape.sparsity,
@@ -82,6 +87,25 @@ fn rows(workload: &Workload) {
             median(&by_two),
         );
     }
+}
+
+/// Microseconds.
+fn median(times: &[f64]) -> f64 {
+    times[times.len() / 2] * 1e6
+}
+
+/// Seconds in which [`Omp`] codes one sample, in rising order.
+fn textbook_times(model: &Model<f32>, samples: &Mat<f32>) -> Vec<f64> {
+    let encoder = model.encoder(Omp::new()).expect("memory");
+    let mut times: Vec<f64> = (0..CALLS / 20)
+        .map(|call| {
+            let start = Instant::now();
+            black_box(encoder.encode(black_box(samples.subcols(call, 1))).expect("finite samples"));
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
 struct Problem<'a> {

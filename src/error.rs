@@ -32,7 +32,8 @@ pub enum Error {
     },
     /// Samples are so large or so small that their squares overflow or vanish. Zeros are in range.
     #[error(
-        "`{argument}`: {} {found:e}, expected 0 or {least:e} to {most:e} in {scalar}: scale the data",
+        "`{argument}`: {} {found:e}, expected 0 or {least:e} to {most:e} in {scalar}: scale the \
+         data",
         match sample {
             Some(sample) => format!("the norm of sample {sample} is"),
             None => "the root mean square norm is".to_owned(),

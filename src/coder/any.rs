@@ -44,6 +44,10 @@ use crate::problem::ProblemShape;
 /// assert_eq!(encoder.encode(data.samples.as_ref())?.samples(), 100);
 /// # Ok::<(), dbksvd::Error>(())
 /// ```
+///
+/// # Panics
+/// Calls of [`SparseCoder`] with the state that a coder of another kind has
+/// [prepared](SparseCoder::prepare). [`Encoder`](crate::Encoder) and learning keep them together.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -117,7 +117,7 @@ impl<T: Scalar> Panels<T> {
     fn agree_with(&self, dictionary: MatRef<'_, T>, correlations: &mut Correlations<T>) -> bool {
         let (dim, atoms) = dictionary.shape();
         let samples = Mat::from_fn(dim, BLOCK, |i, j| {
-            let mixed = (i * BLOCK + j + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
+            let mixed = ((i * BLOCK + j + 1) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             T::narrow((mixed >> 40) as f64 / f64::from(1 << 23) - 1.0)
         });
         let mut found = Mat::zeros(atoms, BLOCK);
