@@ -130,7 +130,7 @@
 //! | `json` | an observer that logs JSON lines |
 //! | `progress` | an observer that shows a progress bar |
 //! | `tracing` | an observer that emits `tracing` events |
-//! | `serde` | models, codes, reports, and the configurations of coders, by serde: checked when they are read |
+//! | `serde` | by serde: models, codes and reports, checked when they are read, and the configurations of coders |
 //! | `conformance` | the public test suites for backends, coders and updaters |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

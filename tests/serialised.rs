@@ -1,8 +1,8 @@
 //! Models, codes, reports and coders by serde, in a text and back, and forged texts.
 
 use dbksvd::coder::{
-    AnyCoder, BatchOmp, Coefficients, Exact, LinearEncoder, MatchingPursuit, Matryoshka, Omp,
-    Selection, Swaps, ThresholdPursuit, Tolerance, TopK,
+    AnyCoder, BatchOmp, Coefficients, Exact, Lasso, LinearEncoder, MatchingPursuit, Matryoshka,
+    Omp, Selection, Swaps, ThresholdPursuit, Tolerance, TopK,
 };
 use dbksvd::learn::{Report, StepReport};
 use dbksvd::synthetic::Planted;
@@ -92,6 +92,7 @@ fn coders_come_back() {
         Swaps::after(Swaps::after(ols)).max_swaps(3).into(),
         TopK::by_encoder(linear).threshold(0.5).into(),
         Exact.into(),
+        Lasso::new(0.2).coefficients(Coefficients::Refitted).into(),
         Matryoshka::new(Groups::new([2, 3]).budgets([1, 1])).coder(ols).into(),
     ];
     for coder in &coders {

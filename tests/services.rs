@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use dbksvd::backend::PursuitKernels;
 use dbksvd::coder::{
-    AnyCoder, BatchOmp, Coefficients, Exact, MatchingPursuit, Matryoshka, Omp, Selection,
+    AnyCoder, BatchOmp, Coefficients, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Selection,
     SparseCoder, Swaps, ThresholdPursuit, TopK,
 };
 use dbksvd::faer::{Mat, MatRef};
@@ -234,12 +234,8 @@ fn an_error_of_range_names_the_sample() {
     assert!((found / 4e25 - 1.0).abs() < 1e-6 && most == 1e15, "{found} {most}");
     let text = error.to_string();
     assert!(text.contains("sample 4321") && text.contains("scale the data"), "{text}");
-    let proof = Exact.solve(encoder_dictionary(&model).as_ref(), &[1e30_f32; 16], 2, Sign::Signed);
+    let proof = Exact.solve(model.dictionary(), &[1e30_f32; 16], 2, Sign::Signed);
     assert!(matches!(proof, Err(Error::Range { sample: Some(0), .. })), "{proof:?}");
-}
-
-fn encoder_dictionary(model: &Model<f32>) -> Box<dbksvd::Dictionary<f32>> {
-    Box::new(model.dictionary().clone())
 }
 
 /// Codes by `coder` and by the same as [`AnyCoder`] have the same bits, and the same parameters.
@@ -277,6 +273,7 @@ fn a_coder_chosen_at_run_time_codes_as_the_coder_itself() {
         compare::<Single, _>(MatchingPursuit::new().coefficients(Coefficients::Refitted), sign);
         compare::<Double, _>(TopK::new(), sign);
         compare::<Single, _>(Exact, sign);
+        compare::<Single, _>(Lasso::new(0.2), sign);
         compare::<Single, _>(Swaps::after(ols).max_swaps(2), sign);
         compare::<Single, _>(Swaps::after(Swaps::after(Omp::new())), sign);
         compare::<Double, _>(Matryoshka::new(Groups::doubling(24, 6)).coder(ols), sign);

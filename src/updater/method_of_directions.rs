@@ -252,8 +252,8 @@ impl System {
     }
 
     /// LLᵀ ← A + λI. λ is `ridge` tr(A)/m if the factorisation succeeds with it; otherwise it is a
-    /// hundred times that, and so on. Returns the ridge with which it did; `None` if A is zero. The
-    /// claim of large samples of other minibatches on an atom is added to its ridge, so that the
+    /// hundred times that, and so on. Returns the ridge with which it did; `None` if A is zero or not
+    /// finite. The claim of large samples of other minibatches on an atom is added to its ridge, so that the
     /// atom stays in place for them.
     pub(crate) fn factorise(&mut self, ridge: f64, claims: &[f64]) -> Option<f64> {
         let Self { matrix, factor, .. } = self;
@@ -268,9 +268,10 @@ impl System {
         if !(mean > 0.0 && mean.is_finite()) {
             return None;
         }
-        let mut ridge = ridge;
         // At a ridge of 1 the matrix is far from singular.
-        while ridge <= 1e4 {
+        let most = ridge.max(1e4);
+        let mut ridge = ridge;
+        while ridge <= most {
             factor.copy_from(&*matrix);
             for (j, claim) in claims.iter().enumerate() {
                 factor[(j, j)] += ridge * mean + claim;

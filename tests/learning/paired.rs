@@ -3,7 +3,7 @@
 
 use dbksvd::coder::{BatchOmp, Omp};
 use dbksvd::faer::linalg::solvers::{Qr, SolveLstsq};
-use dbksvd::faer::{Mat, MatRef};
+use dbksvd::faer::{Mat, MatRef, mat};
 use dbksvd::learn::{Paired, PairedDictionary, PairedQuality, PairedSums};
 use dbksvd::source::Subset;
 use dbksvd::synthetic::{Kind, Planted};
@@ -237,4 +237,32 @@ fn bad_arguments_are_refused() {
     assert_eq!(argument(error), "paired");
     let error = before.evaluate(&model, &coder, &none, &Mat::zeros(DIM, 0)).unwrap_err();
     assert!(matches!(error, Error::NoSamples { .. }), "{error}");
+}
+
+/// However large a ridge is, it is used as it was given.
+#[test]
+fn a_large_ridge_is_used_as_given() {
+    let mut codes = SparseCodes::<f64>::new(2, 2, 2);
+    codes.set(0, &[0], &[2.0]);
+    codes.set(1, &[1], &[1.0]);
+    let mut sums = PairedSums::<f64>::new(2, 1).unwrap();
+    sums.add(&codes, mat![[3.0, 5.0]].as_ref()).unwrap();
+    let ridge = 1e6;
+    let found = Paired::new().offset(false).ridge(ridge).solve(&sums).unwrap();
+    assert_eq!(found.ridge(), ridge);
+    // B (A + λI)⁻¹ with λ = ridge · tr(A)/m.
+    let lambda = ridge * 2.5;
+    for (j, expected) in [6.0 / (4.0 + lambda), 5.0 / (1.0 + lambda)].into_iter().enumerate() {
+        assert!((found.as_mat()[(0, j)] / expected - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn sums_that_overflow_are_refused() {
+    let mut codes = SparseCodes::<f64>::new(2, 1, 1);
+    codes.set(0, &[0], &[1e200]);
+    let mut sums = PairedSums::<f64>::new(2, 1).unwrap();
+    sums.add(&codes, mat![[1.0]].as_ref()).unwrap();
+    let error = Paired::new().solve(&sums).unwrap_err();
+    assert!(matches!(error, Error::Argument { argument: "sums", .. }), "{error}");
 }

@@ -116,7 +116,10 @@ where
     let dictionary = Dictionary::new(dictionary.clone()).expect("unit atoms");
     let model = Model::new(dictionary, None, sparsity, sign).expect("a budget within range");
     let encoder = Encoder::new(B::default(), coder, &model).expect("a coder for this shape");
-    encoder.encode(samples).expect("finite samples")
+    let codes = encoder.encode(samples).expect("finite samples");
+    // Folds by `max` pass over what is not a number.
+    assert!(codes.iter().all(|(_, values)| values.iter().all(|x| x.widen().is_finite())));
+    codes
 }
 
 /// The sign of ⟨found_j, expected_j⟩, for every atom j.

@@ -82,7 +82,12 @@ fn run_in<T: Scalar>(learn: &Learn, group: &MpiGroup, dataset: &Dataset) -> Resu
     });
     // What was learned until a failure is kept, and the failure is what there is to say.
     match failure {
-        Some(failure) => return Err(in_rows(failure)),
+        Some(failure) => {
+            if let Err(error) = saved {
+                let _ = writeln!(io::stderr(), "what was learned until then is not saved: {error}");
+            }
+            return Err(in_rows(failure));
+        }
         None => saved?,
     }
     if !arguments.quiet && !arguments.json {

@@ -60,9 +60,9 @@ const ROUNDING: f64 = 64.0 * f64::EPSILON;
 /// lowest atom comes first. A path ends after 64·(k + 1) changes of its support, which is far
 /// beyond what samples need, with the solution that it has reached.
 ///
-/// Complexity per sample: O(dm) for Dᵀy, and O(am + a²) for each change of a support of a atoms, of
-/// which there are k, and two for each atom that leaves it again; O(dm) more for each if the Gram
-/// matrix does not fit. Memory: d·m doubles, m² doubles for the Gram matrix and, per thread, 131·m
+/// Complexity per sample: O(dm) for Dᵀy, O(am + a²) for each atom that joins a support of a atoms,
+/// and O(am + a³) for each that leaves it. If the Gram matrix does not fit, its rows are computed at
+/// each of these changes, in O(adm). Memory: d·m doubles, m² doubles for the Gram matrix and, per thread, 131·m
 /// + 256·d doubles and k².
 ///
 /// ```

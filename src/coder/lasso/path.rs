@@ -217,12 +217,17 @@ impl Path {
         self.signs.remove(place);
         self.is_active[atom as usize] = false;
         self.is_passed.fill(false);
-        let active = std::mem::take(&mut self.active);
+        let (active, signs) = (std::mem::take(&mut self.active), std::mem::take(&mut self.signs));
         self.factor.clear();
-        for &atom in &active {
-            // A part of an independent set is independent.
-            self.extend_factor(gram, dictionary, atom, 0.0);
-            self.active.push(atom);
+        for (&atom, &sign) in active.iter().zip(&signs) {
+            // A part of an independent set is independent, but for rounding.
+            if self.extend_factor(gram, dictionary, atom, 0.0) {
+                self.active.push(atom);
+                self.signs.push(sign);
+            } else {
+                self.is_active[atom as usize] = false;
+                self.is_passed[atom as usize] = true;
+            }
         }
     }
 

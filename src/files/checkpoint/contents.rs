@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::learn::checkpoint::TrainingState;
-    use crate::learn::checkpoint::numbers::{TALLY, tally};
+    use crate::learn::checkpoint::numbers::{TALLY, epoch_report, tally};
     use crate::learn::run_state::{Position, RunRecord};
     use crate::samples::preprocessing::Preprocessing;
     use crate::samples::spectrum::Spectrum;
@@ -219,7 +219,12 @@ mod tests {
         assert_eq!(error_after(|_, _| ()), None);
         assert_eq!(error_after(|run, _| run.training.steps = 1 << 52), None);
         type Change = fn(&mut SavedRun<'static, f32>, &mut RunRecord<f32>);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
+            ("epochs", |_, record| {
+                let mut numbers = [0.0; 16];
+                numbers[1] = 1e300;
+                record.epochs.push(epoch_report(&numbers));
+            }),
             ("course", |run, _| run.training.steps = u64::MAX),
             ("course", |_, record| record.position.epoch = 0),
             ("tally", |_, record| record.tally.nonzeros = usize::MAX),

@@ -76,9 +76,8 @@ pub(crate) fn tally(numbers: &[f64], means: [Vec<f64>; 2], spectrum: &[f64]) -> 
     }
 }
 
-pub(crate) fn rows<const N: usize, R>(numbers: &[f64], report: impl Fn(&[f64; N]) -> R) -> Vec<R> {
-    numbers.as_chunks().0.iter().map(report).collect()
-}
+/// Counts at the beginning of an epoch's numbers.
+pub(crate) const EPOCH_COUNTS: usize = 10;
 
 pub(crate) fn epoch_numbers(report: &EpochReport) -> [f64; 16] {
     let EpochReport { fvu, fvu_within, relative_error, l0, elapsed, massive, .. } = *report;

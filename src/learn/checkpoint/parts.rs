@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use faer::Mat;
 
-use super::numbers::{COURSE, TALLY, epoch_report, evaluation, rows, tally};
+use super::numbers::{COURSE, EPOCH_COUNTS, TALLY, epoch_report, evaluation, tally};
 use super::saved_run::SavedRun;
 use super::training_state::TrainingState;
 use crate::Scalar;
@@ -67,8 +67,11 @@ impl<T: Scalar> Parts<T> {
             position: Position { epoch: epoch as usize, step: step as usize },
             tally: self.tally.checked("tally", dim)?,
             watched: self.watched.checked("watched", dim)?,
-            epochs: rows(&self.epochs, epoch_report),
-            evaluations: rows(&self.evaluations, evaluation),
+            epochs: rows("epochs", &self.epochs, epoch_report, |row| row[..EPOCH_COUNTS].to_vec())?,
+            evaluations: rows("evaluations", &self.evaluations, evaluation, |row| {
+                let [step, epoch, _, samples, _, within, ..] = *row;
+                vec![step, epoch, samples, within]
+            })?,
             best: best.transpose()?,
         };
         let training = TrainingState {
@@ -93,10 +96,29 @@ impl TallyParts {
         }
         let samples = [numbers[0], numbers[4]];
         check_counts(name, are_counts(samples.iter().chain(&numbers[8..])))?;
+        if !self.spectrum.len().is_multiple_of(3) {
+            let found = self.spectrum.len();
+            return Err(format!("`{name}.spectrum` holds {found} numbers, expected rows of 3"));
+        }
         let of_spectrum = are_counts(self.spectrum.iter().skip(1).step_by(3));
         check_counts(&format!("{name}.spectrum"), of_spectrum)?;
         Ok(tally(&numbers, self.means, &self.spectrum))
     }
+}
+
+/// The rows of `numbers`, of which `counts` gives the counts of each.
+fn rows<const N: usize, R>(
+    name: &str,
+    numbers: &[f64],
+    report: impl Fn(&[f64; N]) -> R,
+    counts: impl Fn(&[f64; N]) -> Vec<f64>,
+) -> Result<Vec<R>, String> {
+    let (rows, rest) = numbers.as_chunks();
+    if !rest.is_empty() {
+        return Err(format!("`{name}` holds {} numbers, expected rows of {N}", numbers.len()));
+    }
+    check_counts(name, rows.iter().all(|row| are_counts(&counts(row))))?;
+    Ok(rows.iter().map(report).collect())
 }
 
 fn of_length<const N: usize>(name: &str, numbers: &[f64]) -> Result<[f64; N], String> {
@@ -111,13 +133,13 @@ fn check_counts(name: &str, are_counts: bool) -> Result<(), String> {
     if are_counts { Ok(()) } else { Err(format!("`{name}` holds a count that no run has")) }
 }
 
-/// Whether these are counts that can be added to without overflow: none is negative or not a
-/// number, and their sum is at most 2⁵³, up to which counts are exact in f64.
+/// Whether these are counts that can be added to without overflow: each is a whole number of at
+/// least 0, and their sum is at most 2⁵³, up to which counts are exact in f64.
 fn are_counts<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> bool {
     const MOST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     let mut left = MOST;
     numbers.into_iter().all(|number| {
-        let fits = (0.0..=left).contains(number);
+        let fits = number.fract() == 0.0 && (0.0..=left).contains(number);
         left -= number;
         fits
     })
@@ -132,6 +154,7 @@ mod tests {
         for (numbers, expected) in [
             (&[][..], true),
             (&[0.0, 5.0], true),
+            (&[1.5], false),
             (&[-1.0, 5.0], false),
             (&[f64::NAN], false),
             (&[f64::INFINITY], false),

@@ -33,7 +33,6 @@ use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::matrix::{column, column_mut};
 use crate::model::Model;
-use crate::parameters::Parameters;
 use crate::source::{SampleSource, Subset, check_rounding};
 use crate::updater::System;
 
@@ -99,12 +98,6 @@ impl Default for Paired {
     }
 }
 
-impl From<Paired> for Parameters {
-    fn from(Paired { ridge, offset }: Paired) -> Self {
-        Self::of("Paired").with("ridge", ridge).with("offset", offset)
-    }
-}
-
 impl Paired {
     /// The defaults in the table above.
     #[must_use]
@@ -129,7 +122,8 @@ impl Paired {
     }
 
     /// The second dictionary for the codes of `samples` by `coder`: `targets` has a target for each
-    /// sample. Both are read once, 4,096 at a time.
+    /// sample. Both are read 4,096 at a time: once, but for samples by which the
+    /// [rounding](check_rounding) of each 4,096 is judged.
     ///
     /// # Errors
     /// [`Error::Argument`] for a ridge that is negative or not finite, [`Error::Dimension`] unless
@@ -157,8 +151,8 @@ impl Paired {
     /// The second dictionary that these sums determine.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a ridge that is negative or not finite, [`Error::NoSamples`] for
-    /// sums of nothing, [`Error::Backend`] if memory cannot be had.
+    /// [`Error::Argument`] for a ridge that is negative or not finite and for sums that overflowed,
+    /// [`Error::NoSamples`] for sums of nothing, [`Error::Backend`] if memory cannot be had.
     pub fn solve<T: Scalar>(&self, sums: &PairedSums<T>) -> Result<PairedDictionary<T>, Error> {
         self.check()?;
         if sums.samples() == 0 {
@@ -166,6 +160,10 @@ impl Paired {
         }
         let mut system = System::new(sums.atoms(), sums.dim())?;
         let mut wide = sums.products(self.offset, system.matrix_mut())?;
+        let mean = system.matrix_mut().diagonal().column_vector().sum();
+        if !mean.is_finite() {
+            return Err(Error::argument("sums", mean, "finite sums of squares of coefficients"));
+        }
         let claims = vec![0.0; sums.atoms()];
         let mut ridge = system.factorise(self.ridge, &claims);
         if let Some(raised) = ridge.filter(|&ridge| ridge > self.ridge) {
@@ -260,7 +258,7 @@ impl<T: Scalar> PairedDictionary<T> {
     }
 
     /// How well the codes of `samples` by `coder` predict `targets`: for held-out pairs. Both are
-    /// read once, 4,096 at a time.
+    /// read as by [`Paired::fit`].
     ///
     /// # Errors
     /// As [`Paired::fit`], and [`Error::Dimension`] if the model has another number of atoms or

@@ -23,8 +23,8 @@ const ATOMS_A_TASK: usize = 8;
 ///
 /// Pairs are added one after the other, each atom's on its own: the bits depend on the pairs and
 /// their order, and neither on the number of threads nor on how pairs are cut into minibatches.
-/// Memory: m² + d₂·m + m + d₂ doubles, and 8 bytes for each nonzero of a minibatch while it is
-/// added.
+/// Memory: m² + d₂·m + m + d₂ doubles, and while a minibatch is added, 8 bytes for each of its
+/// nonzeros and a copy of its targets.
 ///
 /// ```
 /// use dbksvd::SparseCodes;

@@ -66,6 +66,9 @@ const SAMPLES_A_TASK: usize = 64;
 /// [`MatryoshkaUpdates`](super::MatryoshkaUpdates), every group has an inner updater and a list of
 /// its own, counted from the first atom of the group.
 ///
+/// An inner updater that does not renew atoms wants `max_coherence(1.0)`, since a copy without codes
+/// would stay unused. Its [`atom_sign`](super::KSvd::atom_sign) does not hold for fixed atoms.
+///
 /// Complexity: that of the inner updater, one product with the codes, 4·d for each use of a fixed
 /// atom, and |F|·d·m for copies. Memory: that of the inner updater for m − |F| atoms, 3·d·N for the
 /// minibatch, d·m, and a copy of the codes. If no atom is fixed, it is the inner updater.
@@ -253,10 +256,13 @@ impl<B: HostBackend, U: DictionaryUpdater<B>> DictionaryUpdater<B> for Fixed<U> 
     fn fixed_atoms(&self) -> Vec<u32> {
         let mut all = self.atoms.clone();
         // Those that the inner updater keeps, which it counts among the atoms that it has.
-        let inner = self.updater.fixed_atoms();
-        let most = inner.iter().max().map_or(0, |&most| most as usize + 1 + self.atoms.len());
-        let learning: Vec<u32> = self.learning(most).collect();
-        all.extend(inner.iter().map(|&place| learning[place as usize]));
+        let mut own = self.atoms.clone();
+        own.sort_unstable();
+        let among_all = |place: u32| {
+            own.iter()
+                .fold(place, |atom, &own| if own <= atom { atom.saturating_add(1) } else { atom })
+        };
+        all.extend(self.updater.fixed_atoms().into_iter().map(among_all));
         all
     }
 
