@@ -252,9 +252,9 @@ impl System {
     }
 
     /// LLᵀ ← A + λI. λ is `ridge` tr(A)/m if the factorisation succeeds with it; otherwise it is a
-    /// hundred times that, and so on. Returns the ridge with which it did; `None` if A is zero or not
-    /// finite. The claim of large samples of other minibatches on an atom is added to its ridge, so that the
-    /// atom stays in place for them.
+    /// hundred times that, and so on. Returns the ridge with which it did; `None` if A is zero or
+    /// not finite. The claim of large samples of other minibatches on an atom is added to its
+    /// ridge, so that the atom stays in place for them.
     pub(crate) fn factorise(&mut self, ridge: f64, claims: &[f64]) -> Option<f64> {
         let Self { matrix, factor, .. } = self;
         let atoms = matrix.nrows();

@@ -61,9 +61,9 @@ const ROUNDING: f64 = 64.0 * f64::EPSILON;
 /// beyond what samples need, with the solution that it has reached.
 ///
 /// Complexity per sample: O(dm) for Dᵀy, O(am + a²) for each atom that joins a support of a atoms,
-/// and O(am + a³) for each that leaves it. If the Gram matrix does not fit, its rows are computed at
-/// each of these changes, in O(adm). Memory: d·m doubles, m² doubles for the Gram matrix and, per thread, 131·m
-/// + 256·d doubles and k².
+/// and O(am + a³) for each that leaves it. If the Gram matrix does not fit, its rows are computed
+/// at each of these changes, in O(adm). Memory: d·m doubles, m² doubles for the Gram matrix and,
+/// per thread, 131·m + 256·d doubles and k².
 ///
 /// ```
 /// use dbksvd::Sign;
