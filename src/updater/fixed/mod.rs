@@ -67,7 +67,8 @@ const SAMPLES_A_TASK: usize = 64;
 /// its own, counted from the first atom of the group.
 ///
 /// An inner updater that does not renew atoms wants `max_coherence(1.0)`, since a copy without
-/// codes would stay unused. Its [`atom_sign`](super::KSvd::atom_sign) does not hold for fixed atoms.
+/// codes would stay unused. Its [`atom_sign`](super::KSvd::atom_sign) does not hold for fixed
+/// atoms.
 ///
 /// Complexity: that of the inner updater, one product with the codes, 4·d for each use of a fixed
 /// atom, and |F|·d·m for copies. Memory: that of the inner updater for m − |F| atoms, 3·d·N for the
