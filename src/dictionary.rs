@@ -1,5 +1,6 @@
 //! The dictionary D: unit-norm atoms as columns.
 
+use faer::mat::AsMatRef;
 use faer::{Mat, MatRef};
 
 use crate::Scalar;
@@ -89,6 +90,18 @@ impl<T: Scalar> Dictionary<T> {
     #[must_use]
     pub fn into_mat(self) -> Mat<T> {
         self.atoms
+    }
+}
+
+/// A dictionary is accepted where a matrix is wanted, as in [`omp`](crate::omp).
+impl<T: Scalar> AsMatRef for Dictionary<T> {
+    type T = T;
+    type Rows = usize;
+    type Cols = usize;
+    type Owned = Mat<T>;
+
+    fn as_mat_ref(&self) -> MatRef<'_, T> {
+        self.as_mat()
     }
 }
 

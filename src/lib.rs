@@ -62,6 +62,9 @@
 //! | [`coder`] | OMP and OLS, matching pursuit, top k, swaps, exact search, the lasso; the trait to write another |
 //! | [`updater`] | [`KSvd`](updater::KSvd), [`Mod`](updater::Mod), [`Online`](updater::Online), a bound on coherence, fixed and non-negative atoms; the trait to write another |
 //! | [`learn::Paired`] | a second dictionary, for targets that belong to the samples |
+//! | [`omp`](fn@omp), [`pursuit`] | OMP by itself, for any matrix of atoms; compressed sensing |
+//! | [`masked`] | coding of, and learning from, samples with missing coordinates |
+//! | [`patches`] | images as samples; denoising and inpainting |
 //! | [`Groups`] | nested groups of atoms, for Matryoshka dictionaries |
 //! | [`backend`] | the matrix kernels, on the host or on a device |
 //! | [`group`] | several owners of a minibatch's samples, with the bits of one |
@@ -152,14 +155,17 @@ mod fingerprint;
 pub mod group;
 mod groups;
 pub mod learn;
+pub mod masked;
 mod matrix;
 pub mod metrics;
 mod model;
 pub mod notation;
 pub mod observe;
 mod parameters;
+pub mod patches;
 mod printable;
 mod problem;
+pub mod pursuit;
 mod random;
 mod reference;
 mod sample_shards;
@@ -184,6 +190,7 @@ pub use learn::{DbKsvd, Initialisation};
 pub use model::Model;
 pub use parameters::Parameters;
 pub use problem::{ProblemShape, Sign};
+pub use pursuit::omp;
 pub use reference::{Reference, ReferencePursuits};
 pub use samples::preprocessing::{Outliers, Preprocessing};
 pub use scalar::Scalar;

@@ -11,11 +11,11 @@ Denoises a picture by a K-SVD dictionary that is learned from its own noisy patc
 
 Usage: cargo run --release --example denoise -- [OPTIONS]
 
-  --image FILE    the clean picture, a PNG; colours become grey [data/camera256.png]
+  --image FILE    the clean picture, a PNG, grey or in colours [data/camera256.png]
   --sigma S       standard deviation of the noise, of 255 [25]
-  --noisy FILE    the noisy picture, a .npy array (height, width); without it, noise is added
-                  to --image. For the defaults of --image and --sigma this is
-                  data/camera256_noisy25.npy, so that figures can be compared.
+  --noisy FILE    the noisy picture, a .npy array (height, width), or (height, width, 3) of
+                  colours; without it, noise is added to --image. For the defaults of --image and
+                  --sigma this is data/camera256_noisy25.npy, so that figures can be compared.
   --seed S        learning, and noise that is added [0]
   --atoms M       atoms of the dictionary [256]
   --epochs E      passes over the patches [10]

@@ -1,5 +1,5 @@
-//! The examples `denoise` and `recover`, run as programs: what they write, and what they say when
-//! their arguments or files are no good.
+//! The examples `denoise`, `inpaint`, `sensing` and `recover`, run as programs: what they write,
+//! and what they say when their arguments or files are no good.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,17 +83,75 @@ fn denoise_repeats_on_any_number_of_threads_and_differs_by_seed() {
     assert!(first != restored("1", "4"));
 }
 
+/// How many channels a PNG has.
+fn channels_of(path: &Path) -> usize {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("the picture was written"));
+    let reader = png::Decoder::new(file).read_info().expect("a PNG");
+    reader.info().color_type.samples()
+}
+
 #[test]
-fn denoise_takes_colours() {
-    let (folder, grey) = folder();
+fn denoise_keeps_colours() {
+    let folder = TempDir::new().expect("a temporary folder");
     let coloured = folder.path().join("coloured.png");
     write_picture(&coloured, (40, 32), png::ColorType::Rgba);
-    let table = |picture: &Path| {
-        let arguments = ["--image", text(picture), "--atoms", "16", "--epochs", "0"];
-        let output = run("denoise", &[&arguments[..], &["--out", text(folder.path())]].concat());
-        psnr(&stdout_of(&output), "DCT")
-    };
-    assert_eq!(table(&grey), table(&coloured));
+    let arguments = ["--image", text(&coloured), "--atoms", "96", "--epochs", "1"];
+    let output = run("denoise", &[&arguments[..], &["--out", text(folder.path())]].concat());
+    let table = stdout_of(&output);
+    assert!(psnr(&table, "K-SVD") > psnr(&table, "noisy") + 5.0, "{table}");
+    for name in ["clean", "noisy", "dct", "ksvd", "comparison", "atoms"] {
+        assert_eq!(channels_of(&folder.path().join(name).with_extension("png")), 3, "{name}");
+    }
+}
+
+#[test]
+fn inpaint_writes_pictures_and_a_table() {
+    let (folder, picture) = folder();
+    let out = folder.path().join("new/out");
+    let arguments = ["--image", text(&picture), "--missing", "50", "--text", "--atoms", "64"];
+    let others = ["--passes", "1", "--rounds", "8", "--epochs", "1", "--out", text(&out)];
+    let output = run("inpaint", &[&arguments[..], &others, &["--quiet"]].concat());
+    let table = stdout_of(&output);
+    assert!(output.stderr.is_empty(), "quiet");
+    for name in ["missing-50", "text"] {
+        let line = table.lines().find(|line| line.starts_with(name)).expect("a row of the table");
+        let numbers: Vec<f64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [known, dct, ksvd] = numbers[..3] else { panic!("{line}") };
+        assert!((40.0..95.0).contains(&known) && dct > 18.0 && ksvd > 18.0, "{line}");
+        for (part, width) in [("", 3 * 40 + 2 * 8), ("-mask", 40), ("-filled", 40)] {
+            let path = out.join(format!("{name}{part}.png"));
+            assert_eq!(size_of(&path), (width, 32), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn inpaint_names_what_is_wrong() {
+    let (folder, picture) = folder();
+    let (picture, here) = (text(&picture), text(folder.path()));
+    let wrong: [(&[&str], &str); 5] = [
+        (&["--missing", "0"], "--missing is \"0\""),
+        (&["--missing", "50,100"], "--missing is \"50,100\""),
+        (&["--side", "1"], "--side is 1"),
+        (&["--side", "33", "--image", picture], "40 × 32 pixels, at least 33 × 33"),
+        (&["--image", "nowhere.png"], "nowhere.png"),
+    ];
+    for (arguments, named) in wrong {
+        let error = error_of(&run("inpaint", &[arguments, &["--out", here]].concat()));
+        assert!(error.contains(named), "{error} does not name {named}");
+    }
+}
+
+#[test]
+fn sensing_finds_all_signals() {
+    let table = stdout_of(&run("sensing", &[]));
+    let found = table.lines().filter(|line| line.contains(" 200 of 200 ")).count();
+    assert_eq!(found, 4, "{table}");
+    let few = ["--noise", "0.05", "--signals", "20", "--threads", "2"];
+    assert!(stdout_of(&run("sensing", &few)).contains(" 20 of 20 "));
+    let error = error_of(&run("sensing", &["--sparsity", "129"]));
+    assert!(error.contains("--sparsity is 129"), "{error}");
 }
 
 #[test]
@@ -165,8 +223,8 @@ fn recover_names_what_is_wrong() {
 }
 
 #[test]
-fn both_explain_themselves() {
-    for example in ["denoise", "recover"] {
+fn all_explain_themselves() {
+    for example in ["denoise", "inpaint", "sensing", "recover"] {
         let help = stdout_of(&run(example, &["--help"]));
         assert!(help.contains("Usage: cargo run --release --example"), "{help}");
     }

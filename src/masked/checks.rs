@@ -1,0 +1,88 @@
+//! What samples with weights must be.
+
+use faer::MatRef;
+
+use crate::Scalar;
+use crate::error::Error;
+use crate::pursuit::{Contiguous, contiguous};
+
+/// Samples and their weights, checked.
+pub(super) struct Masked<'a, T> {
+    samples: Contiguous<'a, T>,
+    weights: Contiguous<'a, T>,
+}
+
+impl<'a, T: Scalar> Masked<'a, T> {
+    /// Samples of dimension `dim` with a weight for each coordinate.
+    pub(super) fn new(
+        samples: MatRef<'a, T>,
+        weights: MatRef<'a, T>,
+        dim: usize,
+    ) -> Result<Self, Error> {
+        for (argument, matrix) in [("samples", samples), ("weights", weights)] {
+            if matrix.nrows() != dim {
+                let found = matrix.nrows();
+                return Err(Error::Dimension { argument, found, expected: dim });
+            }
+        }
+        if weights.ncols() != samples.ncols() {
+            let found = format!("{} columns", weights.ncols());
+            return Err(Error::argument("weights", found, format!("{}", samples.ncols())));
+        }
+        let masked = Self { samples: contiguous(samples)?, weights: contiguous(weights)? };
+        for i in 0..masked.len() {
+            let pairs = masked.sample(i).iter().zip(masked.weights(i)).enumerate();
+            for (coordinate, (value, weight)) in pairs {
+                if !(0.0..=1.0).contains(&weight.widen()) {
+                    let found = format!("{weight} for coordinate {coordinate} of sample {i}");
+                    return Err(Error::argument("weights", found, "0 to 1"));
+                }
+                if *weight > T::zero() && !value.widen().is_finite() {
+                    let value = value.widen();
+                    return Err(Error::NotFinite { sample: i, coordinate, value });
+                }
+            }
+        }
+        Ok(masked)
+    }
+
+    /// The number of samples.
+    pub(super) fn len(&self) -> usize {
+        self.samples.as_ref().ncols()
+    }
+
+    /// The number of coordinates of a sample.
+    pub(super) fn dim(&self) -> usize {
+        self.samples.as_ref().nrows()
+    }
+
+    /// Sample `i`, which may hold anything where its weight is 0.
+    pub(super) fn sample(&self, i: usize) -> &[T] {
+        self.samples.column(i)
+    }
+
+    pub(super) fn weights(&self, i: usize) -> &[T] {
+        self.weights.column(i)
+    }
+
+    /// Refuses samples of which nothing can be learned.
+    pub(super) fn check_content(&self) -> Result<(), Error> {
+        if self.len() == 0 {
+            return Err(Error::NoSamples { argument: "samples" });
+        }
+        let is_seen = |i: usize| self.weights(i).iter().any(|w| *w > T::zero());
+        if !(0..self.len()).any(is_seen) {
+            let expected = "a weight above 0 somewhere";
+            return Err(Error::argument("weights", "0 throughout", expected));
+        }
+        let has_energy = |i: usize| {
+            let mut pairs = self.sample(i).iter().zip(self.weights(i));
+            pairs.any(|(y, w)| *w > T::zero() && *y != T::zero())
+        };
+        if !(0..self.len()).any(has_energy) {
+            let samples = self.len();
+            return Err(Error::NothingLearned { samples, zeros: samples, dropped: 0 });
+        }
+        Ok(())
+    }
+}

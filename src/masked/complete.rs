@@ -1,0 +1,70 @@
+//! What codes say of missing coordinates.
+
+use faer::Mat;
+use faer::mat::AsMatRef;
+use rayon::prelude::*;
+
+use super::checks::Masked;
+use crate::Scalar;
+use crate::codes::SparseCodes;
+use crate::cpu::pursuit::wide;
+use crate::cpu::vector::loops;
+use crate::error::Error;
+use crate::matrix::{column, column_mut, zeros};
+
+/// The samples (d × N) with what their codes say of what is missing: w y + (1 − w) D x in each
+/// coordinate of weight w. O(kd) a sample, in parallel.
+///
+/// ```
+/// use dbksvd::SparseCodes;
+/// use dbksvd::faer::mat;
+/// use dbksvd::masked::complete;
+///
+/// let dictionary = mat![[0.6_f64], [0.8]];
+/// let mut codes = SparseCodes::new(1, 1, 1);
+/// codes.set(0, &[0], &[10.0]);
+/// let (samples, weights) = (mat![[f64::NAN], [7.0]], mat![[0.0], [1.0]]);
+/// assert_eq!(complete(&dictionary, &codes, &samples, &weights)?, mat![[6.0], [7.0]]);
+/// # Ok::<(), dbksvd::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Dimension`] and [`Error::Argument`] for shapes that do not fit together, and for
+/// samples and weights as [`MaskedOmp::encode`](super::MaskedOmp::encode) refuses them;
+/// [`Error::Backend`] if memory cannot be allocated.
+pub fn complete<T: Scalar>(
+    dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    codes: &SparseCodes<T>,
+    samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+) -> Result<Mat<T>, Error> {
+    let dictionary = crate::pursuit::contiguous(dictionary.as_mat_ref())?;
+    let dictionary = dictionary.as_ref();
+    let masked = Masked::new(samples.as_mat_ref(), weights.as_mat_ref(), dictionary.nrows())?;
+    if codes.atoms() != dictionary.ncols() {
+        let (found, expected) = (codes.atoms(), dictionary.ncols());
+        return Err(Error::Dimension { argument: "codes", found, expected });
+    }
+    if codes.samples() != masked.len() {
+        let expected = format!("{}, as many as samples", masked.len());
+        return Err(Error::argument("codes", codes.samples(), expected));
+    }
+    let mut filled = zeros(masked.dim(), masked.len())?;
+    filled.as_mut().par_col_chunks_mut(1).enumerate().for_each(|(i, filled)| {
+        let mut decoded = vec![0.0; masked.dim()];
+        for (atom, value) in wide::terms(codes.support(i), codes.values(i)) {
+            loops::add_wide(&mut decoded, value, column(dictionary, atom as usize));
+        }
+        let known = masked.sample(i).iter().zip(masked.weights(i));
+        for ((filled, decoded), (y, w)) in column_mut(filled, 0).iter_mut().zip(decoded).zip(known)
+        {
+            *filled = T::narrow(blend(y.widen(), w.widen(), decoded));
+        }
+    });
+    Ok(filled)
+}
+
+/// w y + (1 − w) ŷ, where y may be anything for w = 0.
+pub(super) fn blend(value: f64, weight: f64, decoded: f64) -> f64 {
+    if weight > 0.0 { weight * value + (1.0 - weight) * decoded } else { decoded }
+}

@@ -1,0 +1,65 @@
+//! A dictionary to start from.
+
+use faer::Mat;
+use faer::mat::AsMatRef;
+use rand::seq::SliceRandom;
+
+use super::checks::Masked;
+use super::complete::blend;
+use crate::Scalar;
+use crate::cpu::vector::loops;
+use crate::dictionary::Dictionary;
+use crate::error::Error;
+use crate::random::{RandomStream, generator};
+
+/// `atoms` different samples, drawn at random, as atoms of norm 1. What is missing of a sample is
+/// filled in by the weighted mean of the coordinate over all samples. O(d N).
+///
+/// The page of [`masked`](super) has an example. The same `seed` draws the same atoms everywhere.
+///
+/// # Errors
+/// [`Error::Argument`] for no atoms, or for more than there are samples that are not zero when
+/// filled in; and the errors of [`MaskedKsvd::learn`](super::MaskedKsvd::learn) for samples and
+/// weights.
+pub fn draw_atoms<T: Scalar>(
+    samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    atoms: usize,
+    seed: u64,
+) -> Result<Dictionary<T>, Error> {
+    let samples = samples.as_mat_ref();
+    let masked = Masked::new(samples, weights.as_mat_ref(), samples.nrows())?;
+    masked.check_content()?;
+    let dim = masked.dim();
+    let (mut sums, mut totals) = (vec![0.0; dim], vec![0.0; dim]);
+    for i in 0..masked.len() {
+        for (row, (y, w)) in masked.sample(i).iter().zip(masked.weights(i)).enumerate() {
+            if *w > T::zero() {
+                sums[row] += w.widen() * y.widen();
+                totals[row] += w.widen();
+            }
+        }
+    }
+    let mean = |row: usize| if totals[row] > 0.0 { sums[row] / totals[row] } else { 0.0 };
+    let mut order: Vec<usize> = (0..masked.len()).collect();
+    order.shuffle(&mut generator(seed, RandomStream::Initialisation));
+    let mut columns: Vec<Vec<T>> = Vec::with_capacity(atoms);
+    for i in order {
+        if columns.len() == atoms {
+            break;
+        }
+        let known = masked.sample(i).iter().zip(masked.weights(i)).enumerate();
+        let filled = known.map(|(row, (y, w))| blend(y.widen(), w.widen(), mean(row)));
+        let mut column: Vec<T> = filled.map(T::narrow).collect();
+        let is_seen = masked.weights(i).iter().any(|w| *w > T::zero());
+        if is_seen && loops::normalize(&mut column) > 0.0 && !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    if atoms == 0 || columns.len() < atoms {
+        let expected = format!("1 to {}, the samples that can be atoms", columns.len());
+        let expected = if atoms == 0 { "at least 1".to_owned() } else { expected };
+        return Err(Error::argument("atoms", atoms, expected));
+    }
+    Ok(Dictionary::trusted(Mat::from_fn(dim, atoms, |r, j| columns[j][r])))
+}

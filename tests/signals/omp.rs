@@ -1,0 +1,335 @@
+//! OMP by itself: against a naive one, and what holds whatever the atoms are.
+
+use dbksvd::coder::{Omp, Selection, Tolerance};
+use dbksvd::faer::linalg::solvers::SolveLstsqCore;
+use dbksvd::faer::{Conj, Mat, MatRef};
+use dbksvd::pursuit::{Pursuit, omp, omp_gram};
+use dbksvd::{Faer, Scalar, Sign, SparseCodes};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::support::{dense, encode, on_threads};
+
+/// Atoms of norms from 10⁻³ to 10³, and samples of such sizes.
+#[derive(Debug)]
+struct Problem {
+    dictionary: Mat<f64>,
+    samples: Mat<f64>,
+    sparsity: usize,
+}
+
+impl Problem {
+    fn new((dim, atoms, samples, sparsity): (usize, usize, usize, usize), seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut draw = |cols: usize| {
+            let mut matrix = Mat::from_fn(dim, cols, |_, _| {
+                let value: f64 = StandardNormal.sample(&mut random);
+                value
+            });
+            for j in 0..cols {
+                let size = 10.0_f64.powf((j * 7 % 13) as f64 / 2.0 - 3.0);
+                matrix.col_mut(j).iter_mut().for_each(|value| *value *= size);
+            }
+            matrix
+        };
+        let (dictionary, samples) = (draw(atoms), draw(samples));
+        Self { dictionary, samples, sparsity: sparsity.min(dim).min(atoms) }
+    }
+}
+
+fn problems() -> impl Strategy<Value = Problem> {
+    let shape = (2..=12_usize, 2..=24_usize, 1..=8_usize, 1..=5_usize);
+    (shape, any::<u64>()).prop_map(|(shape, seed)| Problem::new(shape, seed))
+}
+
+/// argmin ‖y − D_S γ‖, by a QR decomposition.
+fn least_squares(dictionary: &Mat<f64>, sample: &[f64], support: &[u32]) -> Vec<f64> {
+    let dim = dictionary.nrows();
+    let chosen = Mat::from_fn(dim, support.len(), |i, j| dictionary[(i, support[j] as usize)]);
+    let mut solution = MatRef::from_column_major_slice(sample, dim, 1).to_owned();
+    chosen.col_piv_qr().solve_lstsq_in_place_with_conj(Conj::No, solution.as_mut());
+    (0..support.len()).map(|j| solution[(j, 0)]).collect()
+}
+
+fn left(dictionary: &Mat<f64>, sample: &[f64], support: &[u32], values: &[f64]) -> Vec<f64> {
+    let mut residual = sample.to_vec();
+    for (&atom, value) in support.iter().zip(values) {
+        for (r, d) in residual.iter_mut().zip(dictionary.col_as_slice(atom as usize)) {
+            *r -= value * d;
+        }
+    }
+    residual
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+/// OMP as its definition states it, and by how much of itself each choice led.
+fn naive(dictionary: &Mat<f64>, sample: &[f64], sparsity: usize) -> (Vec<u32>, Vec<f64>, f64) {
+    let (mut support, mut values, mut lead) = (Vec::new(), Vec::new(), 1.0_f64);
+    for _ in 0..sparsity {
+        let residual = left(dictionary, sample, &support, &values);
+        let mut scores: Vec<(f64, u32)> = (0..dictionary.ncols() as u32)
+            .filter(|atom| !support.contains(atom))
+            .map(|atom| {
+                let d = dictionary.col_as_slice(atom as usize);
+                (dot(d, &residual).abs() / norm(d), atom)
+            })
+            .collect();
+        scores.sort_by(|a, b| b.0.total_cmp(&a.0));
+        if scores[0].0 <= 1e-9 * norm(sample) {
+            break;
+        }
+        if let Some(second) = scores.get(1) {
+            lead = lead.min(1.0 - second.0 / scores[0].0);
+        }
+        support.push(scores[0].1);
+        values = least_squares(dictionary, sample, &support);
+    }
+    (support, values, lead)
+}
+
+/// Rounding of the coefficients of well-conditioned atoms, relative to their size.
+const CLOSE: f64 = 1e-6;
+
+#[track_caller]
+fn assert_same(problem: &Problem, codes: &SparseCodes<f64>, expected: &SparseCodes<f64>) {
+    for i in 0..codes.samples() {
+        assert_eq!(codes.support(i), expected.support(i), "sample {i}");
+        let size = norm(problem.samples.col_as_slice(i));
+        for ((&atom, a), b) in codes.support(i).iter().zip(codes.values(i)).zip(expected.values(i))
+        {
+            let atom = norm(problem.dictionary.col_as_slice(atom as usize));
+            assert!((a - b).abs() * atom <= CLOSE * size.max(b.abs() * atom), "{a}, not {b}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn codes_are_those_of_a_naive_pursuit(problem in problems()) {
+        let Problem { dictionary, samples, sparsity } = &problem;
+        let codes = omp(dictionary, samples, *sparsity).unwrap();
+        for i in 0..samples.ncols() {
+            let sample = samples.col_as_slice(i);
+            let (support, values, lead) = naive(dictionary, sample, *sparsity);
+            prop_assume!(lead > 1e-6);
+            prop_assert_eq!(codes.support(i), &support[..]);
+            let expected = left(dictionary, sample, &support, &values);
+            let found = left(dictionary, sample, codes.support(i), codes.values(i));
+            let difference: Vec<f64> = found.iter().zip(&expected).map(|(a, b)| a - b).collect();
+            prop_assert!(norm(&difference) <= 1e-9 * norm(sample));
+            // Whatever is left is orthogonal to the atoms chosen.
+            for &atom in codes.support(i) {
+                let d = dictionary.col_as_slice(atom as usize);
+                prop_assert!(dot(d, &found).abs() <= 1e-12 * norm(d) * norm(sample));
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_two_leave_the_bits(problem in problems(), power in -30..30_i32) {
+        let Problem { dictionary, samples, sparsity } = &problem;
+        let codes = omp(dictionary, samples, *sparsity).unwrap();
+        let of_atom = |j: usize| 2.0_f64.powi((j as i32 * 5) % 17 - 8);
+        let scaled = Mat::from_fn(dictionary.nrows(), dictionary.ncols(), |i, j| {
+            of_atom(j) * dictionary[(i, j)]
+        });
+        let factor = 2.0_f64.powi(power);
+        let larger =
+            Mat::from_fn(samples.nrows(), samples.ncols(), |i, j| factor * samples[(i, j)]);
+        let other = omp(&scaled, &larger, *sparsity).unwrap();
+        for i in 0..samples.ncols() {
+            prop_assert_eq!(codes.support(i), other.support(i));
+            let pairs = codes.values(i).iter().zip(other.values(i)).zip(codes.support(i));
+            for ((a, b), &atom) in pairs {
+                prop_assert_eq!(a * factor / of_atom(atom as usize), *b);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_made_of_the_codes_of_each_budget(problem in problems()) {
+        let Problem { dictionary, samples, sparsity } = &problem;
+        for selection in [Selection::Correlation, Selection::LeastSquares] {
+            let pursuit = Pursuit::new(*sparsity).selection(selection);
+            let path = pursuit.path(dictionary, samples).unwrap();
+            prop_assert_eq!(path.codes(), &pursuit.codes(dictionary, samples).unwrap());
+            for length in 1..=*sparsity {
+                let codes = pursuit.with_stop(length).codes(dictionary, samples).unwrap();
+                prop_assert_eq!(&path.at(length), &codes);
+                for i in 0..samples.ncols() {
+                    let norms = path.residual_norms(i);
+                    prop_assert_eq!(norms.len(), path.codes().support(i).len() + 1);
+                    let Some(&told) = norms.get(length) else { continue };
+                    let sample = samples.col_as_slice(i);
+                    let found = norm(&left(dictionary, sample, codes.support(i), codes.values(i)));
+                    prop_assert!((told - found).abs() <= 1e-12 * norm(sample));
+                    prop_assert!(told <= norms[length - 1] * (1.0 + 1e-12));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_as_good_as_what_they_are_of(problem in problems()) {
+        let Problem { dictionary, samples, sparsity } = &problem;
+        let gram = dictionary.transpose() * dictionary;
+        let products = dictionary.transpose() * samples;
+        let squares: Vec<f64> = samples.col_iter().map(|y| y.squared_norm_l2()).collect();
+        for selection in [Selection::Correlation, Selection::LeastSquares] {
+            for sign in [Sign::Signed, Sign::NonNegative] {
+                let pursuit = Pursuit::new((*sparsity, Tolerance::Relative(1e-3)))
+                    .selection(selection)
+                    .sign(sign);
+                let expected = pursuit.codes(dictionary, samples).unwrap();
+                let through = pursuit.through_gram(true).codes(dictionary, samples).unwrap();
+                let given =
+                    pursuit.codes_from_products(&gram, &products, Some(&squares)).unwrap();
+                // Near ties, and where one says that it is good enough, rounding decides.
+                let like = |codes: &SparseCodes<f64>| {
+                    (0..codes.samples()).all(|i| codes.support(i) == expected.support(i))
+                };
+                prop_assume!(like(&through) && like(&given));
+                assert_same(&problem, &through, &expected);
+                assert_same(&problem, &given, &expected);
+                if sign == Sign::Signed {
+                    let path =
+                        pursuit.path_from_products(&gram, &products, Some(&squares)).unwrap();
+                    prop_assert_eq!(path.codes(), &given);
+                    let fewer = sparsity.div_ceil(2);
+                    let codes = pursuit
+                        .with_stop((fewer, Tolerance::Relative(1e-3)))
+                        .codes_from_products(&gram, &products, Some(&squares))
+                        .unwrap();
+                    prop_assert_eq!(path.at(fewer), codes);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nearly_all_random_problems_are_alike_in_all_forms() {
+    // That the assumptions above do not leave out what matters.
+    let (mut same, mut all) = (0, 0);
+    for seed in 0..200 {
+        let Problem { dictionary, samples, sparsity } = Problem::new((10, 20, 5, 4), seed);
+        let expected = omp(&dictionary, &samples, sparsity).unwrap();
+        let through = Pursuit::new(sparsity).through_gram(true).codes(&dictionary, &samples);
+        let gram = dictionary.transpose() * &dictionary;
+        let products = dictionary.transpose() * &samples;
+        let given = omp_gram(&gram, &products, None, sparsity).unwrap();
+        for codes in [through.unwrap(), given] {
+            all += samples.ncols();
+            same +=
+                (0..samples.ncols()).filter(|&i| codes.support(i) == expected.support(i)).count();
+        }
+    }
+    assert!(same * 100 >= all * 99, "{same} of {all}");
+}
+
+#[test]
+fn unit_atoms_have_the_codes_of_the_coder() {
+    fn check<T: Scalar>() {
+        let data = dbksvd::synthetic::Planted::new(32, 64, 5, 100).noise(0.1).seed(4);
+        let data = data.generate::<T>().unwrap();
+        let codes = omp(&data.dictionary, &data.samples, 5).unwrap();
+        let dictionary = data.dictionary.as_mat().to_owned();
+        let samples = data.samples.as_ref();
+        let expected = encode::<Faer<T>, _>(Omp::new(), &dictionary, samples, 5, Sign::Signed);
+        for i in 0..100 {
+            assert_eq!(codes.support(i), expected.support(i));
+            for (a, b) in codes.values(i).iter().zip(expected.values(i)) {
+                assert!(
+                    (a.widen() - b.widen()).abs() <= 64.0 * T::EPSILON * b.widen().abs().max(1.0)
+                );
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+#[test]
+fn bits_depend_on_nothing_but_the_sample() {
+    let Problem { dictionary, samples, .. } = Problem::new((24, 60, 70, 5), 3);
+    let products = dictionary.transpose() * &samples;
+    let gram = dictionary.transpose() * &dictionary;
+    let all = || {
+        let plain = omp(&dictionary, &samples, 5).unwrap();
+        let through = Pursuit::new(5).through_gram(true).codes(&dictionary, &samples).unwrap();
+        let path = Pursuit::new(5).path(&dictionary, &samples).unwrap();
+        let given = omp_gram(&gram, &products, None, 5).unwrap();
+        (plain, through, path, given)
+    };
+    let expected = on_threads(1, all);
+    for threads in [2, 3] {
+        assert!(on_threads(threads, all) == expected, "{threads} threads");
+    }
+    let alone = omp(&dictionary, samples.as_ref().subcols(33, 1), 5).unwrap();
+    assert_eq!(alone.support(0), expected.0.support(33));
+    assert_eq!(alone.values(0), expected.0.values(33));
+}
+
+#[test]
+fn views_of_any_stride_are_taken() {
+    let Problem { dictionary, samples, .. } = Problem::new((8, 16, 6, 3), 9);
+    let expected = omp(&dictionary, &samples, 3).unwrap();
+    let (rows_d, rows_y) = (dictionary.transpose().to_owned(), samples.transpose().to_owned());
+    assert_eq!(omp(rows_d.transpose(), rows_y.transpose(), 3).unwrap(), expected);
+    let path = Pursuit::new(3).path(rows_d.transpose(), rows_y.transpose()).unwrap();
+    assert_eq!(path.codes(), &expected);
+}
+
+#[test]
+fn a_tolerance_alone_is_met() {
+    let Problem { dictionary, samples, .. } = Problem::new((12, 40, 30, 1), 5);
+    for share in [0.5, 0.1, 1e-6] {
+        let codes = omp(&dictionary, &samples, Tolerance::Relative(share)).unwrap();
+        let path = Pursuit::new(Tolerance::Relative(share)).path(&dictionary, &samples).unwrap();
+        for i in 0..30 {
+            let norms = path.residual_norms(i);
+            let last = norms.len() - 1;
+            assert!(norms[last] <= share * norms[0] && norms[last - 1] > share * norms[0]);
+        }
+        assert_eq!(path.codes(), &codes);
+    }
+    let absolute = omp(&dictionary, &samples, Tolerance::Absolute(1e9)).unwrap();
+    assert_eq!(absolute.nnz(), 0);
+    let both = omp(&dictionary, &samples, (2, Tolerance::Relative(1e-9))).unwrap();
+    assert!((0..30).all(|i| both.support(i).len() == 2));
+}
+
+#[test]
+fn sizes_at_the_ends_of_the_range_are_coded() {
+    let dictionary = Mat::from_fn(3, 3, |i, j| if i == j { 1e-150 } else { 0.0 });
+    let samples = Mat::from_fn(3, 2, |i, j| if i == j { 1e150 } else { 0.0 });
+    let codes = omp(&dictionary, &samples, 1).unwrap();
+    assert!((dense(&codes)[(0, 0)] / 1e300 - 1.0).abs() < 1e-12, "{codes:?}");
+    let single = Mat::from_fn(2, 2, |i, j| if i == j { 1e-30_f32 } else { 0.0 });
+    let large = Mat::from_fn(2, 1, |_, _| 1e30_f32);
+    let error = omp(&single, &large, 1).unwrap_err();
+    assert!(error.to_string().contains("finite coefficient"), "{error}");
+}
+
+#[test]
+fn zero_samples_and_none_at_all() {
+    let dictionary = Mat::from_fn(3, 5, |i, j| (1 + i * j) as f64);
+    let codes = omp(&dictionary, Mat::<f64>::zeros(3, 2), 2).unwrap();
+    assert_eq!((codes.samples(), codes.nnz()), (2, 0));
+    let codes = omp(&dictionary, Mat::<f64>::zeros(3, 0), 2).unwrap();
+    assert_eq!((codes.samples(), codes.atoms(), codes.sparsity()), (0, 5, 2));
+    let path = Pursuit::new(2).path(&dictionary, Mat::<f64>::zeros(3, 2)).unwrap();
+    assert_eq!(path.residual_norms(1), [0.0]);
+    assert_eq!(path.prefix(1, 2), (&[][..], &[][..]));
+}
