@@ -1,7 +1,5 @@
 //! A model that is ready to code: what a service keeps.
 
-use faer::MatRef;
-
 use crate::backend::Backend;
 use crate::coded_blocks::{BLOCK, CodedBlocks};
 use crate::coder::{BatchOmp, SparseCoder};
@@ -11,7 +9,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::problem::ProblemShape;
 use crate::samples::preprocessing::Preprocessing;
-use crate::source::{SampleSource, check_rounding};
+use crate::source::{AsSamples, SampleSource, check_rounding};
 
 /// A model together with a backend and a coder. It keeps what the coder derived from the
 /// dictionary.
@@ -138,12 +136,15 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// grow with N. O(N (d·m + k²m)) with [`BatchOmp`](crate::coder::BatchOmp).
     ///
     /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::NotFinite`] if a sample
-    /// holds a NaN or an infinity, [`Error::Range`] if samples are so large or so small that their
+    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::Source`] for a slice that
+    /// does not hold a whole number of samples, [`Error::NotFinite`] if a sample holds a NaN or an infinity, [`Error::Range`] if samples are so large or so small that their
     /// squares overflow or vanish, [`Error::Backend`] if memory cannot be allocated. One bad sample
     /// is an error for all: [`encode_each`](Self::encode_each) codes the others.
-    pub fn encode(&self, samples: MatRef<'_, B::Scalar>) -> Result<SparseCodes<B::Scalar>, Error> {
-        self.encode_source(&samples)
+    pub fn encode(
+        &self,
+        samples: impl AsSamples<B::Scalar>,
+    ) -> Result<SparseCodes<B::Scalar>, Error> {
+        self.encode_source(&samples.as_samples(self.shape.dim)?)
     }
 
     /// The codes of all samples of `source`, in order.
@@ -184,12 +185,13 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::Backend`] if memory cannot
-    /// be allocated.
+    /// [`Error::Dimension`] and [`Error::Source`] as of [`encode`](Self::encode),
+    /// [`Error::Backend`] if memory cannot be allocated.
     pub fn encode_each(
         &self,
-        samples: MatRef<'_, B::Scalar>,
+        samples: impl AsSamples<B::Scalar>,
     ) -> Result<Outcomes<B::Scalar>, Error> {
+        let samples = samples.as_samples(self.shape.dim)?;
         let mut errors = Vec::new();
         let mut codes = self.for_blocks(&samples, |start, end, blocks| {
             let (backend, coder) = (&self.backend, (&self.coder, &self.state));

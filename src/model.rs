@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::matrix::{column, column_mut};
 use crate::problem::{ProblemShape, Sign};
 use crate::samples::preprocessing::Preprocessing;
+use crate::source::AsSamples;
 
 /// A learned dictionary, together with the preprocessing and the constraints that coding with it
 /// needs.
@@ -161,7 +162,7 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`encoder`](Self::encoder) and [`Encoder::encode`].
-    pub fn encode<C>(&self, coder: &C, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error>
+    pub fn encode<C>(&self, coder: &C, samples: impl AsSamples<T>) -> Result<SparseCodes<T>, Error>
     where
         C: SparseCoder<Faer<T>> + Clone,
     {

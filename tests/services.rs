@@ -9,11 +9,14 @@ use dbksvd::coder::{
     AnyCoder, BatchOmp, Coefficients, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Selection,
     SparseCoder, Swaps, ThresholdPursuit, TopK,
 };
+use dbksvd::error::SourceError;
 use dbksvd::faer::{Mat, MatRef};
 use dbksvd::learn::Session;
+use dbksvd::source::SliceSource;
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{
     DbKsvd, Encoder, Error, Faer, Groups, HostBackend, Model, Reference, Scalar, Sign, SparseCodes,
+    metrics, omp,
 };
 
 /// A model and samples of its shape.
@@ -305,4 +308,40 @@ fn learning_with_a_coder_chosen_at_run_time() {
     let (expected, _) = fit(None).expect("finite samples");
     let (found, _) = fit(Some(threshold.clone().into())).expect("finite samples");
     assert_eq!(found, expected);
+}
+
+/// Samples are taken in every form in which they usually lie in memory.
+#[test]
+fn samples_are_matrices_slices_and_vectors() {
+    let (model, samples) = problem(16, 24, 2, 40);
+    let coder = BatchOmp::new();
+    let expected = model.encode(&coder, &samples).expect("legal samples");
+    let values: Vec<f32> = (0..40).flat_map(|i| samples.col_as_slice(i).to_vec()).collect();
+    let array: [f32; 640] = values.as_slice().try_into().expect("16 · 40 values");
+    let source = SliceSource::new(&values, 16).expect("16 divides 640");
+    let all = [
+        model.encode(&coder, samples.as_ref()),
+        model.encode(&coder, values.as_slice()),
+        model.encode(&coder, &values),
+        model.encode(&coder, array),
+        model.encode(&coder, source),
+    ];
+    for codes in all {
+        assert_eq!(codes.expect("legal samples"), expected);
+    }
+    assert_eq!(omp(model.dictionary(), &values, 2).expect("legal samples").samples(), 40);
+    let measured = metrics::reconstruction(&model, &values, &expected).expect("legal samples");
+    assert_eq!(measured, metrics::reconstruction(&model, &samples, &expected).expect("the same"));
+
+    // A slice that holds part of a sample, and a matrix of another dimension.
+    let cut = model.encode(&coder, &values[1..]).expect_err("639 values");
+    let named =
+        |error: &Error| matches!(error, Error::Source(SourceError::Ragged { len: 639, dim: 16 }));
+    assert!(named(&cut), "{cut}");
+    let mut session = DbKsvd::builder(24, 2).build().unwrap().session(16, 10).expect("legal");
+    let cut = session.step(&values[1..]).expect_err("639 values");
+    assert!(named(&cut), "{cut}");
+    assert_eq!(session.step(&values).expect("40 samples").step, 1);
+    let wide = model.encode(&coder, Mat::<f32>::zeros(17, 3)).expect_err("17 rows");
+    assert!(matches!(wide, Error::Dimension { argument: "samples", found: 17, expected: 16 }));
 }

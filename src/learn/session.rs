@@ -1,7 +1,5 @@
 //! Learning step by step: one minibatch at a time, from wherever samples come.
 
-use faer::MatRef;
-
 use super::DbKsvd;
 use super::checkpoint::{SavedSession, TrainingState, identity};
 use super::loader::Buffers;
@@ -14,6 +12,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::samples::{HostSamples, OutlierCounts};
+use crate::source::AsSamples;
 use crate::updater::{DictionaryUpdater, KSvd, UpdateReport};
 
 /// A run that is fed one minibatch at a time (what others call `partial_fit`).
@@ -100,9 +99,10 @@ where
     ///
     /// # Errors
     /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Range`] (too
-    /// large or small to square) for bad samples, which leave the session as it was;
-    /// [`Error::Backend`] if memory cannot be had.
-    pub fn step(&mut self, samples: MatRef<'_, B::Scalar>) -> Result<StepReport, Error> {
+    /// large or small to square) for bad samples, [`Error::Source`] for a slice that does not hold a
+    /// whole number of them; all of these leave the session as it was. [`Error::Backend`] if memory cannot be had.
+    pub fn step(&mut self, samples: impl AsSamples<B::Scalar>) -> Result<StepReport, Error> {
+        let samples = samples.as_samples(self.dim)?;
         if samples.nrows() != self.dim {
             let (found, expected) = (samples.nrows(), self.dim);
             return Err(Error::Dimension { argument: "samples", found, expected });

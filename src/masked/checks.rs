@@ -1,10 +1,9 @@
 //! What samples with weights must be.
 
-use faer::MatRef;
-
 use crate::Scalar;
 use crate::error::Error;
 use crate::pursuit::{Contiguous, contiguous};
+use crate::source::AsSamples;
 
 /// Samples and their weights, checked.
 pub(super) struct Masked<'a, T> {
@@ -15,10 +14,11 @@ pub(super) struct Masked<'a, T> {
 impl<'a, T: Scalar> Masked<'a, T> {
     /// Samples of dimension `dim` with a weight for each coordinate.
     pub(super) fn new(
-        samples: MatRef<'a, T>,
-        weights: MatRef<'a, T>,
+        samples: &'a impl AsSamples<T>,
+        weights: &'a impl AsSamples<T>,
         dim: usize,
     ) -> Result<Self, Error> {
+        let (samples, weights) = (samples.as_samples(dim)?, weights.as_samples(dim)?);
         for (argument, matrix) in [("samples", samples), ("weights", weights)] {
             if matrix.nrows() != dim {
                 let found = matrix.nrows();

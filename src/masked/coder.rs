@@ -15,6 +15,7 @@ use crate::matrix::column;
 use crate::model::Model;
 use crate::problem::{ProblemShape, Sign};
 use crate::pursuit::{Stop, UnitAtoms};
+use crate::source::AsSamples;
 
 /// Samples coded by one task.
 const BLOCK: usize = 16;
@@ -107,12 +108,12 @@ impl MaskedOmp {
     pub fn encode<T: Scalar>(
         &self,
         dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+        samples: impl AsSamples<T>,
+        weights: impl AsSamples<T>,
     ) -> Result<SparseCodes<T>, Error> {
         let atoms = UnitAtoms::new(dictionary.as_mat_ref())?;
         let dim = atoms.atoms.nrows();
-        let masked = Masked::new(samples.as_mat_ref(), weights.as_mat_ref(), dim)?;
+        let masked = Masked::new(&samples, &weights, dim)?;
         let codes = self.unit_codes(atoms.atoms.as_ref(), &masked)?;
         atoms.rescaled(codes)
     }
@@ -178,11 +179,11 @@ impl<T: Scalar> Model<T> {
     /// Those of [`MaskedOmp::encode`].
     pub fn encode_masked(
         &self,
-        samples: MatRef<'_, T>,
-        weights: MatRef<'_, T>,
+        samples: impl AsSamples<T>,
+        weights: impl AsSamples<T>,
     ) -> Result<SparseCodes<T>, Error> {
-        let masked = Masked::new(samples, weights, self.dim())?;
-        let mut known = crate::matrix::zeros(samples.nrows(), samples.ncols())?;
+        let masked = Masked::new(&samples, &weights, self.dim())?;
+        let mut known = crate::matrix::zeros(self.dim(), masked.len())?;
         for i in 0..masked.len() {
             let into = known.col_as_slice_mut(i);
             for ((into, &y), &w) in into.iter_mut().zip(masked.sample(i)).zip(masked.weights(i)) {

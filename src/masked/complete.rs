@@ -11,6 +11,7 @@ use crate::cpu::pursuit::wide;
 use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::matrix::{column, column_mut, zeros};
+use crate::source::AsSamples;
 
 /// The samples (d × N) with what their codes say of what is missing: w y + (1 − w) D x in each
 /// coordinate of weight w. O(kd) a sample, in parallel.
@@ -35,12 +36,12 @@ use crate::matrix::{column, column_mut, zeros};
 pub fn complete<T: Scalar>(
     dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
     codes: &SparseCodes<T>,
-    samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-    weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    samples: impl AsSamples<T>,
+    weights: impl AsSamples<T>,
 ) -> Result<Mat<T>, Error> {
     let dictionary = crate::pursuit::contiguous(dictionary.as_mat_ref())?;
     let dictionary = dictionary.as_ref();
-    let masked = Masked::new(samples.as_mat_ref(), weights.as_mat_ref(), dictionary.nrows())?;
+    let masked = Masked::new(&samples, &weights, dictionary.nrows())?;
     if codes.atoms() != dictionary.ncols() {
         let (found, expected) = (codes.atoms(), dictionary.ncols());
         return Err(Error::Dimension { argument: "codes", found, expected });

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use faer::mat::AsMatRef;
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
@@ -14,6 +13,7 @@ use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::{column, column_mut, zeros};
+use crate::source::AsSamples;
 
 /// Learns a dictionary from samples of which coordinates are missing, or count for less than others
 /// (Mairal, Elad & Sapiro 2008).
@@ -91,8 +91,8 @@ impl MaskedKsvd {
     pub fn learn<T: Scalar>(
         &self,
         initial: Dictionary<T>,
-        samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+        samples: impl AsSamples<T>,
+        weights: impl AsSamples<T>,
     ) -> Result<MaskedFit<T>, Error> {
         self.learn_observed(initial, samples, weights, |_| ControlFlow::Continue(()))
     }
@@ -104,11 +104,11 @@ impl MaskedKsvd {
     pub fn learn_observed<T: Scalar>(
         &self,
         initial: Dictionary<T>,
-        samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+        samples: impl AsSamples<T>,
+        weights: impl AsSamples<T>,
         mut observe: impl FnMut(&MaskedPass) -> ControlFlow<()>,
     ) -> Result<MaskedFit<T>, Error> {
-        let masked = Masked::new(samples.as_mat_ref(), weights.as_mat_ref(), initial.dim())?;
+        let masked = Masked::new(&samples, &weights, initial.dim())?;
         masked.check_content()?;
         let mut atoms = initial.into_mat();
         let mut residual = zeros(masked.dim(), masked.len())?;

@@ -11,6 +11,7 @@ use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::random::{RandomStream, generator};
+use crate::source::AsSamples;
 
 /// `atoms` different samples, drawn at random, as atoms of norm 1. What is missing of a sample is
 /// filled in by the weighted mean of the coordinate over all samples. O(d N).
@@ -23,12 +24,12 @@ use crate::random::{RandomStream, generator};
 /// weights.
 pub fn draw_atoms<T: Scalar>(
     samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-    weights: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    weights: impl AsSamples<T>,
     atoms: usize,
     seed: u64,
 ) -> Result<Dictionary<T>, Error> {
     let samples = samples.as_mat_ref();
-    let masked = Masked::new(samples, weights.as_mat_ref(), samples.nrows())?;
+    let masked = Masked::new(&samples, &weights, samples.nrows())?;
     masked.check_content()?;
     let dim = masked.dim();
     let (mut sums, mut totals) = (vec![0.0; dim], vec![0.0; dim]);

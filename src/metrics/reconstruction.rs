@@ -1,6 +1,5 @@
 //! How well codes reproduce samples, and how often the codes use each atom.
 
-use faer::MatRef;
 use rayon::prelude::*;
 
 use super::batch::{BLOCK, Batch, agree};
@@ -11,6 +10,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::samples::moments::{Figures, PairOfSums};
 use crate::samples::spectrum::{Massive, Spectrum};
+use crate::source::AsSamples;
 
 /// Errors, variance and uses of atoms, over any number of batches of samples and their codes.
 ///
@@ -56,9 +56,10 @@ pub struct Reconstruction {
 /// [`Error::NoSamples`] if N = 0, and those of [`Reconstruction::add`].
 pub fn reconstruction<T: Scalar>(
     model: &Model<T>,
-    samples: MatRef<'_, T>,
+    samples: impl AsSamples<T>,
     codes: &SparseCodes<T>,
 ) -> Result<Reconstruction, Error> {
+    let samples = samples.as_samples(model.dim())?;
     if samples.ncols() == 0 {
         return Err(Error::NoSamples { argument: "samples" });
     }
@@ -86,9 +87,10 @@ impl Reconstruction {
     pub fn add<T: Scalar>(
         &mut self,
         model: &Model<T>,
-        samples: MatRef<'_, T>,
+        samples: impl AsSamples<T>,
         codes: &SparseCodes<T>,
     ) -> Result<(), Error> {
+        let samples = samples.as_samples(model.dim())?;
         let (dim, atoms) = (self.figures.all.mean.len(), self.usage.len());
         agree("model", model.dim(), dim)?;
         agree("atoms of the model", model.atoms(), atoms)?;

@@ -30,6 +30,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::model::Model;
 use crate::problem::{ProblemShape, Sign};
+use crate::source::AsSamples;
 
 /// The codes of `samples` (d × N) on the columns of `dictionary` (d × m), by orthogonal matching
 /// pursuit (Pati, Rezaiifar & Krishnaprasad 1993).
@@ -41,7 +42,8 @@ use crate::problem::{ProblemShape, Sign};
 /// ```
 /// `stop` is the most nonzeros of a sample, a [`Tolerance`](crate::coder::Tolerance), or both (see
 /// [`Stop`]). Columns may have any norm but zero; coefficients are those of the columns as they are
-/// given. Matrices may be owned, borrowed, or a [`Dictionary`].
+/// given. The dictionary may be a matrix, owned or borrowed, or a [`Dictionary`]; samples are
+/// accepted in every form of [`AsSamples`].
 ///
 /// Every pursuit is made in double precision, so a sample's code has the same bits alone or among
 /// others. O(kdm) a sample, in parallel over samples; memory: a copy of the dictionary, and 2m + (k
@@ -72,7 +74,7 @@ use crate::problem::{ProblemShape, Sign};
 /// cannot be allocated. No samples have no codes, which is no error.
 pub fn omp<T: Scalar>(
     dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-    samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+    samples: impl AsSamples<T>,
     stop: impl Into<Stop>,
 ) -> Result<SparseCodes<T>, Error> {
     Pursuit::new(stop).codes(dictionary, samples)
@@ -199,9 +201,9 @@ impl Pursuit {
     pub fn codes<T: Scalar>(
         &self,
         dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+        samples: impl AsSamples<T>,
     ) -> Result<SparseCodes<T>, Error> {
-        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), samples.as_mat_ref())?;
+        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), &samples)?;
         atoms.rescaled(unit)
     }
 
@@ -216,12 +218,12 @@ impl Pursuit {
     pub fn path<T: Scalar>(
         &self,
         dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
-        samples: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
+        samples: impl AsSamples<T>,
     ) -> Result<Path<T>, Error> {
         self.check_nested()?;
-        let samples = samples.as_mat_ref();
-        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), samples)?;
-        Path::on_atoms(&unit, &atoms, &contiguous(samples)?)
+        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), &samples)?;
+        let samples = contiguous(samples.as_samples(atoms.atoms.nrows())?)?;
+        Path::on_atoms(&unit, &atoms, &samples)
     }
 
     /// [`codes`](Self::codes) given DᵀD and DᵀY: see [`omp_gram`]. The products are at hand, so
@@ -272,9 +274,10 @@ impl Pursuit {
     fn unit_codes<T: Scalar>(
         &self,
         dictionary: MatRef<'_, T>,
-        samples: MatRef<'_, T>,
+        samples: impl AsSamples<T>,
     ) -> Result<(SparseCodes<T>, UnitAtoms<T>), Error> {
         let atoms = UnitAtoms::new(dictionary)?;
+        let samples = samples.as_samples(dictionary.nrows())?;
         check_samples(samples, dictionary.nrows())?;
         let shape = ProblemShape {
             dim: dictionary.nrows(),

@@ -1,5 +1,6 @@
 //! Sources of samples: memory, files, and anything else that can deliver a range of samples.
 
+mod as_samples;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub(crate) mod element;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
@@ -32,6 +33,7 @@ mod subset;
 
 #[cfg(feature = "safetensors")]
 pub use self::safetensors::SafetensorsSource;
+pub use as_samples::AsSamples;
 #[cfg(any(feature = "npy", feature = "safetensors"))]
 pub use file::{FileSource, open};
 #[cfg(any(feature = "npy", feature = "safetensors"))]

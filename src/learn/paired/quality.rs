@@ -1,6 +1,5 @@
 //! How well a second dictionary predicts targets.
 
-use faer::MatRef;
 use rayon::prelude::*;
 
 use super::{PairedDictionary, agree, check_codes, check_targets};
@@ -8,6 +7,7 @@ use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::error::Error;
 use crate::samples::moments::{Moments, PairOfSums};
+use crate::source::AsSamples;
 
 /// Pairs that one task measures. Fixed, so that results do not depend on the number of threads.
 const BLOCK: usize = 256;
@@ -57,9 +57,10 @@ impl PairedQuality {
         &mut self,
         paired: &PairedDictionary<T>,
         codes: &SparseCodes<T>,
-        targets: MatRef<'_, T>,
+        targets: impl AsSamples<T>,
     ) -> Result<(), Error> {
         let dim = self.moments.mean.len();
+        let targets = targets.as_samples(dim)?;
         agree("paired", paired.dim(), dim)?;
         agree("codes", codes.atoms(), paired.atoms())?;
         agree("targets", targets.nrows(), dim)?;

@@ -12,6 +12,7 @@ use crate::cpu::sweep::sums::add_code_products;
 use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::matrix::{column_mut, zeros};
+use crate::source::AsSamples;
 
 /// An atom counts as constant if Σ (x − x̄)² is at most this share of Σ x².
 const CONSTANT: f64 = 1e-12;
@@ -102,7 +103,8 @@ impl<T: Scalar> PairedSums<T> {
     /// dimension, or there are not as many as codes; [`Error::NotFinite`] for a target, whose index
     /// is counted from the first pair that was added; [`Error::Argument`] for a coefficient that is
     /// not finite, and for more than 2³² − 1 codes. After an error, the sums are as they were.
-    pub fn add(&mut self, codes: &SparseCodes<T>, targets: MatRef<'_, T>) -> Result<(), Error> {
+    pub fn add(&mut self, codes: &SparseCodes<T>, targets: impl AsSamples<T>) -> Result<(), Error> {
+        let targets = targets.as_samples(self.dim())?;
         agree("codes", codes.atoms(), self.atoms())?;
         agree("targets", targets.nrows(), self.dim())?;
         agree("targets of the codes", targets.ncols(), codes.samples())?;

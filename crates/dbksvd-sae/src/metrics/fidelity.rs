@@ -1,6 +1,7 @@
 //! How faithful the reconstructions of single samples are, by the measures of SAE tools.
 
 use dbksvd::faer::MatRef;
+use dbksvd::source::AsSamples;
 use dbksvd::{Error, Model, Scalar, SparseCodes};
 use rayon::prelude::*;
 
@@ -61,10 +62,10 @@ pub struct Fidelity {
 /// finite or an atom that does not exist.
 pub fn fidelity<T: Scalar>(
     model: &Model<T>,
-    samples: MatRef<'_, T>,
+    samples: impl AsSamples<T>,
     codes: &SparseCodes<T>,
 ) -> Result<Fidelity, Error> {
-    let batch = Batch::new(model, samples, codes)?;
+    let batch = Batch::new(model, samples.as_samples(model.dim())?, codes)?;
     if batch.samples() == 0 {
         return Err(Error::NoSamples { argument: "samples" });
     }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use dbksvd::faer::{Mat, MatRef};
+use dbksvd::source::AsSamples;
 use dbksvd::{Error, Faer, HostBackend, Scalar, SparseCodes};
 use rayon::prelude::*;
 
@@ -114,10 +115,10 @@ impl<T: Scalar> Sae<T> {
     /// encoded alone or with others.
     ///
     /// # Errors
-    /// [`Error::Dimension`] if samples are not of dimension d; [`Error::NotFinite`] for a NaN or an
-    /// infinity.
-    pub fn encode(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
-        self.code(samples, Output::Codes)
+    /// [`Error::Dimension`] if samples are not of dimension d, [`Error::Source`] for a slice that
+    /// does not hold a whole number of them; [`Error::NotFinite`] for a NaN or an infinity.
+    pub fn encode(&self, samples: impl AsSamples<T>) -> Result<SparseCodes<T>, Error> {
+        self.code(samples.as_samples(self.dim())?, Output::Codes)
     }
 
     /// The latents of `samples` (d × N, one sample per column), as other tools show them, the
@@ -127,8 +128,8 @@ impl<T: Scalar> Sae<T> {
     ///
     /// # Errors
     /// The errors of [`encode`](Self::encode).
-    pub fn encode_latents(&self, samples: MatRef<'_, T>) -> Result<SparseCodes<T>, Error> {
-        self.code(samples, Output::Latents)
+    pub fn encode_latents(&self, samples: impl AsSamples<T>) -> Result<SparseCodes<T>, Error> {
+        self.code(samples.as_samples(self.dim())?, Output::Latents)
     }
 
     fn code(&self, samples: MatRef<'_, T>, output: Output) -> Result<SparseCodes<T>, Error> {
