@@ -29,7 +29,7 @@ pub(crate) fn zeros<T: Scalar>(rows: usize, cols: usize) -> Result<Mat<T>, Backe
 
 /// An error where the memory for a matrix cannot be had: for what is allocated later, where no
 /// error can be told.
-pub(crate) fn check_room<T: Scalar>(rows: usize, cols: usize) -> Result<(), BackendError> {
+pub(crate) fn check_room<T>(rows: usize, cols: usize) -> Result<(), BackendError> {
     let refuse = |reason: String| BackendError::Allocation { rows, cols, reason };
     let bytes = rows
         .checked_mul(cols)

@@ -3,6 +3,7 @@
 use crate::Scalar;
 use crate::error::Error;
 use crate::pursuit::{Contiguous, contiguous};
+use crate::samples::check_size;
 use crate::source::AsSamples;
 
 /// Samples and their weights, checked.
@@ -65,7 +66,7 @@ impl<'a, T: Scalar> Masked<'a, T> {
         self.weights.column(i)
     }
 
-    /// Refuses samples of which nothing can be learned.
+    /// Refuses samples of which nothing can be learned, and those whose squares over- or underflow.
     pub(super) fn check_content(&self) -> Result<(), Error> {
         if self.len() == 0 {
             return Err(Error::NoSamples { argument: "samples" });
@@ -83,6 +84,12 @@ impl<'a, T: Scalar> Masked<'a, T> {
             let samples = self.len();
             return Err(Error::NothingLearned { samples, zeros: samples, dropped: 0 });
         }
-        Ok(())
+        let of_pair = |(y, w): (&T, &T)| match *w > T::zero() {
+            true => w.widen() * y.widen() * y.widen(),
+            false => 0.0,
+        };
+        let energy_of = |i: usize| self.sample(i).iter().zip(self.weights(i)).map(of_pair).sum();
+        let energy = (0..self.len()).map::<f64, _>(energy_of).sum();
+        check_size::<T>(energy, self.len(), &|| false)
     }
 }

@@ -6,15 +6,13 @@ use rayon::prelude::*;
 
 use super::checks::Masked;
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection, Tolerance};
-use crate::codes::SparseCodes;
-use crate::cpu::pursuit::double::{DoublePursuit, Task};
+use crate::backend::{PursuitRule, Selection};
+use crate::codes::{CodesBlock, SparseCodes};
 use crate::cpu::vector::loops;
 use crate::error::Error;
-use crate::matrix::column;
 use crate::model::Model;
 use crate::problem::{ProblemShape, Sign};
-use crate::pursuit::{Stop, UnitAtoms};
+use crate::pursuit::{ScaledPursuit, Stop, UnitAtoms, first_error, room};
 use crate::source::AsSamples;
 
 /// Samples coded by one task.
@@ -36,14 +34,14 @@ const BLOCK: usize = 16;
 /// |---|---|---|---|
 /// | `stop` | given | the budget k, a tolerance of ‖W^{1/2}r‖, or both; see [`Stop`] | as there |
 /// | [`noise`](Self::noise) | 0 | the weighted root mean square residual that is small enough | ≥ 0, finite |
-/// | [`least_seen`](Self::least_seen) | 10⁻³ | see there | 0 to 1 |
+/// | [`least_seen`](Self::least_seen) | 10⁻³ | the share of an atom that a sample must see | 0 to 1 |
 /// | [`selection`](Self::selection) | by correlation | as of [`Omp`](crate::coder::Omp) | |
 /// | [`sign`](Self::sign) | any | of coefficients | |
 ///
 /// A sample has no more atoms than coordinates of positive weight; one that is missing throughout
 /// has the empty code. O((k + 1) s m) a sample of which s coordinates have weights, in parallel;
-/// memory: d·m scalars and 2m + (k + 3)·d + k² doubles a thread, and a copy of the dictionary.
-/// Samples that follow each other with equal weights share the work of scaling atoms.
+/// memory, in doubles: d·m + 2m + (k + 4)·d + k² a thread, and the dictionary. Samples that follow
+/// each other with equal weights share the work of scaling atoms.
 ///
 /// ```
 /// use dbksvd::faer::mat;
@@ -81,8 +79,9 @@ impl MaskedOmp {
         Self { noise, ..self }
     }
 
-    /// An atom d is not for samples that see ‖W^{1/2}d‖² less than this times ‖d‖² of it: what
-    /// it says of the rest would be a guess, many times as large as what is known.
+    /// The share of an atom d that a sample must see to use it: ‖W^{1/2}d‖² must be at least this
+    /// times ‖d‖² times the largest weight of the sample. The coefficient of an atom that is hardly
+    /// seen is large, and what it says of the missing coordinates is a guess.
     pub fn least_seen(self, share: f64) -> Self {
         Self { least_seen: share, ..self }
     }
@@ -112,19 +111,17 @@ impl MaskedOmp {
         weights: impl AsSamples<T>,
     ) -> Result<SparseCodes<T>, Error> {
         let atoms = UnitAtoms::new(dictionary.as_mat_ref())?;
-        let dim = atoms.atoms.nrows();
-        let masked = Masked::new(&samples, &weights, dim)?;
-        let codes = self.unit_codes(atoms.atoms.as_ref(), &masked)?;
-        atoms.rescaled(codes)
+        let masked = Masked::new(&samples, &weights, atoms.atoms.nrows())?;
+        self.codes_on(&atoms, &masked)
     }
 
-    /// The codes on atoms of norm 1.
-    pub(super) fn unit_codes<T: Scalar>(
+    /// The codes on `atoms`, in the scale that they had.
+    pub(super) fn codes_on<T: Scalar>(
         &self,
-        atoms: MatRef<'_, T>,
+        atoms: &UnitAtoms,
         masked: &Masked<'_, T>,
     ) -> Result<SparseCodes<T>, Error> {
-        let (dim, count) = atoms.shape();
+        let (dim, count) = atoms.atoms.shape();
         let sparsity = self.stop.budget(dim.min(count));
         let shape = ProblemShape { dim, atoms: count, sparsity, sign: self.sign };
         shape.check()?;
@@ -137,16 +134,18 @@ impl MaskedOmp {
         if !(0.0..=1.0).contains(&least_seen) {
             return Err(Error::argument("least_seen", least_seen, "0 to 1"));
         }
-        let mut codes = SparseCodes::new(count, masked.len(), sparsity);
-        codes.par_blocks_mut(BLOCK).for_each(|mut block| {
-            let mut view = View::new(&shape, &rule, least_seen);
-            for i in 0..block.len() {
-                let (sample, weights) =
-                    (masked.sample(block.first() + i), masked.weights(block.first() + i));
-                view.look(atoms, weights);
-                block.write(i, |support, values| view.code(atoms, sample, noise, support, values));
-            }
-        });
+        let mut codes = room(count, masked.len(), sparsity)?;
+        let blocks = codes.par_blocks_mut(BLOCK).map_init(
+            || View::new(&shape, &rule, least_seen),
+            |view, mut block| {
+                (0..block.len()).try_for_each(|i| {
+                    let sample = block.first() + i;
+                    view.look(atoms, masked.weights(sample));
+                    view.code(atoms, masked.sample(sample), noise, (&mut block, i))
+                })
+            },
+        );
+        first_error(blocks.collect())?;
         Ok(codes)
     }
 }
@@ -204,15 +203,15 @@ struct View<'a, T> {
     weights: Vec<T>,
     /// The coordinates of positive weight.
     rows: Vec<usize>,
-    roots: Vec<T>,
+    roots: Vec<f64>,
     /// Σ w.
     total: f64,
     /// s × m; empty where all weights are 1.
-    atoms: Vec<T>,
+    atoms: Vec<f64>,
     /// What each was divided by; 0 where it is not seen.
     norms: Vec<f64>,
-    sample: Vec<T>,
-    pursuit: Option<DoublePursuit>,
+    pursuit: Option<ScaledPursuit>,
+    coefficients: Vec<f64>,
 }
 
 impl<'a, T: Scalar> View<'a, T> {
@@ -227,13 +226,13 @@ impl<'a, T: Scalar> View<'a, T> {
             total: 0.0,
             atoms: Vec::new(),
             norms: Vec::new(),
-            sample: Vec::new(),
             pursuit: None,
+            coefficients: Vec::new(),
         }
     }
 
     /// Turns to samples of other weights.
-    fn look(&mut self, atoms: MatRef<'_, T>, weights: &[T]) {
+    fn look(&mut self, atoms: &UnitAtoms, weights: &[T]) {
         if self.weights == weights {
             return;
         }
@@ -242,7 +241,7 @@ impl<'a, T: Scalar> View<'a, T> {
         self.rows.clear();
         self.rows.extend((0..weights.len()).filter(|&row| weights[row] > T::zero()));
         self.roots.clear();
-        self.roots.extend(self.rows.iter().map(|&row| T::narrow(weights[row].widen().sqrt())));
+        self.roots.extend(self.rows.iter().map(|&row| weights[row].widen().sqrt()));
         self.total = self.rows.iter().map(|&row| weights[row].widen()).sum();
         self.atoms.clear();
         self.norms.clear();
@@ -250,65 +249,53 @@ impl<'a, T: Scalar> View<'a, T> {
         let dim = seen.max(1);
         let sparsity = self.shape.sparsity.min(dim);
         let shape = ProblemShape { dim, sparsity, ..*self.shape };
-        self.pursuit = Some(DoublePursuit::new(&shape, self.rule.selection));
-        if self.is_whole() {
+        self.pursuit = Some(ScaledPursuit::new::<T>(&shape, self.rule));
+        if self.weights.iter().all(|&w| w == T::narrow(1.0)) {
             return;
         }
-        for j in 0..atoms.ncols() {
-            let atom = column(atoms, j);
+        let largest = self.roots.iter().fold(0.0, |most, &root| f64::max(most, root));
+        let least = self.least_seen * largest * largest;
+        for j in 0..atoms.atoms.ncols() {
+            let atom = atoms.atoms.col_as_slice(j);
             let start = self.atoms.len();
             self.atoms.extend(self.rows.iter().zip(&self.roots).map(|(&row, &s)| atom[row] * s));
             let into = &mut self.atoms[start..];
             let norm = loops::normalize(into);
-            let is_seen = norm > 0.0 && norm * norm >= self.least_seen;
+            let is_seen = norm > 0.0 && norm * norm >= least;
             if !is_seen {
-                into.fill(T::zero());
+                into.fill(0.0);
             }
             self.norms.push(if is_seen { norm } else { 0.0 });
         }
     }
 
-    /// Whether all weights are 1.
-    fn is_whole(&self) -> bool {
-        self.weights.iter().all(|&w| w == T::narrow(1.0))
-    }
-
-    /// Writes the code of a sample; returns its length.
+    /// Writes the code of sample `i` of a block, in the scale that the atoms had.
     fn code(
         &mut self,
-        atoms: MatRef<'_, T>,
+        atoms: &UnitAtoms,
         sample: &[T],
         noise: f64,
-        support: &mut [u32],
-        values: &mut [T],
-    ) -> usize {
-        let seen = self.rows.len();
-        let Some(pursuit) = self.pursuit.as_mut().filter(|_| seen > 0) else { return 0 };
-        self.sample.clear();
-        self.sample.extend(self.rows.iter().zip(&self.roots).map(|(&row, &s)| sample[row] * s));
+        (block, i): (&mut CodesBlock<'_, T>, usize),
+    ) -> Result<(), Error> {
+        let Self { pursuit, rows, roots, norms, coefficients, .. } = self;
+        let Some(pursuit) = pursuit.as_mut().filter(|_| !rows.is_empty()) else {
+            block.write(i, |_, _| 0);
+            return Ok(());
+        };
+        pursuit.load(rows.iter().zip(roots).map(|(&row, root)| sample[row].widen() * *root));
         // A whole sample sees the atoms as they are.
-        let dictionary = if self.norms.is_empty() {
-            atoms
-        } else {
-            MatRef::from_column_major_slice(&self.atoms, seen, self.norms.len())
+        let seen = match norms.is_empty() {
+            true => atoms.atoms.as_ref(),
+            false => MatRef::from_column_major_slice(&self.atoms, rows.len(), norms.len()),
         };
-        // The first of two tolerances that is met ends the pursuit.
-        let given = match self.rule.tolerance {
-            None => None,
-            Some(Tolerance::Absolute(norm)) => Some(norm),
-            Some(Tolerance::Relative(share)) => Some(share * loops::energy(&self.sample).sqrt()),
+        let scale = pursuit.scale();
+        let (support, unit) = pursuit.code(seen, noise * self.total.sqrt());
+        coefficients.clear();
+        let of_atom = |(&unit, &atom): (&f64, &u32)| match norms.get(atom as usize) {
+            Some(norm) => unit / norm,
+            None => unit,
         };
-        let of_noise = (noise > 0.0).then_some(noise * self.total.sqrt());
-        let tolerance = [given, of_noise].into_iter().flatten().reduce(f64::max);
-        let tolerance = tolerance.map(Tolerance::Absolute);
-        let rule = PursuitRule { tolerance, ..*self.rule };
-        let mut task = Task { dictionary, sample: &self.sample, support, values };
-        let length = pursuit.code(&mut task, &rule, &[]);
-        if !self.norms.is_empty() {
-            for (value, &atom) in values.iter_mut().zip(&*support).take(length) {
-                *value = T::narrow(value.widen() / self.norms[atom as usize]);
-            }
-        }
-        length
+        coefficients.extend(unit.iter().zip(support).map(of_atom));
+        atoms.write(block, i, (support, coefficients), scale)
     }
 }

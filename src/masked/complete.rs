@@ -1,7 +1,7 @@
 //! What codes say of missing coordinates.
 
-use faer::Mat;
 use faer::mat::AsMatRef;
+use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
 use super::checks::Masked;
@@ -51,18 +51,31 @@ pub fn complete<T: Scalar>(
         return Err(Error::argument("codes", codes.samples(), expected));
     }
     let mut filled = zeros(masked.dim(), masked.len())?;
-    filled.as_mut().par_col_chunks_mut(1).enumerate().for_each(|(i, filled)| {
-        let mut decoded = vec![0.0; masked.dim()];
-        for (atom, value) in wide::terms(codes.support(i), codes.values(i)) {
-            loops::add_wide(&mut decoded, value, column(dictionary, atom as usize));
-        }
-        let known = masked.sample(i).iter().zip(masked.weights(i));
-        for ((filled, decoded), (y, w)) in column_mut(filled, 0).iter_mut().zip(decoded).zip(known)
-        {
-            *filled = T::narrow(blend(y.widen(), w.widen(), decoded));
-        }
-    });
+    filled.as_mut().par_col_chunks_mut(1).enumerate().for_each_init(
+        Vec::new,
+        |decoded, (i, into)| {
+            let completed = completed(&masked, i, dictionary, (codes, decoded));
+            column_mut(into, 0).copy_from_slice(&completed);
+        },
+    );
     Ok(filled)
+}
+
+/// Sample `i` with what its code says of what is missing. `decoded` is scratch.
+pub(super) fn completed<T: Scalar>(
+    masked: &Masked<'_, T>,
+    i: usize,
+    dictionary: MatRef<'_, T>,
+    (codes, decoded): (&SparseCodes<T>, &mut Vec<f64>),
+) -> Vec<T> {
+    decoded.clear();
+    decoded.resize(masked.dim(), 0.0);
+    for (atom, value) in wide::terms(codes.support(i), codes.values(i)) {
+        loops::add_wide(decoded, value, column(dictionary, atom as usize));
+    }
+    let known = masked.sample(i).iter().zip(masked.weights(i));
+    let filled = known.zip(&*decoded).map(|((y, w), &d)| blend(y.widen(), w.widen(), d));
+    filled.map(T::narrow).collect()
 }
 
 /// w y + (1 − w) ŷ, where y may be anything for w = 0.

@@ -13,6 +13,7 @@ use crate::codes::SparseCodes;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 use crate::matrix::{column, column_mut, zeros};
+use crate::pursuit::UnitAtoms;
 use crate::source::AsSamples;
 
 /// Learns a dictionary from samples of which coordinates are missing, or count for less than others
@@ -27,14 +28,14 @@ use crate::source::AsSamples;
 ///     atoms that no sample uses ← the worst represented samples, filled in
 /// ```
 /// The two lines about d_j and x_j are one round of the weighted approximation of rank one; a
-/// coordinate of d_j is drawn to its old value as by one sample more, since few samples may show
-/// it. No update of an atom raises the weighted error of the samples at hand.
+/// coordinate of d_j is drawn to its old value as by one sample more, of the typical coefficient and
+/// weight, since few samples may show it. No update of an atom raises the weighted error of the samples at hand.
 ///
 /// This is a plain learner: all samples in memory, and in every pass. A pass takes O((k + 1) s m) a
 /// sample of which s coordinates have weights, for coding, which is in parallel, and O(k d) a
-/// sample for the updates, which are not: they are some thousandth of it. Memory besides samples
-/// and weights: d·N scalars, codes, and that of [`MaskedOmp`]. Results are the same on any number
-/// of threads. The page of [`masked`](super) has an example.
+/// sample for the updates, which are not. Memory besides samples and weights: d·N scalars, codes,
+/// and that of [`MaskedOmp`]. Results are the same on any number of threads. The page of
+/// [`masked`](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct MaskedKsvd {
@@ -86,7 +87,8 @@ impl MaskedKsvd {
     ///
     /// # Errors
     /// [`Error::NoSamples`] for none, [`Error::Argument`] if all is missing,
-    /// [`Error::NothingLearned`] if all that is there is zero; and the errors of
+    /// [`Error::NothingLearned`] if all that is there is zero, [`Error::Range`] if samples are so
+    /// large or so small that their squares overflow or vanish; and the errors of
     /// [`MaskedOmp::encode`].
     pub fn learn<T: Scalar>(
         &self,
@@ -112,9 +114,9 @@ impl MaskedKsvd {
         masked.check_content()?;
         let mut atoms = initial.into_mat();
         let mut residual = zeros(masked.dim(), masked.len())?;
-        let (mut course, mut replaced) = (Vec::with_capacity(self.passes + 1), 0);
+        let (mut course, mut replaced) = (Vec::new(), 0);
         loop {
-            let mut codes = self.coder.unit_codes(atoms.as_ref(), &masked)?;
+            let mut codes = self.coder.codes_on(&UnitAtoms::new(atoms.as_ref())?, &masked)?;
             leave(&mut residual, &masked, atoms.as_ref(), &codes);
             let pass = MaskedPass {
                 pass: course.len(),

@@ -14,7 +14,7 @@ use crate::random::{RandomStream, generator};
 use crate::source::AsSamples;
 
 /// `atoms` different samples, drawn at random, as atoms of norm 1. What is missing of a sample is
-/// filled in by the weighted mean of the coordinate over all samples. O(d N).
+/// filled in by the weighted mean of the coordinate over all samples. O((d + m) N).
 ///
 /// The page of [`masked`](super) has an example. The same `seed` draws the same atoms everywhere.
 ///
@@ -31,6 +31,10 @@ pub fn draw_atoms<T: Scalar>(
     let samples = samples.as_mat_ref();
     let masked = Masked::new(&samples, &weights, samples.nrows())?;
     masked.check_content()?;
+    if atoms == 0 || atoms > masked.len() {
+        let expected = format!("1 to {}, the number of samples", masked.len());
+        return Err(Error::argument("atoms", atoms, expected));
+    }
     let dim = masked.dim();
     let (mut sums, mut totals) = (vec![0.0; dim], vec![0.0; dim]);
     for i in 0..masked.len() {
@@ -57,9 +61,8 @@ pub fn draw_atoms<T: Scalar>(
             columns.push(column);
         }
     }
-    if atoms == 0 || columns.len() < atoms {
+    if columns.len() < atoms {
         let expected = format!("1 to {}, the samples that can be atoms", columns.len());
-        let expected = if atoms == 0 { "at least 1".to_owned() } else { expected };
         return Err(Error::argument("atoms", atoms, expected));
     }
     Ok(Dictionary::trusted(Mat::from_fn(dim, atoms, |r, j| columns[j][r])))

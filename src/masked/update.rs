@@ -3,12 +3,10 @@
 use faer::Mat;
 
 use super::checks::Masked;
-use super::complete::blend;
+use super::complete::completed;
 use crate::Scalar;
 use crate::codes::{AtomIndex, SparseCodes, Use};
-use crate::cpu::pursuit::wide;
 use crate::cpu::vector::loops;
-use crate::matrix::column;
 use crate::problem::Sign;
 
 /// Updates every atom and the coefficients of its uses, one atom after the other. `residual` is Y −
@@ -62,7 +60,8 @@ impl<T: Scalar> Direction<T> {
         for &Use { sample, slot } in uses {
             let i = sample as usize;
             let x = codes.values(i)[slot as usize].widen();
-            squares += x * x;
+            let largest = masked.weights(i).iter().fold(0.0, |most, w| f64::max(most, w.widen()));
+            squares += largest * x * x;
             let seen = residual.col_as_slice(i).iter().zip(masked.weights(i));
             for ((pull, mass), (r, w)) in self.pull.iter_mut().zip(&mut self.mass).zip(seen) {
                 let weight = w.widen() * x;
@@ -120,8 +119,8 @@ impl<T: Scalar> Direction<T> {
     }
 }
 
-/// Replaces atoms that no sample uses by the worst represented samples, filled in; returns how many
-/// there were to replace, and samples for.
+/// Replaces atoms that no sample uses by the worst represented samples, filled in, each sample that
+/// differs from the others; returns how many were replaced.
 pub(super) fn renew<T: Scalar>(
     atoms: &mut Mat<T>,
     codes: &SparseCodes<T>,
@@ -148,19 +147,22 @@ pub(super) fn renew<T: Scalar>(
         .filter(|(error, _)| *error > 0.0)
         .collect();
     worst.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut replaced = 0;
-    for (&j, &(_, i)) in unused.iter().zip(&worst) {
-        let mut decoded = vec![0.0; masked.dim()];
-        for (atom, value) in wide::terms(codes.support(i), codes.values(i)) {
-            loops::add_wide(&mut decoded, value, column(atoms.as_ref(), atom as usize));
+    let mut decoded = Vec::new();
+    let candidates = worst.into_iter().filter_map(|(_, i)| {
+        let mut filled = completed(masked, i, atoms.as_ref(), (codes, &mut decoded));
+        (loops::normalize(&mut filled) > 0.0).then_some(filled)
+    });
+    let mut found: Vec<Vec<T>> = Vec::new();
+    for candidate in candidates {
+        if found.len() == unused.len() {
+            break;
         }
-        let known = masked.sample(i).iter().zip(masked.weights(i));
-        let filled = known.zip(decoded).map(|((y, w), d)| blend(y.widen(), w.widen(), d));
-        let mut filled: Vec<T> = filled.map(T::narrow).collect();
-        if loops::normalize(&mut filled) > 0.0 {
-            atoms.col_as_slice_mut(j).copy_from_slice(&filled);
-            replaced += 1;
+        if !found.contains(&candidate) {
+            found.push(candidate);
         }
     }
-    replaced
+    for (&j, atom) in unused.iter().zip(&found) {
+        atoms.col_as_slice_mut(j).copy_from_slice(atom);
+    }
+    found.len()
 }

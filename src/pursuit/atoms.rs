@@ -1,36 +1,39 @@
-//! Atoms of any norm: checked, scaled to norm 1, and codes scaled back.
+//! Atoms of any norm: checked, scaled to norm 1, and coefficients scaled back.
 
 use faer::{Mat, MatRef};
 
 use crate::Scalar;
-use crate::codes::SparseCodes;
+use crate::codes::CodesBlock;
 use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::matrix::{column, zeros};
 
-/// Atoms scaled to norm 1, and the norms that they had.
+/// Atoms scaled to norm 1, in double precision, and the norms that they had.
 #[derive(Debug)]
-pub(crate) struct UnitAtoms<T> {
+pub(crate) struct UnitAtoms {
     /// d × m.
-    pub(crate) atoms: Mat<T>,
+    pub(crate) atoms: Mat<f64>,
     pub(crate) norms: Vec<f64>,
 }
 
-impl<T: Scalar> UnitAtoms<T> {
-    pub(crate) fn new(given: MatRef<'_, T>) -> Result<Self, Error> {
+impl UnitAtoms {
+    pub(crate) fn new<T: Scalar>(given: MatRef<'_, T>) -> Result<Self, Error> {
         let (dim, count) = given.shape();
         if dim == 0 || count == 0 {
             let found = format!("{dim} × {count}");
             return Err(Error::argument("dictionary", found, "at least one row and one column"));
         }
-        let mut atoms = zeros(dim, count)?;
-        atoms.copy_from(given);
+        let mut atoms: Mat<f64> = zeros(dim, count)?;
         let mut norms = Vec::with_capacity(count);
         for atom in 0..count {
             let values = atoms.col_as_slice_mut(atom);
-            if let Some(coordinate) = loops::first_not_finite(values) {
-                let value = values[coordinate].widen();
-                return Err(Error::NotFiniteAtom { atom, coordinate, value });
+            for (coordinate, (into, value)) in
+                values.iter_mut().zip(given.col(atom).iter()).enumerate()
+            {
+                *into = value.widen();
+                if !into.is_finite() {
+                    return Err(Error::NotFiniteAtom { atom, coordinate, value: *into });
+                }
             }
             let norm = loops::normalize(values);
             if norm == 0.0 {
@@ -45,22 +48,15 @@ impl<T: Scalar> UnitAtoms<T> {
         Ok(Self { atoms, norms })
     }
 
-    /// Codes on the unit atoms as codes on the atoms that were given.
-    pub(crate) fn rescaled(&self, mut codes: SparseCodes<T>) -> Result<SparseCodes<T>, Error> {
-        let mut block = codes.as_block_mut();
-        for i in 0..block.len() {
-            let (support, values) = block.code_mut(i);
-            for (&atom, value) in support.iter().zip(values) {
-                *value = self.coefficient(atom, value.widen(), i)?;
-            }
-        }
-        Ok(codes)
-    }
-
-    /// The coefficient of an atom as it was given, from that of the unit atom.
-    pub(crate) fn coefficient(&self, atom: u32, unit: f64, sample: usize) -> Result<T, Error> {
+    /// The coefficient of an atom as it was given, from `scale` times that of the unit atom.
+    pub(crate) fn coefficient<T: Scalar>(
+        &self,
+        atom: u32,
+        (unit, scale): (f64, f64),
+        sample: usize,
+    ) -> Result<T, Error> {
         let norm = self.norms[atom as usize];
-        let value = T::narrow(unit / norm);
+        let value = T::narrow(unit * scale / norm);
         if value.widen().is_finite() {
             return Ok(value);
         }
@@ -68,14 +64,46 @@ impl<T: Scalar> UnitAtoms<T> {
         let expected = format!("atoms for which sample {sample} has a finite coefficient");
         Err(Error::argument("dictionary", found, expected))
     }
+
+    /// Writes the code of sample `i` of a block: `scale` times these coefficients of unit atoms.
+    pub(crate) fn write<T: Scalar>(
+        &self,
+        block: &mut CodesBlock<'_, T>,
+        i: usize,
+        (support, unit): (&[u32], &[f64]),
+        scale: f64,
+    ) -> Result<(), Error> {
+        let (sample, mut outcome) = (block.first() + i, Ok(()));
+        block.write(i, |atoms, values| {
+            for (n, (&atom, &unit)) in support.iter().zip(unit).enumerate() {
+                match self.coefficient(atom, (unit, scale), sample) {
+                    Ok(value) => (atoms[n], values[n]) = (atom, value),
+                    Err(error) => {
+                        outcome = Err(error);
+                        return n;
+                    }
+                }
+            }
+            support.len()
+        });
+        outcome
+    }
 }
 
-/// Refuses samples of another dimension, and values that are not finite.
-pub(crate) fn check_samples<T: Scalar>(samples: MatRef<'_, T>, dim: usize) -> Result<(), Error> {
-    if samples.nrows() != dim {
-        let found = samples.nrows();
-        return Err(Error::Dimension { argument: "samples", found, expected: dim });
+/// Refuses samples, or correlations of samples with atoms, that are not of this dimension.
+pub(crate) fn check_dimension<T>(
+    argument: &'static str,
+    samples: MatRef<'_, T>,
+    expected: usize,
+) -> Result<(), Error> {
+    match samples.nrows() {
+        found if found == expected => Ok(()),
+        found => Err(Error::Dimension { argument, found, expected }),
     }
+}
+
+/// Refuses samples, or correlations of samples with atoms, that are not finite.
+pub(crate) fn check_finite<T: Scalar>(samples: MatRef<'_, T>) -> Result<(), Error> {
     for sample in 0..samples.ncols() {
         let values = samples.col(sample);
         if let Some(coordinate) = values.iter().position(|value| !value.widen().is_finite()) {

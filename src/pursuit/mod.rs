@@ -12,25 +12,32 @@
 mod atoms;
 mod path;
 mod products;
+mod scaled;
 mod stop;
 
-use faer::MatRef;
+use faer::Mat;
 use faer::mat::AsMatRef;
+use rayon::prelude::*;
 
-pub(crate) use atoms::{Contiguous, UnitAtoms, check_samples, contiguous};
+pub(crate) use atoms::{Contiguous, UnitAtoms, contiguous};
+use atoms::{check_dimension, check_finite};
 pub use path::Path;
+pub(crate) use scaled::ScaledPursuit;
 pub use stop::Stop;
 
 use crate::Scalar;
 use crate::backend::{PursuitRule, Selection};
 use crate::coder::BatchOmp;
 use crate::codes::SparseCodes;
-use crate::cpu::pursuit::double::DoublePursuits;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::matrix::check_room;
 use crate::model::Model;
 use crate::problem::{ProblemShape, Sign};
 use crate::source::AsSamples;
+
+/// Samples coded by one task.
+const BLOCK: usize = 16;
 
 /// The codes of `samples` (d × N) on the columns of `dictionary` (d × m), by orthogonal matching
 /// pursuit (Pati, Rezaiifar & Krishnaprasad 1993).
@@ -45,9 +52,10 @@ use crate::source::AsSamples;
 /// given. The dictionary may be a matrix, owned or borrowed, or a [`Dictionary`]; samples are
 /// accepted in every form of [`AsSamples`].
 ///
-/// Every pursuit is made in double precision, so a sample's code has the same bits alone or among
-/// others. O(kdm) a sample, in parallel over samples; memory: a copy of the dictionary, and 2m + (k
-/// + 3)·d + k² doubles a thread. For many samples, [`Pursuit::through_gram`] is faster.
+/// Every pursuit is made in double precision, whatever `T` is and however large or small the sample,
+/// and a sample's code has the same bits alone or among others. O(kdm) a sample, in parallel over
+/// samples; memory: d·m doubles, and 2m + (k + 4)·d + k² doubles a thread. For many samples,
+/// [`Pursuit::through_gram`] is faster.
 ///
 /// ```
 /// use dbksvd::coder::Tolerance;
@@ -83,10 +91,12 @@ pub fn omp<T: Scalar>(
 /// [`omp`] given `gram` = DᵀD (m × m) and `correlations` = DᵀY (m × N) in place of D and Y, for
 /// atoms of any norm.
 ///
-/// `squared_norms` are ‖y‖² of the samples; they are needed with a tolerance alone. The codes are
-/// those of [`omp`] as far as the products tell: what is left of a correlation is lost in their
-/// rounding below about 10⁻⁵ (`f32`) of the largest, or 10⁻¹⁴ (`f64`), where a pursuit ends. O(k²m)
-/// a sample in double precision, in parallel; memory: (k + 2)·m + k² doubles a thread.
+/// `squared_norms` are ‖y‖² of the samples. Only a tolerance needs them. The codes are those of
+/// [`omp`] as far as the products tell, which are rounded: a pursuit ends when no correlation is
+/// above about 10⁻⁵ (`f32`) or 10⁻¹⁴ (`f64`) of the first, and errors, which are the roots of
+/// differences of squares, are known to some 3·10⁻⁴ (`f32`) or 10⁻⁸ (`f64`) of ‖y‖; so a tolerance
+/// should not be smaller. O(k²m) a sample in double precision, in parallel; memory: (k + 4)·m + k²
+/// doubles a thread.
 ///
 /// ```
 /// use dbksvd::coder::Tolerance;
@@ -106,7 +116,8 @@ pub fn omp<T: Scalar>(
 /// # Errors
 /// [`Error::Argument`] for a `gram` that is empty, not square, not finite or not symmetric, or
 /// whose entries are larger than atoms of these norms allow, for a number of `squared_norms` that
-/// is not N, for one that is negative or not finite, and for a tolerance without them;
+/// is not N, for one that is negative, not finite or less than the square of a correlation with a
+/// unit atom, for a coefficient that is not finite, and for a tolerance without them;
 /// [`Error::ZeroAtom`] for a zero on the diagonal; [`Error::Dimension`] for `correlations` of other
 /// than m rows, and [`Error::NotFinite`] for one that is not finite (the coordinate is the atom);
 /// and the errors of [`omp`] for `stop`.
@@ -186,9 +197,10 @@ impl Pursuit {
     }
 
     /// Codes by [`BatchOmp`], which computes the Gram matrix of the dictionary first, for about the
-    /// time of m samples. It pays from a few m/k samples on. Codes are the same but for rounding
-    /// and ties, and so are errors, but for samples whose squares over- or underflow
-    /// ([`Error::Argument`]). Default: no.
+    /// time of m samples. It pays from a few m/k samples on. Codes are the same but for rounding to
+    /// `T` and ties, and so are errors, but for samples whose squares over- or underflow
+    /// ([`Error::Range`]). Memory, besides that of `omp`: two copies of the dictionary and its Gram
+    /// matrix, m² scalars, where [`BatchOmp`] keeps it. Default: no.
     #[must_use]
     pub fn through_gram(self, through_gram: bool) -> Self {
         Self { through_gram, ..self }
@@ -203,8 +215,8 @@ impl Pursuit {
         dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
         samples: impl AsSamples<T>,
     ) -> Result<SparseCodes<T>, Error> {
-        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), &samples)?;
-        atoms.rescaled(unit)
+        let atoms = UnitAtoms::new(dictionary.as_mat_ref())?;
+        self.codes_on(&atoms, &contiguous(samples.as_samples(atoms.atoms.nrows())?)?)
     }
 
     /// The codes of `samples` together with the coefficients and the error after every atom, as
@@ -221,9 +233,9 @@ impl Pursuit {
         samples: impl AsSamples<T>,
     ) -> Result<Path<T>, Error> {
         self.check_nested()?;
-        let (unit, atoms) = self.unit_codes(dictionary.as_mat_ref(), &samples)?;
+        let atoms = UnitAtoms::new(dictionary.as_mat_ref())?;
         let samples = contiguous(samples.as_samples(atoms.atoms.nrows())?)?;
-        Path::on_atoms(&unit, &atoms, &samples)
+        Path::on_atoms(self.codes_on(&atoms, &samples)?, &atoms, &samples)
     }
 
     /// [`codes`](Self::codes) given DᵀD and DᵀY: see [`omp_gram`]. The products are at hand, so
@@ -270,35 +282,73 @@ impl Pursuit {
         PursuitRule { selection, tolerance, min_correlation: None }
     }
 
-    /// The codes on atoms scaled to norm 1, and these atoms.
-    fn unit_codes<T: Scalar>(
+    /// The codes on `atoms`, in the scale that they had.
+    fn codes_on<T: Scalar>(
         &self,
-        dictionary: MatRef<'_, T>,
-        samples: impl AsSamples<T>,
-    ) -> Result<(SparseCodes<T>, UnitAtoms<T>), Error> {
-        let atoms = UnitAtoms::new(dictionary)?;
-        let samples = samples.as_samples(dictionary.nrows())?;
-        check_samples(samples, dictionary.nrows())?;
-        let shape = ProblemShape {
-            dim: dictionary.nrows(),
-            atoms: dictionary.ncols(),
-            sparsity: self.stop.budget(dictionary.nrows().min(dictionary.ncols())),
-            sign: self.sign,
-        };
+        atoms: &UnitAtoms,
+        samples: &Contiguous<'_, T>,
+    ) -> Result<SparseCodes<T>, Error> {
+        let (dim, count) = atoms.atoms.shape();
+        check_dimension("samples", samples.as_ref(), dim)?;
+        check_finite(samples.as_ref())?;
+        let sparsity = self.stop.budget(dim.min(count));
+        let shape = ProblemShape { dim, atoms: count, sparsity, sign: self.sign };
         shape.check()?;
         let rule = self.rule();
         rule.check()?;
         if self.through_gram {
-            let dictionary = Dictionary::trusted(atoms.atoms);
-            let model = Model::new(dictionary, None, shape.sparsity, shape.sign)?;
-            let codes = model.encode(&BatchOmp { rule, ..BatchOmp::default() }, samples)?;
-            let dictionary = model.dictionary().as_mat().to_owned();
-            return Ok((codes, UnitAtoms { atoms: dictionary, norms: atoms.norms }));
+            return through_gram(&rule, &shape, atoms, samples);
         }
-        let samples = contiguous(samples)?;
-        let mut codes = SparseCodes::new(shape.atoms, samples.as_ref().ncols(), shape.sparsity);
-        let pursuits = DoublePursuits::default();
-        pursuits.run(&rule, &shape, atoms.atoms.as_ref(), samples.as_ref(), &mut codes);
-        Ok((codes, atoms))
+        let mut codes = room(count, samples.as_ref().ncols(), sparsity)?;
+        let blocks = codes.par_blocks_mut(BLOCK).map_init(
+            || ScaledPursuit::new::<T>(&shape, &rule),
+            |pursuit, mut block| {
+                (0..block.len()).try_for_each(|i| {
+                    let sample = samples.column(block.first() + i);
+                    pursuit.load(sample.iter().map(|y| y.widen()));
+                    let scale = pursuit.scale();
+                    let code = pursuit.code(atoms.atoms.as_ref(), 0.0);
+                    atoms.write(&mut block, i, code, scale)
+                })
+            },
+        );
+        first_error(blocks.collect())?;
+        Ok(codes)
     }
+}
+
+/// The codes by [`BatchOmp`], on unit atoms in the scalar of the samples.
+fn through_gram<T: Scalar>(
+    rule: &PursuitRule,
+    shape: &ProblemShape,
+    atoms: &UnitAtoms,
+    samples: &Contiguous<'_, T>,
+) -> Result<SparseCodes<T>, Error> {
+    let unit = Mat::from_fn(shape.dim, shape.atoms, |i, j| T::narrow(atoms.atoms[(i, j)]));
+    let model = Model::new(Dictionary::trusted(unit), None, shape.sparsity, shape.sign)?;
+    let coder = BatchOmp { rule: *rule, ..BatchOmp::default() };
+    let mut codes = model.encode(&coder, samples.as_ref())?;
+    let mut block = codes.as_block_mut();
+    for i in 0..block.len() {
+        let (support, values) = block.code_mut(i);
+        for (&atom, value) in support.iter().zip(values) {
+            *value = atoms.coefficient(atom, (value.widen(), 1.0), i)?;
+        }
+    }
+    Ok(codes)
+}
+
+/// Codes without nonzeros yet, or an error if there is no memory for them.
+pub(crate) fn room<T: Scalar>(
+    atoms: usize,
+    samples: usize,
+    sparsity: usize,
+) -> Result<SparseCodes<T>, Error> {
+    check_room::<(u32, T)>(sparsity, samples)?;
+    Ok(SparseCodes::new(atoms, samples, sparsity))
+}
+
+/// The first error of blocks in order, so that it does not depend on the number of threads.
+pub(crate) fn first_error(blocks: Vec<Result<(), Error>>) -> Result<(), Error> {
+    blocks.into_iter().collect()
 }

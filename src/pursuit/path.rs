@@ -3,16 +3,13 @@
 use rayon::prelude::*;
 
 use super::atoms::{Contiguous, UnitAtoms};
+use super::scaled::ScaledPursuit;
 use crate::Scalar;
-use crate::backend::{PursuitRule, Selection};
+use crate::backend::PursuitRule;
 use crate::codes::SparseCodes;
-use crate::cpu::pursuit::double::{DoublePursuit, Task};
 use crate::cpu::pursuit::wide;
 use crate::error::Error;
 use crate::problem::{ProblemShape, Sign};
-
-/// Samples whose paths one task finds.
-const BLOCK: usize = 16;
 
 /// The codes of samples with 0, 1, 2, … atoms, which are nested: each has the atoms of the one
 /// before it and one more, and the coefficients of least squares on them. Of
@@ -43,47 +40,28 @@ impl<T: Scalar> Path<T> {
         Self { codes, samples }
     }
 
-    /// The paths to codes on unit atoms, in the scale of the atoms that were given.
+    /// The paths to these codes, whose coefficients need not be those of least squares.
     pub(super) fn on_atoms(
-        unit: &SparseCodes<T>,
-        atoms: &UnitAtoms<T>,
+        codes: SparseCodes<T>,
+        atoms: &UnitAtoms,
         samples: &Contiguous<'_, T>,
     ) -> Result<Self, Error> {
-        let (count, budget) = (unit.samples(), unit.sparsity());
-        let shape = ProblemShape {
-            dim: atoms.atoms.nrows(),
-            atoms: unit.atoms(),
-            sparsity: budget,
-            sign: Sign::Signed,
-        };
-        let blocks: Result<Vec<Vec<SamplePath<T>>>, Error> = (0..count.div_ceil(BLOCK))
+        let (dim, count) = atoms.atoms.shape();
+        let sparsity = codes.sparsity();
+        let shape = ProblemShape { dim, atoms: count, sparsity, sign: Sign::Signed };
+        let paths: Vec<Result<SamplePath<T>, Error>> = (0..codes.samples())
             .into_par_iter()
-            .map(|block| {
-                let mut pursuit = DoublePursuit::new(&shape, Selection::default());
-                let (mut support, mut values) = (vec![0; budget], vec![T::zero(); budget]);
-                let range = block * BLOCK..((block + 1) * BLOCK).min(count);
-                let path = |i: usize| {
-                    let sample = samples.column(i);
-                    let (dictionary, chosen) = (atoms.atoms.as_ref(), unit.support(i));
-                    let (mut path, mut residual) = (SamplePath::default(), Vec::new());
-                    for length in 0..=chosen.len() {
-                        let (support, values) = (&mut support[..], &mut values[..]);
-                        let mut task = Task { dictionary, sample, support, values };
-                        pursuit.refit(&mut task, &PursuitRule::default(), &chosen[..length]);
-                        let values = &task.values[..length];
-                        let code = wide::terms(&chosen[..length], values);
-                        let left = wide::leave(dictionary, sample, code, &mut residual);
-                        path.residuals.push(left.sqrt());
-                        for (&atom, value) in chosen.iter().zip(values) {
-                            path.coefficients.push(atoms.coefficient(atom, value.widen(), i)?);
-                        }
-                    }
-                    Ok(path)
-                };
-                range.map(path).collect()
-            })
+            .map_init(
+                || (ScaledPursuit::new::<T>(&shape, &PursuitRule::default()), Vec::new()),
+                |(pursuit, residual), i| {
+                    pursuit.load(samples.column(i).iter().map(|y| y.widen()));
+                    of_sample(pursuit, atoms, (i, codes.support(i)), residual)
+                },
+            )
             .collect();
-        Ok(Self::new(unit.clone(), blocks?.into_iter().flatten().collect()))
+        // In order, so that an error does not depend on the number of threads.
+        let paths: Result<Vec<SamplePath<T>>, Error> = paths.into_iter().collect();
+        Ok(Self::new(codes, paths?))
     }
 
     /// The codes at the end of the path.
@@ -108,11 +86,13 @@ impl<T: Scalar> Path<T> {
         (&support[..length], &self.samples[i].coefficients[start..start + length])
     }
 
-    /// The codes of all samples with at most `sparsity` atoms: those that a pursuit with this
-    /// budget finds, bit by bit if it is not [through the Gram
-    /// matrix](super::Pursuit::through_gram).
+    /// The codes of all samples with at most `sparsity` atoms: those that the same pursuit finds
+    /// with this budget, bit by bit if it is not [through the Gram
+    /// matrix](super::Pursuit::through_gram). A budget beyond that of the path gives the codes at
+    /// its end.
     #[must_use]
     pub fn at(&self, sparsity: usize) -> SparseCodes<T> {
+        let sparsity = sparsity.min(self.codes.sparsity());
         let mut codes = SparseCodes::new(self.codes.atoms(), self.codes.samples(), sparsity);
         for i in 0..codes.samples() {
             let (support, values) = self.prefix(i, sparsity);
@@ -121,10 +101,36 @@ impl<T: Scalar> Path<T> {
         codes
     }
 
-    /// ‖y − Dx‖ of sample `i` with 0, 1, 2, … atoms, for the coefficients as they are told. Empty
-    /// for a pursuit on products without `squared_norms`. Panics if `i` ≥ N.
+    /// ‖y − Dx‖ of sample `i` with 0, 1, 2, … atoms, for the coefficients as they are told. Of a
+    /// pursuit on products, these are the errors of least squares as far as
+    /// [`omp_gram`](super::omp_gram) knows them; without `squared_norms` there are none. Panics if
+    /// `i` ≥ N.
     #[must_use]
     pub fn residual_norms(&self, i: usize) -> &[f64] {
         &self.samples[i].residuals
     }
+}
+
+/// The path of the sample that `pursuit` has loaded, sample `i`, along the chosen atoms.
+fn of_sample<T: Scalar>(
+    pursuit: &mut ScaledPursuit,
+    atoms: &UnitAtoms,
+    (i, chosen): (usize, &[u32]),
+    residual: &mut Vec<f64>,
+) -> Result<SamplePath<T>, Error> {
+    let (dictionary, scale) = (atoms.atoms.as_ref(), pursuit.scale());
+    let mut path = SamplePath::default();
+    for length in 0..=chosen.len() {
+        let (support, unit) = pursuit.refit(dictionary, &chosen[..length]);
+        let told = support.iter().zip(unit);
+        let told: Result<Vec<T>, Error> =
+            told.map(|(&atom, &unit)| atoms.coefficient(atom, (unit, scale), i)).collect();
+        let told = told?;
+        let terms = chosen.iter().zip(&told);
+        let terms = terms.map(|(&j, x)| (j, x.widen() / scale * atoms.norms[j as usize]));
+        let left = wide::leave(dictionary, pursuit.sample(), terms, residual);
+        path.residuals.push(left.sqrt() * scale);
+        path.coefficients.extend(told);
+    }
+    Ok(path)
 }

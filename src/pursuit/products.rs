@@ -10,13 +10,15 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
+use super::atoms::{check_dimension, check_finite};
 use super::path::{Path, SamplePath};
-use super::{Contiguous, Pursuit, contiguous};
+use super::{Contiguous, Pursuit, contiguous, room};
 use crate::Scalar;
-use crate::backend::Selection;
-use crate::codes::SparseCodes;
+use crate::backend::{Selection, Tolerance};
+use crate::codes::{CodesBlock, SparseCodes};
 use crate::cpu::pursuit::argmax::select;
 use crate::cpu::pursuit::dependence;
+use crate::cpu::pursuit::double::power_of_two;
 use crate::cpu::pursuit::factor::Factor;
 use crate::cpu::pursuit::greedy::{Basis, Workspace, pursue};
 use crate::cpu::vector::loops;
@@ -26,7 +28,7 @@ use crate::problem::{ProblemShape, Sign};
 /// Samples coded by one task.
 const BLOCK: usize = 16;
 
-/// How far an entry of DᵀD or DᵀY may be off its place by rounding, in ε.
+/// Correlations of this many ε of the largest are rounding.
 const ROUNDING: f64 = 64.0;
 
 /// The codes.
@@ -37,7 +39,7 @@ pub(super) fn codes<T: Scalar>(
     squared_norms: Option<&[f64]>,
 ) -> Result<SparseCodes<T>, Error> {
     let products = Products::new(pursuit, gram, correlations, squared_norms)?;
-    products.pursue(pursuit, |_, _| ()).map(|(codes, _)| codes)
+    products.pursue(pursuit, |_, _| Ok(())).map(|(codes, _)| codes)
 }
 
 /// The codes, and the paths to them.
@@ -48,24 +50,25 @@ pub(super) fn path<T: Scalar>(
     squared_norms: Option<&[f64]>,
 ) -> Result<Path<T>, Error> {
     let products = Products::new(pursuit, gram, correlations, squared_norms)?;
-    let of_sample = |basis: &ProductsBasis<'_, T>, energy: Option<f64>| {
+    let of_sample = |basis: &ProductsBasis<'_, T>, sample: usize| {
         let coordinates = basis.factor.coordinates();
         let mut path = SamplePath::default();
         for length in 1..=coordinates.len() {
             let mut gamma = coordinates[..length].to_vec();
             basis.factor.solve_for(&mut gamma);
-            let scaled = gamma.iter().zip(basis.factor.support());
-            let scaled = scaled.map(|(g, &atom)| T::narrow(g * products.scales[atom as usize]));
-            path.coefficients.extend(scaled);
+            for (&unit, &atom) in gamma.iter().zip(basis.factor.support()) {
+                path.coefficients.push(products.coefficient(atom, unit * basis.scale, sample)?);
+            }
         }
-        if let Some(energy) = energy {
-            let squares = coordinates.iter().scan(energy, |left, c| {
+        if basis.energy.is_finite() {
+            let squares = coordinates.iter().scan(basis.energy, |left, c| {
                 *left = (*left - c * c).max(0.0);
                 Some(*left)
             });
-            path.residuals = std::iter::once(energy).chain(squares).map(f64::sqrt).collect();
+            let norms = std::iter::once(basis.energy).chain(squares).map(f64::sqrt);
+            path.residuals = norms.map(|norm| norm * basis.scale).collect();
         }
-        path
+        Ok(path)
     };
     let (codes, paths) = products.pursue(pursuit, of_sample)?;
     Ok(Path::new(codes, paths))
@@ -90,17 +93,8 @@ impl<'a, T: Scalar> Products<'a, T> {
     ) -> Result<Self, Error> {
         let scales = scales(gram)?;
         let (atoms, samples) = (gram.nrows(), correlations.ncols());
-        if correlations.nrows() != atoms {
-            let found = correlations.nrows();
-            return Err(Error::Dimension { argument: "correlations", found, expected: atoms });
-        }
-        for sample in 0..samples {
-            let values = correlations.col(sample);
-            if let Some(coordinate) = values.iter().position(|value| !value.widen().is_finite()) {
-                let value = values[coordinate].widen();
-                return Err(Error::NotFinite { sample, coordinate, value });
-            }
-        }
+        check_dimension("correlations", correlations, atoms)?;
+        check_finite(correlations)?;
         // The samples' dimension is not known; it does not limit the budget.
         let sparsity = pursuit.stop.budget(atoms);
         ProblemShape { dim: atoms, atoms, sparsity, sign: pursuit.sign }.check()?;
@@ -110,47 +104,72 @@ impl<'a, T: Scalar> Products<'a, T> {
     }
 
     /// Codes all samples, and asks `tell` about each.
-    fn pursue<R: Send + Default>(
+    fn pursue<R: Send>(
         &self,
         pursuit: &Pursuit,
-        tell: impl Fn(&ProductsBasis<'_, T>, Option<f64>) -> R + Sync,
+        tell: impl Fn(&ProductsBasis<'_, T>, usize) -> Result<R, Error> + Sync,
     ) -> Result<(SparseCodes<T>, Vec<R>), Error> {
         let (atoms, samples) = (self.scales.len(), self.correlations.ncols());
-        let mut codes = SparseCodes::new(atoms, samples, self.sparsity);
-        let blocks: Result<Vec<Vec<R>>, Error> = codes
+        let mut codes = room(atoms, samples, self.sparsity)?;
+        let blocks: Vec<Result<Vec<R>, Error>> = codes
             .par_blocks_mut(BLOCK)
             .map(|mut block| {
                 let mut basis = ProductsBasis::new(self, pursuit);
                 let mut work = Workspace::new(self.sparsity);
                 let mut told = Vec::with_capacity(block.len());
                 for i in 0..block.len() {
-                    let sample = block.first() + i;
-                    let energy = self.squared_norms.map(|norms| norms[sample]);
-                    basis.load(self.correlations, sample, energy);
-                    let stop = pursuit.rule().stop(self.sparsity, energy.unwrap_or(0.0));
-                    let (selection, sign) = (pursuit.selection, pursuit.sign);
-                    let gamma = pursue(&mut basis, selection, sign, stop, &mut work);
-                    block.write(i, |support, values| {
-                        support[..gamma.len()].copy_from_slice(&basis.support()[..gamma.len()]);
-                        for ((value, &gamma), &atom) in values.iter_mut().zip(gamma).zip(&*support)
-                        {
-                            *value = T::narrow(gamma * self.scales[atom as usize]);
-                        }
-                        gamma.len()
-                    });
-                    let (_, values) = block.code(i);
-                    if let Some(at) = values.iter().position(|value| !value.widen().is_finite()) {
-                        let expected = "correlations whose coefficients are finite";
-                        let found = format!("{} of sample {sample}", values[at]);
-                        return Err(Error::argument("correlations", found, expected));
-                    }
-                    told.push(tell(&basis, energy));
+                    self.code(pursuit, &mut basis, &mut work, (&mut block, i))?;
+                    told.push(tell(&basis, block.first() + i)?);
                 }
                 Ok(told)
             })
             .collect();
-        let told = blocks?.into_iter().flatten().collect();
-        Ok((codes, told))
+        // In order, so that an error does not depend on the number of threads.
+        let told: Result<Vec<Vec<R>>, Error> = blocks.into_iter().collect();
+        Ok((codes, told?.into_iter().flatten().collect()))
+    }
+
+    /// Codes sample `i` of a block.
+    fn code(
+        &self,
+        pursuit: &Pursuit,
+        basis: &mut ProductsBasis<'_, T>,
+        work: &mut Workspace<f64>,
+        (block, i): (&mut CodesBlock<'_, T>, usize),
+    ) -> Result<(), Error> {
+        let sample = block.first() + i;
+        basis.load(self.correlations, sample, self.squared_norms.map(|norms| norms[sample]))?;
+        let mut rule = pursuit.rule();
+        if let Some(Tolerance::Absolute(norm)) = &mut rule.tolerance {
+            *norm /= basis.scale;
+        }
+        let energy = if basis.energy.is_finite() { basis.energy } else { 0.0 };
+        let stop = rule.stop(self.sparsity, energy);
+        let gamma = pursue(basis, pursuit.selection, pursuit.sign, stop, work);
+        let mut outcome = Ok(());
+        block.write(i, |support, values| {
+            for (n, (&atom, &unit)) in basis.support().iter().zip(gamma).enumerate() {
+                match self.coefficient(atom, unit * basis.scale, sample) {
+                    Ok(value) => (support[n], values[n]) = (atom, value),
+                    Err(error) => {
+                        outcome = Err(error);
+                        return n;
+                    }
+                }
+            }
+            gamma.len()
+        });
+        outcome
+    }
+
+    /// The coefficient of an atom as it was given, from that of the unit atom.
+    fn coefficient(&self, atom: u32, unit: f64, sample: usize) -> Result<T, Error> {
+        let value = T::narrow(unit * self.scales[atom as usize]);
+        if value.widen().is_finite() {
+            return Ok(value);
+        }
+        let (found, expected) = (format!("{value} of sample {sample}"), "finite coefficients");
+        Err(Error::argument("correlations", found, expected))
     }
 }
 
@@ -176,7 +195,8 @@ fn scales<T: Scalar>(gram: MatRef<'_, T>) -> Result<Vec<f64>, Error> {
         }
         norms.push(square.sqrt());
     }
-    let rounding = ROUNDING * T::EPSILON;
+    // Sums of any length have been rounded, in any order: only gross mistakes are refused.
+    let rounding = T::EPSILON.sqrt();
     for j in 0..rows {
         for i in 0..j {
             let (above, below) = (gram[(i, j)].widen(), gram[(j, i)].widen());
@@ -232,6 +252,9 @@ struct ProductsBasis<'a, T> {
     row: Vec<f64>,
     row_of_l: Vec<f64>,
     factor: Factor<f64>,
+    /// The sample is divided by a power of two, so that no square over- or underflows.
+    scale: f64,
+    /// ‖y‖² and ‖r‖², divided by `scale`²; infinite if they are not known.
     energy: f64,
     residual: f64,
     /// Correlations up to this are rounding.
@@ -253,6 +276,7 @@ impl<'a, T: Scalar> ProductsBasis<'a, T> {
             row: vec![0.0; atoms],
             row_of_l: Vec::new(),
             factor: Factor::new(products.sparsity.min(atoms)),
+            scale: 1.0,
             energy: 0.0,
             residual: 0.0,
             least: 0.0,
@@ -260,15 +284,30 @@ impl<'a, T: Scalar> ProductsBasis<'a, T> {
     }
 
     /// Begins with a sample; without its squared norm, its error is never small enough.
-    fn load(&mut self, correlations: MatRef<'_, T>, sample: usize, energy: Option<f64>) {
+    fn load(
+        &mut self,
+        correlations: MatRef<'_, T>,
+        sample: usize,
+        energy: Option<f64>,
+    ) -> Result<(), Error> {
         let values = correlations.col(sample).iter();
         for ((initial, value), scale) in self.initial.iter_mut().zip(values).zip(self.scales) {
             *initial = value.widen() * scale;
         }
-        let largest = self.initial.iter().fold(0.0, |most, a| f64::max(most, a.abs()));
+        self.scale = power_of_two(loops::largest_magnitude(&self.initial));
+        let inverse = self.scale.recip();
+        self.initial.iter_mut().for_each(|a| *a *= inverse);
+        let largest = loops::largest_magnitude(&self.initial);
         self.least = ROUNDING * T::EPSILON * largest;
-        self.energy = energy.unwrap_or(f64::INFINITY);
+        self.energy = energy.map_or(f64::INFINITY, |energy| energy * inverse * inverse);
+        // |dᵀy| ≤ ‖y‖ for unit atoms, but for rounding.
+        if self.energy < largest * largest * (1.0 - T::EPSILON.sqrt()) {
+            let found = format!("{} of sample {sample}", energy.unwrap_or_default());
+            let expected = "at least the squares of its correlations with unit atoms";
+            return Err(Error::argument("squared_norms", found, expected));
+        }
         self.restart();
+        Ok(())
     }
 }
 

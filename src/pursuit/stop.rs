@@ -4,8 +4,8 @@ use crate::coder::Tolerance;
 
 /// When a sample has been coded: at the first of the conditions given.
 ///
-/// It is made from a number k, a [`Tolerance`], or a pair of both. A tolerance alone allows as many
-/// nonzeros as there are atoms and dimensions, and codes then take room for that many.
+/// It is made from a number k, a [`Tolerance`], or a pair of both. A tolerance alone allows min(d,
+/// m) nonzeros, or m for products, whose d is not known, and codes then take room for that many.
 ///
 /// ```
 /// use dbksvd::coder::Tolerance;

@@ -5,7 +5,7 @@ use dbksvd::coder::{Selection, Tolerance};
 use dbksvd::faer::Mat;
 use dbksvd::masked::{MaskedKsvd, MaskedOmp, complete, draw_atoms};
 use dbksvd::metrics::{RECOVERED, Recovery};
-use dbksvd::pursuit::{Pursuit, omp};
+use dbksvd::pursuit::{Pursuit, Stop, omp};
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Model, Preprocessing, Sign};
 use proptest::prelude::*;
@@ -106,22 +106,29 @@ proptest! {
         let (dim, count) = problem.samples.shape();
         let samples = Mat::from_fn(dim, count, |r, i| ((r * 5 + i * 3) as f64).sin());
         let ones = Mat::from_fn(dim, count, |_, _| 1.0);
-        let stop = (*sparsity, Tolerance::Relative(0.01));
-        let codes = MaskedOmp::new(stop).encode(dictionary, &samples, &ones).unwrap();
-        prop_assert_eq!(codes, omp(dictionary, &samples, stop).unwrap());
+        for tolerance in [0.01, 0.5, 1.0].map(Tolerance::Relative) {
+            let stop = (*sparsity, tolerance);
+            let codes = MaskedOmp::new(stop).encode(dictionary, &samples, &ones).unwrap();
+            prop_assert_eq!(codes, omp(dictionary, &samples, stop).unwrap());
+        }
+        // In one coordinate, every share of the norm is one of the value.
+        let single = Mat::from_fn(1, count, |_, i| samples[(0, i)]);
+        let stop = (1, Tolerance::Relative(1.0));
+        let codes = MaskedOmp::new(stop).encode(Mat::<f64>::identity(1, 1), &single, ones.as_ref().subrows(0, 1));
+        prop_assert_eq!(codes.unwrap().nnz(), 0);
     }
 
     #[test]
-    fn one_weight_for_all_is_a_scale(problem in problems(), weight in 0.01..1.0_f64) {
+    fn one_weight_for_all_is_a_scale(problem in problems(), power in 1..40) {
         let Problem { dictionary, sparsity, .. } = &problem;
         let (dim, count) = problem.samples.shape();
         let samples = Mat::from_fn(dim, count, |r, i| ((r * 5 + i * 3) as f64).sin());
+        let coder = MaskedOmp::new(*sparsity).noise(0.2);
         let of = |weight: f64| {
             let weights = Mat::from_fn(dim, count, |_, _| weight);
-            let coder = MaskedOmp::new(*sparsity).least_seen(0.0).noise(0.2);
             coder.encode(dictionary, &samples, &weights).unwrap()
         };
-        let (codes, expected) = (of(weight), of(1.0));
+        let (codes, expected) = (of(0.5_f64.powi(power)), of(1.0));
         for i in 0..count {
             prop_assert_eq!(codes.support(i), expected.support(i));
             for (a, b) in codes.values(i).iter().zip(expected.values(i)) {
@@ -144,6 +151,23 @@ fn mean_square(problem: &Problem, codes: &dbksvd::SparseCodes<f64>, i: usize) ->
         }
     }
     sum / total
+}
+
+#[test]
+fn of_two_limits_the_first_that_is_met_ends_the_pursuit() {
+    let problem = Problem::new((30, 60, 40), 7);
+    let Problem { dictionary, samples, weights, .. } = &problem;
+    let length = |stop: Stop, noise: f64, i: usize| {
+        let codes = MaskedOmp::new(stop).noise(noise).encode(dictionary, samples, weights);
+        codes.unwrap().support(i).len()
+    };
+    for tolerance in [Tolerance::Relative(0.3), Tolerance::Absolute(1.0)] {
+        for i in 0..40 {
+            let both = length((30, tolerance).into(), 0.3, i);
+            let alone = [length((30, tolerance).into(), 0.0, i), length(30.into(), 0.3, i)];
+            assert_eq!(both, alone[0].min(alone[1]), "{alone:?}");
+        }
+    }
 }
 
 #[test]
@@ -268,6 +292,85 @@ fn no_update_raises_the_error_at_given_supports() {
     }
 }
 
+/// One pass is the formula of its documentation, whatever the weights are.
+#[test]
+fn an_update_is_the_weighted_approximation_of_rank_one() {
+    let Problem { samples, weights, .. } = Problem::new((5, 1, 30), 21);
+    let initial = draw_atoms(&samples, &weights, 1, 0).unwrap();
+    let coder = MaskedOmp::new(1).least_seen(0.0);
+    let fit = MaskedKsvd::new(coder).passes(1).learn(initial.clone(), &samples, &weights).unwrap();
+    let old = initial.atom(0);
+    let codes = coder.encode(&initial, &samples, &weights).unwrap();
+    let uses: Vec<(usize, f64)> =
+        (0..30).filter_map(|i| codes.values(i).first().map(|&x| (i, x))).collect();
+    let largest = |i: usize| (0..5).fold(0.0, |most, r| f64::max(most, weights[(r, i)]));
+    let one_more: f64 =
+        uses.iter().map(|&(i, x)| largest(i) * x * x).sum::<f64>() / uses.len() as f64;
+    let mut expected: Vec<f64> = (0..5)
+        .map(|r| {
+            let (mut pull, mut mass) = (one_more * old[r], one_more);
+            for &(i, x) in uses.iter().filter(|&&(i, _)| weights[(r, i)] > 0.0) {
+                pull += weights[(r, i)] * x * samples[(r, i)];
+                mass += weights[(r, i)] * x * x;
+            }
+            pull / mass
+        })
+        .collect();
+    let size = expected.iter().map(|x| x * x).sum::<f64>().sqrt();
+    expected.iter_mut().for_each(|x| *x /= size);
+    for (found, expected) in fit.dictionary.atom(0).iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
+    }
+}
+
+#[test]
+fn what_is_learned_does_not_depend_on_the_unit_of_weights() {
+    let (_, _, seen, weights) = incomplete(300, 0.3);
+    let learn = |factor: f64| {
+        let weights = Mat::from_fn(20, 300, |r, i| factor * weights[(r, i)]);
+        let initial = draw_atoms(&seen, &weights, 10, 2).unwrap();
+        // Small weights mix what is drawn: begin with the same atoms.
+        let initial = if factor < 1.0 {
+            draw_atoms(&seen, Mat::from_fn(20, 300, |r, i| weights[(r, i)] / factor), 10, 2)
+                .unwrap()
+        } else {
+            initial
+        };
+        MaskedKsvd::new(MaskedOmp::new(2)).passes(5).learn(initial, &seen, &weights).unwrap()
+    };
+    let (one, other) = (learn(1.0), learn(0.001));
+    for j in 0..10 {
+        let pairs = one.dictionary.atom(j).iter().zip(other.dictionary.atom(j));
+        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-6), "atom {j}");
+    }
+}
+
+#[test]
+fn what_is_known_by_half_is_filled_in_by_half() {
+    let dictionary = Mat::from_fn(2, 1, |r, _| [0.6, 0.8][r]);
+    let mut codes = dbksvd::SparseCodes::new(1, 1, 1);
+    codes.set(0, &[0], &[10.0]);
+    let samples = Mat::from_fn(2, 1, |r, _| [2.0, 4.0][r]);
+    let weights = Mat::from_fn(2, 1, |r, _| [0.25, 0.5][r]);
+    let filled = complete(&dictionary, &codes, &samples, &weights).unwrap();
+    assert_eq!(
+        filled,
+        Mat::from_fn(2, 1, |r, _| [0.25 * 2.0 + 0.75 * 6.0, 0.5 * 4.0 + 0.5 * 8.0][r])
+    );
+}
+
+#[test]
+fn as_many_passes_as_one_likes() {
+    let (_, _, seen, weights) = incomplete(100, 0.3);
+    let initial = draw_atoms(&seen, &weights, 5, 2).unwrap();
+    let learner = MaskedKsvd::new(MaskedOmp::new(1)).passes(usize::MAX);
+    let fit = learner.learn_observed(initial, &seen, &weights, |pass| match pass.pass {
+        3 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(fit.unwrap().passes.len(), 4);
+}
+
 #[test]
 fn unused_atoms_are_replaced() {
     let (_, _, seen, weights) = incomplete(300, 0.3);
@@ -279,6 +382,14 @@ fn unused_atoms_are_replaced() {
     let fit = learner.learn(initial, &seen, &weights).unwrap();
     assert_eq!(fit.passes[0].replaced, 0);
     assert!(fit.passes[1].replaced >= 10, "{:?}", fit.passes);
+    // Samples that are the same become one atom.
+    let twins = Mat::from_fn(20, 300, |r, i| seen[(r, i / 150)]);
+    let same = Mat::from_fn(20, 300, |r, i| weights[(r, i / 150)]);
+    let initial = Dictionary::new(Mat::from_fn(20, 3, |r, _| start.atom(0)[r])).unwrap();
+    let learner = MaskedKsvd::new(MaskedOmp::new(1)).passes(1);
+    let fit = learner.learn(initial, &twins, &same).unwrap();
+    let (one, two) = (fit.dictionary.atom(1), fit.dictionary.atom(2));
+    assert!(one != two, "two atoms of one sample");
 }
 
 #[test]

@@ -126,7 +126,7 @@ mod pursuits {
     fn products() {
         let gram = dictionary().transpose() * dictionary();
         let products = dictionary().transpose() * samples();
-        let squares = [1.0; 4];
+        let squares: Vec<f64> = samples().col_iter().map(|y| y.squared_norm_l2()).collect();
         let call = |gram: &Mat<f64>, products: &Mat<f64>, squares: Option<&[f64]>, stop: Stop| {
             omp_gram(gram, products, squares, stop).map(drop)
         };
@@ -136,8 +136,8 @@ mod pursuits {
 
         refused(call(&gram, &products, None, good), "squared_norms", "missing");
         refused(call(&gram, &products, Some(&squares[1..]), two), "squared_norms", "3");
-        for value in [-1.0, f64::NAN] {
-            let squares = [1.0, value, 1.0, 1.0];
+        for value in [-1.0, f64::NAN, 0.5 * squares[1]] {
+            let squares = [squares[0], value, squares[2], squares[3]];
             refused(call(&gram, &products, Some(&squares), two), "squared_norms", "sample 1");
         }
         refused(call(&wave(9, 8, 0.0), &products, None, two), "gram", "9 × 8");
@@ -226,6 +226,14 @@ mod masks {
         let none = Mat::zeros(6, 0);
         let learned = learner.learn(initial(), &none, &none).map(drop);
         refused(learned, "samples", "no samples");
+        for size in [1e160, 1e-170] {
+            let extreme = Mat::from_fn(6, 4, |i, j| size * samples()[(i, j)]);
+            let learned = learner.learn(initial(), &extreme, weights()).map(drop);
+            assert!(matches!(learned, Err(Error::Range { argument: "samples", .. })));
+            let drawn = draw_atoms(&extreme, weights(), 2, 1);
+            assert!(matches!(drawn, Err(Error::Range { argument: "samples", .. })));
+            MaskedOmp::new(2).encode(dictionary(), &extreme, weights()).unwrap();
+        }
         let missing = learner.learn(initial(), samples(), Mat::zeros(6, 4)).map(drop);
         refused(missing, "weights", "0 throughout");
         refused(draw_atoms(samples(), Mat::zeros(6, 4), 2, 0).map(drop), "weights", "throughout");

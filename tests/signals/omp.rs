@@ -3,7 +3,7 @@
 use dbksvd::coder::{Omp, Selection, Tolerance};
 use dbksvd::faer::linalg::solvers::SolveLstsqCore;
 use dbksvd::faer::{Conj, Mat, MatRef};
-use dbksvd::pursuit::{Pursuit, omp, omp_gram};
+use dbksvd::pursuit::{Pursuit, Stop, omp, omp_gram};
 use dbksvd::{Faer, Scalar, Sign, SparseCodes};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -206,6 +206,19 @@ proptest! {
                     let path =
                         pursuit.path_from_products(&gram, &products, Some(&squares)).unwrap();
                     prop_assert_eq!(path.codes(), &given);
+                    let with_samples = pursuit.path(dictionary, samples).unwrap();
+                    for i in 0..samples.ncols() {
+                        // Roots of differences of squares are known to √ε ‖y‖.
+                        let pairs = path.residual_norms(i).iter();
+                        let pairs = pairs.zip(with_samples.residual_norms(i));
+                        let size = norm(samples.col_as_slice(i));
+                        for (a, b) in pairs {
+                            prop_assert!((a - b).abs() <= 1e-6 * size, "{} {}", a, b);
+                        }
+                    }
+                    let silent = pursuit.with_stop(*sparsity);
+                    let silent = silent.path_from_products(&gram, &products, None).unwrap();
+                    prop_assert!(silent.residual_norms(0).is_empty());
                     let fewer = sparsity.div_ceil(2);
                     let codes = pursuit
                         .with_stop((fewer, Tolerance::Relative(1e-3)))
@@ -316,10 +329,69 @@ fn sizes_at_the_ends_of_the_range_are_coded() {
     let samples = Mat::from_fn(3, 2, |i, j| if i == j { 1e150 } else { 0.0 });
     let codes = omp(&dictionary, &samples, 1).unwrap();
     assert!((dense(&codes)[(0, 0)] / 1e300 - 1.0).abs() < 1e-12, "{codes:?}");
+    // Squares of these over- or underflow; a tolerance is compared with them all the same.
+    let unit = Mat::<f64>::identity(2, 2);
+    for size in [1e160, 1e-170, 1e300, 1e-300] {
+        let sample = Mat::from_fn(2, 1, |i, _| size * [3.0, 4.0][i]);
+        let lengths = |stop: Stop| {
+            let path = Pursuit::new(stop).path(&unit, &sample).unwrap();
+            let norms = path.residual_norms(0);
+            for (norm, expected) in norms.iter().zip([5.0, 3.0, 0.0]) {
+                assert!((norm / size - expected).abs() < 1e-12, "{norm} of {size}");
+            }
+            path.codes().support(0).len()
+        };
+        assert_eq!(lengths(Tolerance::Relative(0.61).into()), 1);
+        assert_eq!(lengths(Tolerance::Relative(0.59).into()), 2);
+        assert_eq!(lengths(Tolerance::Absolute(3.1 * size).into()), 1);
+        assert_eq!(lengths(Tolerance::Absolute(2.9 * size).into()), 2);
+        for selection in [Selection::Correlation, Selection::LeastSquares] {
+            let pursuit = Pursuit::new(2).selection(selection);
+            let codes = pursuit.codes_from_products(&unit, &sample, None).unwrap();
+            assert_eq!(codes.values(0), [4.0 * size, 3.0 * size]);
+        }
+    }
     let single = Mat::from_fn(2, 2, |i, j| if i == j { 1e-30_f32 } else { 0.0 });
     let large = Mat::from_fn(2, 1, |_, _| 1e30_f32);
     let error = omp(&single, &large, 1).unwrap_err();
     assert!(error.to_string().contains("finite coefficient"), "{error}");
+}
+
+#[test]
+fn atoms_in_single_precision_are_those_that_were_given() {
+    // Unit atoms rounded to f32 would leave 2·10⁻⁸ of this sample, and take more atoms for it.
+    let dictionary =
+        Mat::from_fn(3, 4, |i, j| if j == 0 { (i + 1) as f32 } else { (i == j - 1) as u8 as f32 });
+    let sample = Mat::from_fn(3, 1, |i, _| 2.0 * (i + 1) as f32);
+    for stop in [Stop::from(3), Tolerance::Relative(1e-8).into()] {
+        let codes = omp(&dictionary, &sample, stop).unwrap();
+        assert_eq!((codes.support(0), codes.values(0)), (&[0][..], &[2.0][..]));
+    }
+    // ‖y‖ is beyond f32, the coefficient is not.
+    let large = Mat::from_fn(3, 1, |_, _| 3e38_f32);
+    let codes = omp(Mat::from_fn(3, 1, |_, _| 10.0_f32), &large, 1).unwrap();
+    assert_eq!(codes.values(0), [3e37]);
+}
+
+#[test]
+fn products_of_long_atoms_in_single_precision_are_accepted() {
+    // Sums of many values, one after the other, are off by much more than their last digit.
+    let long: Vec<f32> = (0..300_000).map(|i| 0.5 + 0.4 * ((i * i) as f32).sin()).collect();
+    let times =
+        |factor: f32, other: f32| -> f32 { long.iter().map(|x| factor * x * other * x).sum() };
+    let gram = Mat::from_fn(2, 2, |i, j| times([1.0, 3.0][i], [1.0, 3.0][j]));
+    let products = Mat::from_fn(2, 1, |i, _| times([1.0, 3.0][i], 2.0));
+    let codes = omp_gram(&gram, &products, None, 1).unwrap();
+    let decoded = codes.values(0)[0] * [1.0, 3.0][codes.support(0)[0] as usize];
+    assert!((decoded - 2.0).abs() < 1e-2, "{decoded}");
+}
+
+#[test]
+fn prefixes_beyond_the_end_are_the_end() {
+    let Problem { dictionary, samples, .. } = Problem::new((8, 16, 6, 3), 9);
+    let path = Pursuit::new(3).path(&dictionary, &samples).unwrap();
+    assert_eq!(&path.at(usize::MAX), path.codes());
+    assert_eq!(path.prefix(2, usize::MAX), path.prefix(2, 3));
 }
 
 #[test]

@@ -40,13 +40,19 @@ pub(crate) struct DoubleScratch {
     row_of_l: Vec<f64>,
     spare: Vec<f64>,
     factor: Factor<f64>,
+    /// See [`DoublePursuit`](super::DoublePursuit).
+    least_height: Option<f64>,
     /// Whether the last atom did not lower the error as it should: nothing but rounding is left.
     stalled: bool,
 }
 
 impl DoubleScratch {
     /// Room for pursuits of this shape: 2m + (k + 3)·d + k² numbers.
-    pub(crate) fn new(shape: &ProblemShape, selection: Selection) -> Self {
+    pub(crate) fn new(
+        shape: &ProblemShape,
+        selection: Selection,
+        least_height: Option<f64>,
+    ) -> Self {
         let (d, m, k) = (shape.dim, shape.atoms, shape.sparsity);
         let has_heights = selection == Selection::LeastSquares;
         Self {
@@ -64,8 +70,14 @@ impl DoubleScratch {
             row_of_l: Vec::with_capacity(k),
             spare: vec![0.0; d],
             factor: Factor::new(k),
+            least_height,
             stalled: false,
         }
+    }
+
+    /// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones.
+    fn least_height<T: Scalar>(&self) -> f64 {
+        self.least_height.unwrap_or(dependence::of_vectors::<T>())
     }
 
     /// Takes a sample, divided by a power of two that is about its largest coordinate.
@@ -80,7 +92,7 @@ impl DoubleScratch {
 }
 
 /// The power of two at or below a positive number; 1 for zero.
-fn power_of_two(value: f64) -> f64 {
+pub(crate) fn power_of_two(value: f64) -> f64 {
     if value > 0.0 { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) } else { 1.0 }
 }
 
@@ -110,8 +122,8 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         if selection == Selection::LeastSquares {
             self.lower_heights();
         }
-        let least = dependence::of_vectors::<T>();
         let s = &*self.scratch;
+        let least = s.least_height::<T>();
         let best = select(&s.alpha, &s.heights, least, selection, self.sign)?;
         let is_noise = s.alpha[best].abs() <= 32.0 * f64::EPSILON * s.energy.sqrt();
         (!is_noise).then_some((best as u32, s.alpha[best] * s.scale))
@@ -130,6 +142,7 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
     }
 
     fn push(&mut self, atom: u32) -> bool {
+        let least = self.scratch.least_height::<T>();
         let DoubleScratch { residual, energy, basis, row_of_l, factor, stalled, .. } =
             &mut *self.scratch;
         let dim = residual.len();
@@ -140,7 +153,7 @@ impl<T: Scalar> Basis<f64> for DoubleBasis<'_, T> {
         row_of_l.clear();
         row_of_l.resize(factor.support().len(), 0.0);
         let squared = orthogonalise(q, earlier, row_of_l);
-        if squared <= dependence::of_vectors::<T>() {
+        if squared <= least {
             factor.exclude(atom);
             return false;
         }

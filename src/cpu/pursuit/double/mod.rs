@@ -18,11 +18,13 @@
 mod basis;
 mod doubt;
 
+pub(crate) use basis::power_of_two;
 use basis::{DoubleBasis, DoubleScratch};
 pub(crate) use doubt::Doubt;
 use faer::MatRef;
 use rayon::prelude::*;
 
+use super::dependence;
 use super::greedy::{Basis, pursue};
 use crate::Scalar;
 use crate::backend::{PursuitRule, Selection};
@@ -73,6 +75,9 @@ impl DoublePursuits {
 pub(crate) struct DoublePursuit {
     shape: ProblemShape,
     selection: Selection,
+    /// ‖(I − P) d‖² up to which an atom is taken for a combination of the chosen ones; `None` for
+    /// what the scalar of the dictionary asks for.
+    least_height: Option<f64>,
     scratch: Option<Box<DoubleScratch>>,
 }
 
@@ -89,7 +94,12 @@ pub(crate) struct Task<'a, T: Scalar> {
 
 impl DoublePursuit {
     pub(crate) fn new(shape: &ProblemShape, selection: Selection) -> Self {
-        Self { shape: *shape, selection, scratch: None }
+        Self { shape: *shape, selection, least_height: None, scratch: None }
+    }
+
+    /// For codes that are narrowed to this scalar, whatever that of the dictionary is.
+    pub(crate) fn narrowed_to<V: Scalar>(self) -> Self {
+        Self { least_height: Some(dependence::of_vectors::<V>()), ..self }
     }
 
     /// Codes a sample and writes its code; returns the code's length. Signed codes begin with the
@@ -150,7 +160,8 @@ impl DoublePursuit {
     }
 
     fn scratch(&mut self) -> &mut DoubleScratch {
-        let Self { shape, selection, scratch } = self;
-        scratch.get_or_insert_with(|| Box::new(DoubleScratch::new(shape, *selection)))
+        let Self { shape, selection, least_height, scratch } = self;
+        scratch
+            .get_or_insert_with(|| Box::new(DoubleScratch::new(shape, *selection, *least_height)))
     }
 }
