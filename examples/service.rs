@@ -74,6 +74,7 @@ impl Service {
     }
 
     fn answer(&self, sample: &[f32]) -> Answer {
+        // A matrix of one column, so that a sample of another length is told from many samples.
         let sample = MatRef::from_column_major_slice(sample, sample.len(), 1);
         match self.encoder().encode(sample) {
             Ok(codes) => {
