@@ -9,24 +9,28 @@
 //! targets are what these patches lack of the sharp ones. Both dictionaries are learned from the
 //! left half of the shipped picture. The right half says what they are worth.
 
+#[path = "common/pictures.rs"]
+mod pictures;
 #[path = "common/program.rs"]
 mod program;
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dbksvd::DbKsvd;
 use dbksvd::coder::BatchOmp;
-use dbksvd::faer::{Mat, MatRef};
 use dbksvd::learn::Paired;
+use dbksvd::patches::{Image, Patches};
+use pictures::{read_png, side_by_side, write_png};
 use program::Outcome;
 
 /// The side of a patch.
 const SIDE: usize = 8;
 const ATOMS: usize = 256;
 const SPARSITY: usize = 4;
+
+/// The largest value of a pixel.
+const PEAK: f64 = 255.0;
 
 const HELP: &str = "\
 Enlarges the right half of the shipped picture, after learning from the left half what patches lack
@@ -42,139 +46,103 @@ fn main() -> ExitCode {
 }
 
 fn scale_up() -> Outcome<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sharp = read(&root.join("data/camera256.png"))?;
-    let (left, right) = (half(&sharp, 0), half(&sharp, 1));
-    let (train, test) = (Pair::of(&left), Pair::of(&right));
+    let sharp = read_png(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/camera256.png"))?;
+    let (left, right) = (half(&sharp, 0)?, half(&sharp, 1)?);
+    let (train, test) = (Pair::of(&left)?, Pair::of(&right)?);
+    let (samples, targets) = (train.samples.samples(), train.targets.samples());
 
     let learner = DbKsvd::builder(ATOMS, SPARSITY).epochs(10).build()?;
-    let (model, _) = learner.fit(&train.samples)?;
+    let (model, _) = learner.fit(&samples)?;
     let coder = BatchOmp::new();
-    let paired = Paired::new().fit(&model, &coder, &train.samples, &train.targets)?;
+    let paired = Paired::new().fit(&model, &coder, &samples, &targets)?;
 
     let fvu = |pair: &Pair| -> Outcome<f64> {
-        Ok(paired.evaluate(&model, &coder, &pair.samples, &pair.targets)?.fvu())
+        let (samples, targets) = (pair.samples.samples(), pair.targets.samples());
+        Ok(paired.evaluate(&model, &coder, &samples, &targets)?.fvu())
     };
-    println!(
-        "{} pairs of patches, {ATOMS} atoms, {SPARSITY} of them a patch",
-        train.samples.ncols()
-    );
+    println!("{} pairs of patches, {ATOMS} atoms, {SPARSITY} of them a patch", samples.ncols());
     println!("details unexplained: {:.3} where learned", fvu(&train)?);
     println!("                     {:.3} on the other half", fvu(&test)?);
 
-    let codes = model.encode(&coder, test.samples.as_ref())?;
-    let details = average(paired.predict(&codes)?.as_ref(), right.nrows(), right.ncols());
-    let enlarged = &test.enlarged + details;
-    println!("PSNR of that half:   {:.2} dB interpolated", psnr(&test.enlarged, &right));
-    println!("                     {:.2} dB with the details", psnr(&enlarged, &right));
+    let codes = model.encode(&coder, test.samples.samples())?;
+    let details = test.targets.average(paired.predict(&codes)?.as_ref())?;
+    let restored = combined(&test.enlarged, &details, |enlarged, detail| enlarged + detail)?;
+    println!("PSNR of that half:   {:.2} dB interpolated", test.enlarged.psnr(&right, PEAK)?);
+    println!("                     {:.2} dB with the details", restored.psnr(&right, PEAK)?);
     std::fs::create_dir_all("out")?;
-    write(&PathBuf::from("out/scale_up.png"), &[&right, &test.enlarged, &enlarged])
+    let path = PathBuf::from("out/scale_up.png");
+    write_png(&side_by_side(&[&right, &test.enlarged, &restored])?, &path)?;
+    println!("The three pictures are in {}.", path.display());
+    Ok(())
 }
 
 /// Patches of an enlarged picture, without their means, and what they lack.
 struct Pair {
-    samples: Mat<f32>,
-    targets: Mat<f32>,
-    enlarged: Mat<f32>,
+    samples: Patches,
+    targets: Patches,
+    enlarged: Image,
 }
 
 impl Pair {
-    fn of(sharp: &Mat<f32>) -> Self {
-        let enlarged = enlarge(&halve(sharp));
-        let mut samples = patches(&enlarged);
-        for n in 0..samples.ncols() {
-            let patch = samples.col_as_slice_mut(n);
-            let mean = patch.iter().sum::<f32>() / (SIDE * SIDE) as f32;
-            patch.iter_mut().for_each(|pixel| *pixel -= mean);
-        }
-        Self { samples, targets: patches(&(sharp - &enlarged)), enlarged }
+    fn of(sharp: &Image) -> Outcome<Self> {
+        let enlarged = enlarge(&halve(sharp)?)?;
+        let mut samples = Patches::extract(&enlarged, SIDE, 1)?;
+        samples.remove_means();
+        let lacking = combined(sharp, &enlarged, |sharp, enlarged| sharp - enlarged)?;
+        Ok(Self { samples, targets: Patches::extract(&lacking, SIDE, 1)?, enlarged })
     }
 }
 
+/// A grey picture of these sizes, from its pixels (row, column).
+fn picture((height, width): (usize, usize), pixel: impl Fn(usize, usize) -> f32) -> Outcome<Image> {
+    let pixel = &pixel;
+    let pixels = (0..height).flat_map(|row| (0..width).map(move |column| pixel(row, column)));
+    Ok(Image::new(width, height, 1, pixels.collect())?)
+}
+
+/// Two pictures of one size as one.
+fn combined(a: &Image, b: &Image, of: impl Fn(f32, f32) -> f32) -> Outcome<Image> {
+    let pixels = a.pixels().iter().zip(b.pixels()).map(|(&a, &b)| of(a, b)).collect();
+    Ok(Image::new(a.width(), a.height(), 1, pixels)?)
+}
+
 /// The left or the right half.
-fn half(picture: &Mat<f32>, which: usize) -> Mat<f32> {
-    let width = picture.ncols() / 2;
-    picture.subcols(which * width, width).to_owned()
+fn half(whole: &Image, which: usize) -> Outcome<Image> {
+    let width = whole.width() / 2;
+    picture((whole.height(), width), |row, column| {
+        whole.pixels()[row * whole.width() + which * width + column]
+    })
 }
 
 /// A picture of half the size: means of 2 × 2 pixels.
-fn halve(picture: &Mat<f32>) -> Mat<f32> {
-    Mat::from_fn(picture.nrows() / 2, picture.ncols() / 2, |i, j| {
-        let pixel = |row, column| picture[(2 * i + row, 2 * j + column)];
+fn halve(whole: &Image) -> Outcome<Image> {
+    picture((whole.height() / 2, whole.width() / 2), |row, column| {
+        let pixel =
+            |i: usize, j: usize| whole.pixels()[(2 * row + i) * whole.width() + 2 * column + j];
         0.25 * (pixel(0, 0) + pixel(0, 1) + pixel(1, 0) + pixel(1, 1))
     })
 }
 
-/// A picture of twice the size, by cubic interpolation (Keys 1981) of rows and of columns.
-fn enlarge(picture: &Mat<f32>) -> Mat<f32> {
-    // The weights of the four pixels around a place a quarter of a pixel after the second of them.
-    const WEIGHTS: [f32; 4] = [-0.0703125, 0.8671875, 0.2265625, -0.0234375];
-    let rows = |picture: MatRef<'_, f32>| {
-        let last = picture.nrows() as isize - 1;
-        Mat::from_fn(2 * picture.nrows(), picture.ncols(), |i, j| {
-            // Even rows lie a quarter before a pixel, odd ones a quarter after it.
-            let (at, way) = ((i / 2) as isize, if i % 2 == 0 { -1 } else { 1 });
-            let weighted = (-1..=2).zip(WEIGHTS).map(|(step, weight)| {
-                weight * picture[((at + way * step).clamp(0, last) as usize, j)]
-            });
-            weighted.sum()
-        })
-    };
-    rows(rows(picture.as_ref()).transpose()).transpose().to_owned()
-}
-
-/// All patches, a column each, column by column.
-fn patches(picture: &Mat<f32>) -> Mat<f32> {
-    let (down, across) = (picture.nrows() - SIDE + 1, picture.ncols() - SIDE + 1);
-    Mat::from_fn(SIDE * SIDE, down * across, |i, n| {
-        picture[(n % down + i % SIDE, n / down + i / SIDE)]
+/// A picture of twice the size, by cubic interpolation (Keys 1981) of columns and of rows.
+fn enlarge(small: &Image) -> Outcome<Image> {
+    let at =
+        |image: &Image, row: usize, column: usize| image.pixels()[row * image.width() + column];
+    let (height, width) = (small.height(), small.width());
+    let tall = picture((2 * height, width), |row, column| {
+        taps(row, height).map(|(from, weight)| weight * at(small, from, column)).sum()
+    })?;
+    picture((2 * height, 2 * width), |row, column| {
+        taps(column, width).map(|(from, weight)| weight * at(&tall, row, from)).sum()
     })
 }
 
-/// The picture in which each pixel is the mean of the patches that cover it.
-fn average(patches: MatRef<'_, f32>, rows: usize, columns: usize) -> Mat<f32> {
-    let down = rows - SIDE + 1;
-    let (mut sums, mut counts) =
-        (Mat::<f32>::zeros(rows, columns), Mat::<f32>::zeros(rows, columns));
-    for (n, patch) in patches.col_iter().enumerate() {
-        for (i, &value) in patch.iter().enumerate() {
-            let at = (n % down + i % SIDE, n / down + i / SIDE);
-            sums[at] += value;
-            counts[at] += 1.0;
-        }
-    }
-    Mat::from_fn(rows, columns, |i, j| sums[(i, j)] / counts[(i, j)])
-}
-
-/// The peak signal-to-noise ratio, in dB.
-fn psnr(picture: &Mat<f32>, sharp: &Mat<f32>) -> f64 {
-    let error = f64::from((picture - sharp).squared_norm_l2());
-    10.0 * (255.0_f64.powi(2) * (sharp.nrows() * sharp.ncols()) as f64 / error).log10()
-}
-
-/// The grey pixels of a PNG with 8 bits a pixel.
-fn read(path: &Path) -> Outcome<Mat<f32>> {
-    let mut reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
-    let mut bytes = vec![0; reader.output_buffer_size().ok_or("too large a picture")?];
-    let info = reader.next_frame(&mut bytes)?;
-    if (info.color_type, info.bit_depth) != (png::ColorType::Grayscale, png::BitDepth::Eight) {
-        return Err(format!("{}: not a grey picture of 8 bits", path.display()).into());
-    }
-    let (rows, columns) = (info.height as usize, info.width as usize);
-    Ok(Mat::from_fn(rows, columns, |i, j| f32::from(bytes[i * info.line_size + j])))
-}
-
-/// Writes pictures side by side.
-fn write(path: &Path, pictures: &[&Mat<f32>]) -> Outcome<()> {
-    let (rows, columns) = (pictures[0].nrows(), pictures[0].ncols());
-    let file = BufWriter::new(File::create(path)?);
-    let width = u32::try_from(pictures.len() * columns)?;
-    let mut encoder = png::Encoder::new(file, width, u32::try_from(rows)?);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::Eight);
-    let row = |i: usize| pictures.iter().flat_map(move |picture| picture.row(i).iter());
-    // A cast of a float saturates.
-    let bytes: Vec<u8> = (0..rows).flat_map(row).map(|pixel| pixel.round() as u8).collect();
-    encoder.write_header()?.write_image_data(&bytes)?;
-    Ok(())
+/// The pixels of a line of this length that make pixel `i` of the line of twice its length, with
+/// their weights. Beyond its ends, the line goes on as its last pixel.
+fn taps(i: usize, length: usize) -> impl Iterator<Item = (usize, f32)> {
+    // The weights of the four pixels around a place a quarter of a pixel after the second of them.
+    const WEIGHTS: [f32; 4] = [-0.0703125, 0.8671875, 0.2265625, -0.0234375];
+    // Even pixels lie a quarter before one of the small picture, odd ones a quarter after it.
+    let (at, way) = ((i / 2) as isize, if i % 2 == 0 { -1 } else { 1 });
+    let last = length as isize - 1;
+    (-1..=2).zip(WEIGHTS).map(move |(step, w)| ((at + way * step).clamp(0, last) as usize, w))
 }
