@@ -142,7 +142,7 @@ fn taps(i: usize, length: usize) -> impl Iterator<Item = (usize, f32)> {
     // The weights of the four pixels around a place a quarter of a pixel after the second of them.
     const WEIGHTS: [f32; 4] = [-0.0703125, 0.8671875, 0.2265625, -0.0234375];
     // Even pixels lie a quarter before one of the small picture, odd ones a quarter after it.
-    let (at, way) = ((i / 2) as isize, if i % 2 == 0 { -1 } else { 1 });
+    let (at, way) = ((i / 2) as isize, if i.is_multiple_of(2) { -1 } else { 1 });
     let last = length as isize - 1;
     (-1..=2).zip(WEIGHTS).map(move |(step, w)| ((at + way * step).clamp(0, last) as usize, w))
 }

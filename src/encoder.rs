@@ -137,9 +137,10 @@ impl<B: Backend, C: SparseCoder<B>> Encoder<B, C> {
     ///
     /// # Errors
     /// [`Error::Dimension`] if samples are not of dimension d, [`Error::Source`] for a slice that
-    /// does not hold a whole number of samples, [`Error::NotFinite`] if a sample holds a NaN or an infinity, [`Error::Range`] if samples are so large or so small that their
-    /// squares overflow or vanish, [`Error::Backend`] if memory cannot be allocated. One bad sample
-    /// is an error for all: [`encode_each`](Self::encode_each) codes the others.
+    /// does not hold a whole number of samples, [`Error::NotFinite`] if a sample holds a NaN or an
+    /// infinity, [`Error::Range`] if samples are so large or so small that their squares overflow
+    /// or vanish, [`Error::Backend`] if memory cannot be allocated. One bad sample is an error for
+    /// all: [`encode_each`](Self::encode_each) codes the others.
     pub fn encode(
         &self,
         samples: impl AsSamples<B::Scalar>,

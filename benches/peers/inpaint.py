@@ -1,6 +1,6 @@
 """PSNR of scikit-image's biharmonic inpainting on the masks that the example `inpaint` wrote.
 
-    pip install scikit-image==0.26.0
+    pip install -r benches/peers/requirements.txt
     cargo run --release --example inpaint -- --text --out out
     python benches/peers/inpaint.py out
 """
@@ -21,7 +21,15 @@ parser.add_argument("out", type=pathlib.Path, help="the folder with NAME-mask.pn
 parser.add_argument("--image", type=pathlib.Path, default=ROOT / "data" / "camera256.png")
 arguments = parser.parse_args()
 
-whole = skimage.io.imread(arguments.image).astype(float)
+# As the example reads pictures: grey or in three colours, without transparency, of 8 bits.
+whole = skimage.io.imread(arguments.image)
+if whole.ndim == 3:
+    whole = whole[..., :3] if whole.shape[-1] >= 3 else whole[..., 0]
+if whole.dtype == np.uint16:
+    whole = whole >> 8
+if whole.dtype != np.uint8:
+    parser.error(f"{arguments.image}: pixels are {whole.dtype}, expected 8 or 16 bits")
+whole = whole.astype(float)
 for path in sorted(arguments.out.glob("*-mask.png")):
     missing = skimage.io.imread(path) == 0
     holes = whole.copy()

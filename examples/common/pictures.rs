@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "no example needs all of it")]
 
-use std::error::Error;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::Path;
@@ -14,15 +14,15 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::program::Outcome;
+
 /// Pixels between pictures that lie side by side.
 const GAP: usize = 8;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Reads a PNG, 0 black to 255 white: of one channel if it is grey, of three if it is in colours.
 /// Transparency is ignored, and 16 bits are cut to 8.
 pub fn read_png(path: &Path) -> Outcome<Image> {
-    let named = |error: &dyn Error| format!("{}: {error}", path.display());
+    let named = |error: &dyn Display| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| named(&error))?;
     let mut decoder = Decoder::new(BufReader::new(file));
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
@@ -43,17 +43,17 @@ pub fn read_png(path: &Path) -> Outcome<Image> {
 /// Reads a picture from an array (height, width), or (height, width, channels), of pixels.
 pub fn read_npy(path: &Path) -> Outcome<Image> {
     let source = NpySource::open(path)?;
-    let (width, channels) = match source.shape()[..] {
-        [_, width] => (width, 1),
-        [_, width, channels] => (width, channels),
+    let (height, width, channels) = match source.shape()[..] {
+        [height, width] => (height, width, 1),
+        [height, width, channels] => (height, width, channels),
         _ => {
             let (path, shape) = (path.display(), source.shape());
             return Err(format!("{path}: shape {shape:?}, expected (height, width)").into());
         }
     };
-    let height = SampleSource::<f32>::len(&source);
     let mut pixels = vec![0.0; height * width * channels];
-    source.read(0..height, &mut pixels)?;
+    // Rows of grey pixels, or pixels in colours, as samples.
+    source.read(0..SampleSource::<f32>::len(&source), &mut pixels)?;
     if pixels.iter().any(|pixel: &f32| !pixel.is_finite()) {
         return Err(format!("{}: a pixel is not finite", path.display()).into());
     }
@@ -62,7 +62,7 @@ pub fn read_npy(path: &Path) -> Outcome<Image> {
 
 /// Writes an 8-bit PNG of a grey picture or one in colours, rounding and clipping.
 pub fn write_png(picture: &Image, path: &Path) -> Outcome<()> {
-    let named = |error: &dyn Error| format!("{}: {error}", path.display());
+    let named = |error: &dyn Display| format!("{}: {error}", path.display());
     let file = File::create(path).map_err(|error| named(&error))?;
     let (width, height) = (u32::try_from(picture.width())?, u32::try_from(picture.height())?);
     let mut encoder = Encoder::new(BufWriter::new(file), width, height);

@@ -90,9 +90,12 @@ fn denoise(arguments: &Arguments) -> Outcome<()> {
 fn clean_and_noisy(arguments: &Arguments) -> Outcome<(Image, Image)> {
     let clean = read_png(&arguments.image)?;
     let size = |image: &Image| {
-        let (width, height) = (image.width(), image.height());
-        let colours = if image.channels() == 3 { " in colours" } else { "" };
-        format!("{width} × {height} pixels{colours}")
+        let colours = match image.channels() {
+            1 => "in grey".to_owned(),
+            3 => "in colours".to_owned(),
+            channels => format!("of {channels} channels"),
+        };
+        format!("{} × {} pixels {colours}", image.width(), image.height())
     };
     if clean.width() < SIDE || clean.height() < SIDE {
         let (name, found) = (arguments.image.display(), size(&clean));
@@ -102,7 +105,7 @@ fn clean_and_noisy(arguments: &Arguments) -> Outcome<(Image, Image)> {
         None => with_noise(&clean, arguments.sigma, arguments.seed),
         Some(path) => read_npy(path)?,
     };
-    if size(&noisy) != size(&clean) || noisy.channels() != clean.channels() {
+    if size(&noisy) != size(&clean) {
         let path = arguments.noisy.as_deref().unwrap_or(&arguments.image).display();
         let (found, expected) = (size(&noisy), size(&clean));
         return Err(format!("{path}: {found}, the clean picture has {expected}").into());

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::options::Options;
@@ -19,8 +20,8 @@ Usage: cargo run --release --example inpaint -- [OPTIONS]
   --atoms M       atoms of the dictionary [256]
   --passes E      passes of learning from the known pixels of patches [3]
   --rounds R      rounds of refinement [40]
-  --limits A,B    least coefficients of the first and the last round [150,10]
-  --epochs E      how many of these rounds learn [8]
+  --limits A,B    least coefficients of the first and the last round; A is at least B [150,10]
+  --epochs E      how many of these rounds learn; all, if there are fewer [40]
   --out DIR       where pictures and masks are written [out]
   --threads T     threads; the result does not depend on it [all cores]
   --quiet         no progress, only the table
@@ -60,7 +61,7 @@ impl Arguments {
             passes: 3,
             rounds: 40,
             limits: [150.0, 10.0],
-            epochs: 8,
+            epochs: 40,
             out: PathBuf::from("out"),
             threads: 0,
             quiet: false,
@@ -72,6 +73,12 @@ impl Arguments {
                 "missing" => {
                     let expected = "percentages from 1 to 99 with commas between them";
                     arguments.missing = options.list(expected, |p| (1..=99).contains(p))?;
+                    // Each share has files of its own.
+                    let mut seen = BTreeSet::new();
+                    if let Some(twice) = arguments.missing.iter().find(|&&p| !seen.insert(p)) {
+                        let found = format!("{twice} twice");
+                        return Err(options.wrong(found, "percentages that differ").into());
+                    }
                 }
                 "text" => arguments.text = true,
                 "seed" => arguments.seed = options.whole(0)?,

@@ -99,8 +99,9 @@ where
     ///
     /// # Errors
     /// [`Error::Dimension`], [`Error::NoSamples`], [`Error::NotFinite`] or [`Error::Range`] (too
-    /// large or small to square) for bad samples, [`Error::Source`] for a slice that does not hold a
-    /// whole number of them; all of these leave the session as it was. [`Error::Backend`] if memory cannot be had.
+    /// large or small to square) for bad samples, [`Error::Source`] for a slice that does not hold
+    /// a whole number of them; all of these leave the session as it was. [`Error::Backend`] if
+    /// memory cannot be had.
     pub fn step(&mut self, samples: impl AsSamples<B::Scalar>) -> Result<StepReport, Error> {
         let samples = samples.as_samples(self.dim)?;
         if samples.nrows() != self.dim {

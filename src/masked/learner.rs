@@ -28,8 +28,9 @@ use crate::source::AsSamples;
 ///     atoms that no sample uses ← the worst represented samples, filled in
 /// ```
 /// The two lines about d_j and x_j are one round of the weighted approximation of rank one; a
-/// coordinate of d_j is drawn to its old value as by one sample more, of the typical coefficient and
-/// weight, since few samples may show it. No update of an atom raises the weighted error of the samples at hand.
+/// coordinate of d_j is drawn to its old value as by one sample more, of the typical coefficient
+/// and weight, since few samples may show it. No update of an atom raises the weighted error of the
+/// samples at hand.
 ///
 /// This is a plain learner: all samples in memory, and in every pass. A pass takes O((k + 1) s m) a
 /// sample of which s coordinates have weights, for coding, which is in parallel, and O(k d) a

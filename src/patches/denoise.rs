@@ -12,6 +12,10 @@ use crate::learn::{DbKsvd, Initialisation, Observer, Progress};
 use crate::model::Model;
 use crate::problem::Sign;
 
+/// The gain of Elad & Aharon, and the dimension of the patches that it is for.
+const THEIR_GAIN: f64 = 1.15;
+const THEIR_DIM: f64 = 64.0;
+
 /// The peak of pixels for which Elad & Aharon state their weight.
 pub(super) const THEIR_PEAK: f64 = 255.0;
 
@@ -48,7 +52,8 @@ pub fn denoise(image: &Image, sigma: f64) -> Result<Image, Error> {
 ///
 /// 1. Cut the image into all its overlapping patches, and set their means aside, one a channel.
 /// 2. Learn a dictionary of the patches, starting from [`overcomplete_dct`]. A patch takes atoms
-///    only until ‖r‖ ≤ gain · σ · √d: what is left then is noise.
+///    only until ‖r‖ ≤ gain · σ · √d: what is left then is noise. It takes d/2 at most, which ends
+///    the pursuit where σ is small.
 /// 3. Code the patches with it under the same rule, decode, give the means back.
 /// 4. Average, in each pixel, all patches that cover it and λ times the noisy pixel.
 ///
@@ -56,14 +61,19 @@ pub fn denoise(image: &Image, sigma: f64) -> Result<Image, Error> {
 /// image restoration", IEEE Trans. Image Process. 17, 2008); since each channel keeps its means,
 /// they do not fade.
 ///
+/// The default gain is 1.15 for d = 64, as in the paper: in 96% of patches, the norm of the noise
+/// is below 1.15 · σ · √d. The norm spreads less in larger patches and in colours, so for another d
+/// the gain is the one below which it is equally often: 1.23 for d = 27, 1.09 for d = 192. (E. B.
+/// Wilson & M. M. Hilferty, "The distribution of chi-square", Proc. Natl. Acad. Sci. 17, 1931.)
+///
 /// | parameter | default | meaning | range |
 /// |---|---|---|---|
 /// | `sigma` | given | σ, the standard deviation of the noise | positive, finite |
 /// | [`peak`](Self::peak) | 255 | the largest value of a clean pixel; the smallest is 0 | positive, finite |
 /// | [`side`](Self::side) | 8 | the side of a patch in pixels | from 2 to that of the image |
 /// | [`stride`](Self::stride) | 1 | pixels from one patch to the next | 1 ..= side |
-/// | [`atoms`](Self::atoms) | 256 | atoms m of the dictionary | at least the number of channels |
-/// | [`gain`](Self::gain) | 1.15 | see above | positive, finite |
+/// | [`atoms`](Self::atoms) | 256 | atoms m of the dictionary | as of [`overcomplete_dct`] |
+/// | [`gain`](Self::gain) | 1.15 for d = 64 | see above | positive, finite |
 /// | [`weight`](Self::weight) | 30/σ · peak/255 | λ above | at least 0, finite |
 /// | [`epochs`](Self::epochs) | 10 | passes over the patches | at least 0 |
 /// | [`steps`](Self::steps) | 4 | minibatches in a pass | at least 1 |
@@ -80,7 +90,7 @@ pub struct Denoising {
     side: usize,
     stride: usize,
     atoms: usize,
-    gain: f64,
+    gain: Option<f64>,
     weight: Option<f64>,
     epochs: usize,
     steps: usize,
@@ -120,7 +130,7 @@ impl Denoising {
             side: 8,
             stride: 1,
             atoms: 256,
-            gain: 1.15,
+            gain: None,
             weight: None,
             epochs: 10,
             steps: 4,
@@ -150,7 +160,7 @@ impl Denoising {
 
     /// How much more than its expected norm the noise of a patch may have.
     pub fn gain(self, gain: f64) -> Self {
-        Self { gain, ..self }
+        Self { gain: Some(gain), ..self }
     }
 
     /// λ: how many patches the noisy pixel counts for in the mean.
@@ -176,8 +186,10 @@ impl Denoising {
     /// Learns a dictionary from the image and denoises it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a parameter outside its range, and for values that are not finite or
-    /// so large that their squares overflow; [`Error::Backend`] if memory cannot be allocated.
+    /// [`Error::Argument`] for a parameter outside its range, and for pixels that are not finite.
+    /// [`Error::Range`] if patches without their means have norms whose squares over- or underflow
+    /// (see the [range](crate#range)), and [`Error::NotFinite`] if a pixel less the mean overflows:
+    /// choose another unit. [`Error::Backend`] if memory cannot be allocated.
     pub fn run(&self, image: &Image) -> Result<Denoised, Error> {
         self.run_observed(image, &mut |_: &Progress| ControlFlow::Continue(()))
     }
@@ -216,8 +228,8 @@ impl Denoising {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let positive = [("sigma", self.sigma), ("peak", self.peak), ("gain", self.gain)];
-        for (argument, value) in positive {
+        let gain = self.gain.unwrap_or(THEIR_GAIN);
+        for (argument, value) in [("sigma", self.sigma), ("peak", self.peak), ("gain", gain)] {
             if !(value.is_finite() && value > 0.0) {
                 return Err(Error::argument(argument, value, "positive and finite"));
             }
@@ -246,11 +258,12 @@ impl Denoising {
 
     /// What an atom may not explain: the norm of the noise in a patch, with a margin.
     fn coder(&self, dim: usize) -> BatchOmp {
-        let noise = (dim as f64).sqrt() * self.gain * self.sigma;
-        BatchOmp::new().tolerance(Tolerance::Absolute(noise))
+        let gain = self.gain.unwrap_or_else(|| default_gain(dim));
+        let noise = (dim as f64).sqrt() * gain * self.sigma;
+        BatchOmp::new().tolerance(Tolerance::Absolute(noise.min(f64::MAX)))
     }
 
-    /// The most atoms a patch can have. The tolerance ends the pursuit long before.
+    /// The most atoms a patch can have.
     fn budget(dictionary: &Dictionary<f32>) -> usize {
         dictionary.atoms().min(dictionary.dim() / 2)
     }
@@ -290,11 +303,28 @@ impl Denoising {
         let codes = model.encode(&self.coder(dictionary.dim()), patches.samples())?;
         let (usage, l0) = usage_of(&codes);
         let decoded = model.decode(&codes)?;
+        // Of the least σ, the quotient overflows; the noisy pixel is all that counts long before.
         let weight = self.weight.unwrap_or(30.0 / self.sigma * self.peak / THEIR_PEAK);
-        let restored = patches.average_with(decoded.as_ref(), image, weight as f32)?;
+        let restored = patches.average_with(decoded.as_ref(), image, weight.min(f64::MAX))?;
         let image = restored.clamped(0.0, self.peak as f32);
         Ok(Denoised { image, dictionary: dictionary.clone(), usage, l0 })
     }
+}
+
+/// The gain g for patches of d values that is exceeded by ‖noise‖ / (σ √d) as often as
+/// [`THEIR_GAIN`] is for [`THEIR_DIM`] values. Wilson & Hilferty: (χ²_d / d)^{1/3} is about normal,
+/// of mean 1 − v_d and variance v_d = 2 / 9d. So with t = √(v_d / v_64),
+///
+/// ```text
+/// (g^{2/3} − 1 + v_d) / √v_d = (1.15^{2/3} − 1 + v_64) / √v_64
+/// g^{2/3} = 1 + t (1.15^{2/3} − 1) + (t − t²) v_64
+/// ```
+fn default_gain(dim: usize) -> f64 {
+    let t = (THEIR_DIM / dim as f64).sqrt();
+    let theirs = THEIR_GAIN.powf(2.0 / 3.0);
+    let root = 1.0 + t * (theirs - 1.0) + (t - t * t) * 2.0 / (9.0 * THEIR_DIM);
+    // Divided by theirs, so that d = 64 has 1.15 to the last bit.
+    THEIR_GAIN * (root / theirs).powf(1.5)
 }
 
 /// How many samples use each atom, and atoms a sample, on average.
@@ -304,4 +334,18 @@ pub(super) fn usage_of(codes: &SparseCodes<f32>) -> (Vec<usize>, f64) {
         support.iter().for_each(|&atom| usage[atom as usize] += 1);
     }
     (usage, codes.nnz() as f64 / codes.samples() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gain_is_a_quantile_of_the_norm_of_noise() {
+        assert_eq!(default_gain(64), 1.15);
+        // √(χ²_p(d) / d), with p = 0.95692 as for 1.15 and d = 64, by SciPy's `chi2.ppf`.
+        for (dim, gain) in [(4, 1.56901), (12, 1.33960), (27, 1.22921), (192, 1.08705)] {
+            assert!((default_gain(dim) - gain).abs() < 3e-3, "{dim}: {}", default_gain(dim));
+        }
+    }
 }

@@ -92,7 +92,7 @@ impl Image {
         self.pixels
     }
 
-    /// The same image with values below `low` and above `high` brought there.
+    /// The same image with values below `low` and above `high` brought there; NaN becomes `low`.
     #[must_use]
     pub fn clamped(mut self, low: f32, high: f32) -> Self {
         self.pixels.iter_mut().for_each(|pixel| *pixel = pixel.max(low).min(high));

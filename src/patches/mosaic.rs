@@ -4,6 +4,7 @@ use super::Image;
 use crate::Scalar;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::matrix::check_room;
 
 /// Pixels between tiles.
 const GAP: usize = 2;
@@ -26,7 +27,8 @@ const GAP: usize = 2;
 ///
 /// # Errors
 /// [`Error::Argument`] for atoms that are no square patches of so many `channels`, for an empty
-/// `order` or one that names an atom that there is not, and for a `scale` of 0.
+/// `order` or one that names an atom that there is not, and for a `scale` of 0; [`Error::Backend`]
+/// if memory cannot be allocated.
 pub fn mosaic<T: Scalar>(
     dictionary: &Dictionary<T>,
     order: &[usize],
@@ -49,10 +51,13 @@ pub fn mosaic<T: Scalar>(
         let expected = format!("below {}", dictionary.atoms());
         return Err(Error::argument("order", atom, expected));
     }
-    let pitch = side * scale + GAP;
-    let across = (1..).find(|across| across * across >= order.len()).unwrap_or(1);
+    let root = order.len().isqrt();
+    let across = root + usize::from(root * root < order.len());
     let down = order.len().div_ceil(across);
-    let mut all = Image::filled(across * pitch + GAP, down * pitch + GAP, channels, 255.0);
+    let pitch = side.saturating_mul(scale).saturating_add(GAP);
+    let [width, height] = [across, down].map(|n| n.saturating_mul(pitch).saturating_add(GAP));
+    check_room::<f32>(width.saturating_mul(channels), height)?;
+    let mut all = Image::filled(width, height, channels, 255.0);
     for (n, &atom) in order.iter().enumerate() {
         let tile = Image::new(side, side, channels, stretched(dictionary.atom(atom)))?;
         all.paste(&tile, n / across * pitch + GAP, n % across * pitch + GAP, scale);

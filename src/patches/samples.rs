@@ -107,31 +107,42 @@ impl Patches {
         Ok(Self { samples, means, layout })
     }
 
-    /// Takes its mean out of every channel of every patch, and remembers it.
+    /// Takes its mean out of every channel of every patch, and remembers it. Of a channel that is
+    /// constant in a patch, zeros are left.
     pub fn remove_means(&mut self) {
         let channels = self.layout.channels;
         for n in 0..self.samples.ncols() {
             let patch = self.samples.col_as_slice_mut(n);
             for c in 0..channels {
-                let values = patch.iter().skip(c).step_by(channels);
-                let mean = values.sum::<f32>() / (patch.len() / channels) as f32;
+                // In double precision, the sum of equal values is exact, and so is their mean.
+                let values = patch.iter().skip(c).step_by(channels).map(|&value| f64::from(value));
+                let mean = (values.sum::<f64>() / (patch.len() / channels) as f64) as f32;
                 patch.iter_mut().skip(c).step_by(channels).for_each(|value| *value -= mean);
                 self.means[(c, n)] += mean;
             }
         }
     }
 
-    /// As [`remove_means`](Self::remove_means) for patches of which pixels are missing: takes the
-    /// mean of the known values of a channel out of all of them, or that of all channels where none
-    /// of this one is known. `weights` are d × N, 0 for missing values.
+    /// As [`remove_means`](Self::remove_means) for patches of which pixels are missing: takes Σ w y
+    /// / Σ w over the values y of a channel out of all of them, or that of all channels where all
+    /// weights of this one are 0, or nothing where all of them are. `weights` are d × N, from 0,
+    /// for a value that is missing and may be anything, to 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] for weights of another shape than the patches.
+    /// [`Error::Argument`] for weights of another shape than the patches, and for one outside 0 to
+    /// 1; the patches are then as they were.
     pub fn remove_known_means(&mut self, weights: MatRef<'_, f32>) -> Result<(), Error> {
         if weights.shape() != self.samples.shape() {
             let text = |(rows, columns): (usize, usize)| format!("{rows} × {columns}");
             let (found, expected) = (text(weights.shape()), text(self.samples.shape()));
             return Err(Error::argument("weights", found, expected));
+        }
+        for n in 0..weights.ncols() {
+            let mut weights = weights.col(n).iter().enumerate();
+            if let Some((at, weight)) = weights.find(|(_, weight)| !(0.0..=1.0).contains(*weight)) {
+                let found = format!("{weight} for coordinate {at} of patch {n}");
+                return Err(Error::argument("weights", found, "0 to 1"));
+            }
         }
         let channels = self.layout.channels;
         for n in 0..self.samples.ncols() {
@@ -183,8 +194,9 @@ impl Patches {
         self.average_with(patches, &nothing, 0.0)
     }
 
-    /// As [`average`](Self::average), where `weight` times the pixel of `image` is one more value
-    /// of the mean: the image x that minimises weight · ‖x − image‖² + Σ ‖(patch of x) − patch‖².
+    /// As [`average`](Self::average), where the pixel of `image` counts for `weight` more patches:
+    /// the image x that minimises weight · ‖x − image‖² + Σ ‖(patch of x) − patch‖². With a weight
+    /// of 0, `image` may hold anything, such as NaN.
     ///
     /// # Errors
     /// Those of [`average`](Self::average), and [`Error::Argument`] for an image of another size,
@@ -193,7 +205,7 @@ impl Patches {
         &self,
         patches: MatRef<'_, f32>,
         image: &Image,
-        weight: f32,
+        weight: f64,
     ) -> Result<Image, Error> {
         let Layout { width, height, channels, .. } = self.layout;
         let (dim, count) = self.samples.shape();
@@ -209,9 +221,19 @@ impl Patches {
         if !(weight.is_finite() && weight >= 0.0) {
             return Err(Error::argument("weight", weight, "finite and at least 0"));
         }
-        let sums = image.pixels().iter().map(|pixel| weight * pixel).collect();
-        let weights = vec![weight; image.pixels().len()];
-        Ok(self.gather(patches, sums, weights, |_| 1.0))
+        let (sums, counts) = self.gather(patches, |_| 1.0);
+        let mut average = Image::filled(width, height, channels, 0.0);
+        let places = average.pixels_mut().iter_mut().zip(image.pixels());
+        for ((into, &pixel), (sum, count)) in places.zip(sums.into_iter().zip(counts)) {
+            // (w y + Σ) / (w + n), so that no product overflows, whatever the weight.
+            *into = if weight > 0.0 {
+                let pixel = f64::from(pixel);
+                (pixel + (sum - count * pixel) / (weight + count)) as f32
+            } else {
+                (sum / count) as f32
+            };
+        }
+        Ok(average)
     }
 
     /// The image whose pixels are the weighted means of the patches that cover them; NaN where all
@@ -219,35 +241,46 @@ impl Patches {
     pub(super) fn average_weighted(
         &self,
         patches: MatRef<'_, f32>,
-        weight: impl Fn(usize) -> f32,
+        weight: impl Fn(usize) -> f64,
     ) -> Image {
         let Layout { width, height, channels, .. } = self.layout;
-        let nothing = vec![0.0; width * height * channels];
-        self.gather(patches, nothing.clone(), nothing, weight)
+        let (sums, weights) = self.gather(patches, weight);
+        let mut average = Image::filled(width, height, channels, 0.0);
+        let places = average.pixels_mut().iter_mut();
+        for ((into, sum), weight) in places.zip(sums).zip(weights) {
+            *into = (sum / weight) as f32;
+        }
+        average
     }
 
-    /// Adds patches to sums and their weights, and divides.
+    /// The first value of the image's buffer that is in none of the patches chosen.
+    pub(super) fn first_outside(&self, is_chosen: impl Fn(usize) -> bool) -> Option<usize> {
+        let Layout { width, height, channels, .. } = self.layout;
+        let mut is_inside = vec![false; width * height * channels];
+        for n in (0..self.layout.patches()).filter(|&n| is_chosen(n)) {
+            self.layout.places(n).for_each(|at| is_inside[at] = true);
+        }
+        is_inside.iter().position(|is_inside| !is_inside)
+    }
+
+    /// In each place of the image, Σ w (patch + mean) over the patches that cover it, and Σ w.
     fn gather(
         &self,
         patches: MatRef<'_, f32>,
-        mut sums: Vec<f32>,
-        mut weights: Vec<f32>,
-        weight: impl Fn(usize) -> f32,
-    ) -> Image {
+        weight: impl Fn(usize) -> f64,
+    ) -> (Vec<f64>, Vec<f64>) {
         let Layout { width, height, channels, .. } = self.layout;
+        let size = width * height * channels;
+        let (mut sums, mut weights) = (vec![0.0; size], vec![0.0; size]);
         for n in 0..patches.ncols() {
             let weight = weight(n);
             let means = column(self.means.as_ref(), n).iter().cycle();
             let values = patches.col(n).iter().zip(means);
-            for ((value, mean), at) in values.zip(self.layout.places(n)) {
-                sums[at] += weight * (value + mean);
+            for ((&value, &mean), at) in values.zip(self.layout.places(n)) {
+                sums[at] += weight * (f64::from(value) + f64::from(mean));
                 weights[at] += weight;
             }
         }
-        let mut image = Image::filled(width, height, channels, 0.0);
-        for ((pixel, sum), weight) in image.pixels_mut().iter_mut().zip(sums).zip(weights) {
-            *pixel = sum / weight;
-        }
-        image
+        (sums, weights)
     }
 }

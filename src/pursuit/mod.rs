@@ -6,7 +6,7 @@
 //! coefficients and the error after every atom; [`omp_gram`] takes G = DᵀD and DᵀY instead of D and
 //! Y. All numbers are real.
 //!
-//! To code many batches of samples with one dictionary, make a [`Model`](crate::Model) and keep its
+//! To code many batches of samples with one dictionary, make a [`Model`] and keep its
 //! [`Encoder`](crate::Encoder).
 
 mod atoms;
@@ -52,10 +52,10 @@ const BLOCK: usize = 16;
 /// given. The dictionary may be a matrix, owned or borrowed, or a [`Dictionary`]; samples are
 /// accepted in every form of [`AsSamples`].
 ///
-/// Every pursuit is made in double precision, whatever `T` is and however large or small the sample,
-/// and a sample's code has the same bits alone or among others. O(kdm) a sample, in parallel over
-/// samples; memory: d·m doubles, and 2m + (k + 4)·d + k² doubles a thread. For many samples,
-/// [`Pursuit::through_gram`] is faster.
+/// Every pursuit is made in double precision, whatever `T` is and however large or small the
+/// sample, and a sample's code has the same bits alone or among others. O(kdm) a sample, in
+/// parallel over samples; memory: d·m doubles, and 2m + (k + 4)·d + k² doubles a thread. For many
+/// samples, [`Pursuit::through_gram`] is faster.
 ///
 /// ```
 /// use dbksvd::coder::Tolerance;

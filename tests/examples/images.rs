@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::programs::{error_of, run, stdout_of, with};
+use crate::programs::{error_of, run, stdout_of, with, write_npy};
 use tempfile::TempDir;
 
 /// Writes a picture with an edge and a gradient, in the given colours.
@@ -102,6 +102,16 @@ fn denoise_keeps_colours() {
     for name in ["clean", "noisy", "dct", "ksvd", "comparison", "atoms"] {
         assert_eq!(channels_of(&folder.path().join(name).with_extension("png")), 3, "{name}");
     }
+    // The noisy picture may be given: here, all of it is 100.
+    let noisy = folder.path().join("noisy.npy");
+    write_npy(&noisy, "<f4", "(32, 40, 3)", &100.0_f32.to_le_bytes().repeat(32 * 40 * 3));
+    let given = ["--noisy", text(&noisy), "--out", text(folder.path())];
+    stdout_of(&run("denoise", &[&arguments[..], &given].concat()));
+    let written = fs::read(folder.path().join("ksvd.png")).expect("written");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(written)).read_info().expect("a PNG");
+    let mut pixels = vec![0; 32 * 40 * 3];
+    reader.next_frame(&mut pixels).expect("all pixels");
+    assert!(pixels.iter().all(|&pixel| pixel == 100));
 }
 
 #[test]
@@ -130,8 +140,10 @@ fn inpaint_writes_pictures_and_a_table() {
 fn inpaint_names_what_is_wrong() {
     let (folder, picture) = folder();
     let (picture, here) = (text(&picture), text(folder.path()));
-    let wrong: [(&[&str], &str); 5] = [
+    let wrong: [(&[&str], &str); 7] = [
         (&["--missing", "0"], "--missing is \"0\""),
+        (&["--missing", "60,80,60"], "--missing is 60 twice"),
+        (&["--limits", "10,20", "--image", picture], "`limits` is 10 to 20"),
         (&["--missing", "50,100"], "--missing is \"50,100\""),
         (&["--side", "1"], "--side is 1"),
         (&["--side", "33", "--image", picture], "40 × 32 pixels, at least 33 × 33"),
@@ -149,7 +161,8 @@ fn sensing_finds_all_signals() {
     let found = table.lines().filter(|line| line.contains(" 200 of 200 ")).count();
     assert_eq!(found, 4, "{table}");
     let few = ["--noise", "0.05", "--signals", "20", "--threads", "2"];
-    assert!(stdout_of(&run("sensing", &few)).contains(" 20 of 20 "));
+    let table = stdout_of(&run("sensing", &few));
+    assert_eq!(table.lines().filter(|line| line.contains(" 20 of 20 ")).count(), 4, "{table}");
     let error = error_of(&run("sensing", &["--sparsity", "129"]));
     assert!(error.contains("--sparsity is 129"), "{error}");
 }
@@ -164,7 +177,13 @@ fn denoise_names_what_is_wrong() {
     fs::write(&text_file, "not a picture").expect("written");
     let missing = folder.path().join("missing.png");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/camera256_noisy25.npy");
-    let wrong: [(&[&str], &str); 10] = [
+    let two = folder.path().join("two.npy");
+    write_npy(&two, "<f4", "(32, 40, 2)", &[0; 4 * 32 * 40 * 2]);
+    let wrong: [(&[&str], &str); 11] = [
+        (
+            &["--image", picture, "--noisy", text(&two)],
+            "40 × 32 pixels of 2 channels, the clean picture has 40 × 32 pixels in grey",
+        ),
         (&["--frobnicate"], "--frobnicate"),
         (&["--sigma", "much"], "--sigma is \"much\""),
         (&["--sigma", "-1"], "--sigma is -1"),

@@ -299,10 +299,18 @@ mod images {
         let given = of(dim, count);
         let average = |image: &Image, weight| patches.average_with(given.as_ref(), image, weight);
         refused(average(&image(8, 5, 1), 1.0), "image", "8 × 5 × 1");
-        for weight in [-1.0, f32::NAN] {
+        for weight in [-1.0, f64::NAN, f64::INFINITY] {
             refused(average(&image(5, 8, 1), weight), "weight", &weight.to_string());
         }
         refused(patches.remove_known_means(of(dim, 1).as_ref()), "weights", "16 × 1");
+        let before = patches.clone();
+        for weight in [-0.5, 1.5, f32::NAN] {
+            let mut weights = of(dim, count);
+            weights[(3, 1)] = weight;
+            let found = patches.remove_known_means(weights.as_ref());
+            refused(found, "weights", "coordinate 3 of patch 1");
+            assert_eq!(patches.samples(), before.samples());
+        }
     }
 
     #[test]
@@ -311,12 +319,38 @@ mod images {
         refused(overcomplete_dct(4, 0, 4), "channels", "0");
         refused(overcomplete_dct(4, 3, 2), "atoms", "2");
         refused(overcomplete_dct(4, 1, 0), "atoms", "0");
+        refused(overcomplete_dct(4, 3, 5), "atoms", "at least 6, two for each of 3 channels");
+        refused(overcomplete_dct(4, usize::MAX, 5), "atoms", "at least");
+        overcomplete_dct(4, 3, 6).unwrap();
         let cosines = overcomplete_dct(4, 1, 9).unwrap();
         refused(mosaic(&cosines, &[0], 3, 1), "channels", "3");
         refused(mosaic(&cosines, &[0], 0, 1), "channels", "0");
         refused(mosaic(&cosines, &[], 1, 1), "order", "empty");
         refused(mosaic(&cosines, &[9], 1, 1), "order", "9");
         refused(mosaic(&cosines, &[0], 1, 0), "scale", "0");
+        refused(mosaic(&cosines, &[0], usize::MAX, 1), "channels", "expected");
+    }
+
+    #[test]
+    fn more_than_fits_into_memory() {
+        /// Fails unless memory is what there is too little of.
+        #[track_caller]
+        fn too_large<R>(result: Result<R, Error>) {
+            let Err(error) = result else { panic!("it fits") };
+            assert!(matches!(error, Error::Backend(_)), "{error}");
+        }
+        for atoms in [usize::MAX, usize::MAX / 4, 1 << 50] {
+            too_large(overcomplete_dct(8, 1, atoms));
+            too_large(overcomplete_dct(8, 3, atoms));
+            too_large(Denoising::new(20.0).atoms(atoms).run(&image(12, 10, 1)));
+            let ones = Image::new(12, 10, 1, vec![1.0; 120]).unwrap();
+            too_large(Inpainting::new().atoms(atoms).run(&image(12, 10, 1), &ones));
+        }
+        too_large(overcomplete_dct(usize::MAX, 1, 4));
+        let cosines = overcomplete_dct(4, 1, 9).unwrap();
+        for scale in [usize::MAX, usize::MAX / 16, 1 << 40] {
+            too_large(mosaic(&cosines, &[0, 3], 1, scale));
+        }
     }
 
     #[test]
@@ -340,6 +374,18 @@ mod images {
         let mut broken = image.clone();
         broken.pixels_mut()[25] = f32::NAN;
         refused(good.run(&broken).map(drop), "image", "row 2, column 1, channel 0");
+        let scaled = |factor: f32| {
+            let pixels = image.pixels().iter().map(|pixel| pixel / 250.0 * factor).collect();
+            Image::new(12, 10, 1, pixels).unwrap()
+        };
+        for factor in [1e20, 1e38, 1e-20] {
+            let found = good.run(&scaled(factor));
+            assert!(matches!(found, Err(Error::Range { .. })), "{factor}: {found:?}");
+        }
+        let mut wide = scaled(3e38);
+        wide.pixels_mut()[..60].fill(-3e38);
+        let found = good.run(&wide).map(drop);
+        assert!(matches!(found, Err(Error::NotFinite { .. })), "{found:?}");
         let other = overcomplete_dct(7, 1, 16).unwrap();
         let denoised = good.with_dictionary(&image, &other).map(drop);
         refused(denoised, "dictionary", "dimension 49, expected 64");
@@ -376,11 +422,21 @@ mod images {
         // One known pixel in a corner: the other corner is in no patch that has it.
         let mut corner = nothing;
         corner.pixels_mut()[0] = 1.0;
+        refused(with_mask(&corner), "mask", "a known pixel in a patch of 8 × 8");
+        // Ranges are checked where there is nothing to learn, too.
         let flat = Image::new(12, 10, 1, vec![5.0; 120]).unwrap();
-        let mut two = corner.clone();
-        two.pixels_mut()[1] = 1.0;
-        refused(with_mask(&two), "mask", "a known pixel in a patch of 8 × 8");
-        let learned = good.run(&flat, &ones).map(drop);
-        assert!(matches!(learned, Err(Error::NothingLearned { .. })));
+        for image in [&image, &flat] {
+            let of = |inpainting: Inpainting| inpainting.run(image, &ones).map(drop);
+            refused(of(good.sparsity(0)), "sparsity", "0");
+            refused(of(good.sparsity(17)), "sparsity", "1 to 16");
+            refused(of(good.noise(-1.0)), "noise", "-1");
+            refused(of(good.noise(f64::NAN)), "noise", "NaN");
+        }
+        for factor in [1e20, 1e36, 1e-20] {
+            let pixels = image.pixels().iter().map(|pixel| pixel / 250.0 * factor).collect();
+            let image = Image::new(12, 10, 1, pixels).unwrap();
+            let found = good.run(&image, &ones).map(drop);
+            assert!(matches!(found, Err(Error::Range { .. })), "{factor}: {found:?}");
+        }
     }
 }

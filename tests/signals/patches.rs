@@ -1,12 +1,10 @@
 //! Patches of images and back, cosines, mosaics, and what is made of them.
 
-use std::ops::ControlFlow;
+mod denoising;
+mod inpainting;
 
 use dbksvd::faer::Mat;
-use dbksvd::learn::Progress;
-use dbksvd::patches::{
-    Denoising, Image, Inpainting, Patches, denoise, inpaint, mosaic, overcomplete_dct,
-};
+use dbksvd::patches::{Denoising, Image, Inpainting, Patches, mosaic, overcomplete_dct};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -143,6 +141,74 @@ fn the_weight_draws_towards_the_image() {
 }
 
 #[test]
+fn any_weight_draws_towards_the_image() {
+    let image = random_image(8, 8, 1, 2);
+    let patches = Patches::extract(&image, 4, 2).unwrap();
+    let black = Mat::<f32>::zeros(16, 9);
+    for weight in [1e36, 1e300, f64::MAX] {
+        assert_eq!(patches.average_with(black.as_ref(), &image, weight).unwrap(), image);
+    }
+    // An image that does not count may hold anything.
+    let mut broken = image.clone();
+    broken.pixels_mut()[9] = f32::NAN;
+    let mixed = patches.average_with(patches.samples(), &broken, 0.0).unwrap();
+    assert_eq!(mixed, image);
+}
+
+#[test]
+fn nothing_is_left_of_constant_patches() {
+    // 0.1 is no binary fraction: sums of it round in single precision.
+    for (side, channels) in [(8, 1), (7, 3)] {
+        let values = [0.1, -0.7, 1e-3].into_iter().take(channels).cycle();
+        let image = Image::new(9, 8, channels, values.take(72 * channels).collect()).unwrap();
+        let mut patches = Patches::extract(&image, side, 1).unwrap();
+        patches.remove_means();
+        assert!(patches.samples().norm_max() == 0.0, "{channels} channels");
+        assert_eq!(patches.average(patches.samples()).unwrap(), image);
+
+        let mut known = Patches::extract(&image, side, 1).unwrap();
+        let (dim, count) = known.samples().shape();
+        let weights = Mat::from_fn(dim, count, |i, j| ((i * 7 + j) % 11) as f32 / 11.0);
+        known.remove_known_means(weights.as_ref()).unwrap();
+        assert!(known.samples().norm_max() == 0.0, "{channels} channels");
+    }
+}
+
+#[test]
+fn known_means_are_weighted() {
+    // Two channels: of the first, 2 counts three times as much as 6; of the second, none is known.
+    let image = Image::new(2, 1, 2, vec![2.0, f32::NAN, 6.0, f32::NAN]).unwrap();
+    let mut patches = Patches::extract(&image, 1, 1).unwrap();
+    let weights = dbksvd::faer::mat![[0.75_f32, 0.25], [0.0, 0.0]];
+    patches.remove_known_means(weights.as_ref()).unwrap();
+    // A patch of one pixel is its own mean.
+    assert_eq!((patches.means()[(0, 0)], patches.means()[(1, 1)]), (2.0, 6.0));
+
+    let image = Image::new(2, 2, 1, vec![2.0, 6.0, f32::NAN, f32::NAN]).unwrap();
+    let mut patches = Patches::extract(&image, 2, 1).unwrap();
+    let weights = dbksvd::faer::mat![[0.75_f32], [0.25], [0.0], [0.0]];
+    patches.remove_known_means(weights.as_ref()).unwrap();
+    assert_eq!(patches.means()[(0, 0)], 3.0);
+    assert_eq!((patches.samples()[(0, 0)], patches.samples()[(1, 0)]), (-1.0, 3.0));
+}
+
+#[test]
+fn cosines_differ_from_a_side_of_three_on() {
+    let different = |side: usize| {
+        let dictionary = overcomplete_dct(side, 1, 64).unwrap();
+        let is_new = |&j: &usize| {
+            let product = |i: usize| {
+                let pairs = dictionary.atom(i).iter().zip(dictionary.atom(j));
+                pairs.map(|(a, b)| f64::from(a * b)).sum::<f64>()
+            };
+            (0..j).all(|i| product(i).abs() < 1.0 - 1e-6)
+        };
+        (0..64).filter(is_new).count()
+    };
+    assert_eq!([2, 3, 4].map(different), [4, 64, 64]);
+}
+
+#[test]
 fn cosines_are_those_of_the_paper() {
     let dictionary = overcomplete_dct(8, 1, 256).unwrap();
     // Atom (0, 1): constant down, cos(π i / 16) across, less its mean.
@@ -188,78 +254,6 @@ fn a_mosaic_has_a_tile_for_each_atom() {
     }
     assert!(tile(0, 1).iter().all(|&x| x == 127.0), "a constant atom is grey");
     assert!(tile(1, 1).iter().all(|&x| x == 255.0), "no fourth atom");
-}
-
-#[test]
-fn noise_is_taken_off_grey_and_colours() {
-    for channels in [1, 3] {
-        let clean = scene(40, 36, channels);
-        let noisy = with_noise(&clean, 20.0, 3);
-        let (before, restored) =
-            (noisy.psnr(&clean, 255.0).unwrap(), denoise(&noisy, 20.0).unwrap());
-        let after = restored.psnr(&clean, 255.0).unwrap();
-        assert!(after > before + 6.0, "{channels} channels: {after:.2} dB, from {before:.2}");
-        // Colours do not fade: each channel keeps its mean.
-        for c in 0..channels {
-            let mean = |image: &Image| {
-                image.pixels().iter().skip(c).step_by(channels).sum::<f32>() / (40.0 * 36.0)
-            };
-            assert!((mean(&restored) - mean(&noisy)).abs() < 1.0);
-        }
-    }
-}
-
-#[test]
-fn the_unit_of_pixels_is_the_callers() {
-    let clean = scene(24, 24, 1);
-    let noisy = with_noise(&clean, 20.0, 4);
-    let small: Vec<f32> = noisy.pixels().iter().map(|pixel| pixel / 256.0).collect();
-    let small = Image::new(24, 24, 1, small).unwrap();
-    let of = |sigma: f64, peak: f64, image: &Image| {
-        Denoising::new(sigma).peak(peak).atoms(64).epochs(2).run(image).unwrap().image
-    };
-    let (large, small) = (of(20.0, 255.0, &noisy), of(20.0 / 256.0, 255.0 / 256.0, &small));
-    for (a, b) in large.pixels().iter().zip(small.pixels()) {
-        assert!((a - 256.0 * b).abs() < 1e-2, "{a}, not {}", 256.0 * b);
-    }
-}
-
-#[test]
-fn images_without_structure_come_back() {
-    for value in [0.0, 90.0] {
-        let flat = Image::new(16, 12, 1, vec![value; 192]).unwrap();
-        let restored = denoise(&flat, 10.0).unwrap();
-        assert!(restored.pixels().iter().all(|pixel| (pixel - value).abs() < 1e-3));
-    }
-}
-
-#[test]
-fn an_observer_ends_learning() {
-    let noisy = with_noise(&scene(24, 24, 1), 20.0, 5);
-    let mut steps = 0;
-    let mut observer = |_: &Progress| {
-        steps += 1;
-        ControlFlow::Break(())
-    };
-    let denoising = Denoising::new(20.0).atoms(64);
-    let restored = denoising.run_observed(&noisy, &mut observer).unwrap();
-    assert_eq!(restored.usage.iter().sum::<usize>() as f64 / (17.0 * 17.0), restored.l0);
-    assert_eq!(restored.by_usage().len(), 64);
-    assert_eq!(steps, 1);
-}
-
-#[test]
-fn holes_are_filled_in_grey_and_colours() {
-    for channels in [1, 3] {
-        let whole = scene(36, 32, channels);
-        let (holes, mask) = holes(&whole, 2);
-        let restored = inpaint(&holes, &mask).unwrap();
-        let psnr = restored.psnr(&whole, 255.0).unwrap();
-        assert!(psnr > 25.0, "{channels} channels: {psnr:.2} dB");
-        let kept = holes.pixels().iter().zip(restored.pixels()).filter(|(y, _)| !y.is_nan());
-        assert!(kept.clone().count() > 100 && kept.clone().all(|(y, x)| y == x));
-        assert!(restored.pixels().iter().all(|pixel| pixel.is_finite()));
-    }
 }
 
 #[test]
