@@ -66,6 +66,11 @@ impl<'a, T: Scalar> Masked<'a, T> {
         self.weights.column(i)
     }
 
+    /// The largest weight of sample `i`: what its other weights are compared with.
+    pub(super) fn largest_weight(&self, i: usize) -> f64 {
+        self.weights(i).iter().fold(0.0, |most, weight| f64::max(most, weight.widen()))
+    }
+
     /// Refuses samples of which nothing can be learned, and those whose squares over- or underflow.
     pub(super) fn check_content(&self) -> Result<(), Error> {
         if self.len() == 0 {

@@ -101,9 +101,9 @@ impl MaskedOmp {
     ///
     /// # Errors
     /// The errors of [`omp`](crate::omp), but values of a sample need be finite only where its
-    /// weight is positive; [`Error::Dimension`] and [`Error::Argument`] for weights of another
-    /// shape than the samples; [`Error::Argument`] for a weight outside 0 to 1 and for a parameter
-    /// outside its range.
+    /// weight is positive; [`Error::Dimension`], [`Error::Source`] and [`Error::Argument`] for
+    /// weights of another shape than the samples; [`Error::Argument`] for a weight outside 0 to 1
+    /// and for a parameter outside its range.
     pub fn encode<T: Scalar>(
         &self,
         dictionary: impl AsMatRef<T = T, Rows = usize, Cols = usize>,
@@ -254,7 +254,8 @@ impl<'a, T: Scalar> View<'a, T> {
             return;
         }
         let largest = self.roots.iter().fold(0.0, |most, &root| f64::max(most, root));
-        let least = self.least_seen * largest * largest;
+        // An atom that is seen whole may lack some digits of its norm.
+        let least = (1.0 - 1e-12) * self.least_seen * largest * largest;
         for j in 0..atoms.atoms.ncols() {
             let atom = atoms.atoms.col_as_slice(j);
             let start = self.atoms.len();

@@ -54,17 +54,18 @@ pub fn complete<T: Scalar>(
     filled.as_mut().par_col_chunks_mut(1).enumerate().for_each_init(
         Vec::new,
         |decoded, (i, into)| {
-            let completed = completed(&masked, i, dictionary, (codes, decoded));
+            let completed = completed(&masked, (i, 1.0), dictionary, (codes, decoded));
             column_mut(into, 0).copy_from_slice(&completed);
         },
     );
     Ok(filled)
 }
 
-/// Sample `i` with what its code says of what is missing. `decoded` is scratch.
+/// Sample `i` with what its code says of what is missing, where a weight of `full` misses nothing.
+/// `decoded` is scratch.
 pub(super) fn completed<T: Scalar>(
     masked: &Masked<'_, T>,
-    i: usize,
+    (i, full): (usize, f64),
     dictionary: MatRef<'_, T>,
     (codes, decoded): (&SparseCodes<T>, &mut Vec<f64>),
 ) -> Vec<T> {
@@ -74,7 +75,7 @@ pub(super) fn completed<T: Scalar>(
         loops::add_wide(decoded, value, column(dictionary, atom as usize));
     }
     let known = masked.sample(i).iter().zip(masked.weights(i));
-    let filled = known.zip(&*decoded).map(|((y, w), &d)| blend(y.widen(), w.widen(), d));
+    let filled = known.zip(&*decoded).map(|((y, w), &d)| blend(y.widen(), w.widen() / full, d));
     filled.map(T::narrow).collect()
 }
 

@@ -13,10 +13,12 @@ use crate::error::Error;
 use crate::random::{RandomStream, generator};
 use crate::source::AsSamples;
 
-/// `atoms` different samples, drawn at random, as atoms of norm 1. What is missing of a sample is
-/// filled in by the weighted mean of the coordinate over all samples. O((d + m) N).
+/// `atoms` different samples, drawn at random, as atoms of norm 1. A missing coordinate is the
+/// weighted mean of it over all samples; one of weight w is a mixture of both, of which the share
+/// w / (the largest weight of the sample) is the sample's own. O((d + m) N).
 ///
-/// The page of [`masked`](super) has an example. The same `seed` draws the same atoms everywhere.
+/// Samples are a matrix here, whose rows tell the dimension. The page of [`masked`](super) has an
+/// example. The same `seed` draws the same atoms everywhere.
 ///
 /// # Errors
 /// [`Error::Argument`] for no atoms, or for more than there are samples that are not zero when
@@ -54,10 +56,10 @@ pub fn draw_atoms<T: Scalar>(
             break;
         }
         let known = masked.sample(i).iter().zip(masked.weights(i)).enumerate();
-        let filled = known.map(|(row, (y, w))| blend(y.widen(), w.widen(), mean(row)));
+        let full = masked.largest_weight(i);
+        let filled = known.map(|(row, (y, w))| blend(y.widen(), w.widen() / full, mean(row)));
         let mut column: Vec<T> = filled.map(T::narrow).collect();
-        let is_seen = masked.weights(i).iter().any(|w| *w > T::zero());
-        if is_seen && loops::normalize(&mut column) > 0.0 && !columns.contains(&column) {
+        if full > 0.0 && loops::normalize(&mut column) > 0.0 && !columns.contains(&column) {
             columns.push(column);
         }
     }

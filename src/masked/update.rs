@@ -60,8 +60,7 @@ impl<T: Scalar> Direction<T> {
         for &Use { sample, slot } in uses {
             let i = sample as usize;
             let x = codes.values(i)[slot as usize].widen();
-            let largest = masked.weights(i).iter().fold(0.0, |most, w| f64::max(most, w.widen()));
-            squares += largest * x * x;
+            squares += masked.largest_weight(i) * x * x;
             let seen = residual.col_as_slice(i).iter().zip(masked.weights(i));
             for ((pull, mass), (r, w)) in self.pull.iter_mut().zip(&mut self.mass).zip(seen) {
                 let weight = w.widen() * x;
@@ -119,8 +118,8 @@ impl<T: Scalar> Direction<T> {
     }
 }
 
-/// Replaces atoms that no sample uses by the worst represented samples, filled in, each sample that
-/// differs from the others; returns how many were replaced.
+/// Replaces atoms that no sample uses by the worst represented samples, filled in, of which equal
+/// ones count once; returns how many were replaced.
 pub(super) fn renew<T: Scalar>(
     atoms: &mut Mat<T>,
     codes: &SparseCodes<T>,
@@ -149,7 +148,8 @@ pub(super) fn renew<T: Scalar>(
     worst.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut decoded = Vec::new();
     let candidates = worst.into_iter().filter_map(|(_, i)| {
-        let mut filled = completed(masked, i, atoms.as_ref(), (codes, &mut decoded));
+        let unit = masked.largest_weight(i);
+        let mut filled = completed(masked, (i, unit), atoms.as_ref(), (codes, &mut decoded));
         (loops::normalize(&mut filled) > 0.0).then_some(filled)
     });
     let mut found: Vec<Vec<T>> = Vec::new();

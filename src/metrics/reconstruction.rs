@@ -81,7 +81,8 @@ impl Reconstruction {
     ///
     /// # Errors
     /// [`Error::Dimension`] if model, samples and codes do not agree in d, m and N, or do not agree
-    /// with [`new`](Self::new); [`Error::NotFinite`] for a sample, whose index is counted from the
+    /// with [`new`](Self::new), and [`Error::Source`] for a slice that ends within a sample;
+    /// [`Error::NotFinite`] for a sample, whose index is counted from the
     /// first sample of the first batch; [`Error::Argument`] for a coefficient that is not finite or
     /// an atom that does not exist. After an error, nothing of the batch has been added.
     pub fn add<T: Scalar>(

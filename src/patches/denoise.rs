@@ -195,7 +195,8 @@ impl Denoising {
     }
 
     /// As [`run`](Self::run), observed, and ended early if the observer asks for it: the dictionary
-    /// is then the one learned so far.
+    /// is then the one learned so far. Where nothing is learned, with no epochs or from a flat
+    /// image, the observer is not called.
     ///
     /// # Errors
     /// Those of [`run`](Self::run).

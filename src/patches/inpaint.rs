@@ -77,11 +77,11 @@ pub fn inpaint(image: &Image, mask: &Image) -> Result<Image, Error> {
 /// | [`epochs`](Self::epochs) | 40 | how many of these rounds learn; all, if there are fewer | at least 0 |
 /// | [`seed`](Self::seed) | 0 | random numbers of learning | any |
 ///
-/// A hole must be narrower than a patch: every pixel is to be in one that has a known pixel. The
-/// image is the same on any number of threads. Time: `passes` + 1 codings by [`MaskedOmp`], of at
-/// most `sparsity` atoms, and `rounds` + `epochs` by [`BatchOmp`] (a round that learns codes
-/// twice), of at most d/2, of all patches. Memory: some 5 numbers for each of the N d values of
-/// patches, at a stride of 1.
+/// A hole must not hold a square of 2 · side − 1 pixels: each of its pixels is to be in a patch
+/// that has a known one. The image is the same on any number of threads. Time: `passes` + 1 codings
+/// by [`MaskedOmp`], of at most `sparsity` atoms, and `rounds` + `epochs` by [`BatchOmp`] (a round
+/// that learns codes twice), of at most d/2, of all patches. Memory: some 5 numbers for each of the
+/// N d values of patches, at a stride of 1.
 ///
 /// `docs/images/inpaint.png` of the repository, from `examples/inpaint`, shows what to expect;
 /// `benches/peers` has its figures beside those of biharmonic inpainting. A dictionary of m d
@@ -203,7 +203,7 @@ impl Inpainting {
     /// # Errors
     /// [`Error::Argument`] for a parameter outside its range, a mask of another size or with values
     /// outside 0 to 1, a known pixel that is not finite, an image of which nothing is known, or a
-    /// hole as wide as a patch, whose middle is in no patch that has a known pixel.
+    /// hole with a square of 2 · side − 1 pixels, whose middle is in no patch with a known pixel.
     /// [`Error::Range`] if patches without their means have norms whose squares over- or underflow
     /// (see the [range](crate#range)), and [`Error::NotFinite`] if a pixel less the mean overflows:
     /// choose another unit. [`Error::Backend`] if memory cannot be allocated.
@@ -322,7 +322,7 @@ impl Inpainting {
         let (first, last) = self.limits.unwrap_or((LEAST.0 * unit, LEAST.1 * unit));
         // One round alone is the last.
         let to_come = (self.rounds - 1 - round) as f64 / (self.rounds - 1).max(1) as f64;
-        let coder = BatchOmp::new().min_correlation(last * (first / last).powf(to_come));
+        let coder = BatchOmp::new().min_correlation(first.powf(to_come) * last.powf(1.0 - to_come));
         let budget = filled.dictionary.atoms().min(dim / 2);
         let samples = patches.samples();
         let count = samples.ncols();

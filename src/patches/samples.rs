@@ -5,6 +5,7 @@ use faer::{Mat, MatRef};
 use super::Image;
 use crate::error::Error;
 use crate::matrix::{column, zeros};
+use crate::source::AsSamples;
 
 /// Patches of an image, a sample each, and where they lie in it.
 ///
@@ -129,9 +130,10 @@ impl Patches {
     /// for a value that is missing and may be anything, to 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] for weights of another shape than the patches, and for one outside 0 to
-    /// 1; the patches are then as they were.
-    pub fn remove_known_means(&mut self, weights: MatRef<'_, f32>) -> Result<(), Error> {
+    /// [`Error::Argument`] for weights of another shape than the patches ([`Error::Source`] for a
+    /// slice), and for one outside 0 to 1; the patches are then as they were.
+    pub fn remove_known_means(&mut self, weights: impl AsSamples<f32>) -> Result<(), Error> {
+        let weights = weights.as_samples(self.samples.nrows())?;
         if weights.shape() != self.samples.shape() {
             let text = |(rows, columns): (usize, usize)| format!("{rows} × {columns}");
             let (found, expected) = (text(weights.shape()), text(self.samples.shape()));
@@ -187,8 +189,8 @@ impl Patches {
     ///
     /// # Errors
     /// [`Error::Argument`] for another number of patches, [`Error::Dimension`] for patches of
-    /// another size.
-    pub fn average(&self, patches: MatRef<'_, f32>) -> Result<Image, Error> {
+    /// another size, [`Error::Source`] for a slice that does not hold a whole number of them.
+    pub fn average(&self, patches: impl AsSamples<f32>) -> Result<Image, Error> {
         let Layout { width, height, channels, .. } = self.layout;
         let nothing = Image::filled(width, height, channels, 0.0);
         self.average_with(patches, &nothing, 0.0)
@@ -203,10 +205,11 @@ impl Patches {
     /// or a weight that is negative or not finite.
     pub fn average_with(
         &self,
-        patches: MatRef<'_, f32>,
+        patches: impl AsSamples<f32>,
         image: &Image,
         weight: f64,
     ) -> Result<Image, Error> {
+        let patches = patches.as_samples(self.samples.nrows())?;
         let Layout { width, height, channels, .. } = self.layout;
         let (dim, count) = self.samples.shape();
         if patches.nrows() != dim {

@@ -56,7 +56,9 @@ impl UnitAtoms {
         sample: usize,
     ) -> Result<T, Error> {
         let norm = self.norms[atom as usize];
-        let value = T::narrow(unit * scale / norm);
+        // Neither order over- or underflows where the coefficient itself does not.
+        let value = if norm > 1.0 { unit / norm * scale } else { unit * scale / norm };
+        let value = T::narrow(value);
         if value.widen().is_finite() {
             return Ok(value);
         }

@@ -77,7 +77,8 @@ const BLOCK: usize = 16;
 /// [`Error::Dimension`] if dictionary and samples have different numbers of rows;
 /// [`Error::Argument`] for an empty dictionary, for a budget outside 1..=min(d, m), for a tolerance
 /// that is negative or not finite, for an atom whose norm overflows, and for an atom so short that
-/// a coefficient of it does; [`Error::ZeroAtom`], [`Error::NotFiniteAtom`] and
+/// a coefficient of it does (one that is too small for `T` is 0); [`Error::Source`] for a slice
+/// that does not hold a whole number of samples; [`Error::ZeroAtom`], [`Error::NotFiniteAtom`] and
 /// [`Error::NotFinite`] for atoms and samples that have no code; [`Error::Backend`] if memory
 /// cannot be allocated. No samples have no codes, which is no error.
 pub fn omp<T: Scalar>(

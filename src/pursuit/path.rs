@@ -27,15 +27,16 @@ pub(super) struct SamplePath<T> {
     pub(super) coefficients: Vec<T>,
     /// ‖y − Dx‖ with 0, 1, …, L atoms; empty if it is not known.
     pub(super) residuals: Vec<f64>,
+    /// L.
+    pub(super) length: usize,
 }
 
 impl<T: Scalar> Path<T> {
     pub(super) fn new(mut codes: SparseCodes<T>, samples: Vec<SamplePath<T>>) -> Self {
-        let mut block = codes.as_block_mut();
         for (i, sample) in samples.iter().enumerate() {
-            let values = block.values_mut(i);
-            let last = sample.coefficients.len() - values.len();
-            values.copy_from_slice(&sample.coefficients[last..]);
+            let support = codes.support(i)[..sample.length].to_vec();
+            let last = sample.coefficients.len() - sample.length;
+            codes.set(i, &support, &sample.coefficients[last..]);
         }
         Self { codes, samples }
     }
@@ -122,6 +123,10 @@ fn of_sample<T: Scalar>(
     let mut path = SamplePath::default();
     for length in 0..=chosen.len() {
         let (support, unit) = pursuit.refit(dictionary, &chosen[..length]);
+        if support.len() < length {
+            // In the scalar of the samples, the atom was not quite a combination of the others.
+            break;
+        }
         let told = support.iter().zip(unit);
         let told: Result<Vec<T>, Error> =
             told.map(|(&atom, &unit)| atoms.coefficient(atom, (unit, scale), i)).collect();
@@ -131,6 +136,7 @@ fn of_sample<T: Scalar>(
         let left = wide::leave(dictionary, pursuit.sample(), terms, residual);
         path.residuals.push(left.sqrt() * scale);
         path.coefficients.extend(told);
+        path.length = length;
     }
     Ok(path)
 }

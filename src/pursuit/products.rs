@@ -52,7 +52,7 @@ pub(super) fn path<T: Scalar>(
     let products = Products::new(pursuit, gram, correlations, squared_norms)?;
     let of_sample = |basis: &ProductsBasis<'_, T>, sample: usize| {
         let coordinates = basis.factor.coordinates();
-        let mut path = SamplePath::default();
+        let mut path = SamplePath { length: coordinates.len(), ..SamplePath::default() };
         for length in 1..=coordinates.len() {
             let mut gamma = coordinates[..length].to_vec();
             basis.factor.solve_for(&mut gamma);
@@ -168,9 +168,17 @@ impl<'a, T: Scalar> Products<'a, T> {
         if value.widen().is_finite() {
             return Ok(value);
         }
-        let (found, expected) = (format!("{value} of sample {sample}"), "finite coefficients");
-        Err(Error::argument("correlations", found, expected))
+        Err(not_finite(value.widen(), sample))
     }
+}
+
+fn not_finite(value: f64, sample: usize) -> Error {
+    let expected = "those whose coefficients are finite";
+    Error::argument(
+        "correlations",
+        format!("with a coefficient of {value} of sample {sample}"),
+        expected,
+    )
 }
 
 /// The inverse norms of the atoms, if this can be their Gram matrix.
@@ -298,6 +306,9 @@ impl<'a, T: Scalar> ProductsBasis<'a, T> {
         let inverse = self.scale.recip();
         self.initial.iter_mut().for_each(|a| *a *= inverse);
         let largest = loops::largest_magnitude(&self.initial);
+        if !largest.is_finite() {
+            return Err(not_finite(largest, sample));
+        }
         self.least = ROUNDING * T::EPSILON * largest;
         self.energy = energy.map_or(f64::INFINITY, |energy| energy * inverse * inverse);
         // |dᵀy| ≤ ‖y‖ for unit atoms, but for rounding.

@@ -1,6 +1,7 @@
 //! One good call, then one thing broken a test: every misuse is a typed error that names it.
 
 use dbksvd::coder::Tolerance;
+use dbksvd::error::SourceError;
 use dbksvd::faer::Mat;
 use dbksvd::masked::{MaskedKsvd, MaskedOmp, complete, draw_atoms};
 use dbksvd::patches::{Denoising, Image, Inpainting, Patches, mosaic, overcomplete_dct};
@@ -107,6 +108,12 @@ mod pursuits {
     #[test]
     fn samples_of_other_shapes_and_values() {
         refused(call(&dictionary(), &wave(5, 4, 0.0), 2), "samples", "dimension 5, expected 6");
+        let ragged = omp(dictionary(), [1.0; 13], 2);
+        let ragged = [ragged, MaskedOmp::new(2).encode(dictionary(), [1.0; 12], [1.0; 13])];
+        for result in ragged {
+            let error = result.map(drop).expect_err("13 values are not two samples");
+            assert!(matches!(error, Error::Source(SourceError::Ragged { len: 13, dim: 6 })));
+        }
         for value in [f64::NAN, f64::NEG_INFINITY] {
             not_finite(call(&dictionary(), &with(samples(), (4, 3), value), 2), (3, 4));
         }
@@ -155,6 +162,10 @@ mod pursuits {
         refused(short, "correlations", "dimension 8, expected 9");
         not_finite(call(&gram, &with(products.clone(), (5, 2), f64::NAN), None, two), (2, 5));
         refused(call(&gram, &products, None, Stop::from(10)), "sparsity", "10");
+        let one = |value: f64| Mat::from_fn(1, 1, |_, _| value);
+        for norm in [1e-200, 1e-300] {
+            refused(call(&one(norm), &one(1e220), None, Stop::from(1)), "correlations", "sample 0");
+        }
     }
 }
 

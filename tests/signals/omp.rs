@@ -351,6 +351,11 @@ fn sizes_at_the_ends_of_the_range_are_coded() {
             assert_eq!(codes.values(0), [4.0 * size, 3.0 * size]);
         }
     }
+    // The norm of the sample is beyond f64, the coefficient is not; and a coefficient may vanish.
+    let codes = omp(Mat::from_fn(4, 1, |_, _| 1e300_f64), Mat::from_fn(4, 1, |_, _| 1.5e308), 1);
+    assert!((codes.unwrap().values(0)[0] / 1.5e8 - 1.0).abs() < 1e-12);
+    let single = |value: f32| Mat::from_fn(1, 1, |_, _| value);
+    assert_eq!(omp(single(1e30), single(1e-30), 1).unwrap().values(0), [0.0]);
     let single = Mat::from_fn(2, 2, |i, j| if i == j { 1e-30_f32 } else { 0.0 });
     let large = Mat::from_fn(2, 1, |_, _| 1e30_f32);
     let error = omp(&single, &large, 1).unwrap_err();
@@ -384,6 +389,23 @@ fn products_of_long_atoms_in_single_precision_are_accepted() {
     let codes = omp_gram(&gram, &products, None, 1).unwrap();
     let decoded = codes.values(0)[0] * [1.0, 3.0][codes.support(0)[0] as usize];
     assert!((decoded - 2.0).abs() < 1e-2, "{decoded}");
+}
+
+#[test]
+fn a_path_ends_where_double_precision_sees_a_combination() {
+    // Rounded to f32, the second unit atom is just beyond the limit; as given, it is just within.
+    let atoms = [[25.0_f32, 26.0, 19.0], [74.999_81, 78.000_83, 56.999_57]];
+    let dictionary = Mat::from_fn(3, 2, |i, j| atoms[j][i]);
+    let sample = Mat::from_fn(3, 1, |i, _| (i + 1) as f32);
+    let pursuit = Pursuit::new(2).through_gram(true);
+    let path = pursuit.path(&dictionary, &sample).unwrap();
+    let length = path.codes().support(0).len();
+    assert_eq!(path.residual_norms(0).len(), length + 1);
+    for budget in 0..=2 {
+        let (support, values) = path.prefix(0, budget);
+        assert_eq!((support.len(), values.len()), (budget.min(length), budget.min(length)));
+    }
+    assert_eq!(path.prefix(0, 2).1, path.codes().values(0));
 }
 
 #[test]

@@ -50,9 +50,9 @@ impl PairedQuality {
     ///
     /// # Errors
     /// [`Error::Dimension`] if dictionary, codes, targets and these measures do not agree in m, d₂
-    /// and n; [`Error::NotFinite`] for a target, whose index is counted from the first pair that
-    /// was added; [`Error::Argument`] for a coefficient that is not finite. After an error, nothing
-    /// has been added.
+    /// and n, and [`Error::Source`] for a slice that ends within a target; [`Error::NotFinite`] for
+    /// a target, whose index is counted from the first pair that was added; [`Error::Argument`] for
+    /// a coefficient that is not finite. After an error, nothing has been added.
     pub fn add<T: Scalar>(
         &mut self,
         paired: &PairedDictionary<T>,

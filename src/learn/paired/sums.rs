@@ -100,7 +100,8 @@ impl<T: Scalar> PairedSums<T> {
     ///
     /// # Errors
     /// [`Error::Dimension`] if the codes are for another number of atoms, targets are of another
-    /// dimension, or there are not as many as codes; [`Error::NotFinite`] for a target, whose index
+    /// dimension, or there are not as many as codes, and [`Error::Source`] for a slice that ends
+    /// within a target; [`Error::NotFinite`] for a target, whose index
     /// is counted from the first pair that was added; [`Error::Argument`] for a coefficient that is
     /// not finite, and for more than 2³² − 1 codes. After an error, the sums are as they were.
     pub fn add(&mut self, codes: &SparseCodes<T>, targets: impl AsSamples<T>) -> Result<(), Error> {

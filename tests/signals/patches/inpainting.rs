@@ -173,6 +173,9 @@ fn one_round_has_the_last_limit() {
     let expected = of(one.limits(10.0, 10.0)).image;
     assert_eq!(of(one).image, expected);
     assert_eq!(of(one.limits(1e3, 10.0)).image, expected);
+    assert!(
+        of(one.rounds(2).limits(1e308, 0.1)).image.pixels().iter().all(|pixel| pixel.is_finite())
+    );
     let psnr = |image: &Image| image.psnr(&whole, 255.0).unwrap();
     let none = psnr(&of(one.rounds(0)).image);
     assert!(psnr(&expected) >= none, "{} dB, {none} without", psnr(&expected));

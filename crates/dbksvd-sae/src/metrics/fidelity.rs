@@ -58,8 +58,9 @@ pub struct Fidelity {
 ///
 /// # Errors
 /// [`Error::NoSamples`] if N = 0; [`Error::Dimension`] if samples, codes and model do not fit
-/// together; [`Error::NotFinite`] for a sample; [`Error::Argument`] for a coefficient that is not
-/// finite or an atom that does not exist.
+/// together, and [`Error::Source`] for a slice that ends within a sample; [`Error::NotFinite`] for
+/// a sample; [`Error::Argument`] for a coefficient that is not finite or an atom that does not
+/// exist.
 pub fn fidelity<T: Scalar>(
     model: &Model<T>,
     samples: impl AsSamples<T>,
