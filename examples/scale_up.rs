@@ -34,7 +34,7 @@ const PEAK: f64 = 255.0;
 
 const HELP: &str = "\
 Enlarges the right half of the shipped picture, after learning from the left half what patches lack
-that were enlarged by cubic interpolation. Takes half a minute.
+that were enlarged by cubic interpolation.
 
 Usage: cargo run --release --example scale_up
 

@@ -115,7 +115,8 @@ proptest! {
         // In one coordinate, every share of the norm is one of the value.
         let single = Mat::from_fn(1, count, |_, i| samples[(0, i)]);
         let stop = (1, Tolerance::Relative(1.0));
-        let codes = MaskedOmp::new(stop).encode(Mat::<f64>::identity(1, 1), &single, ones.as_ref().subrows(0, 1));
+        let (atom, ones) = (Mat::<f64>::identity(1, 1), ones.as_ref().subrows(0, 1));
+        let codes = MaskedOmp::new(stop).encode(atom, &single, ones);
         prop_assert_eq!(codes.unwrap().nnz(), 0);
     }
 

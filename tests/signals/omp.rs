@@ -398,8 +398,10 @@ fn a_path_ends_where_double_precision_sees_a_combination() {
     let dictionary = Mat::from_fn(3, 2, |i, j| atoms[j][i]);
     let sample = Mat::from_fn(3, 1, |i, _| (i + 1) as f32);
     let pursuit = Pursuit::new(2).through_gram(true);
+    assert_eq!(pursuit.codes(&dictionary, &sample).unwrap().support(0).len(), 2);
     let path = pursuit.path(&dictionary, &sample).unwrap();
     let length = path.codes().support(0).len();
+    assert_eq!(length, 1);
     assert_eq!(path.residual_norms(0).len(), length + 1);
     for budget in 0..=2 {
         let (support, values) = path.prefix(0, budget);
