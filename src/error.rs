@@ -294,6 +294,12 @@ pub enum FileError {
         /// Bytes the file holds.
         found: u64,
     },
+    /// The file was written to, or another took its place, after it was opened.
+    #[error("{}: changed since it was opened, expected that it stays as it is while it is read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path is not that of a regular file, so ranges of it cannot be read.
     #[error("{}: {kind}, expected a regular file, whose ranges can be read", path.display())]
     NotAFile {

@@ -84,7 +84,9 @@ fn file_exception(error: &FileError) -> PyErr {
             _ => PyOSError::new_err(text),
         },
         FileError::NoFiles { .. } => PyFileNotFoundError::new_err(text),
-        FileError::Truncated { .. } | FileError::NotAFile { .. } => PyOSError::new_err(text),
+        FileError::Truncated { .. } | FileError::Changed { .. } | FileError::NotAFile { .. } => {
+            PyOSError::new_err(text)
+        }
         _ => PyValueError::new_err(text),
     }
 }

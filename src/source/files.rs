@@ -25,7 +25,10 @@ const MOST_OPEN: usize = 256;
 /// `.safetensors` files.
 ///
 /// All headers are read here and compared with the lengths of the files, before learning starts. Up
-/// to 256 files stay open; any others are opened again for each read.
+/// to 256 files stay open; any others are opened again for each read. Files must stay as they are
+/// while they are read: reading one that was written to since it was opened gives
+/// [`FileError::Changed`], as does one of those opened again whose place another file took. (Those
+/// that stay open are read as they were, whatever takes their place.)
 ///
 /// # Errors
 /// [`FileError::NoFiles`] for a path or pattern without files; the errors of [`open`] for a file

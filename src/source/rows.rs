@@ -1,9 +1,10 @@
 //! A row-major array in a file that is read by ranges of rows. All file formats use it.
 
-use std::fs::{File, FileType};
+use std::fs::{File, FileType, Metadata};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::check_read;
 use super::element::{ByteOrder, Element};
@@ -25,6 +26,8 @@ pub(crate) struct RowFile {
     path: PathBuf,
     /// `None` if the file is opened again for each read.
     file: Option<File>,
+    /// As the file was when it was opened first.
+    stamp: Stamp,
     element: Element,
     order: ByteOrder,
     offset: u64,
@@ -54,7 +57,7 @@ impl RowFile {
     /// this machine cannot address, [`FileError::Truncated`] if the file is shorter than the array.
     pub(crate) fn new(path: &Path, file: File, layout: Layout) -> Result<Self, FileError> {
         let Layout { format, element, order, offset, shape } = layout;
-        let found = file_len(path, &file)?;
+        let stamp = Stamp::of(path, &file)?;
         let too_large = || FileError::Format {
             path: path.to_owned(),
             format,
@@ -79,11 +82,8 @@ impl RowFile {
         }
         let samples = leading.iter().product();
         let (path, file) = (path.to_owned(), Some(file));
-        let rows = Self { path, file, element, order, offset, shape: sizes, samples, dim };
-        let promised = rows.end();
-        if promised > found {
-            return Err(FileError::Truncated { path: rows.path, promised, found });
-        }
+        let rows = Self { path, file, stamp, element, order, offset, shape: sizes, samples, dim };
+        rows.check_length(stamp.length)?;
         Ok(rows)
     }
 
@@ -144,7 +144,8 @@ impl RowFile {
     /// Reads values from row `row` on, as many as `into` holds.
     ///
     /// # Errors
-    /// [`FileError::Narrowing`] for rows of f64 that `T` cannot hold, and the errors of reading.
+    /// [`FileError::Narrowing`] for rows of f64 that `T` cannot hold, [`FileError::Changed`] for a
+    /// file that is no longer what was opened, and the errors of reading.
     pub(crate) fn read_values<T: Scalar>(
         &self,
         row: usize,
@@ -173,7 +174,28 @@ impl RowFile {
             self.element.decode(bytes, values);
             offset += bytes.len() as u64;
         }
-        Ok(())
+        self.check_unchanged(file)
+    }
+
+    /// Whoever writes to the file while it is read would make one run of two sets of samples. This
+    /// costs a fraction of a read, and is asked after it, so that what has been read is known to be
+    /// of the file that was opened.
+    fn check_unchanged(&self, file: &File) -> Result<(), FileError> {
+        let stamp = Stamp::of(&self.path, file)?;
+        self.check_length(stamp.length)?;
+        if stamp == self.stamp {
+            return Ok(());
+        }
+        Err(FileError::Changed { path: self.path.clone() })
+    }
+
+    /// Whether a file of `found` bytes holds the array.
+    fn check_length(&self, found: u64) -> Result<(), FileError> {
+        let promised = self.end();
+        if promised <= found {
+            return Ok(());
+        }
+        Err(FileError::Truncated { path: self.path.clone(), promised, found })
     }
 
     /// The error for a failed read. If the file has become too short, it was cut after it was
@@ -187,6 +209,39 @@ impl RowFile {
             _ => FileError::Io { path, source },
         }
     }
+}
+
+/// What changes when a file is written to, or when another takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    /// When it was written to last; `None` where the system does not say.
+    modified: Option<SystemTime>,
+    /// Of the file system and within it, where files have numbers.
+    number: Option<(u64, u64)>,
+}
+
+impl Stamp {
+    fn of(path: &Path, file: &File) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io { path: path.to_owned(), source };
+        let metadata = file.metadata().map_err(failed)?;
+        Ok(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            number: number(&metadata),
+        })
+    }
+}
+
+#[cfg(unix)]
+fn number(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 /// The shapes that are accepted for samples, in words.

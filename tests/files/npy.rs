@@ -1,5 +1,8 @@
+use std::fs::File;
+use std::time::Duration;
+
 use dbksvd::error::{FileError, SourceError};
-use dbksvd::source::{NpySource, SampleSource};
+use dbksvd::source::{NpySource, SampleSource, open_shards};
 
 use crate::common::{Scratch, assert_names, f32_bytes, f64_bytes, npy, npy_header, read};
 
@@ -305,6 +308,17 @@ fn other_ranks_are_errors() {
 }
 
 #[test]
+fn more_axes_than_numpy_has_are_an_error() {
+    let shape = |axes: usize| format!("({}2)", "1, ".repeat(axes - 1));
+    let source = npy(&npy_header("<f4", &shape(64)), &f32_bytes(&[3.0, 4.0]));
+    let scratch = Scratch::new();
+    let source = NpySource::open(scratch.file("a.npy", &source)).unwrap();
+    assert_eq!((source.shape().len(), read(&source, 0..1)), (64, vec![3.0, 4.0]));
+    let reason = format_reason(&npy(&npy_header("<f4", &shape(65)), &[0; 8]));
+    assert!(reason.contains("more than 64 axes"), "{reason}");
+}
+
+#[test]
 fn fortran_order_is_an_error() {
     let header = npy_header("<f4", "(3, 2)").replace("False", "True");
     assert!(format_reason(&npy(&header, &[0; 24])).contains("Fortran"));
@@ -407,11 +421,58 @@ fn a_file_cut_after_opening_is_truncated() {
     let path = scratch.file("a.npy", &bytes);
     let source = NpySource::open(&path).unwrap();
     scratch.file("a.npy", &bytes[..bytes.len() - 4]);
-    assert_eq!(read(&source, 0..2), VALUES[..4]);
-    match source.read(0..3, &mut [0.0_f32; 6]).unwrap_err() {
-        SourceError::File(FileError::Truncated { promised, found, .. }) => {
-            assert_eq!((promised, found), (bytes.len() as u64, bytes.len() as u64 - 4));
+    // Rows before the cut may have been written anew, too.
+    for rows in [0..2, 0..3] {
+        match source.read(rows.clone(), &mut vec![0.0_f32; 2 * rows.len()]).unwrap_err() {
+            SourceError::File(FileError::Truncated { promised, found, .. }) => {
+                assert_eq!((promised, found), (bytes.len() as u64, bytes.len() as u64 - 4));
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_file_written_to_after_opening_is_an_error() {
+    let (scratch, bytes) = (Scratch::new(), good());
+    let path = scratch.file("a.npy", &bytes);
+    let file = File::options().write(true).open(&path).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    let source = NpySource::open(&path).unwrap();
+    assert_eq!(read(&source, 0..3), VALUES);
+
+    // The clock of a file system is coarse, and this test is fast. The time may also be an earlier
+    // one, as after the clock was set back.
+    for other in [written + Duration::from_secs(1), written - Duration::from_secs(3600)] {
+        file.set_modified(other).unwrap();
+        let error = source.read(0..1, &mut [0.0_f32; 2]).unwrap_err();
+        assert!(matches!(&error, SourceError::File(FileError::Changed { .. })), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("{}: changed since", path.display())));
+    }
+    file.set_modified(written).unwrap();
+    assert_eq!(read(&source, 0..3), VALUES);
+}
+
+/// Files that are open are read to their end even if another takes their place, and those that are
+/// opened again for each read say so.
+#[test]
+fn a_file_whose_place_another_takes() {
+    let (scratch, bytes) = (Scratch::new(), good());
+    let names: Vec<String> = (0..257).map(|i| format!("{i:03}.npy")).collect();
+    let paths: Vec<_> = names.iter().map(|name| scratch.file(name, &bytes)).collect();
+    let shards = open_shards(&paths, None).unwrap();
+    assert_eq!(shards.samples(), 3 * 257);
+    for &replaced in &[0, 256] {
+        let written = paths[replaced].metadata().unwrap().modified().unwrap();
+        let other = scratch.file("other", &bytes);
+        File::options().write(true).open(&other).unwrap().set_modified(written).unwrap();
+        std::fs::rename(&other, &paths[replaced]).unwrap();
+    }
+    let mut rows = [0.0_f32; 6];
+    shards.read(0..3, &mut rows).unwrap();
+    assert_eq!(rows.map(f64::from), VALUES);
+    let error = shards.read(768..771, &mut rows).unwrap_err().to_string();
+    // Only where files have numbers can two that were written at one time be told apart.
+    #[cfg(unix)]
+    assert!(error.contains("256.npy: changed since it was opened"), "{error}");
 }
