@@ -15,6 +15,13 @@ from dictlearn import sparse_encode
 from joblib import Parallel, delayed
 from sklearn.linear_model import orthogonal_mp, orthogonal_mp_gram
 
+try:
+    import torch
+    from orthogonal_matching_pursuit_gpu import omp_v0, omp_v0_blas
+except ImportError:
+    # PyTorch takes gigabytes: its coder is measured where it is installed.
+    torch = None
+
 THREADS = 2
 
 
@@ -114,6 +121,61 @@ class Dictlearn(InProcesses):
         return scipy.sparse.csr_matrix(codes)
 
 
+class Torch:
+    """`omp_v0` of orthogonal-matching-pursuit-gpu, on the processor: all samples of a batch choose
+    their next atom at the same time. It keeps k·m numbers a sample. Its wrapper `run_omp` builds
+    the Gram matrix in every call and returns dense codes."""
+
+    name, selection = "batched torch OMP, v0", "omp"
+    fixed = 0
+    BATCH = 2_048
+
+    def __init__(self, dictionary, sparsity, folder):
+        torch.set_num_threads(THREADS)
+        self.atoms = torch.from_numpy(np.ascontiguousarray(dictionary.T))
+        self.gram = self.atoms.T @ self.atoms
+        self.sparsity = sparsity
+
+    def __call__(self, samples):
+        codes = []
+        for part in torch.from_numpy(samples).split(self.BATCH):
+            supports, values, _ = omp_v0(
+                self.atoms, part, XTX=self.gram, n_nonzero_coefs=self.sparsity
+            )
+            codes.append(compressed(supports.numpy(), values.numpy(), len(self.gram)))
+        return scipy.sparse.vstack(codes)
+
+
+class TorchBlas(InProcesses):
+    """Its `omp_v0_blas`, in float64 alone, which calls BLAS a sample and has no threads."""
+
+    name, selection = "batched torch OMP, v0_blas", "omp"
+    # It builds its Gram matrix in every call.
+    fixed = 12
+    BATCH = 512
+
+    def prepare(self, dictionary, file):
+        return on_disk(np.ascontiguousarray(dictionary.T, dtype=np.float64), file)
+
+    @staticmethod
+    def code(samples, dictionary, atoms, sparsity):
+        atoms = np.asarray(atoms)
+        wide = samples.astype(np.float64)
+        codes = []
+        for first in range(0, len(wide), TorchBlas.BATCH):
+            supports, values = omp_v0_blas(atoms, wide[first : first + TorchBlas.BATCH], sparsity)
+            codes.append(compressed(supports, values, len(dictionary)))
+        return scipy.sparse.vstack(codes)
+
+
+def compressed(supports, values, atoms):
+    """SciPy's compressed rows of (n, k) atoms and their coefficients."""
+    count, sparsity = supports.shape
+    rows = np.arange(0, count * sparsity + 1, sparsity)
+    entries = values.reshape(-1), supports.reshape(-1), rows
+    return scipy.sparse.csr_matrix(entries, shape=(count, atoms))
+
+
 def quiet():
     """scikit-learn warns of every sample that it stops at before k atoms, which happens in float32;
     the results state the number of nonzeros."""
@@ -145,3 +207,6 @@ PEERS = {
     SklearnGram: {"W1": 4_000, "W2": 128, "W3": 16},
     SklearnPlain: {"W1": 4_000, "W2": 256, "W3": 128, "W4": 8},
 }
+if torch:
+    PEERS[Torch] = {"W1": 20_000, "W2": 512, "W3": 64}
+    PEERS[TorchBlas] = {"W1": 20_000, "W2": 1_024, "W3": 512}

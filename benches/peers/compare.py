@@ -1,7 +1,8 @@
 """Compares this crate with other libraries on the same data: speed of coding, and what is learned
 in which time. One call makes the data, runs everything, and writes tables, a picture and JSON.
 
-    python benches/peers/compare.py [--quick] [--only coding|learning] [--out DIR] [--scratch DIR]
+    python benches/peers/compare.py [--quick] [--only coding|learning] [--workloads W1 ...]
+        [--out DIR] [--scratch DIR]
 """
 
 import os
@@ -14,7 +15,7 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import coding
@@ -45,6 +46,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
     parser.add_argument("--only", choices=["coding", "learning"], help="one part alone")
+    parser.add_argument("--workloads", nargs="+", choices=Settings.workloads, help="of coding")
     parser.add_argument("--out", type=Path, default=crate.ROOT / "benches" / "record" / "peers")
     parser.add_argument("--scratch", type=Path, help="for generated data [a temporary folder]")
     return parser.parse_args()
@@ -53,6 +55,8 @@ def arguments():
 def main():
     asked = arguments()
     settings = QUICK if asked.quick else Settings()
+    if asked.workloads:
+        settings = replace(settings, workloads=tuple(asked.workloads))
     start = time.monotonic()
 
     def report(what):

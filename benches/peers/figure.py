@@ -15,6 +15,7 @@ COLOURS = {
     "dictlearn omp": "#3d8f4f",
     "dictlearn": "#3d8f4f",
     "scikit-learn": "#8a5aa8",
+    "batched torch OMP": "#b0413e",
 }
 LINES = ["-", "--", ":", "-."]
 MARKERS = ["o", "s", "^", "D"]
@@ -42,6 +43,9 @@ def bars(part, problems):
     """Ratios to the fastest peer on a logarithmic axis; each bar says its samples a second."""
     axis = part.subplots()
     names = ["dbksvd OMP", "dbksvd OLS", "SPAMS omp", "dictlearn omp", "scikit-learn"]
+    # Of what is optional, there may be none.
+    if any(fastest(problem, "batched torch OMP") for problem in problems):
+        names.append("batched torch OMP")
     width = 0.8 / len(names)
     for at, problem in enumerate(problems):
         for place, name in enumerate(names):

@@ -10,6 +10,7 @@ from importlib import metadata
 import threadpoolctl
 
 PACKAGES = ["numpy", "scipy", "scikit-learn", "spams-bin", "dictlearn", "numba", "joblib"]
+OPTIONAL = ["torch", "orthogonal-matching-pursuit-gpu"]
 
 
 def describe(root):
@@ -24,10 +25,17 @@ def describe(root):
         "load_before": os.getloadavg()[0],
         "rustc": output(["rustc", "--version"], root),
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": packages(),
         "spams_build": spams_build(),
         "blas": blas(),
     }
+
+
+def packages():
+    """The versions of what is compared; what is optional may be missing."""
+    installed = {distribution.name for distribution in metadata.distributions()}
+    names = PACKAGES + [name for name in OPTIONAL if name in installed]
+    return {name: metadata.version(name) for name in names}
 
 
 def cpu():
