@@ -3,8 +3,8 @@
 use dbksvd::Groups;
 use dbksvd::backend::PursuitRule;
 use dbksvd::coder::{
-    AnyCoder, BatchOmp, Coefficients, Exact, MatchingPursuit, Matryoshka, Omp, Selection, Swaps,
-    ThresholdPursuit, Tolerance, TopK,
+    AnyCoder, BatchOmp, Coefficients, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Selection,
+    Swaps, ThresholdPursuit, Tolerance, TopK,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -79,6 +79,13 @@ pub fn coder_of<T: Number>(
             coder.clone().into()
         }
         "exact" => Exact.into(),
+        "lasso" => {
+            let mut coder = Lasso::new(parameter(of, "penalty")?).coefficients(coefficients(of)?);
+            if let Some(bytes) = parameter(of, "gram_limit")? {
+                coder = coder.gram_limit(bytes);
+            }
+            coder.into()
+        }
         "matryoshka" => {
             let inner = coder_of::<T>(&parameter(of, "coder")?, learned)?;
             Matryoshka::new(groups(of)?).coder(inner).into()

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `arrays` | rows of NumPy arrays and of files as sources, compressed rows as codes, and back |
 //! | `coder`, `updater` | all coders and all updaters as one type each, chosen at run time |
+//! | `masked` | codes of samples of which coordinates are missing |
 //! | `model`, `encoder`, `sae` | what is learned, and what codes with it |
 //! | `learner`, `run`, `session` | learning: what is set, runs, step by step |
 //! | `supervised` | work that Python can interrupt and watch |
@@ -19,6 +20,7 @@ mod coder;
 mod encoder;
 mod error;
 mod learner;
+mod masked;
 mod measures;
 mod model;
 mod number;
@@ -38,6 +40,8 @@ mod _core {
     use crate::encoder::Encoder;
     #[pymodule_export]
     use crate::learner::doubling_groups;
+    #[pymodule_export]
+    use crate::masked::encode_masked;
     #[pymodule_export]
     use crate::measures::{coherence, measure, recovery};
     #[pymodule_export]

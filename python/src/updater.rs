@@ -9,7 +9,7 @@ use dbksvd::updater::{
     DictionaryUpdater, Forgetting, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online,
     Renewal, SavedState, Step, UpdateReport,
 };
-use dbksvd::{Error, Faer, Parameters, ProblemShape};
+use dbksvd::{Error, Faer, Parameters, ProblemShape, Sign};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -146,7 +146,12 @@ impl AnyUpdater {
                     None => Forgetting::Power { exponent: parameter(of, "exponent")? },
                 };
                 let updater = Online::new().forgetting(forgetting);
-                Self::Online(updater.sweeps(parameter(of, "sweeps")?).renewal(renewal(of)?))
+                Self::Online(
+                    updater
+                        .sweeps(parameter(of, "sweeps")?)
+                        .atom_sign(atom_sign(of)?)
+                        .renewal(renewal(of)?),
+                )
             }
             "incoherent" => {
                 let inner = Self::new(&parameter(of, "updater")?)?;
@@ -175,7 +180,13 @@ fn ksvd(of: &Bound<'_, PyDict>) -> PyResult<KSvd> {
         .atom_rule(if is_shared { AtomRule::Shared } else { AtomRule::Refitted })
         .sweeps(parameter(of, "sweeps")?)
         .memory(memory.map(|(start, full, retention)| Memory { start, full, retention }))
+        .atom_sign(atom_sign(of)?)
         .renewal(renewal(of)?))
+}
+
+fn atom_sign(of: &Bound<'_, PyDict>) -> PyResult<Sign> {
+    let is_positive: bool = parameter(of, "positive_atoms")?;
+    Ok(if is_positive { Sign::NonNegative } else { Sign::Signed })
 }
 
 fn renewal(of: &Bound<'_, PyDict>) -> PyResult<Option<Renewal>> {

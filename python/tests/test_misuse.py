@@ -28,6 +28,7 @@ CASES = [
     ("coder", coders.Exact(), None),
     ("coder", coders.Threshold(0.5), "`positive` is signed"),
     ("coder", "linear", '`coder` is "linear"'),
+    ("coder", coders.Lasso(-1.0), "`penalty` is -1"),
     ("coder", coders.Swaps("nothing"), "`coder` is 'nothing'"),
     ("updater", "kvsd", "`updater` is 'kvsd', expected one of 'ksvd'"),
     ("updater", updaters.KSVD(atom_batch=0), "`atom_batch` is 0"),

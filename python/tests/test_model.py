@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from conftest import planted
+from sklearn.decomposition import sparse_encode
 from sklearn.linear_model import orthogonal_mp
 
 import dbksvd
-from dbksvd import coders
+from dbksvd import coders, updaters
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +98,8 @@ def test_a_code_depends_on_its_sample_alone(model):
     ["omp", "ols", "textbook_omp", "matching_pursuit", "swaps", "top_k", "exact",
      coders.OMP(relative_tol=0.3), coders.MatchingPursuit(refit=True), coders.TopK(refit=True),
      coders.Swaps("ols", max_swaps=2), coders.Matryoshka([8, 16], [1, 2]),
-     coders.OMP(min_correlation=0.5), coders.OMP(gram_limit=0)],
+     coders.OMP(min_correlation=0.5), coders.OMP(gram_limit=0),
+     coders.Lasso(0.1), coders.Lasso(0.3, refit=True, gram_limit=0)],
 )  # fmt: skip
 def test_every_coder_codes(model, X, coder):
     codes = model.encode(X, coder=coder)
@@ -117,6 +119,89 @@ def test_the_threshold_coder_codes(X):
     assert codes.data.min() > 0 and np.diff(codes.indptr).max() > 1
     fewer = model.encode(X, coder=coders.Threshold(0.6, prune=0.5))
     assert fewer.nnz < codes.nnz
+
+
+@pytest.mark.parametrize("kind", [updaters.KSVD, updaters.Online])
+def test_atoms_without_negative_entries(X, kind):
+    def least(**options) -> float:
+        options |= {"max_iter": 3, "random_state": 0, "positive": True}
+        return dbksvd.DictionaryLearner(24, 3, **options).fit(np.abs(X)).components_.min()
+
+    assert least(updater=kind(positive_atoms=True)) >= 0 > least(updater=kind())
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_lasso_is_scikit_learns(X, positive):
+    X = X[:50].astype(np.float64)
+    model = dbksvd.Model(planted(24).astype(np.float64), 16, positive=positive, normalize=True)
+    codes = model.encode(X, coder=coders.Lasso(0.5)).toarray()
+    expected = sparse_encode(
+        X, model.components_, algorithm="lasso_cd", alpha=0.5, positive=positive, max_iter=100_000
+    )
+    np.testing.assert_allclose(codes, expected, atol=1e-3)
+    assert 1 < (codes != 0).sum(axis=1).mean() < 16
+    fewer = model.with_n_nonzero_coefs(2).encode(X, coder=coders.Lasso(0.5))
+    assert np.diff(fewer.indptr).max() == 2
+
+
+def test_missing_entries_are_found_again():
+    atoms, rng = planted(24).astype(np.float64), np.random.default_rng(0)
+    model = dbksvd.Model(atoms, 2, mean=np.full(16, 3.0), scale=2.0, normalize=True)
+    codes = np.zeros((5000, 24))
+    for row in codes:
+        row[rng.choice(24, 2, replace=False)] = rng.normal(size=2)
+    whole = model.decode(codes)
+    X = whole.copy()
+    X[rng.random(X.shape) < 0.2] = np.nan
+    filled = model.complete(X)
+    known = ~np.isnan(X)
+    np.testing.assert_array_equal(filled[known], X[known])
+    # A greedy pursuit does not find the atoms of every sample.
+    assert (np.abs(filled - whole).max(axis=1) < 1e-9).mean() > 0.85
+
+    # What is known may be said by weights, of any kind; the rest may be anything.
+    by_nan = model.encode_masked(X)
+    for weights in [known, known.astype(np.uint8), known.astype(np.float16).tolist()]:
+        assert same(model.encode_masked(np.nan_to_num(X, nan=1e300), weights), by_nan)
+    assert same(model.encode_masked(X[4000:], n_jobs=1), by_nan[4000:])
+    assert same(model.encode_masked(whole, np.ones_like(X)), model.encode_masked(whole))
+    # Where all is known, it is OMP.
+    expected = model.decode(model.encode(whole))
+    np.testing.assert_allclose(model.decode(model.encode_masked(whole)), expected, atol=1e-9)
+    # Half a weight fills in half of what is decoded.
+    half = model.complete(whole[:9] + 0.5, np.full((9, 16), 0.5))
+    decoded = model.decode(model.encode_masked(whole[:9] + 0.5, np.full((9, 16), 0.5)))
+    np.testing.assert_allclose(half, (whole[:9] + 0.5 + decoded) / 2, rtol=1e-12)
+
+
+def test_missing_entries_in_single_and_half_precision(model, X):
+    X = X.copy()
+    X[::3, ::5] = np.nan
+    codes = model.encode_masked(X)
+    assert codes.dtype == np.float32 and (np.diff(codes.indptr) <= 3).all()
+    rounded = X.astype(np.float16)
+    filled = model.complete(rounded)
+    assert filled.dtype == np.float32 and np.isfinite(filled).all()
+    np.testing.assert_array_equal(filled[~np.isnan(X)], rounded[~np.isnan(X)].astype(np.float32))
+
+
+def test_what_is_no_sample_with_weights(model, X):
+    wrong = X.copy()
+    wrong[500, 3] = np.inf
+    weights = np.ones_like(X)
+    weights[7, 2] = -0.5
+    for samples, given, text in [
+        (wrong, None, "`X` is inf at row 500, feature 3, expected a finite number"),
+        (X, weights, "`weights` is -0.5 at row 7, feature 2, expected 0 to 1"),
+        (X, weights[:, 1:], r"`weights` has shape \(600, 15\), expected that of `X`"),
+        (X[:, 1:], None, "`X` has 15 features, expected 16"),
+        (X[0], None, "`X` has shape"),
+        (X[:0], None, r"`X.shape\[0\]` is 0, expected at least 1 sample"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            model.encode_masked(samples, given)
+        with pytest.raises(ValueError, match=text):
+            model.complete(samples, given)
 
 
 def test_better_coders_have_smaller_errors(model, X):

@@ -18,6 +18,9 @@ from ._rows import PathLike, Samples, as_array, as_rows, codes_from, codes_parts
 
 __all__ = ["Encoder", "Model", "omp"]
 
+#: Samples of which copies are made at a time, where entries are missing.
+_BLOCK = 4096
+
 
 class Model:
     """A dictionary, with what is done to samples before they are coded.
@@ -221,6 +224,69 @@ class Model:
         """
         return self.encoder(coder).encode(X, n_jobs=n_jobs)
 
+    def encode_masked(
+        self, X: Any, weights: Any = None, *, n_jobs: int | None = None
+    ) -> sp.csr_array:
+        """The codes of samples of which entries are missing, or count for less than others.
+
+        Codes minimise Σ weights · (X − decoded)² over at most k atoms, chosen by orthogonal
+        matching pursuit; :meth:`decode` then gives the whole samples, :meth:`complete` the missing
+        entries alone. A sample without any known entry has an empty code.
+
+        Parameters
+        ----------
+        X : array of shape (n, d) or tensor
+            Where a weight is 0, X may hold anything.
+        weights : array of shape (n, d), optional
+            From 0 to 1, or booleans (True: known). Default: 0 where X is NaN, else 1.
+        n_jobs : int, optional
+            Threads; -1 for one for each processor. Codes do not depend on it.
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (n, m)
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit, weights outside 0 to 1, and NaN and infinity where a weight
+            is above 0.
+
+        Examples
+        --------
+        >>> import numpy as np, dbksvd
+        >>> model = dbksvd.Model(np.array([[0.6, 0.8]]), n_nonzero_coefs=1)
+        >>> model.encode_masked(np.array([[np.nan, 8.0]])).toarray()
+        array([[10.]])
+        """
+        rows, known = _masked(X, weights)
+        blocks = [
+            codes_from(
+                _core.encode_masked(self._core, *_known(rows, known, at), threads(n_jobs)),
+                self.shape[0],
+            )
+            for at in range(0, len(rows), _BLOCK)
+        ]
+        return blocks[0] if len(blocks) == 1 else sp.vstack(blocks, format="csr")
+
+    def complete(self, X: Any, weights: Any = None, *, n_jobs: int | None = None) -> np.ndarray:
+        """The samples with what their codes say of missing entries: of an entry x of weight w,
+        w · x + (1 − w) · decoded. Parameters and errors are those of :meth:`encode_masked`.
+
+        Examples
+        --------
+        >>> import numpy as np, dbksvd
+        >>> model = dbksvd.Model(np.array([[0.6, 0.8]]), n_nonzero_coefs=1)
+        >>> model.complete(np.array([[np.nan, 8.0]]))
+        array([[6., 8.]])
+        """
+        filled = self.decode(self.encode_masked(X, weights, n_jobs=n_jobs))
+        rows, known = _masked(X, weights)
+        for at in range(0, len(rows), _BLOCK):
+            samples, weight = _known(rows, known, at)
+            filled[at : at + _BLOCK] = weight * samples + (1 - weight) * filled[at : at + _BLOCK]
+        return filled
+
     def decode(self, codes: Any) -> np.ndarray:
         """The samples, (n, d), that codes stand for: codes @ components, times scale, plus mean.
 
@@ -321,6 +387,36 @@ class Model:
             for name, value in self._facts().items()
         )
         return f"<table><caption>dbksvd.Model</caption>{rows}</table>"
+
+
+def _masked(X: Any, weights: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples and weights of one shape; no weights where NaN says what is missing."""
+    rows = as_rows(as_array(X))
+    if not len(rows):
+        raise ValueError("`X.shape[0]` is 0, expected at least 1 sample")
+    if weights is None:
+        return rows, None
+    given = as_rows(as_array(weights, "weights"), "weights")
+    if given.shape != rows.shape:
+        raise ValueError(f"`weights` has shape {given.shape}, expected that of `X`, {rows.shape}")
+    return rows, given
+
+
+def _known(rows: np.ndarray, weights: np.ndarray | None, at: int) -> tuple[np.ndarray, np.ndarray]:
+    """A block of samples, with zeros for what is missing, and its weights."""
+    block = rows[at : at + _BLOCK]
+    weight = (~np.isnan(block)).astype(np.float32) if weights is None else weights[at : at + _BLOCK]
+    _refuse(~((weight >= 0) & (weight <= 1)), "weights", weight, at, "0 to 1")
+    expected = "a finite number, or a weight of 0 there"
+    _refuse((weight > 0) & ~np.isfinite(block), "X", block, at, expected)
+    return np.where(weight == 0, block.dtype.type(0), block), weight
+
+
+def _refuse(wrong: np.ndarray, name: str, given: np.ndarray, at: int, expected: str) -> None:
+    if wrong.any():
+        row, feature = np.argwhere(wrong)[0]
+        found = f"{given[row, feature]} at row {at + row}, feature {feature}"
+        raise ValueError(f"`{name}` is {found}, expected {expected}")
 
 
 def _model_of(components: np.ndarray, parts: dict[str, Any]) -> Model:

@@ -20,6 +20,7 @@ __all__ = [
     "OMP",
     "Coder",
     "Exact",
+    "Lasso",
     "Linear",
     "MatchingPursuit",
     "Matryoshka",
@@ -260,6 +261,43 @@ class Exact:
 
 
 @dataclass(frozen=True)
+class Lasso:
+    """The codes x of least ½‖y − x D‖² + penalty ‖x‖₁, by its path, of at most k nonzeros.
+
+    Where there would be more, it is that of the larger penalty at which a (k + 1)-th comes in.
+    With ``n_nonzero_coefs = min(m, d)``, codes are those of scikit-learn's ``lasso_lars`` and
+    ``lasso_cd`` with ``alpha = penalty``. ``positive`` of the model holds.
+
+    Parameters
+    ----------
+    penalty : float
+        The weight of ‖x‖₁, in the units of the preprocessed samples; at least 0. With 0, the number
+        of nonzeros alone ends the path.
+    refit : bool, default=False
+        Give the atoms that were chosen their coefficients of least squares.
+    gram_limit : int, optional
+        The most bytes of a Gram matrix, of m² doubles. Default: 4 GiB.
+
+    Examples
+    --------
+    On an orthonormal dictionary, the lasso is a soft threshold.
+
+    >>> import numpy as np, dbksvd
+    >>> from dbksvd.coders import Lasso
+    >>> model = dbksvd.Model(np.eye(2), n_nonzero_coefs=2)
+    >>> model.encode(np.array([[3.0, -1.0]]), coder=Lasso(0.5)).toarray()
+    array([[ 2.5, -0.5]])
+    """
+
+    penalty: float
+    refit: bool = False
+    gram_limit: int | None = None
+
+    def _describe(self) -> Described:
+        return "lasso", dict(vars(self))
+
+
+@dataclass(frozen=True)
 class Matryoshka:
     """Codes groups of atoms in turn, each on what the groups before it left.
 
@@ -298,6 +336,7 @@ Coder = Union[
     TopK,
     Linear,
     Exact,
+    Lasso,
     Matryoshka,
 ]
 

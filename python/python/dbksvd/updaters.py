@@ -38,6 +38,9 @@ class KSVD:
     memory : tuple of three floats or None, default=(0.4, 0.8, 0.9)
         Progress at which the memory of earlier minibatches begins to rise, progress from which it
         is full, and the share of their weight that it then keeps. ``None``: they have no weight.
+    positive_atoms : bool, default=False
+        Keep atoms without negative entries (NN-K-SVD); with ``positive=True`` of the learner, this
+        is a sparse non-negative matrix factorisation. Samples are best non-negative, too.
     renewal : bool, default=True
         Replace dead and duplicate atoms by samples that are badly represented.
 
@@ -53,6 +56,7 @@ class KSVD:
     shared_residual: bool = False
     sweeps: int = 2
     memory: tuple[float, float, float] | None = (0.4, 0.8, 0.9)
+    positive_atoms: bool = False
     renewal: bool = True
 
     def _describe(self) -> Described:
@@ -96,6 +100,8 @@ class Online:
         Instead, the weight that earlier minibatches keep at every minibatch; 0 to 1.
     sweeps : int, default=1
         Passes over all atoms in a minibatch.
+    positive_atoms : bool, default=False
+        As in :class:`KSVD`.
     renewal : bool, default=True
         As in :class:`KSVD`.
 
@@ -109,6 +115,7 @@ class Online:
     exponent: float = 24.0
     retention: float | None = None
     sweeps: int = 1
+    positive_atoms: bool = False
     renewal: bool = True
 
     def _describe(self) -> Described:
