@@ -3,6 +3,7 @@
 mod scale {
     mod checkpoints;
     mod norm_limits;
+    mod observers;
     mod preprocessing;
     mod restarts;
     mod runs;

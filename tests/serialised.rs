@@ -72,6 +72,17 @@ fn reports_keep_numbers_that_are_not_finite() {
     let text = to_string(&report).unwrap();
     assert!(text.contains(r#""fvu":"inf""#), "{text}");
     assert!(from_str::<Report>(&text.replace("\"inf\"", "\"much\"")).is_err());
+    // Other programs write whole numbers without a point, and infinity with its sign.
+    let mut forged = to_value(&report).unwrap();
+    for (told, number) in
+        [(json!(2), 2.0), (json!(-3), -3.0), (json!(0.5), 0.5), (json!("-inf"), f64::NEG_INFINITY)]
+    {
+        forged["noise"] = told;
+        assert_eq!(from_value::<Report>(forged.clone()).unwrap().noise, number);
+    }
+    forged["noise"] = json!([1.0]);
+    let error = from_value::<Report>(forged).unwrap_err().to_string();
+    assert!(error.contains("expected a number, \"NaN\""), "{error}");
     let learner = DbKsvd::builder(4, 1).build().expect("a legal configuration");
     let mut session = learner.session(3, 1).expect("a legal dimension");
     let samples = dbksvd::faer::Mat::from_fn(3, 8, |i, j| ((i * 5 + j * 3) % 7) as f32 - 3.0);

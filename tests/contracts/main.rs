@@ -1,11 +1,13 @@
 //! What holds for every part: conformance, determinism, typed errors, odd input, another backend.
 
+mod codes;
 mod conformance;
 mod determinism;
 mod device;
 mod edge_cases;
 mod misuse;
 mod overlap;
+mod parts;
 
 #[path = "../mock/mod.rs"]
 mod mock;

@@ -65,6 +65,16 @@ fn a_dictionary_without_directions_is_an_error() {
     assert!(matches!(error, FileError::Shape { found, .. } if found == [0, 2]));
 }
 
+#[test]
+fn an_array_of_other_axes_is_no_dictionary() {
+    let scratch = Scratch::new();
+    let path = scratch.file("d.npy", &npy(&npy_header("<f4", "(2, 1, 2)"), &f32_bytes(&[1.0; 4])));
+    let error = read_dictionary_npy::<f32>(&path).unwrap_err();
+    assert_names(&error, &path);
+    assert!(error.to_string().contains("(m, d)"), "{error}");
+    assert!(matches!(error, FileError::Shape { found, .. } if found == [2, 1, 2]));
+}
+
 /// The stored entries of an archive, as `(name, content)`, with checksums verified.
 fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let archive = rawzip::ZipArchive::from_slice(bytes).unwrap();

@@ -104,6 +104,22 @@ fn the_only_array_of_floating_point_numbers_is_meant() {
     assert!(error.to_string().contains("2 tensors may be the samples"), "{error}");
 }
 
+#[test]
+fn arrays_of_whole_numbers_are_no_samples() {
+    let tensor = |name: &str, start: usize| {
+        let end = start + 4;
+        format!(r#""{name}":{{"dtype":"U8","shape":[2,2],"data_offsets":[{start},{end}]}}"#)
+    };
+    // A single one is opened, for an error that names its type.
+    let error = open_error(&file(&format!("{{{}}}", tensor("a", 0)), &[0; 4]), None);
+    assert!(matches!(&error, FileError::ElementType { found, .. } if found == "U8"), "{error:?}");
+    let two = format!("{{{},{}}}", tensor("a", 0), tensor("b", 4));
+    let error = open_error(&file(&two, &[0; 8]), None);
+    let FileError::Tensor { problem, available, .. } = error else { panic!("{error:?}") };
+    assert!(problem.contains("floating-point"), "{problem}");
+    assert_eq!(available, ["a", "b"]);
+}
+
 /// Beside tensors of more axes, the only matrix is meant, unless it is a mask of one of them.
 #[test]
 fn the_only_matrix_is_meant() {

@@ -166,6 +166,11 @@ mod pursuits {
         for norm in [1e-200, 1e-300] {
             refused(call(&one(norm), &one(1e220), None, Stop::from(1)), "correlations", "sample 0");
         }
+        // The unit atom has a coefficient that single precision holds, the short one has not.
+        let one = |value: f32| Mat::from_fn(1, 1, |_, _| value);
+        omp_gram(one(1e-30), one(1e5), None, Stop::from(1)).unwrap();
+        let overflow = omp_gram(one(1e-30), one(1e15), None, Stop::from(1));
+        refused(overflow, "correlations", "a coefficient of inf of sample 0");
     }
 }
 
@@ -264,6 +269,11 @@ mod masks {
         refused(encode(MaskedOmp::new(2).least_seen(1.1)), "least_seen", "1.1");
         refused(draw_atoms(samples(), weights(), 0, 0).map(drop), "atoms", "0");
         refused(draw_atoms(samples(), weights(), 5, 0).map(drop), "atoms", "1 to 4");
+        // Samples that are alike are one atom, and zero is none.
+        let columns = [1.0, 0.0, 1.0, -1.0];
+        let alike = Mat::from_fn(6, 4, |i, j| columns[j] * samples()[(i, 0)]);
+        let drawn = draw_atoms(&alike, Mat::from_fn(6, 4, |_, _| 1.0), 3, 0).map(drop);
+        refused(drawn, "atoms", "1 to 2, the samples that can be atoms");
     }
 
     #[test]

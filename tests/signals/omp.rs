@@ -416,6 +416,8 @@ fn prefixes_beyond_the_end_are_the_end() {
     let path = Pursuit::new(3).path(&dictionary, &samples).unwrap();
     assert_eq!(&path.at(usize::MAX), path.codes());
     assert_eq!(path.prefix(2, usize::MAX), path.prefix(2, 3));
+    let codes = path.codes().clone();
+    assert_eq!(path.into_codes(), codes);
 }
 
 #[test]

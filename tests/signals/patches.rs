@@ -3,6 +3,7 @@
 mod denoising;
 mod inpainting;
 
+use dbksvd::Dictionary;
 use dbksvd::faer::Mat;
 use dbksvd::patches::{Denoising, Image, Inpainting, Patches, mosaic, overcomplete_dct};
 use proptest::prelude::*;
@@ -254,6 +255,25 @@ fn a_mosaic_has_a_tile_for_each_atom() {
     }
     assert!(tile(0, 1).iter().all(|&x| x == 127.0), "a constant atom is grey");
     assert!(tile(1, 1).iter().all(|&x| x == 255.0), "no fourth atom");
+}
+
+/// From −1, black, to 4, white: 0.25 lies a quarter of the way.
+#[test]
+fn the_strongest_value_of_a_tile_is_white_in_either_sign() {
+    for sign in [1.0, -1.0] {
+        let atom = Mat::from_fn(4, 1, |i, _| sign * [4.0_f64, -1.0, 0.25, 0.25][i]);
+        let dictionary = Dictionary::normalized(atom).unwrap();
+        let pixels = mosaic(&dictionary, &[0], 1, 1).unwrap().into_pixels();
+        assert_eq!(pixels.len(), 6 * 6);
+        for (at, expected) in [(14, 255.0), (15, 0.0), (20, 63.75), (21, 63.75)] {
+            assert!((pixels[at] - expected).abs() < 1e-3, "{pixels:?}");
+        }
+    }
+}
+
+#[test]
+fn the_default_way_to_inpaint_is_the_documented_one() {
+    assert_eq!(format!("{:?}", Inpainting::default()), format!("{:?}", Inpainting::new()));
 }
 
 #[test]
