@@ -35,6 +35,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROWS = ROOT / "data" / "minilm_l3_8192_f16.safetensors"
 # More files than `open_shards` keeps open: those beyond 256 are opened for each read.
 FILES = 273
+# Numbers of a row.
+DIM = 384
 CHECKPOINT_SECONDS = 60
 # Between two checkpoints there may be a step, a save, and other work of the machine.
 SLACK_SECONDS = 20
@@ -63,7 +65,8 @@ def write_shards(folder):
         header = json.loads(file.read(length))
         (tensor,) = [value for name, value in header.items() if name != "__metadata__"]
         samples, dim = tensor["shape"]
-        expect(tensor["dtype"] == "F16", f"{ROWS}: {tensor['dtype']}, expected F16")
+        found = (tensor["dtype"], dim)
+        expect(found == ("F16", DIM), f"{ROWS} is of {found}, expected ('F16', {DIM})")
         begin, end = tensor["data_offsets"]
         file.seek(8 + length + begin)
         data = file.read(end - begin)
@@ -81,7 +84,7 @@ def other_rows(path):
     """The bytes of a file like this one, with its rows in the opposite order."""
     content = path.read_bytes()
     start = 10 + struct.unpack("<H", content[8:10])[0]
-    row = 2 * 384
+    row = 2 * DIM
     rows = [content[i : i + row] for i in range(start, len(content), row)]
     return content[:start] + b"".join(reversed(rows))
 

@@ -177,9 +177,8 @@ impl RowFile {
         self.check_unchanged(file)
     }
 
-    /// Whoever writes to the file while it is read would make one run of two sets of samples. This
-    /// costs a fraction of a read, and is asked after it, so that what has been read is known to be
-    /// of the file that was opened.
+    /// Refuses a file that is no longer the one that was opened: a run would learn from two sets of
+    /// samples. This comes after a read, so that it holds for what has just been read.
     fn check_unchanged(&self, file: &File) -> Result<(), FileError> {
         let stamp = Stamp::of(&self.path, file)?;
         self.check_length(stamp.length)?;
