@@ -1,6 +1,6 @@
 //! Codes of samples of which coordinates are missing, or count for less.
 
-use dbksvd::faer::Mat;
+use dbksvd::faer::MatRef;
 use dbksvd::source::{SampleSource, check_rounding};
 use dbksvd::{Error, Model as Learned, SparseCodes};
 use pyo3::prelude::*;
@@ -41,12 +41,17 @@ fn coded<T: Number>(
     weights: &Source<'_>,
 ) -> Result<SparseCodes<T>, Error> {
     check_rounding::<T>(samples)?;
-    model.encode_masked(&whole(samples)?, &whole(weights)?)
+    let (values, of_values) = (read::<T>(samples)?, read::<T>(weights)?);
+    model.encode_masked(columns(&values, samples), columns(&of_values, weights))
 }
 
-fn whole<T: Number>(source: &dyn SampleSource<T>) -> Result<Mat<T>, Error> {
-    let (dim, samples) = (source.dim(), source.len());
-    let mut values = vec![T::default(); dim * samples];
-    source.read(0..samples, &mut values)?;
-    Ok(crate::number::columns_of(&values, dim))
+/// All samples, one after the other.
+fn read<T: Number>(source: &dyn SampleSource<T>) -> Result<Vec<T>, Error> {
+    let mut values = vec![T::default(); source.dim() * source.len()];
+    source.read(0..source.len(), &mut values)?;
+    Ok(values)
+}
+
+fn columns<'a, T: Number>(values: &'a [T], of: &dyn SampleSource<T>) -> MatRef<'a, T> {
+    MatRef::from_column_major_slice(values, of.dim(), of.len())
 }

@@ -270,8 +270,10 @@ class Model:
         return blocks[0] if len(blocks) == 1 else sp.vstack(blocks, format="csr")
 
     def complete(self, X: Any, weights: Any = None, *, n_jobs: int | None = None) -> np.ndarray:
-        """The samples with what their codes say of missing entries: of an entry x of weight w,
-        w · x + (1 − w) · decoded. Parameters and errors are those of :meth:`encode_masked`.
+        """The samples, (n, d), with what their codes say of missing entries.
+
+        An entry x of weight w becomes w · x + (1 − w) · decoded, in the precision of the model.
+        Parameters and errors are those of :meth:`encode_masked`.
 
         Examples
         --------
@@ -280,8 +282,8 @@ class Model:
         >>> model.complete(np.array([[np.nan, 8.0]]))
         array([[6., 8.]])
         """
-        filled = self.decode(self.encode_masked(X, weights, n_jobs=n_jobs))
         rows, known = _masked(X, weights)
+        filled = self.decode(self.encode_masked(rows, known, n_jobs=n_jobs))
         for at in range(0, len(rows), _BLOCK):
             samples, weight = _known(rows, known, at)
             filled[at : at + _BLOCK] = weight * samples + (1 - weight) * filled[at : at + _BLOCK]

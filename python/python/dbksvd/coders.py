@@ -262,9 +262,9 @@ class Exact:
 
 @dataclass(frozen=True)
 class Lasso:
-    """The codes x of least ½‖y − x D‖² + penalty ‖x‖₁, by its path, of at most k nonzeros.
+    """The code x of least ½‖y − x D‖² + penalty ‖x‖₁, by its path, of at most k nonzeros.
 
-    Where there would be more, it is that of the larger penalty at which a (k + 1)-th comes in.
+    A sample that would have more gets that of the larger penalty at which a (k + 1)-th comes in.
     With ``n_nonzero_coefs = min(m, d)``, codes are those of scikit-learn's ``lasso_lars`` and
     ``lasso_cd`` with ``alpha = penalty``. ``positive`` of the model holds.
 
