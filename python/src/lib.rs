@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `arrays` | rows of NumPy arrays and of files as sources, compressed rows as codes, and back |
 //! | `coder`, `updater` | all coders and all updaters as one type each, chosen at run time |
-//! | `masked` | codes of samples of which coordinates are missing |
+//! | `masked` | samples of which coordinates are missing: codes, and learning |
 //! | `model`, `encoder`, `sae` | what is learned, and what codes with it |
 //! | `learner`, `run`, `session` | learning: what is set, runs, step by step |
 //! | `supervised` | work that Python can interrupt and watch |
 //! | `measures` | errors, coherence, recovery |
+//! | `pursuit` | paths of atoms, and pursuit on products |
 //! | `pool`, `error` | threads, and errors as exceptions |
 //!
 //! Rust sees C-contiguous arrays of floating-point numbers and dictionaries of parameters; what
@@ -25,6 +26,7 @@ mod measures;
 mod model;
 mod number;
 mod pool;
+mod pursuit;
 mod run;
 mod sae;
 mod session;
@@ -41,13 +43,15 @@ mod _core {
     #[pymodule_export]
     use crate::learner::doubling_groups;
     #[pymodule_export]
-    use crate::masked::encode_masked;
+    use crate::masked::{encode_masked, learn_masked};
     #[pymodule_export]
     use crate::measures::{coherence, measure, recovery};
     #[pymodule_export]
     use crate::model::Model;
     #[pymodule_export]
     use crate::pool::{get_num_threads, set_num_threads};
+    #[pymodule_export]
+    use crate::pursuit::{AnyPath, omp_gram};
     #[pymodule_export]
     use crate::run::{Fit, fit};
     #[pymodule_export]

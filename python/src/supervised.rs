@@ -15,6 +15,7 @@ use dbksvd::Error;
 use dbksvd::learn::{
     CheckpointReport, EpochReport, Evaluation, Observer, Progress, Renewed, Snapshot, StopToken,
 };
+use dbksvd::masked::MaskedPass;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rayon::ThreadPool;
@@ -91,6 +92,13 @@ impl Watcher {
             }
         };
         if is_to_go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+impl Watcher {
+    /// Tells of a pass of masked learning.
+    pub fn on_pass(&self, pass: &MaskedPass) -> ControlFlow<()> {
+        self.tell("pass", pass_values(pass))
     }
 }
 
@@ -171,6 +179,16 @@ pub fn epoch_values(epoch: &EpochReport) -> Vec<(&'static str, Value)> {
         ("dropped", Value::Count(epoch.dropped as u64)),
         ("zeros", Value::Count(epoch.zeros as u64)),
         ("elapsed", Value::Number(epoch.elapsed)),
+    ]
+}
+
+pub fn pass_values(pass: &MaskedPass) -> Vec<(&'static str, Value)> {
+    vec![
+        ("pass", Value::Count(pass.pass as u64)),
+        ("passes", Value::Count(pass.passes as u64)),
+        ("relative_error", Value::Number(pass.relative_error)),
+        ("mean_nonzeros", Value::Number(pass.l0)),
+        ("replaced", Value::Count(pass.replaced as u64)),
     ]
 }
 

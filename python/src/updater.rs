@@ -3,10 +3,10 @@
 use dbksvd::backend::{AtomRule, Backend, LeadingPair, SweepKernels};
 use dbksvd::error::BackendError;
 use dbksvd::updater::state::{
-    IncoherentState, KSvdState, MatryoshkaUpdatesState, ModState, OnlineState,
+    FixedState, IncoherentState, KSvdState, MatryoshkaUpdatesState, ModState, OnlineState,
 };
 use dbksvd::updater::{
-    DictionaryUpdater, Forgetting, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online,
+    DictionaryUpdater, Fixed, Forgetting, Incoherent, KSvd, MatryoshkaUpdates, Memory, Mod, Online,
     Renewal, SavedState, Step, UpdateReport,
 };
 use dbksvd::{Error, Faer, Parameters, ProblemShape, Sign};
@@ -23,6 +23,7 @@ pub enum AnyUpdater {
     KSvd(KSvd),
     Mod(Mod),
     Online(Online),
+    Fixed(Box<Fixed<AnyUpdater>>),
     Incoherent(Box<Incoherent<AnyUpdater>>),
     Matryoshka(Box<MatryoshkaUpdates<AnyUpdater>>),
 }
@@ -36,6 +37,7 @@ pub enum AnyState<T: Number> {
     KSvd(KSvdState<Sweep<T>>),
     Mod(ModState<Faer<T>>),
     Online(OnlineState<Faer<T>>),
+    Fixed(Box<FixedState<Faer<T>, AnyState<T>>>),
     Incoherent(Box<IncoherentState<Faer<T>, AnyState<T>>>),
     Matryoshka(Box<MatryoshkaUpdatesState<Faer<T>, AnyState<T>, GroupState<T>>>),
 }
@@ -47,6 +49,7 @@ macro_rules! with_state {
             (AnyUpdater::KSvd($u), AnyState::KSvd($s)) => $call,
             (AnyUpdater::Mod($u), AnyState::Mod($s)) => $call,
             (AnyUpdater::Online($u), AnyState::Online($s)) => $call,
+            (AnyUpdater::Fixed($u), AnyState::Fixed($s)) => $call,
             (AnyUpdater::Incoherent($u), AnyState::Incoherent($s)) => $call,
             (AnyUpdater::Matryoshka($u), AnyState::Matryoshka($s)) => $call,
             _ => unreachable!("a state is used with the updater that prepared it"),
@@ -61,6 +64,10 @@ macro_rules! with_updater {
             AnyUpdater::KSvd($u) => $call,
             AnyUpdater::Mod($u) => $call,
             AnyUpdater::Online($u) => $call,
+            AnyUpdater::Fixed($u) => {
+                let $u = &**$u;
+                $call
+            }
             AnyUpdater::Incoherent($u) => {
                 let $u = &**$u;
                 $call
@@ -89,6 +96,7 @@ impl<T: Number> DictionaryUpdater<Faer<T>> for AnyUpdater {
             Self::KSvd(updater) => AnyState::KSvd(updater.prepare(backend, shape)?),
             Self::Mod(updater) => AnyState::Mod(updater.prepare(backend, shape)?),
             Self::Online(updater) => AnyState::Online(updater.prepare(backend, shape)?),
+            Self::Fixed(updater) => AnyState::Fixed(Box::new(updater.prepare(backend, shape)?)),
             Self::Incoherent(updater) => {
                 AnyState::Incoherent(Box::new(updater.prepare(backend, shape)?))
             }
@@ -152,6 +160,12 @@ impl AnyUpdater {
                         .atom_sign(atom_sign(of)?)
                         .renewal(renewal(of)?),
                 )
+            }
+            "fixed" => {
+                let inner = Self::new(&parameter(of, "updater")?)?;
+                let atoms: Vec<u32> = parameter(of, "atoms")?;
+                let updater = Fixed::new(inner, atoms).until(parameter(of, "until")?);
+                Self::Fixed(Box::new(updater.max_coherence(parameter(of, "max_coherence")?)))
             }
             "incoherent" => {
                 let inner = Self::new(&parameter(of, "updater")?)?;

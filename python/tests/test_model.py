@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from conftest import planted
+from sklearn.base import clone
 from sklearn.decomposition import sparse_encode
-from sklearn.linear_model import orthogonal_mp
 
 import dbksvd
 from dbksvd import coders, updaters
@@ -119,6 +119,22 @@ def test_the_threshold_coder_codes(X):
     assert codes.data.min() > 0 and np.diff(codes.indptr).max() > 1
     fewer = model.encode(X, coder=coders.Threshold(0.6, prune=0.5))
     assert fewer.nnz < codes.nnz
+
+
+@pytest.mark.parametrize("inner", [updaters.KSVD(), updaters.Online(), "ksvd"])
+def test_fixed_atoms_stay_bit_by_bit(X, inner):
+    known = np.random.default_rng(3).normal(size=(2, 16)).astype("float32")
+    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    updater = updaters.Fixed(np.array([1, 0]), inner)
+    assert updater == updaters.Fixed((1, 0), inner) and updater.atoms == (1, 0)
+    learner = dbksvd.DictionaryLearner(
+        24, 3, updater=updater, dict_init=known, max_iter=4, random_state=0
+    ).fit(X)
+    given = dbksvd.Model(known, 1, normalize=True).components_
+    np.testing.assert_array_equal(learner.components_[:2], given)
+    free = clone(learner).set_params(updater=inner).fit(X)
+    assert (free.components_[:2] != given).any()
+    assert learner.score(X) > 0.8 * free.score(X)
 
 
 @pytest.mark.parametrize("kind", [updaters.KSVD, updaters.Online])
@@ -253,27 +269,6 @@ def test_decoding_takes_sparse_and_dense_codes_of_any_form(model, X):
     once = sp.csr_array((np.r_[3.0], np.r_[3], np.r_[0, 1]), shape=(1, 24))
     np.testing.assert_array_equal(model.decode(twice), model.decode(once))
     assert twice.nnz == 2
-
-
-@pytest.mark.parametrize("options", [{"n_nonzero_coefs": 4}, {"tol": 0.5}, {}])
-def test_omp_is_scikit_learns(options):
-    rng = np.random.default_rng(4)
-    D, Y = rng.normal(size=(20, 50)) * rng.uniform(0.1, 9, 50), rng.normal(size=(20, 30))
-    ours = dbksvd.omp(D, Y, **options)
-    # scikit-learn's selects by correlation with atoms as they are, so it is given atoms of norm 1.
-    norms = np.linalg.norm(D, axis=0)
-    theirs = orthogonal_mp(D / norms, Y, **options) / norms[:, None]
-    np.testing.assert_allclose(ours, theirs, atol=1e-8)
-    np.testing.assert_allclose(dbksvd.omp(D, Y[:, 0], **options), theirs[:, 0], atol=1e-8)
-    np.testing.assert_array_equal(dbksvd.omp(D, Y, sparse=True, **options).toarray(), ours)
-
-
-def test_omp_keeps_single_precision_and_signs():
-    rng = np.random.default_rng(5)
-    D, Y = rng.normal(size=(8, 20)).astype("float32"), rng.normal(size=(8, 5)).astype("float32")
-    assert dbksvd.omp(D, Y).dtype == np.float32
-    assert (dbksvd.omp(D, Y, n_nonzero_coefs=3, positive=True) >= 0).all()
-    assert dbksvd.omp(D, Y[:, :0]).shape == (20, 0)
 
 
 def test_saelens_files_go_out_and_come_back(tmp_path, model, X):

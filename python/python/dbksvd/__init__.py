@@ -10,7 +10,8 @@
 |---|---|
 | :class:`DictionaryLearner` | the estimator, by scikit-learn's conventions |
 | :class:`Model`, :class:`Encoder` | a dictionary that codes and decodes; loaded, saved, exported |
-| :func:`omp` | orthogonal matching pursuit with any matrix |
+| :func:`omp`, :func:`omp_path`, :func:`omp_gram` | orthogonal matching pursuit with any matrix |
+| :func:`learn_masked` | a dictionary from samples with missing entries |
 | :mod:`coders`, :mod:`updaters` | how samples are coded, how a dictionary learns |
 | :func:`open_files` | samples in files, larger than memory |
 | :func:`load_saelens`, :func:`load_sparsify` | sparse autoencoders of other tools |
@@ -21,9 +22,11 @@ from . import coders, updaters
 from ._core import VERSION as __version__
 from ._core import Files, get_num_threads, set_num_threads
 from ._estimator import DictionaryLearner
+from ._masked import MaskedFit, learn_masked
 from ._measures import Coherence, Measures, Recovery, coherence, recovery
-from ._model import Encoder, Model, omp
+from ._model import Encoder, Model
 from ._progress import Progress, Report
+from ._pursuit import OmpPath, omp, omp_gram, omp_path
 from ._rows import open_files
 from ._sae import SAE, load_saelens, load_sparsify
 
@@ -33,8 +36,10 @@ __all__ = [
     "DictionaryLearner",
     "Encoder",
     "Files",
+    "MaskedFit",
     "Measures",
     "Model",
+    "OmpPath",
     "Progress",
     "Recovery",
     "Report",
@@ -42,9 +47,12 @@ __all__ = [
     "coders",
     "coherence",
     "get_num_threads",
+    "learn_masked",
     "load_saelens",
     "load_sparsify",
     "omp",
+    "omp_gram",
+    "omp_path",
     "open_files",
     "recovery",
     "set_num_threads",

@@ -7,6 +7,7 @@ import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 
 def whole(name: str, given: Any, least: int = 0, most: int | None = None) -> int:
@@ -26,6 +27,13 @@ def real(name: str, given: Any, expected: str, is_legal: Any) -> float:
     if not is_real or not math.isfinite(given) or not is_legal(given):
         raise ValueError(f"`{name}` is {given!r}, expected {expected}")
     return float(given)
+
+
+def seed_of(random_state: Any) -> int:
+    """The seed that a ``random_state`` stands for; a generator is asked for its next number."""
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return whole("random_state", random_state, 0, 2**64 - 1)
+    return int(check_random_state(random_state).randint(2**31))
 
 
 def threads(n_jobs: Any) -> int | None:

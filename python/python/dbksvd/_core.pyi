@@ -30,9 +30,41 @@ def encode_masked(
     weights: np.ndarray,
     threads: int | None = None,
 ) -> _Codes: ...
+def learn_masked(
+    settings: dict[str, Any],
+    samples: np.ndarray,
+    weights: np.ndarray,
+    double: bool,
+    initial: Model | None = None,
+    tell: Callable[[str, dict[str, Any]], Any] | None = None,
+    threads: int | None = None,
+) -> tuple[Model, _Codes, list[dict[str, Any]]]: ...
 def measure(model: Model, samples: np.ndarray | Files, codes: _Codes) -> dict[str, Any]: ...
 def coherence(components: np.ndarray) -> dict[str, Any]: ...
 def recovery(learned: np.ndarray, truth: np.ndarray) -> dict[str, Any]: ...
+def omp_gram(
+    gram: np.ndarray,
+    correlations: np.ndarray,
+    squared_norms: np.ndarray | None,
+    settings: dict[str, Any],
+    threads: int | None = None,
+) -> _Codes: ...
+
+class Path:
+    def __new__(
+        cls,
+        atoms: np.ndarray,
+        samples: np.ndarray,
+        settings: dict[str, Any],
+        threads: int | None = None,
+    ) -> Path: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    def at(self, n_nonzero_coefs: int) -> _Codes: ...
+    def support(self, i: int) -> list[int]: ...
+    def residual_norms(self) -> np.ndarray | None: ...
 
 class Files:
     """Rows of `.npy` and `.safetensors` files, read by ranges."""

@@ -8,11 +8,10 @@ from typing import Any, Callable
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core, coders, updaters
-from ._checks import real, threads, whole
+from ._checks import real, seed_of, threads, whole
 from ._model import Model
 from ._progress import Progress, Report, Teller
 from ._rows import PathLike, as_array, as_rows, is_double, is_paths, open_files
@@ -504,7 +503,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             "positive": self._flag("positive"),
             "epochs": optional("max_iter", 0),
             "minibatch": optional("batch_size", 1),
-            "seed": self._seed(),
+            "seed": seed_of(self.random_state),
             "center": None if self.center is None else self._flag("center"),
             "scale": self._flag("scale"),
             "outliers": self._outliers(),
@@ -545,12 +544,6 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if self.goal == "features":
             return real("n_nonzero_coefs", given, "a positive mean", lambda x: x > 0)
         return whole("n_nonzero_coefs", given, 1)
-
-    def _seed(self) -> int:
-        given = self.random_state
-        if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-            return whole("random_state", given, 0, 2**64 - 1)
-        return int(check_random_state(given).randint(2**31))
 
     def _outliers(self) -> tuple[str, float] | None:
         given = self.outliers

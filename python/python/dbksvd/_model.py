@@ -1,4 +1,4 @@
-"""Models, encoders, and pursuit with any matrix."""
+"""Models and encoders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from . import _core, coders
 from ._checks import real, threads, whole
 from ._measures import Measures
 from ._rows import PathLike, Samples, as_array, as_rows, codes_from, codes_parts
+from ._weights import BLOCK, known_part, weighted
 
-__all__ = ["Encoder", "Model", "omp"]
-
-#: Samples of which copies are made at a time, where entries are missing.
-_BLOCK = 4096
+__all__ = ["Encoder", "Model"]
 
 
 class Model:
@@ -259,13 +257,13 @@ class Model:
         >>> model.encode_masked(np.array([[np.nan, 8.0]])).toarray()
         array([[10.]])
         """
-        rows, known = _masked(X, weights)
+        rows, known = weighted(X, weights)
         blocks = [
             codes_from(
-                _core.encode_masked(self._core, *_known(rows, known, at), threads(n_jobs)),
+                _core.encode_masked(self._core, *known_part(rows, known, at), threads(n_jobs)),
                 self.shape[0],
             )
-            for at in range(0, len(rows), _BLOCK)
+            for at in range(0, len(rows), BLOCK)
         ]
         return blocks[0] if len(blocks) == 1 else sp.vstack(blocks, format="csr")
 
@@ -282,11 +280,11 @@ class Model:
         >>> model.complete(np.array([[np.nan, 8.0]]))
         array([[6., 8.]])
         """
-        rows, known = _masked(X, weights)
+        rows, known = weighted(X, weights)
         filled = self.decode(self.encode_masked(rows, known, n_jobs=n_jobs))
-        for at in range(0, len(rows), _BLOCK):
-            samples, weight = _known(rows, known, at)
-            filled[at : at + _BLOCK] = weight * samples + (1 - weight) * filled[at : at + _BLOCK]
+        for at in range(0, len(rows), BLOCK):
+            samples, weight = known_part(rows, known, at)
+            filled[at : at + BLOCK] = weight * samples + (1 - weight) * filled[at : at + BLOCK]
         return filled
 
     def decode(self, codes: Any) -> np.ndarray:
@@ -391,36 +389,6 @@ class Model:
         return f"<table><caption>dbksvd.Model</caption>{rows}</table>"
 
 
-def _masked(X: Any, weights: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples and weights of one shape; no weights where NaN says what is missing."""
-    rows = as_rows(as_array(X))
-    if not len(rows):
-        raise ValueError("`X.shape[0]` is 0, expected at least 1 sample")
-    if weights is None:
-        return rows, None
-    given = as_rows(as_array(weights, "weights"), "weights")
-    if given.shape != rows.shape:
-        raise ValueError(f"`weights` has shape {given.shape}, expected that of `X`, {rows.shape}")
-    return rows, given
-
-
-def _known(rows: np.ndarray, weights: np.ndarray | None, at: int) -> tuple[np.ndarray, np.ndarray]:
-    """A block of samples, with zeros for what is missing, and its weights."""
-    block = rows[at : at + _BLOCK]
-    weight = (~np.isnan(block)).astype(np.float32) if weights is None else weights[at : at + _BLOCK]
-    _refuse(~((weight >= 0) & (weight <= 1)), "weights", weight, at, "0 to 1")
-    expected = "a finite number, or a weight of 0 there"
-    _refuse((weight > 0) & ~np.isfinite(block), "X", block, at, expected)
-    return np.where(weight == 0, block.dtype.type(0), block), weight
-
-
-def _refuse(wrong: np.ndarray, name: str, given: np.ndarray, at: int, expected: str) -> None:
-    if wrong.any():
-        row, feature = np.argwhere(wrong)[0]
-        found = f"{given[row, feature]} at row {at + row}, feature {feature}"
-        raise ValueError(f"`{name}` is {found}, expected {expected}")
-
-
 def _model_of(components: np.ndarray, parts: dict[str, Any]) -> Model:
     return Model._of(_core.Model(components, parts))
 
@@ -494,82 +462,3 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"Encoder({self.model!r}, coder={self.coder!r})"
-
-
-def omp(
-    D: Any,
-    Y: Any,
-    *,
-    n_nonzero_coefs: int | None = None,
-    tol: float | None = None,
-    ols: bool = False,
-    positive: bool = False,
-    sparse: bool = False,
-    n_jobs: int | None = None,
-) -> Any:
-    """Orthogonal matching pursuit, in the orientation of ``sklearn.linear_model.orthogonal_mp``.
-
-    Parameters
-    ----------
-    D : array of shape (d, m)
-        The dictionary: columns are atoms, of any nonzero norm.
-    Y : array of shape (d,) or (d, n)
-        One or many right-hand sides, as columns.
-    n_nonzero_coefs : int, optional
-        The most nonzeros of a column. Default: as in scikit-learn, 10% of m, at least 1 and at most
-        d; min(d, m) if ``tol`` is given.
-    tol : float, optional
-        Stop once the squared norm of the residual is at most this.
-    ols : bool, default=False
-        Select by orthogonal least squares.
-    positive : bool, default=False
-        Coefficients of at least 0.
-    sparse : bool, default=False
-        Return ``scipy.sparse.csc_array`` instead of a dense array.
-    n_jobs : int, optional
-        Threads; -1 for one for each processor.
-
-    Returns
-    -------
-    array of shape (m,) or (m, n)
-        Coefficients of the atoms as they were given: ``Y ≈ D @ omp(D, Y)``.
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not fit, a zero atom, NaN and infinity, and parameters outside their
-        range.
-
-    Examples
-    --------
-    >>> import numpy as np, dbksvd
-    >>> D = np.array([[2.0, 0.0], [0.0, 5.0]])
-    >>> dbksvd.omp(D, np.array([4.0, 1.0]), n_nonzero_coefs=1)
-    array([2., 0.])
-    """
-    D, Y = as_array(D, "D"), as_array(Y, "Y")
-    if D.ndim != 2 or 0 in D.shape:
-        raise ValueError(f"`D` has shape {D.shape}, expected (d, m) with at least one atom")
-    if Y.ndim not in (1, 2) or Y.shape[0] != D.shape[0]:
-        raise ValueError(f"`Y` has shape {Y.shape}, expected ({D.shape[0]},) or ({D.shape[0]}, n)")
-    d, m = D.shape
-    is_vector = Y.ndim == 1
-    targets = as_rows(Y[:, None].T if is_vector else Y.T, "Y")
-    dtype = np.result_type(targets.dtype, as_rows(D.T, "D").dtype, np.float32)
-    atoms = np.ascontiguousarray(D.T, dtype=dtype)
-    if n_nonzero_coefs is None:
-        n_nonzero_coefs = min(d, m) if tol is not None else max(1, int(0.1 * m))
-        n_nonzero_coefs = min(n_nonzero_coefs, d, m)
-    if tol is not None:
-        tol = real("tol", tol, "a number of at least 0", lambda x: x >= 0) ** 0.5
-    if targets.shape[0] == 0:
-        codes = sp.csr_array((0, m), dtype=dtype)
-    else:
-        model = Model(atoms, n_nonzero_coefs, positive=positive, normalize=True)
-        coder = coders.OMP(ols=bool(ols), tol=tol)
-        codes = Encoder(model, coder).encode(targets.astype(dtype, copy=False), n_jobs=n_jobs)
-        norms = np.linalg.norm(atoms.astype(np.float64), axis=1)
-        codes.data = (codes.data / norms[codes.indices]).astype(dtype)
-    if sparse:
-        return codes.T
-    return codes.toarray()[0] if is_vector else codes.toarray().T

@@ -11,11 +11,11 @@ Pass one as ``updater`` to :class:`dbksvd.DictionaryLearner`, or its name: ``"ks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Sequence, Union
 
-from ._checks import described
+from ._checks import described, whole
 
-__all__ = ["KSVD", "MOD", "Incoherent", "Online", "Updater"]
+__all__ = ["KSVD", "MOD", "Fixed", "Incoherent", "Online", "Updater"]
 
 #: An updater as Rust takes it.
 Described = tuple[str, dict[str, Any]]
@@ -154,7 +154,58 @@ class Incoherent:
         }
 
 
-Updater = Union[str, KSVD, MOD, Online, Incoherent]
+@dataclass(frozen=True)
+class Fixed:
+    """Keeps some atoms bit by bit as they are, while another updater changes the others.
+
+    For atoms that are known (directions of probes, a constant, the atoms of an earlier model), to
+    be completed by others. ``dict_init`` of the learner says what they are; atoms that it does not
+    give are drawn from the samples.
+
+    Parameters
+    ----------
+    atoms : sequence of int
+        The fixed atoms, each once.
+    updater : updater or str, default="ksvd"
+        What changes the others.
+    max_coherence : float, default=0.98
+        The \\|cos\\| with a fixed atom above which an atom counts as its copy and loses its uses to
+        it, so that renewal replaces it. 1 for an updater without renewal.
+    until : float, default=0.9
+        Progress from which copies keep their uses, 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np, dbksvd
+    >>> X = np.random.default_rng(0).normal(size=(200, 8))
+    >>> updater = dbksvd.updaters.Fixed([0])
+    >>> known = np.eye(8)[:1]
+    >>> learner = dbksvd.DictionaryLearner(
+    ...     12, 2, updater=updater, dict_init=known, random_state=0
+    ... )
+    >>> learner.fit(X).components_[0]
+    array([1., 0., 0., 0., 0., 0., 0., 0.])
+    """
+
+    atoms: Sequence[int]
+    updater: Updater = "ksvd"
+    max_coherence: float = 0.98
+    until: float = 0.9
+
+    def __post_init__(self) -> None:
+        # A tuple, so that updaters can be compared and cloned.
+        object.__setattr__(self, "atoms", tuple(whole("atoms", atom) for atom in self.atoms))
+
+    def _describe(self) -> Described:
+        return "fixed", {
+            "atoms": list(self.atoms),
+            "updater": describe(self.updater),
+            "max_coherence": self.max_coherence,
+            "until": self.until,
+        }
+
+
+Updater = Union[str, KSVD, MOD, Online, Incoherent, Fixed]
 
 _BY_NAME: dict[str, Any] = {"ksvd": KSVD(), "mod": MOD(), "online": Online()}
 
