@@ -6,8 +6,8 @@ use std::sync::{Arc, RwLock};
 
 use dbksvd::backend::PursuitKernels;
 use dbksvd::coder::{
-    AnyCoder, BatchOmp, Coefficients, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Selection,
-    SparseCoder, Swaps, ThresholdPursuit, TopK,
+    AnyCoder, BatchOmp, Coefficients, Exact, Lasso, LinearEncoder, MatchingPursuit, Matryoshka,
+    Omp, Selection, SparseCoder, Swaps, ThresholdPursuit, TopK,
 };
 use dbksvd::error::SourceError;
 use dbksvd::faer::{Mat, MatRef};
@@ -344,4 +344,33 @@ fn samples_are_matrices_slices_and_vectors() {
     assert_eq!(session.step(&values).expect("40 samples").step, 1);
     let wide = model.encode(&coder, Mat::<f32>::zeros(17, 3)).expect_err("17 rows");
     assert!(matches!(wide, Error::Dimension { argument: "samples", found: 17, expected: 16 }));
+}
+
+#[test]
+fn encoders_and_states_say_which_coder_is_theirs() {
+    let dictionary = Planted::new(3, 5, 2, 1).generate::<f32>().unwrap().dictionary;
+    let linear = LinearEncoder::new(dictionary.as_mat().to_owned(), None).unwrap();
+    let model = |sign| Model::new(dictionary.clone(), None, 2, sign).unwrap();
+    let models = [model(Sign::Signed), model(Sign::NonNegative)];
+    let coders: [(AnyCoder, &str, usize); 9] = [
+        (BatchOmp::new().into(), "BatchOmp", 0),
+        (Omp::new().into(), "Omp", 0),
+        (MatchingPursuit::new().coefficients(Coefficients::Refitted).into(), "MatchingPursuit", 0),
+        (ThresholdPursuit::new(0.2).into(), "ThresholdPursuit", 1),
+        (Swaps::after(BatchOmp::new()).into(), "Swaps", 0),
+        (TopK::by_encoder(linear).into(), "TopK", 0),
+        (Exact.into(), "Exact", 0),
+        (Lasso::new(0.2).into(), "Lasso", 0),
+        (Matryoshka::new(Groups::new([2, 3])).coder(BatchOmp::new()).into(), "Matryoshka", 0),
+    ];
+    for (coder, name, sign) in coders {
+        let encoder = Encoder::new(Faer::<f32>::default(), coder, &models[sign]).unwrap();
+        assert_eq!(format!("{:?}", encoder.state()), format!("AnyState({name})"));
+        let said = format!("{encoder:?}");
+        assert!(said.starts_with("Encoder { shape: ProblemShape { dim: 3, atoms: 5"), "{said}");
+        assert!(
+            said.contains(&format!("coder: {name}(")) || said.contains("coder: Exact"),
+            "{said}"
+        );
+    }
 }

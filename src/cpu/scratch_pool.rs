@@ -66,3 +66,26 @@ impl<S> ScratchPool<S> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_makes_scratch_once_until_it_is_cleared() {
+        let made = Cell::new(0);
+        let new = || {
+            made.set(made.get() + 1);
+            Vec::<u8>::new()
+        };
+        let mut pool = ScratchPool::default();
+        pool.with(new, |scratch| scratch.push(7));
+        assert_eq!(pool.with(new, |scratch| scratch.clone()), [7], "what was left in it");
+        assert_eq!(made.get(), 1);
+        pool.clear();
+        assert!(pool.with(new, |scratch| scratch.is_empty()));
+        assert_eq!(made.get(), 2);
+    }
+}

@@ -92,6 +92,19 @@ impl<'a> Share<'a> {
         if self.is_alone() { Ok(own) } else { Ok(self.gather(&own)?.concat()) }
     }
 
+    /// Refuses what the owners together have told if it is not as much as was to be told.
+    pub(crate) fn expect(
+        &self,
+        found: usize,
+        expected: usize,
+        of: &str,
+    ) -> Result<(), BackendError> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(self.mismatch(format!("owners have told {found} {of}, expected {expected}")))
+    }
+
     /// Columns of a matrix of which each owner has a part with so many rows, in the order in which
     /// they are wanted: each by its owner and its place there. Every owner wants the same.
     pub(crate) fn columns<B: Backend>(

@@ -156,7 +156,11 @@ impl<B: Backend> Residuals<'_, B> {
     /// How many samples each owner has.
     fn samples_of_all(&self) -> Result<Vec<usize>, Error> {
         let all = self.share.gather(&[self.backend.columns(self.residual) as u64])?;
-        Ok(all.iter().map(|samples| samples.iter().sum::<u64>() as usize).collect())
+        let one = |told: &Vec<u64>| {
+            self.share.expect(told.len(), 1, "numbers of samples")?;
+            Ok(told[0] as usize)
+        };
+        all.iter().map(one).collect()
     }
 
     /// The residuals of these samples of the minibatch, of which each owner has so many.

@@ -131,6 +131,7 @@ pub(super) fn join<T: Scalar>(
     check_size::<T>(figures.all.energy, figures.all.samples, &|| are_zero)?;
     // One number a sample: sums over the samples of a class have the bits of one owner's.
     let energies = share.concat(host.energies(&figures.all.mean))?;
+    share.expect(energies.len(), figures.all.samples, "energies of samples")?;
     let spectrum = Spectrum::of_energies(&energies);
     let shards = share.shards().clone();
     Ok((host, Loaded { figures, spectrum, outliers, shards }))

@@ -7,7 +7,6 @@ mod device;
 mod edge_cases;
 mod misuse;
 mod overlap;
-mod parts;
 
 #[path = "../mock/mod.rs"]
 mod mock;

@@ -279,6 +279,39 @@ fn a_run_of_both_stages_goes_on() {
     }
 }
 
+/// What is measured in the first stage is what is given, and a token ends the run in either stage.
+#[test]
+fn a_run_of_both_stages_is_measured_and_stopped() {
+    let planted =
+        |seed| Planted::new(16, 32, 3, 600).sign(Sign::NonNegative).noise(0.05).seed(seed);
+    let samples = |seed| planted(seed).generate::<f32>().unwrap().samples;
+    let (data, held_out) = (samples(1), samples(2));
+    let recipe = FeatureRecipe::new(32, 3.0).total_epochs(4);
+    let recipe = recipe.linear(recipe.linear.minibatch(250));
+    let first = recipe.dictionary(16).unwrap().build().unwrap();
+    let whole = recipe.run(&first, &data).held_out(&held_out).finish().unwrap();
+    let alone = first.run(&data).held_out(&held_out).finish().unwrap();
+    let measured = |report: &Report| -> Vec<(u64, u64)> {
+        report.evaluations.iter().map(|e| (e.step, e.fvu.to_bits())).collect()
+    };
+    assert!(!alone.report.evaluations.is_empty());
+    assert_eq!(measured(&whole.report), measured(&alone.report));
+    for last in [2, whole.report.steps - 1] {
+        let token = StopToken::new();
+        let stop = token.clone();
+        let mut watch = |progress: &Progress| {
+            if progress.total_steps == last {
+                stop.stop();
+            }
+            CONTINUE
+        };
+        let fit =
+            recipe.run(&first, &data).stop_token(token).observer(&mut watch).finish().unwrap();
+        assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Token, last));
+        assert_eq!(fit.model.linear_coder().is_some(), last > 2);
+    }
+}
+
 #[test]
 fn misuse_is_named() {
     let (data, model) = (family(50), absorbing());

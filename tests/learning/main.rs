@@ -7,6 +7,7 @@ mod large_samples;
 mod linear_features;
 mod massive_coordinate;
 mod matryoshka;
+mod messages;
 mod minibatches;
 mod non_negative;
 mod owners;

@@ -2,12 +2,12 @@
 
 use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use dbksvd::backend::LeadingPair;
 use dbksvd::coder::SparseCoder;
-use dbksvd::error::{BackendError, SourceError};
+use dbksvd::error::SourceError;
 use dbksvd::faer::Mat;
 use dbksvd::group::{Group, Solo, Threads};
 use dbksvd::learn::{
@@ -21,10 +21,15 @@ use dbksvd::updater::{
 };
 use dbksvd::{DbKsvd, Error, Faer, Groups, Outliers, Scalar, Sign};
 
+use crate::messages::Counted;
+
 const RANKS: [usize; 7] = [1, 2, 3, 4, 5, 8, 9];
 
 /// Runs `learn` at every owner of a group of threads, and catches what panics.
-fn together<R: Send>(ranks: usize, learn: impl Fn(Threads) -> R + Sync) -> Vec<thread::Result<R>> {
+pub fn together<R: Send>(
+    ranks: usize,
+    learn: impl Fn(Threads) -> R + Sync,
+) -> Vec<thread::Result<R>> {
     thread::scope(|scope| {
         let learn = &learn;
         let owners: Vec<_> = Threads::group_of(ranks)
@@ -36,7 +41,7 @@ fn together<R: Send>(ranks: usize, learn: impl Fn(Threads) -> R + Sync) -> Vec<t
 }
 
 /// Samples of which every ninth has thirty times the usual norm, and some are zero.
-fn samples<T: Scalar>(count: usize, sign: Sign, seed: u64) -> Mat<T> {
+pub fn samples<T: Scalar>(count: usize, sign: Sign, seed: u64) -> Mat<T> {
     let planted = Planted::new(16, 40, 3, count).kind(Kind::Correlated).noise(0.1);
     let mut samples = planted.sign(sign).seed(seed).generate::<T>().expect("a problem").samples;
     let thirty = T::narrow(30.0);
@@ -50,7 +55,7 @@ fn samples<T: Scalar>(count: usize, sign: Sign, seed: u64) -> Mat<T> {
 }
 
 /// All that a run gives but its seconds, in words that tell any two numbers apart.
-fn told<T: Scalar>(fit: &Fit<T>) -> String {
+pub fn told<T: Scalar>(fit: &Fit<T>) -> String {
     let mut report = fit.report.clone();
     report.seconds = Default::default();
     report.epochs.iter_mut().for_each(|epoch| epoch.elapsed = 0.0);
@@ -68,7 +73,7 @@ fn told<T: Scalar>(fit: &Fit<T>) -> String {
 }
 
 /// Compares owners of every number with one, on data with held-out samples of several blocks.
-fn check<T, C, U>(learner: &DbKsvd<Faer<T>, C, U>, sign: Sign) -> Fit<T>
+pub fn check<T, C, U>(learner: &DbKsvd<Faer<T>, C, U>, sign: Sign) -> Fit<T>
 where
     T: Scalar,
     C: SparseCoder<Faer<T>>,
@@ -310,7 +315,7 @@ fn owners_that_do_not_make_the_same_run_are_told() {
     }
     let fits = together(2, |owner| {
         let shares_products = owner.rank() == 0;
-        let owner = Counted { group: owner, shares_products, sent: AtomicU64::new(0) };
+        let owner = Counted::new(owner, shares_products);
         learner().run(&data).group(&owner).finish().map(|_| ())
     });
     for fit in fits {
@@ -417,88 +422,5 @@ fn what_wants_all_samples_in_one_place_is_refused_before_any_is_read() {
     });
     for error in runs {
         assert!(error.expect("no panic").contains("`best_of`"));
-    }
-}
-
-/// A group that counts the bytes that its owner sends, and may have each owner compute all of the
-/// Gram matrix.
-#[derive(Debug)]
-struct Counted {
-    group: Threads,
-    shares_products: bool,
-    sent: AtomicU64,
-}
-
-impl Counted {
-    fn count(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
-
-impl Group for Counted {
-    fn rank(&self) -> usize {
-        self.group.rank()
-    }
-
-    fn ranks(&self) -> usize {
-        self.group.ranks()
-    }
-
-    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
-        self.count(own.len() * (self.ranks() - 1));
-        self.group.gather(own)
-    }
-
-    fn exchange(&self, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BackendError> {
-        let others = own.iter().enumerate().filter(|&(rank, _)| rank != self.rank());
-        self.count(others.map(|(_, part)| part.len()).sum());
-        self.group.exchange(own)
-    }
-
-    fn shares_products(&self) -> bool {
-        self.shares_products
-    }
-
-    fn leave(&self, reason: &str) {
-        self.group.leave(reason);
-    }
-}
-
-/// Directions are nearly all that is sent, in two sweeps that each reduce and gather d × m numbers,
-/// and the Gram matrix in 16 bits, if each owner computes a part of it.
-#[test]
-fn owners_send_what_the_model_of_time_says() {
-    let (dim, atoms) = (512, 1024);
-    let planted = Planted::new(dim, atoms, 12, 2048).noise(0.1).generate::<f32>();
-    let data = planted.expect("a legal problem").samples;
-    let learner = |steps: usize| {
-        let learner = DbKsvd::builder(atoms, 12).minibatch(2048).epochs(steps).shards(4);
-        learner.build().expect("a legal setting")
-    };
-    let alone = told(&learner(2).run(&data).finish().expect("sound samples"));
-    for (ranks, shares_products) in [(2, false), (2, true), (4, true)] {
-        let sent = |steps: usize| -> Vec<u64> {
-            let learner = learner(steps);
-            let sent = together(ranks, |owner| {
-                let owner = Counted { group: owner, shares_products, sent: AtomicU64::new(0) };
-                let fit = learner.run(&data).group(&owner).finish().expect("sound samples");
-                let undone: usize = fit.report.epochs.iter().map(|epoch| epoch.undone).sum();
-                assert_eq!(undone, 0, "batches that are undone are sent again");
-                if steps == 2 {
-                    assert!(told(&fit) == alone, "{:?}", fit.report);
-                }
-                owner.sent.load(Ordering::Relaxed)
-            });
-            sent.into_iter().map(|sent| sent.expect("no panic")).collect()
-        };
-        // What a run sends before its first step, and at its end, falls out of the difference.
-        let (one, two) = (sent(1), sent(2));
-        let directions = 2 * 2 * dim * atoms * size_of::<f32>();
-        let gram = if shares_products { atoms * atoms * size_of::<i16>() } else { 0 };
-        let expected = ((directions + gram) * (ranks - 1) / ranks) as f64;
-        for (one, two) in one.into_iter().zip(two) {
-            let a_step = (two - one) as f64;
-            assert!((1.0..1.05).contains(&(a_step / expected)), "{a_step} bytes, not {expected}");
-        }
     }
 }

@@ -4,6 +4,7 @@ use dbksvd::coder::{Omp, Selection, Tolerance};
 use dbksvd::faer::linalg::solvers::SolveLstsqCore;
 use dbksvd::faer::{Conj, Mat, MatRef};
 use dbksvd::pursuit::{Pursuit, Stop, omp, omp_gram};
+use dbksvd::source::SliceSource;
 use dbksvd::{Faer, Scalar, Sign, SparseCodes};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -430,4 +431,26 @@ fn zero_samples_and_none_at_all() {
     let path = Pursuit::new(2).path(&dictionary, Mat::<f64>::zeros(3, 2)).unwrap();
     assert_eq!(path.residual_norms(1), [0.0]);
     assert_eq!(path.prefix(1, 2), (&[][..], &[][..]));
+}
+
+#[test]
+fn samples_in_any_form_have_the_same_codes() {
+    let dictionary = Mat::from_fn(2, 3, |i, j| [[2.0, 0.0, 1.0], [0.0, 3.0, 1.0]][i][j]);
+    let values = [4.0_f64, 0.0, 5.0, 5.0];
+    let matrix = MatRef::from_column_major_slice(&values, 2, 2);
+    let expected = omp(&dictionary, matrix, 1).unwrap();
+    assert_eq!((expected.support(0), expected.values(0)), (&[0][..], &[2.0][..]));
+    assert_eq!(expected.support(1), [2]);
+    assert!((expected.values(1)[0] - 5.0).abs() < 1e-14);
+    let source = SliceSource::new(&values, 2).unwrap();
+    let all = [
+        omp(&dictionary, matrix.to_owned(), 1),
+        omp(&dictionary, source, 1),
+        omp(&dictionary, values, 1),
+        omp(&dictionary, &values[..], 1),
+        omp(&dictionary, values.to_vec(), 1),
+    ];
+    for codes in all {
+        assert_eq!(codes.unwrap(), expected);
+    }
 }

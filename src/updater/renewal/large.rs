@@ -102,6 +102,7 @@ fn note_losses(
 ) -> Result<(), BackendError> {
     let atoms: Vec<u32> = uses.iter().map(|at| at.atom).collect();
     let (atoms, lost) = (share.concat(atoms)?, share.concat(lost)?);
+    share.expect(lost.len(), atoms.len(), "losses of large uses")?;
     let mut all: Vec<(u32, f64)> = atoms.into_iter().zip(lost).collect();
     // The losses of an atom stay in the order of samples, since the sort is stable.
     all.sort_by_key(|&(atom, _)| atom);

@@ -369,6 +369,7 @@ fn all_candidates(
     let (errors, samples) = (share.gather(&errors)?, share.gather(&samples)?);
     let mut all = Vec::new();
     for (owner, (errors, samples)) in errors.iter().zip(&samples).enumerate() {
+        share.expect(samples.len(), errors.len(), "numbers of candidates")?;
         all.extend(errors.iter().zip(samples).map(|(&error, &sample)| Held {
             owner,
             it: Candidate { sample: sample as usize, error },
