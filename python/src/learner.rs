@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dbksvd::coder::{AnyCoder, Matryoshka};
+use dbksvd::Scalar;
+use dbksvd::backend::Backend;
+use dbksvd::coder::{AnyCoder, Matryoshka, SparseCoder};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{Builder, Checkpoints, Every, FeatureRecipe, Plateau, Resume};
-use dbksvd::updater::MatryoshkaUpdates;
+use dbksvd::updater::{DictionaryUpdater, MatryoshkaUpdates};
 use dbksvd::{
     DbKsvd, Dictionary, Faer, Groups, Initialisation, Model as Learned, Outliers, Preprocessing,
     Sign,
@@ -28,6 +30,8 @@ pub type AnyBuilder<T> = Builder<Faer<T>, AnyCoder<T>, AnyUpdater>;
 #[pyo3(from_item_all)]
 pub struct Settings<'py> {
     pub goal: String,
+    /// `cpu`, `gpu`, or `gpu:` and a name or a number.
+    pub device: String,
     pub atoms: usize,
     /// k; with the goal `features` a mean.
     pub nonzeros: f64,
@@ -104,7 +108,8 @@ impl Settings<'_> {
         Ok(recipe)
     }
 
-    /// What is set, for samples of dimension `dim`. With the goal `features`, the first stage.
+    /// What is set, for samples of dimension `dim`, on the processor. With the goal `features`, the
+    /// first stage.
     pub fn builder<T: Number>(&self, dim: usize) -> PyResult<AnyBuilder<T>> {
         let goal = self.goal()?;
         let preset =
@@ -130,12 +135,23 @@ impl Settings<'_> {
         if let Some(updater) = &self.updater {
             builder = builder.updater(AnyUpdater::new(updater)?);
         }
+        if let Some(of) = &self.groups {
+            builder = in_groups(builder, groups(of)?);
+        }
+        self.finish(builder)
+    }
+
+    /// What is set for every coder, every updater and every device.
+    pub fn finish<B, C, U>(&self, mut builder: Builder<B, C, U>) -> PyResult<Builder<B, C, U>>
+    where
+        B: Backend<Scalar: Number>,
+        C: SparseCoder<B>,
+        U: DictionaryUpdater<B>,
+    {
+        let goal = self.goal()?;
         // One atom has nothing to grow from, and a dictionary that is given does not grow anew.
         if self.atoms == 1 || self.start.is_some() {
             builder = builder.growth(None);
-        }
-        if let Some(of) = &self.groups {
-            builder = in_groups(builder, groups(of)?);
         }
         if let Some(start) = &self.start {
             let started = each!(&start.get().inner, model => start_with(builder, model));
@@ -205,15 +221,15 @@ fn in_groups<T: Number>(builder: AnyBuilder<T>, groups: Groups) -> AnyBuilder<T>
 }
 
 /// The builder with the dictionary of a model, and with what that model does to samples.
-fn start_with<S: Number, T: Number>(
-    builder: AnyBuilder<T>,
+fn start_with<S: Number, B: Backend<Scalar: Number>, C, U>(
+    builder: Builder<B, C, U>,
     start: &Learned<S>,
-) -> Result<AnyBuilder<T>, dbksvd::Error> {
+) -> Result<Builder<B, C, U>, dbksvd::Error> {
     let atoms = start.dictionary().as_mat();
-    let convert = |x: S| T::narrow(x.widen());
+    let convert = |x: S| B::Scalar::narrow(x.widen());
     let atoms = Mat::from_fn(atoms.nrows(), atoms.ncols(), |i, j| convert(atoms[(i, j)]));
     // Atoms in one precision are not of norm 1 by the measure of the other.
-    let dictionary = match S::NAME == T::NAME {
+    let dictionary = match S::NAME == B::Scalar::NAME {
         true => Dictionary::new(atoms)?,
         false => Dictionary::normalized(atoms)?,
     };

@@ -6,7 +6,7 @@
 //! | `coder`, `updater` | all coders and all updaters as one type each, chosen at run time |
 //! | `masked` | samples of which coordinates are missing: codes, and learning |
 //! | `model`, `encoder`, `sae` | what is learned, and what codes with it |
-//! | `learner`, `run`, `session` | learning: what is set, runs, step by step |
+//! | `learner`, `run`, `session`, `device` | learning: what is set, runs, step by step, on a graphics device |
 //! | `supervised` | work that Python can interrupt and watch |
 //! | `measures` | errors, coherence, recovery |
 //! | `pursuit` | paths of atoms, and pursuit on products |
@@ -18,6 +18,7 @@
 
 mod arrays;
 mod coder;
+mod device;
 mod encoder;
 mod error;
 mod learner;
@@ -38,6 +39,8 @@ mod updater;
 mod _core {
     #[pymodule_export]
     use crate::arrays::files::Files;
+    #[pymodule_export]
+    use crate::device::devices;
     #[pymodule_export]
     use crate::encoder::Encoder;
     #[pymodule_export]

@@ -1,21 +1,23 @@
 //! One run, from settings and samples to a model.
 
-use dbksvd::coder::AnyCoder;
-use dbksvd::learn::{Fit as Ended, Report, Run, Seconds, StopToken};
+use dbksvd::backend::Backend;
+use dbksvd::coder::SparseCoder;
+use dbksvd::learn::{Checkpoints, Fit as Ended, Report, Seconds, StopToken};
 use dbksvd::source::{HeldOut, SampleSource, split};
-use dbksvd::{DbKsvd, Error, Faer, Model as Learned};
+use dbksvd::updater::DictionaryUpdater;
+use dbksvd::{DbKsvd, Error, Model as Learned};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::Samples;
-use crate::error::exception;
+use crate::device;
+use crate::error::{exception, unexpected};
 use crate::learner::{Goal, Settings};
 use crate::model::Model;
 use crate::number::Number;
 use crate::pool::pool;
 use crate::supervised::{Supervised, Watcher, dict, epoch_values, evaluation_values, supervised};
-use crate::updater::AnyUpdater;
 
 /// What a run gives, whatever ended it.
 #[pyclass(frozen, module = "dbksvd._core")]
@@ -61,28 +63,94 @@ pub fn fit(
     let source = samples.source()?;
     let held_out = held_out.map(Samples::new).transpose()?;
     let held_out = held_out.as_ref().map(|samples| samples.source()).transpose()?;
-    let tell = tell.as_ref();
+    let supervision = Supervision { tell: tell.as_ref(), threads };
+    let is_on_device = settings.device != "cpu";
+    if double && is_on_device {
+        let expected = "float32 or float16 with a graphics device, which computes in float32";
+        return Err(unexpected("X", "float64", expected));
+    }
     if double {
         let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f64>);
-        run::<f64>(py, &settings, (&source, held_out), tell, threads)
-    } else {
-        let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f32>);
-        run::<f32>(py, &settings, (&source, held_out), tell, threads)
+        return run::<f64>(py, &settings, (&source, held_out), &supervision);
     }
+    let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f32>);
+    if is_on_device {
+        return device::fit(py, &settings, (&source, held_out), &supervision);
+    }
+    run::<f32>(py, &settings, (&source, held_out), &supervision)
 }
 
+/// A run on the processor.
 fn run<T: Number>(
     py: Python<'_>,
     settings: &Settings<'_>,
-    (source, held_out): (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>),
-    tell: Option<&Py<PyAny>>,
-    threads: Option<usize>,
+    data: (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>),
+    supervision: &Supervision<'_>,
 ) -> PyResult<Fit> {
-    let learner = settings.builder::<T>(source.dim())?.build().map_err(exception)?;
-    let recipe = match settings.goal()? {
-        Goal::Features => Some(settings.recipe()?),
-        _ => None,
-    };
+    let learner = settings.builder::<T>(data.0.dim())?.build().map_err(exception)?;
+    match settings.goal()? {
+        Goal::Features => {
+            let recipe = settings.recipe()?;
+            watched(py, settings, data, supervision, |part: Part<'_, T>| {
+                let Part { rows, held_out, watcher, token, checkpoints } = part;
+                let mut run = recipe.run(&learner, rows).observer(watcher).stop_token(token);
+                if let Some(held_out) = held_out {
+                    run = run.held_out(held_out);
+                }
+                if let Some(checkpoints) = checkpoints {
+                    run = run.checkpoints(checkpoints);
+                }
+                run.finish()
+            })
+        }
+        _ => watched(py, settings, data, supervision, |part| learned(&learner, part)),
+    }
+}
+
+/// Who is told of a run, and how many threads it has.
+pub struct Supervision<'a> {
+    tell: Option<&'a Py<PyAny>>,
+    threads: Option<usize>,
+}
+
+/// What a run has besides its learner.
+pub struct Part<'a, T: Number> {
+    rows: &'a dyn SampleSource<T>,
+    held_out: Option<&'a dyn SampleSource<T>>,
+    watcher: &'a mut Watcher,
+    token: StopToken,
+    checkpoints: Option<Checkpoints>,
+}
+
+/// A run of one stage, on any device.
+pub fn learned<B, C, U>(
+    learner: &DbKsvd<B, C, U>,
+    part: Part<'_, B::Scalar>,
+) -> Result<Ended<B::Scalar>, Error>
+where
+    B: Backend<Scalar: Number>,
+    C: SparseCoder<B>,
+    U: DictionaryUpdater<B>,
+{
+    let Part { rows, held_out, watcher, token, checkpoints } = part;
+    let mut run = DbKsvd::run(learner, &rows).observer(watcher).stop_token(token);
+    if let Some(held_out) = &held_out {
+        run = run.held_out(held_out);
+    }
+    if let Some(checkpoints) = checkpoints {
+        run = run.checkpoints(checkpoints);
+    }
+    run.finish()
+}
+
+/// A run that Python watches, and may interrupt.
+pub fn watched<T: Number>(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    (source, held_out): (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>),
+    &Supervision { tell, threads }: &Supervision<'_>,
+    learn: impl FnOnce(Part<'_, T>) -> Result<Ended<T>, Error> + Send,
+) -> PyResult<Fit> {
     let checkpoints =
         settings.checkpoints.as_ref().map(|saving| saving.checkpoints()).transpose()?;
     let share = settings.held_out.map(HeldOut::Share);
@@ -95,27 +163,8 @@ fn run<T: Number>(
             None => (source, held_out),
             Some((rows, held_out)) => (rows, Some(held_out)),
         };
-        let ended = if let Some(recipe) = recipe {
-            let mut run = recipe.run(&learner, rows).observer(&mut watcher);
-            run = run.stop_token(token.clone());
-            if let Some(held_out) = &held_out {
-                run = run.held_out(held_out);
-            }
-            if let Some(checkpoints) = checkpoints {
-                run = run.checkpoints(checkpoints);
-            }
-            run.finish()?
-        } else {
-            let mut run: Run<'_, Faer<T>, AnyCoder<T>, AnyUpdater> =
-                DbKsvd::run(&learner, &rows).observer(&mut watcher).stop_token(token.clone());
-            if let Some(held_out) = &held_out {
-                run = run.held_out(held_out);
-            }
-            if let Some(checkpoints) = checkpoints {
-                run = run.checkpoints(checkpoints);
-            }
-            run.finish()?
-        };
+        let (watcher, token) = (&mut watcher, token.clone());
+        let ended = learn(Part { rows, held_out, watcher, token, checkpoints })?;
         let Ended { model, best, report, failure, .. } = ended;
         let best = best.map(|best| (best.model, best.step, best.fvu_within));
         Ok(Outcome { model, best, report, failure })

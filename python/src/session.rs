@@ -53,6 +53,10 @@ impl Session {
         double: bool,
     ) -> PyResult<Self> {
         let settings: Settings<'_> = settings.extract()?;
+        if settings.device != "cpu" {
+            let expected = "'cpu': graphics devices learn by `fit`";
+            return Err(unexpected("device", format!("{:?}", settings.device), expected));
+        }
         if settings.goal()? == Goal::Features {
             let expected = "'error' or 'true_features': its second stage reads the data again";
             return Err(unexpected("goal", "'features'", expected));

@@ -15,12 +15,14 @@
 | :mod:`coders`, :mod:`updaters` | how samples are coded, how a dictionary learns |
 | :func:`open_files` | samples in files, larger than memory |
 | :func:`load_saelens`, :func:`load_sparsify` | sparse autoencoders of other tools |
+| :func:`devices` | graphics devices, for ``DictionaryLearner(device=...)`` |
 | :func:`coherence`, :func:`recovery` | measures of dictionaries |
 """
 
 from . import coders, updaters
 from ._core import VERSION as __version__
 from ._core import Files, get_num_threads, set_num_threads
+from ._devices import devices
 from ._estimator import DictionaryLearner
 from ._masked import MaskedFit, learn_masked
 from ._measures import Coherence, Measures, Recovery, coherence, recovery
@@ -46,6 +48,7 @@ __all__ = [
     "__version__",
     "coders",
     "coherence",
+    "devices",
     "get_num_threads",
     "learn_masked",
     "load_saelens",

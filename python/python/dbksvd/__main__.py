@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     learn.add_argument("--seed", type=int, default=0, metavar="S", help="of all randomness [0]")
     learn.add_argument("--no-codes", action="store_true", help="write no codes.npz")
+    learn.add_argument("--device", default="cpu", help="cpu, gpu, gpu:NAME or gpu:NUMBER [cpu]")
     learn.add_argument("--threads", type=int, metavar="T", help="[one for each processor]")
     shows = learn.add_mutually_exclusive_group()
     shows.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -209,6 +210,7 @@ def _learn(options: argparse.Namespace) -> None:
         dict_init=None if options.dictionary is None else dbksvd.Model.load(options.dictionary),
         checkpoint_dir=options.out / "checkpoints" if saves else None,
         resume=options.resume,
+        device=options.device,
         n_jobs=options.threads,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,

@@ -15,6 +15,7 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Sets how many threads work where `n_jobs` does not say; 0: one for each processor."""
 
+def devices() -> list[str] | None: ...
 def doubling_groups(atoms: int, first: int) -> list[int]: ...
 def fit(
     settings: dict[str, Any],

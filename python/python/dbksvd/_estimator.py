@@ -128,6 +128,11 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_jobs : int, optional
         Threads; -1 for one for each processor. Default: :func:`dbksvd.get_num_threads`. Results do
         not depend on it.
+    device : str, default="cpu"
+        ``"gpu"``, ``"gpu:NAME"`` or ``"gpu:NUMBER"`` learns on a graphics device of
+        :func:`dbksvd.devices`, in single precision, with ``goal="error"``, OMP or OLS, and
+        ``updaters.KSVD``; what follows :meth:`fit` is the processor's. Results on one device have
+        the same bits; those of another differ by rounding.
     random_state : int, RandomState or None, default=None
         The seed of all randomness.
     verbose : int, default=0
@@ -213,6 +218,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         callback: Callable[[Progress], Any] | None = None,
         epoch_callback: Callable[[dict[str, Any], Model], Any] | None = None,
         n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: Any = None,
         verbose: int = 0,
         sparse_output: bool = True,
@@ -245,6 +251,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.callback = callback
         self.epoch_callback = epoch_callback
         self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.sparse_output = sparse_output
@@ -498,6 +505,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         start, is_gaussian = self._start(is_double(rows))
         return {
             "goal": self.goal,
+            "device": self._device(),
             "atoms": atoms,
             "nonzeros": self._nonzeros(atoms, dim),
             "positive": self._flag("positive"),
@@ -527,6 +535,11 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if isinstance(self.groups, (int, np.integer)) and not isinstance(self.groups, bool):
             return _core.doubling_groups(atoms, whole("groups", self.groups, 1))
         return coders.groups(self.groups, None)["sizes"]
+
+    def _device(self) -> str:
+        if not isinstance(self.device, str):
+            raise ValueError(f"`device` is {self.device!r}, expected 'cpu', 'gpu' or 'gpu:NAME'")
+        return self.device
 
     def _flag(self, name: str) -> bool:
         given = getattr(self, name)
