@@ -21,8 +21,7 @@
 
 from . import coders, updaters
 from ._core import VERSION as __version__
-from ._core import Files, get_num_threads, set_num_threads
-from ._devices import devices
+from ._core import Files, devices, get_num_threads, set_num_threads
 from ._estimator import DictionaryLearner
 from ._masked import MaskedFit, learn_masked
 from ._measures import Coherence, Measures, Recovery, coherence, recovery
