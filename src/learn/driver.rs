@@ -74,6 +74,10 @@ where
         let config = &self.learner.config;
         let buffers = Buffers::new(&config.backend, self.schedule.source.dim());
         let mut buffers = self.team.tell(buffers.map_err(Error::from))?;
+        let ended = self.take_up();
+        if let Some(stop) = self.team.tell(ended)? {
+            return Ok(stop);
+        }
         loop {
             let Decision { stop, done } = self.decide()?;
             if let Some(stop) = stop {
@@ -81,7 +85,7 @@ where
             }
             let loaded;
             (buffers, loaded) = feed.next(buffers)?;
-            let progress = config.settings.progress_of(done);
+            let progress = config.settings.progress_of(done, 1.0 / self.planned_steps());
             self.is_whole = false;
             let outcome = self.trainer.step(config, &mut buffers, loaded, progress, self.team)?;
             self.is_whole = true;
@@ -101,6 +105,20 @@ where
                 let saved = self.save();
                 self.team.tell(saved)?;
             }
+        }
+    }
+
+    /// What follows the last step of the run that this one takes up, if it takes up one: the reason
+    /// for which that run ended, and the evaluation that was due and failed.
+    fn take_up(&mut self) -> Result<Option<StopReason>, Error> {
+        let record = &self.run_state.record;
+        let (steps, is_whole_epoch) = (self.trainer.steps, record.position.step == 0);
+        if steps == 0 || !self.is_evaluation_due(is_whole_epoch) {
+            return Ok(None);
+        }
+        match record.evaluations.last() {
+            Some(last) if last.step == steps => Ok(self.verdict()),
+            _ => self.evaluate(),
         }
     }
 
@@ -151,13 +169,18 @@ where
     /// The share of the run that lies behind: of its steps or, if that is more, of its time.
     fn share_done(&self) -> f64 {
         let settings = &self.learner.config.settings;
-        let per_epoch = steps(self.schedule.source.len(), self.schedule.minibatch);
-        let planned = settings.epochs as f64 * per_epoch as f64;
-        let planned = settings.max_steps.map_or(planned, |most| planned.min(most as f64));
-        let of_steps = self.trainer.steps as f64 / planned;
+        let of_steps = self.trainer.steps as f64 / self.planned_steps();
         let of_time =
             settings.time_budget.map(|time| self.run_state.elapsed() / time.as_secs_f64());
         of_time.map_or(of_steps, |of_time| of_steps.max(of_time)).min(1.0)
+    }
+
+    /// The steps of all epochs, or those that are allowed.
+    fn planned_steps(&self) -> f64 {
+        let settings = &self.learner.config.settings;
+        let per_epoch = steps(self.schedule.source.len(), self.schedule.minibatch);
+        let planned = settings.epochs as f64 * per_epoch as f64;
+        settings.max_steps.map_or(planned, |most| planned.min(most as f64))
     }
 
     fn tell_of_step(&mut self, outcome: &Outcome) {
@@ -219,15 +242,20 @@ where
         let Self { trainer, learner, observer, .. } = self;
         let snapshot = Snapshot { fetch: &|| trainer.model(&learner.config) };
         observer.tell(|observer| observer.on_evaluation(&evaluation, &snapshot));
-        let settings = &config.settings;
-        let is_reached = |target| evaluation.is_of_rows_within() && evaluation.fvu_within <= target;
+        Ok(self.verdict())
+    }
+
+    /// Whether the last evaluation is good enough, or no better than those before it.
+    fn verdict(&self) -> Option<StopReason> {
+        let settings = &self.learner.config.settings;
+        let evaluations = &self.run_state.record.evaluations;
+        let last = evaluations.last()?;
+        let is_reached = |target| last.is_of_rows_within() && last.fvu_within <= target;
         if settings.target_fvu.is_some_and(is_reached) {
-            return Ok(Some(StopReason::TargetFvu));
+            return Some(StopReason::TargetFvu);
         }
-        let plateau = settings.plateau;
-        let is_flat =
-            plateau.is_some_and(|plateau| plateau.is_reached(&self.run_state.record.evaluations));
-        Ok(is_flat.then_some(StopReason::Plateau))
+        let is_flat = settings.plateau.is_some_and(|plateau| plateau.is_reached(evaluations));
+        is_flat.then_some(StopReason::Plateau)
     }
 
     fn is_checkpoint_due(&self) -> bool {

@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dbksvd::coder::BatchOmp;
-use dbksvd::error::CheckpointError;
+use dbksvd::error::{CheckpointError, SourceError};
 use dbksvd::faer::Mat;
 use dbksvd::learn::{
-    CheckpointReport, Checkpoints, Every, Fit, Observer, OnFailure, Progress, Report, Resume,
-    StopReason,
+    CheckpointReport, Checkpoints, Every, Fit, Observer, OnFailure, Plateau, Progress, Report,
+    Resume, StopReason,
 };
-use dbksvd::source::{HeldOut, Mask, Subset};
+use dbksvd::source::{HeldOut, Mask, SampleSource, Subset};
 use dbksvd::synthetic::Planted;
 use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Error, Outliers, Scalar};
@@ -24,8 +26,10 @@ fn data<T: Scalar>() -> Mat<T> {
 
 type Learner<T> = DbKsvd<dbksvd::Faer<T>>;
 
+type Builder<T> = dbksvd::learn::Builder<dbksvd::Faer<T>, BatchOmp, KSvd>;
+
 /// Everything that a checkpoint must hold is in use: statistics, held-out samples, memory, renewal.
-fn learner<T: Scalar>() -> Learner<T> {
+fn builder<T: Scalar>() -> Builder<T> {
     DbKsvd::builder_on(dbksvd::Faer::<T>::default(), 24, 3)
         .epochs(4)
         .minibatch(100)
@@ -35,8 +39,10 @@ fn learner<T: Scalar>() -> Learner<T> {
         .outliers(Outliers::Clip(1.5))
         .held_out(HeldOut::Share(0.1))
         .evaluate_every(Every::Steps(5))
-        .build()
-        .unwrap()
+}
+
+fn learner<T: Scalar>() -> Learner<T> {
+    builder().build().unwrap()
 }
 
 fn end_at(last: u64) -> impl FnMut(&Progress) -> ControlFlow<()> {
@@ -91,6 +97,82 @@ fn resumed_anywhere<T: Scalar>() {
 fn a_resumed_run_is_the_run_bit_by_bit() {
     resumed_anywhere::<f32>();
     resumed_anywhere::<f64>();
+}
+
+/// So does one that ended early by itself, even if it is asked to go on.
+#[test]
+fn a_run_that_reached_its_end_stays_there() {
+    let data = data::<f32>();
+    let to_the_end = learner::<f32>();
+    let whole = to_the_end.run(&data).finish().unwrap();
+    let course = &whole.report.evaluations;
+    let target = course[2].fvu_within;
+    let reached = course.iter().position(|evaluation| evaluation.fvu_within <= target).unwrap();
+    let plateau = Plateau { window: 1, least: 0.9 };
+    let cases = [
+        (builder().target_fvu(target), StopReason::TargetFvu, course[reached].step),
+        (builder().plateau(plateau), StopReason::Plateau, 10),
+    ];
+    for (builder, stop, last) in cases {
+        let learner = builder.build().unwrap();
+        let directory = TempDir::new().unwrap();
+        let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+        let first = learner.run(&data).checkpoints(checkpoints.clone()).finish().unwrap();
+        assert_eq!((first.report.stop, first.report.steps), (stop, last));
+        let again = learner.run(&data).checkpoints(checkpoints.clone()).finish().unwrap();
+        assert_eq!(again.report.resumed_from, Some(last));
+        assert_same(&first, &again);
+        // Without the rule that ended it, it goes on to the end of one that never had it.
+        let on = to_the_end.run(&data).checkpoints(checkpoints).finish().unwrap();
+        assert_same(&whole, &on);
+    }
+}
+
+/// Samples that cannot be read while `is_gone`.
+struct Removable<'a> {
+    samples: &'a Mat<f32>,
+    is_gone: &'a AtomicBool,
+}
+
+impl SampleSource<f32> for Removable<'_> {
+    fn dim(&self) -> usize {
+        self.samples.nrows()
+    }
+
+    fn len(&self) -> usize {
+        self.samples.ncols()
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut [f32]) -> Result<(), SourceError> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Err(SourceError::Other("the disk is gone".into()));
+        }
+        self.samples.read(range, into)
+    }
+}
+
+/// The evaluation that failed is made when the run goes on.
+#[test]
+fn a_failed_evaluation_is_made_up() {
+    let (data, is_gone) = (data::<f32>(), AtomicBool::new(false));
+    let measured = Planted::new(16, 24, 3, 90).seed(5).generate::<f32>().unwrap().samples;
+    let held_out = Removable { samples: &measured, is_gone: &is_gone };
+    let builder = DbKsvd::builder(24, 3).epochs(4).minibatch(100).seed(9);
+    let learner = builder.evaluate_every(Every::Steps(5)).build().unwrap();
+    let whole = learner.run(&data).held_out(&held_out).finish().unwrap();
+    let directory = TempDir::new().unwrap();
+    let checkpoints = Checkpoints::new(directory.path()).resume(Resume::IfPresent);
+    let mut fail = |progress: &Progress| {
+        is_gone.store(progress.total_steps == 10, Ordering::Relaxed);
+        ControlFlow::Continue(())
+    };
+    let run = learner.run(&data).held_out(&held_out).observer(&mut fail);
+    let failed = run.checkpoints(checkpoints.clone()).finish().unwrap();
+    assert_eq!((failed.report.stop, failed.report.steps), (StopReason::Failed, 10));
+    is_gone.store(false, Ordering::Relaxed);
+    let again = learner.run(&data).held_out(&held_out).checkpoints(checkpoints).finish().unwrap();
+    assert_eq!(again.report.resumed_from, Some(10));
+    assert_same(&whole, &again);
 }
 
 #[test]
