@@ -9,9 +9,10 @@ use crate::coder::SparseCoder;
 use crate::cpu::vector::outlined;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
+use crate::learn::initialisation::fill_with_gaussians;
 use crate::matrix::zeros;
 use crate::problem::ProblemShape;
-use crate::random::RandomStream;
+use crate::random::{RandomStream, generator};
 use crate::samples::preprocessing::Preprocessing;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
@@ -57,7 +58,8 @@ where
             filled += 1;
         }
     }
-    crate::learn::initialisation::fill_with_gaussians(&mut atoms, filled, settings.seed);
+    let mut random = generator(settings.seed, RandomStream::Extended);
+    fill_with_gaussians(&mut atoms, filled, &mut random);
     Ok(Dictionary::trusted(atoms))
 }
 

@@ -44,7 +44,8 @@ use crate::updater::DictionaryUpdater;
 pub struct Growth {
     /// How often the number of atoms doubles; at least 1, and 2^`doublings` at most m.
     pub doublings: u32,
-    /// The share of the run in which it does, in equal stages; above 0 and below 1.
+    /// The share of the run in which it does, in equal stages; above 0 and below 1. In a run of so
+    /// few steps that none comes later, the last one has all atoms.
     pub until: f64,
 }
 
@@ -139,7 +140,8 @@ where
             filled += usize::from(norm > 0.0 && norm.is_finite());
         }
         grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());
-        fill_with_gaussians(&mut grown, filled, settings.seed);
+        let mut random = generator(settings.seed, RandomStream::Grown(self.steps));
+        fill_with_gaussians(&mut grown, filled, &mut random);
         self.replace(config, &Dictionary::trusted(grown))
     }
 }

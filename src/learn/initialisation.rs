@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use faer::Mat;
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::Scalar;
@@ -92,19 +93,19 @@ compiled! {
                 filled
             }
         };
-        fill_with_gaussians(&mut matrix, filled, seed);
+        fill_with_gaussians(&mut matrix, filled, &mut generator(seed, RandomStream::Initialisation));
         Ok(Dictionary::trusted(matrix))
     }
 }
 
 compiled! {
-    /// Directions uniform on the sphere, in the columns from `first` on.
-    pub(crate) fn fill_with_gaussians<T>(matrix: &mut Mat<T>, first: usize, seed: u64) {
-        let mut random = generator(seed, RandomStream::Initialisation);
+    /// Directions uniform on the sphere, in the columns from `first` on. Each use wants a stream of
+    /// its own, or a dictionary gets the same directions again.
+    pub(crate) fn fill_with_gaussians<T>(matrix: &mut Mat<T>, first: usize, random: &mut ChaCha8Rng) {
         for j in first..matrix.ncols() {
             let atom = matrix.col_as_slice_mut(j);
             while loops::normalize(atom) == 0.0 {
-                atom.fill_with(|| T::narrow(StandardNormal.sample(&mut random)));
+                atom.fill_with(|| T::narrow(StandardNormal.sample(random)));
             }
         }
     }

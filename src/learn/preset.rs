@@ -69,9 +69,11 @@ impl<B: HostBackend> DbKsvd<B> {
                 window: 10.0,
                 until: 0.7,
             }));
-        let growth = Growth { doublings: atoms.max(1).ilog2().clamp(1, 6), ..Growth::default() };
+        // One atom has nothing to grow from.
+        let growth =
+            (atoms > 1).then(|| Growth { doublings: atoms.ilog2().min(6), ..Growth::default() });
         Builder::new(backend, coder, updater, atoms, sparsity)
             .sign(Sign::NonNegative)
-            .growth(Some(growth))
+            .growth(growth)
     }
 }

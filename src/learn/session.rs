@@ -120,10 +120,11 @@ where
             Some(trainer) => trainer,
             None => Trainer::new(config, &samples)?,
         };
-        let share = (trainer.steps as f64 / self.planned_steps as f64).min(1.0);
+        let planned = self.planned_steps as f64;
+        let share = (trainer.steps as f64 / planned).min(1.0);
         let (host, buffers) = (&mut self.host, &mut self.buffers);
         let loaded = trainer.loader.load(&config.backend, host, buffers);
-        let progress = config.settings.progress_of(share);
+        let progress = config.settings.progress_of(share, 1.0 / planned);
         let outcome = loaded
             .and_then(|loaded| trainer.step(config, buffers, loaded, progress, Team::alone()));
         let step = trainer.steps;

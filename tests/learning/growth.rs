@@ -116,6 +116,47 @@ fn samples_that_are_explained_to_rounding_leave_nothing_to_grow_from() {
     assert!(matches!(nothing, Err(Error::NothingLearned { samples: 400, zeros: 400, dropped: 0 })));
 }
 
+/// A run whose last step comes before the end of growth has all atoms in that step.
+#[test]
+fn a_run_of_few_steps_has_all_atoms() {
+    let data = planted();
+    for steps in 1..6 {
+        let learner = growing(1).max_steps(steps).build().unwrap();
+        let (model, report) = learner.fit(&data.samples).unwrap();
+        assert_eq!((report.steps, model.atoms()), (steps, 40));
+        let mut session = learner.session(24, steps).unwrap();
+        let mut sizes = Vec::new();
+        for _ in 0..steps + 1 {
+            session.step(data.samples.as_ref().subcols(0, 200)).unwrap();
+            sizes.push(session.model().unwrap().unwrap().atoms());
+        }
+        assert_eq!(sizes[steps as usize - 1..], [40, 40], "{sizes:?}");
+        assert!(steps == 1 || sizes[0] == 5, "{sizes:?}");
+    }
+    let one = DbKsvd::true_features(1, 1).epochs(2).build().unwrap();
+    assert_eq!(one.fit(&data.samples).unwrap().0.atoms(), 1);
+}
+
+/// Where samples run out, atoms are random directions, and no two are the same.
+#[test]
+fn directions_that_fill_up_a_dictionary_are_all_different() {
+    let few = planted().samples.subcols(0, 4).to_owned();
+    let learner = growing(30).minibatch(4).build().unwrap();
+    let (model, _) = learner.fit(&few).unwrap();
+    let extended = DbKsvd::builder(60, 3)
+        .initialisation(Initialisation::Given(model.dictionary().clone()))
+        .seed(4)
+        .epochs(0);
+    let extended = extended.build().unwrap().fit(&few).unwrap().0;
+    assert_eq!((model.atoms(), extended.atoms()), (40, 60));
+    for i in 0..60 {
+        for j in 0..i {
+            let (a, b) = (extended.dictionary().atom(i), extended.dictionary().atom(j));
+            assert_ne!(a, b, "atoms {j} and {i}");
+        }
+    }
+}
+
 /// The argument that building is refused for.
 fn refused<B, C, U>(builder: dbksvd::learn::Builder<B, C, U>) -> &'static str
 where
