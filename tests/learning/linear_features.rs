@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use dbksvd::coder::BatchOmp;
 use dbksvd::faer::Mat;
 use dbksvd::learn::{
-    Checkpoints, FeatureRecipe, LinearFeatures, Progress, Report, Resume, StopReason, StopToken,
+    Checkpoints, EpochReport, FeatureRecipe, LinearFeatures, Observer, Progress, Report, Resume,
+    Snapshot, StopReason, StopToken,
 };
 use dbksvd::synthetic::Planted;
 use dbksvd::{Dictionary, Error, Model, Preprocessing, Sign, SparseCodes};
@@ -310,6 +311,86 @@ fn a_run_of_both_stages_is_measured_and_stopped() {
         assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Token, last));
         assert_eq!(fit.model.linear_coder().is_some(), last > 2);
     }
+}
+
+/// An observer that panics when it is told of a certain event, and counts what it is told.
+#[derive(Default)]
+struct Fragile {
+    steps: usize,
+    stops: usize,
+    breaks_at: Option<u64>,
+    panics_at_epoch: Option<usize>,
+    panics_at_stop: bool,
+}
+
+impl Observer<f32> for Fragile {
+    fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        self.steps += 1;
+        if self.breaks_at == Some(progress.total_steps) { ControlFlow::Break(()) } else { CONTINUE }
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, _: &Snapshot<'_, f32>) -> ControlFlow<()> {
+        assert!(self.panics_at_epoch != Some(epoch.epoch), "as asked");
+        CONTINUE
+    }
+
+    fn on_stop(&mut self, _: &Report) {
+        self.stops += 1;
+        assert!(!self.panics_at_stop, "at the stop, as asked");
+    }
+}
+
+/// Whatever ends either stage, the observer is told so once, and its panics lose nothing.
+#[test]
+fn observers_of_both_stages_may_panic() {
+    let planted = Planted::new(16, 32, 3, 600).sign(Sign::NonNegative).noise(0.05);
+    let data = planted.generate::<f32>().unwrap().samples;
+    let recipe = FeatureRecipe::new(32, 3.0).total_epochs(4);
+    let recipe = recipe.linear(recipe.linear.minibatch(300));
+    let first = recipe.dictionary(16).unwrap().build().unwrap();
+    let whole = recipe.run(&first, &data).finish().unwrap();
+    let of_first = whole.report.steps - 2 * 2;
+
+    let mut observer = Fragile { panics_at_epoch: Some(1), ..Fragile::default() };
+    let fit = recipe.run(&first, &data).observer(&mut observer).finish().unwrap();
+    assert_eq!(fit.model, whole.model);
+    assert!(fit.report.observer_panic.is_some_and(|said| said.contains("as asked")));
+    assert_eq!((observer.steps as u64, observer.stops), (of_first / 2, 0));
+
+    let breaks_at = Some(of_first);
+    let mut observer = Fragile { breaks_at, panics_at_stop: true, ..Fragile::default() };
+    let fit = recipe.run(&first, &data).observer(&mut observer).finish().unwrap();
+    assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Observer, of_first));
+    assert!(fit.report.observer_panic.is_some_and(|said| said.contains("at the stop")));
+
+    // A second stage that cannot begin: the folder of its checkpoints is a file.
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("linear"), "not a folder").unwrap();
+    let mut observer = Fragile::default();
+    let run = recipe.run(&first, &data).observer(&mut observer);
+    let fit = run.checkpoints(Checkpoints::new(directory.path())).finish().unwrap();
+    assert!(fit.failure.is_some() && fit.report.stop == StopReason::Failed, "{:?}", fit.report);
+    assert_eq!(observer.stops, 1);
+}
+
+/// A first stage of other epochs than the recipe's is told of by its own.
+#[test]
+fn a_first_stage_that_was_changed_counts_its_own_epochs() {
+    let planted = Planted::new(16, 32, 3, 600).sign(Sign::NonNegative).noise(0.05);
+    let data = planted.generate::<f32>().unwrap().samples;
+    let recipe = FeatureRecipe::new(32, 3.0).total_epochs(4);
+    let recipe = recipe.linear(recipe.linear.minibatch(300));
+    let first = recipe.dictionary(16).unwrap().epochs(5).build().unwrap();
+    let mut done = Vec::new();
+    let mut watch = |progress: &Progress| {
+        assert_eq!(progress.epochs, 7);
+        done.push(progress.done);
+        CONTINUE
+    };
+    let fit = recipe.run(&first, &data).observer(&mut watch).finish().unwrap();
+    assert!(done.is_sorted() && done.last() == Some(&1.0), "{done:?}");
+    let epochs: Vec<usize> = fit.report.epochs.iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]

@@ -87,7 +87,8 @@ where
         let Self { recipe, first, source, held_out, token, checkpoints, .. } = self;
         let run = Run { held_out, ..Run::new(first, source) };
         let sources = run.sources()?;
-        let mut stage = Stage::first(&recipe, self.observer);
+        let epochs = [first.config.settings.epochs, recipe.linear.epochs];
+        let mut stage = Stage::first(epochs, self.observer);
         let run = Run {
             held_out: sources.held_out(),
             observer: Some(&mut stage),
@@ -100,11 +101,11 @@ where
             return Ok(ended);
         }
         if stage.is_over {
-            let report = Report { stop: StopReason::Observer, ..ended.report };
-            stage.on_stop(&report);
+            let mut report = Report { stop: StopReason::Observer, ..ended.report };
+            stage.end(&mut report);
             return Ok(Fit { report, ..ended });
         }
-        stage.follow(&recipe, &ended.report);
+        stage.follow(&ended.report);
         let drops = matches!(first.config.settings.statistics.outliers, Outliers::Drop(_));
         let linear = recipe.linear.drops_outliers(drops || recipe.linear.drops_outliers);
         let mut run = linear.run(&ended.model, sources.learned()).observer(&mut stage);
@@ -116,7 +117,8 @@ where
             Ok(second) => Ok(Fit { report: stage.joined(&second.report), ..second }),
             // What the first stage has learned is not lost.
             Err(error) => {
-                let report = Report { stop: StopReason::Failed, ..ended.report };
+                let mut report = Report { stop: StopReason::Failed, ..ended.report };
+                stage.end(&mut report);
                 Ok(Fit { report, failure: Some(error), ..ended })
             }
         }

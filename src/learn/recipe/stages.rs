@@ -4,15 +4,15 @@ use std::ops::ControlFlow;
 
 use crate::Scalar;
 use crate::error::Error;
-use crate::learn::observer::{Observer, Progress, Renewed, Snapshot};
+use crate::learn::StopReason;
+use crate::learn::observer::{Observer, PanicCatching, Progress, Renewed, Snapshot};
 use crate::learn::report::{CheckpointReport, EpochReport, Evaluation, Report};
-use crate::learn::{FeatureRecipe, StopReason};
 
 /// Tells an observer of a stage as a part of the whole.
 pub(super) struct Stage<'a, T: Scalar> {
     observer: Option<&'a mut dyn Observer<T>>,
-    /// Epochs in all.
-    all: usize,
+    /// Epochs of each stage.
+    epochs: [usize; 2],
     /// Epochs, steps and seconds before this stage.
     before: usize,
     steps: u64,
@@ -24,18 +24,31 @@ pub(super) struct Stage<'a, T: Scalar> {
 }
 
 impl<'a, T: Scalar> Stage<'a, T> {
-    /// The first.
-    pub(super) fn first(recipe: &FeatureRecipe, observer: Option<&'a mut dyn Observer<T>>) -> Self {
-        let all = recipe.epochs + recipe.linear.epochs;
+    /// The first, of two stages of so many epochs.
+    pub(super) fn first(epochs: [usize; 2], observer: Option<&'a mut dyn Observer<T>>) -> Self {
         let (before, steps, seconds) = (0, 0, 0.0);
-        Self { observer, all, before, steps, seconds, earlier: None, is_over: false }
+        Self { observer, epochs, before, steps, seconds, earlier: None, is_over: false }
     }
 
-    /// The second, after a first of this course.
-    pub(super) fn follow(&mut self, recipe: &FeatureRecipe, first: &Report) {
-        self.before = recipe.epochs;
+    /// The second, after a first of this course. An observer that has panicked is told no more.
+    pub(super) fn follow(&mut self, first: &Report) {
+        self.before = self.epochs[0];
         (self.steps, self.seconds) = (first.steps, first.seconds.total);
         self.earlier = Some(first.clone());
+        if first.observer_panic.is_some() {
+            self.observer = None;
+        }
+    }
+
+    /// Tells of the end of a run that no stage tells of, and writes down a panic of the observer.
+    pub(super) fn end(&mut self, report: &mut Report) {
+        let Some(observer) = self.observer.take() else { return };
+        let mut observer = PanicCatching::new(Some(observer));
+        observer.tell(|observer| {
+            observer.on_stop(report);
+            ControlFlow::Continue(())
+        });
+        report.observer_panic = report.observer_panic.take().or(observer.panic);
     }
 
     fn tell(
@@ -77,9 +90,10 @@ impl<T: Scalar> Observer<T> for Stage<'_, T> {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
         let mut progress = *progress;
         let own = progress.epochs as f64;
-        progress.done = (self.before as f64 + progress.done * own) / self.all as f64;
+        let all: usize = self.epochs.iter().sum();
+        progress.done = (self.before as f64 + progress.done * own) / all as f64;
         progress.epoch += self.before;
-        progress.epochs = self.all;
+        progress.epochs = all;
         progress.total_steps += self.steps;
         progress.elapsed += self.seconds;
         self.tell(|observer| observer.on_step(&progress))
