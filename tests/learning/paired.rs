@@ -265,4 +265,19 @@ fn sums_that_overflow_are_refused() {
     sums.add(&codes, mat![[1.0]].as_ref()).unwrap();
     let error = Paired::new().solve(&sums).unwrap_err();
     assert!(matches!(error, Error::Argument { argument: "sums", .. }), "{error}");
+
+    // Sums of squares are in range, and products are not.
+    codes.set(0, &[0], &[1e100]);
+    let mut sums = PairedSums::<f64>::new(2, 1).unwrap();
+    sums.add(&codes, mat![[1e300]].as_ref()).unwrap();
+    let error = Paired::new().offset(false).solve(&sums).unwrap_err();
+    assert!(matches!(error, Error::Argument { argument: "sums", .. }), "{error}");
+
+    // All is in range but the atom, which is not in single precision.
+    let mut codes = SparseCodes::<f32>::new(2, 1, 1);
+    codes.set(0, &[0], &[1e-3]);
+    let mut sums = PairedSums::<f32>::new(2, 1).unwrap();
+    sums.add(&codes, mat![[3e38_f32]].as_ref()).unwrap();
+    let error = Paired::new().offset(false).solve(&sums).unwrap_err();
+    assert!(error.to_string().contains("finite in f32"), "{error}");
 }

@@ -175,11 +175,15 @@ impl Paired {
             None => wide.fill(0.0),
         }
         let offset = if self.offset { sums.offset(wide.as_ref()) } else { vec![0.0; sums.dim()] };
-        Ok(PairedDictionary {
-            atoms: Mat::from_fn(sums.dim(), sums.atoms(), |i, j| T::narrow(wide[(i, j)])),
-            offset: offset.into_iter().map(T::narrow).collect(),
-            ridge: ridge.unwrap_or(self.ridge),
-        })
+        let atoms = Mat::from_fn(sums.dim(), sums.atoms(), |i, j| T::narrow(wide[(i, j)]));
+        let offset: Vec<T> = offset.into_iter().map(T::narrow).collect();
+        let broken = atoms.col_iter().flat_map(|atom| atom.iter()).chain(&offset);
+        let broken = broken.copied().find(|number| !number.is_finite());
+        if let Some(number) = broken {
+            let expected = format!("sums of which the dictionary is finite in {}", T::NAME);
+            return Err(Error::argument("sums", number.widen(), expected));
+        }
+        Ok(PairedDictionary { atoms, offset, ridge: ridge.unwrap_or(self.ridge) })
     }
 
     fn check(&self) -> Result<(), Error> {

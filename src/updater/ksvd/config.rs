@@ -17,10 +17,11 @@ use crate::updater::Renewal;
 /// use dbksvd::updater::{KSvd, Memory};
 ///
 /// // Half of what earlier minibatches said is kept, from the first step on.
-/// let memory = Memory { start: 0.5, full: 0.0, retention: 0.5 };
+/// let memory = Memory { start: 0.0, full: 0.0, retention: 0.5 };
 /// let updater = KSvd::new().memory(Some(memory));
 /// assert!(KSvd::new().memory.is_some() && KSvd::textbook().memory.is_none());
-/// # let _ = updater;
+/// dbksvd::DbKsvd::builder(64, 4).updater(updater).build()?;
+/// # Ok::<(), dbksvd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
