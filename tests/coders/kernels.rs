@@ -52,8 +52,18 @@ fn agrees(dim: usize, atoms: usize, sparsity: usize, kind: Kind, noise: f64, sig
     const SAMPLES: usize = 300;
     let planted = Planted::new(dim, atoms, sparsity.min(8), SAMPLES).kind(kind).noise(noise);
     let data = planted.sign(sign).seed(7).generate::<f32>().expect("a legal problem");
-    let (dictionary, samples) = (data.dictionary.into_mat(), data.samples);
-    let (exact_dictionary, exact_samples) = (widen(&dictionary), widen(&samples));
+    agrees_on(&data.dictionary.into_mat(), &data.samples, sparsity, (sign, &format!("{kind:?}")));
+}
+
+fn agrees_on(
+    dictionary: &Mat<f32>,
+    samples: &Mat<f32>,
+    sparsity: usize,
+    (sign, kind): (Sign, &str),
+) {
+    const SAMPLES: usize = 300;
+    let (dim, atoms) = dictionary.shape();
+    let (exact_dictionary, exact_samples) = (widen(dictionary), widen(samples));
     let shape = ProblemShape { dim, atoms, sparsity, sign };
     for selection in [Selection::Correlation, Selection::LeastSquares] {
         for tolerance in [None, Some(Tolerance::Relative(0.3))] {
@@ -66,8 +76,8 @@ fn agrees(dim: usize, atoms: usize, sparsity: usize, kind: Kind, noise: f64, sig
             }
             let truth = encode(oracle, &shape, &exact_dictionary, &exact_samples);
             for limit in limits(atoms) {
-                let codes = encode(coder.gram_limit(limit), &shape, &dictionary, &samples);
-                let case = format!("{kind:?} {selection:?} {tolerance:?} {sign:?} {limit}");
+                let codes = encode(coder.gram_limit(limit), &shape, dictionary, samples);
+                let case = format!("{kind} {selection:?} {tolerance:?} {sign:?} {limit}");
                 let same = (0..SAMPLES).filter(|&i| codes.support(i) == truth.support(i)).count();
                 // Two samples may lie at ties that single precision does not see.
                 assert!(same + 2 >= SAMPLES, "{case}: {same} of {SAMPLES} supports agree");
@@ -89,6 +99,48 @@ fn narrow(codes: &SparseCodes<f64>) -> SparseCodes<f32> {
         single.set(i, support, &values);
     }
     single
+}
+
+/// Dictionaries may have atoms whose norms are off by what rounding to 16 bits makes of them.
+#[test]
+fn atoms_of_nearly_norm_1() {
+    for sign in [Sign::Signed, Sign::NonNegative] {
+        let planted = Planted::new(48, 200, 8, 300).noise(0.05).sign(sign).seed(7);
+        let data = planted.generate::<f32>().expect("a legal problem");
+        let mut dictionary = data.dictionary.into_mat();
+        for j in 0..200 {
+            let factor = 1.0 + 0.0025 * ((j * 37 % 200) as f32 / 100.0 - 1.0);
+            dictionary.col_mut(j).iter_mut().for_each(|x| *x *= factor);
+        }
+        dbksvd::Dictionary::new(dictionary.clone()).expect("norms of 1, nearly");
+        agrees_on(&dictionary, &data.samples, 8, (sign, "nearly norm 1"));
+    }
+}
+
+/// Samples that are tiny beside others in one block have the codes that they have alone.
+#[test]
+fn tiny_samples_beside_usual_ones() {
+    let sizes = [1.0, 1e-10, 1e-25, 1e-29, 1e-31, 1e-33];
+    for (dim, atoms, sparsity) in [(48, 200, 8), (48, 1200, 8), (200, 1200, 8)] {
+        for sign in [Sign::Signed, Sign::NonNegative] {
+            let planted = Planted::new(dim, atoms, 4, 300).noise(0.05).sign(sign).seed(3);
+            let data = planted.generate::<f32>().expect("a legal problem");
+            let (dictionary, mut samples) = (data.dictionary.into_mat(), data.samples);
+            for i in 0..300 {
+                samples.col_mut(i).iter_mut().for_each(|y| *y *= sizes[i % sizes.len()]);
+            }
+            let shape = ProblemShape { dim, atoms, sparsity, sign };
+            let truth = encode(Omp::new(), &shape, &widen(&dictionary), &widen(&samples));
+            for limit in limits(atoms) {
+                let coder = BatchOmp::new().gram_limit(limit);
+                let codes = encode(coder, &shape, &dictionary, &samples);
+                let others: Vec<usize> =
+                    (0..300).filter(|&i| codes.support(i) != truth.support(i)).collect();
+                // Ties that single precision does not see.
+                assert!(others.len() <= 2, "{dim} {atoms} {sign:?} {limit}: {others:?}");
+            }
+        }
+    }
 }
 
 #[test]

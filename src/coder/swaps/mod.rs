@@ -53,6 +53,9 @@ pub(super) const SWAPS_PER_ATOM: usize = 4;
 /// A drop of ‖r‖² by less than this many ε‖y‖² counts as rounding.
 const ROUNDING: f64 = 32.0;
 
+/// ‖y‖² below which squares of what is left of a sample may underflow in single precision.
+const UNDERFLOWS: f64 = 1e-30;
+
 /// Improves the supports of another coder by exchanges of single atoms, until no exchange helps.
 ///
 /// Errors are never above those of the other coder, except for rounding, and a sample never gets
@@ -270,7 +273,8 @@ impl<B: HostBackend, C: SparseCoder<B>> SparseCoder<B> for Swaps<C> {
                         }
                         let hopeless = 32.0 * f64::EPSILON * energy;
                         let is_single = size_of::<B::Scalar>() < size_of::<f64>();
-                        if is_single && least < doubtful(sample) && least > hopeless {
+                        let is_in_doubt = least < doubtful(sample) || energy < UNDERFLOWS;
+                        if is_single && is_in_doubt && least > hopeless {
                             // In single precision, the gains may be smaller than rounding.
                             let double = double.get_or_insert_with(|| DoubleSearch::new(shape));
                             let support = block.code(i).0;

@@ -41,6 +41,8 @@ pub(crate) struct GramFreeScratch<T> {
     directions: Mat<T>,
     overlaps: Mat<T>,
     heights: Mat<T>,
+    /// ‖d_j‖², which are 1 to rounding of the dictionary's own; empty where heights are.
+    norms: Vec<T>,
     pursuits: Vec<Pursuit<T>>,
     row_of_l: Vec<T>,
     gamma: Vec<T>,
@@ -83,6 +85,7 @@ impl<T: Scalar> GramFreeScratch<T> {
             directions: Mat::zeros(dim, of_heights),
             overlaps: Mat::zeros(atoms, of_heights),
             heights: Mat::zeros(atoms, of_heights),
+            norms: Vec::with_capacity(if of_heights > 0 { atoms } else { 0 }),
             pursuits: (0..block).map(|_| pursuit()).collect(),
             row_of_l: Vec::with_capacity(sparsity),
             gamma: Vec::with_capacity(sparsity),
@@ -102,7 +105,9 @@ impl<T: Scalar> GramFreeScratch<T> {
     ) {
         // What is left in columns beyond the block's length is harmless: columns do not mix.
         self.residuals.as_mut().subcols_mut(0, samples.ncols()).copy_from(samples);
-        self.heights.as_mut().fill(<T as One>::one());
+        if rule.selection == Selection::LeastSquares {
+            self.begin_heights(dictionary, samples.ncols());
+        }
         for (i, pursuit) in self.pursuits.iter_mut().enumerate() {
             pursuit.running = i < samples.ncols();
             if pursuit.running {
@@ -150,6 +155,17 @@ impl<T: Scalar> GramFreeScratch<T> {
                 }
                 write(chosen, &self.gamma, support, values)
             });
+        }
+    }
+
+    /// ‖(I − P) d_j‖² ← ‖d_j‖² for so many samples.
+    fn begin_heights(&mut self, dictionary: MatRef<'_, T>, samples: usize) {
+        let Self { heights, norms, .. } = self;
+        norms.clear();
+        let norm = |j| T::narrow(loops::energy(column(dictionary, j)));
+        norms.extend((0..dictionary.ncols()).map(norm));
+        for i in 0..samples {
+            column_mut(heights.as_mut(), i).copy_from_slice(norms);
         }
     }
 
