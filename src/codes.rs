@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::Scalar;
 use crate::error::Error;
+use crate::matrix::check_room;
 
 /// Marks an unused slot in the padded storage.
 const EMPTY: u32 = u32::MAX;
@@ -73,7 +74,8 @@ impl<T: Scalar> SparseCodes<T> {
     /// # Errors
     /// [`Error::Argument`] if the offsets do not start at 0, decrease, or do not end at the number
     /// of nonzeros; if an atom index is not below `atoms` or occurs twice in a sample; or if a
-    /// sample has more than `sparsity` nonzeros.
+    /// sample has more than `sparsity` nonzeros. [`Error::Backend`] if there is no memory for
+    /// `sparsity` nonzeros a sample.
     pub fn from_csr_parts(
         atoms: usize,
         sparsity: usize,
@@ -94,6 +96,8 @@ impl<T: Scalar> SparseCodes<T> {
                 format!("non-decreasing from 0 to {}", indices.len()),
             ));
         }
+        // The budget comes without data of its size.
+        check_room::<(u32, T)>(sparsity, offsets.len() - 1)?;
         let mut codes = Self::new(atoms, offsets.len() - 1, sparsity);
         for i in 0..codes.samples() {
             let row = offsets[i]..offsets[i + 1];

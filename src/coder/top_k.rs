@@ -66,10 +66,12 @@ impl<T: Scalar> LinearEncoder<T> {
     /// bytes as this column-major matrix.
     ///
     /// # Errors
-    /// [`Error::Argument`] for weights without rows or columns, for values that are not finite, and
-    /// for a bias that is not of length m.
+    /// [`Error::Argument`] for weights without rows or columns, for values that are not finite, for
+    /// columns whose norm, and for a bias whose size, is beyond the [range](crate#range), and for a
+    /// bias that is not of length m.
     pub fn new(weights: Mat<T>, bias: Option<Vec<T>>) -> Result<Self, Error> {
         let (dim, atoms) = weights.shape();
+        let most = |of: &str| format!("{of} of at most {:e} in {}", T::LARGEST_NORM, T::NAME);
         if dim == 0 || atoms == 0 {
             let found = format!("{dim} × {atoms}");
             return Err(Error::argument("weights", found, "at least one row and one column"));
@@ -89,6 +91,16 @@ impl<T: Scalar> LinearEncoder<T> {
                 let found = format!("{} of atom {j}", bias[j]);
                 return Err(Error::argument("bias", found, "finite values"));
             }
+            if let Some(j) = bias.iter().position(|bias| bias.widen().abs() > T::LARGEST_NORM) {
+                let found = format!("{} of atom {j}", bias[j]);
+                return Err(Error::argument("bias", found, most("sizes")));
+            }
+        }
+        // Activations of samples within the range are then finite.
+        let norm = |j: usize| loops::energy(weights.col_as_slice(j)).sqrt();
+        if let Some(j) = (0..atoms).find(|&j| norm(j) > T::LARGEST_NORM) {
+            let found = format!("norm {:e} of column {j}", norm(j));
+            return Err(Error::argument("weights", found, most("norms")));
         }
         Ok(Self { weights, bias })
     }

@@ -9,12 +9,17 @@ use super::Coherence;
 use crate::Scalar;
 use crate::codes::SparseCodes;
 use crate::cpu::product::multiply;
+use crate::cpu::pursuit::dependence;
 use crate::cpu::vector::loops;
 use crate::dictionary::Dictionary;
 use crate::error::Error;
 
 /// Samples that one task measures.
 const SAMPLES_A_TASK: usize = 16;
+
+/// The least square of a pivot for which products in the scalar of the dictionary are precise
+/// enough.
+const NARROW_SUFFICES: f64 = 1e-2;
 
 /// What theory guarantees for the code of one sample, if the sample were exactly D x.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -236,24 +241,36 @@ impl<T: Scalar> Scratch<T> {
             let atom = dictionary.atom(j as usize);
             self.chosen.col_as_slice_mut(place).copy_from_slice(atom);
         }
-        if !self.factorise(size) {
-            return f64::INFINITY;
+        let Some(least) = self.factorise(size) else { return f64::INFINITY };
+        // A small pivot magnifies the rounding of products.
+        let is_wide = least < NARROW_SUFFICES;
+        if !is_wide {
+            multiply(self.products.as_mut(), self.chosen.transpose(), dictionary.as_mat());
         }
-        multiply(self.products.as_mut(), self.chosen.transpose(), dictionary.as_mat());
         let mut most = 0.0;
         for j in (0..atoms).filter(|&j| !support.contains(&(j as u32))) {
             self.column.clear();
-            self.column.extend(self.products.col_as_slice(j).iter().map(|x| x.widen()));
+            if is_wide {
+                let (chosen, atom) = (&self.chosen, dictionary.atom(j));
+                let product = |place| loops::wide_product(chosen.col_as_slice(place), atom);
+                self.column.extend((0..size).map(product));
+            } else {
+                self.column.extend(self.products.col_as_slice(j).iter().map(|x| x.widen()));
+            }
             solve(&self.factor, &mut self.column);
             most = f64::max(most, self.column.iter().map(|x| x.abs()).sum());
         }
         most
     }
 
-    /// LLᵀ ← D_SᵀD_S. Returns `false` if, to rounding, an atom lies in the span of those before it.
-    fn factorise(&mut self, size: usize) -> bool {
+    /// LLᵀ ← D_SᵀD_S. Returns the least square of a pivot, or `None` if, to rounding, an atom lies
+    /// in the span of those before it.
+    fn factorise(&mut self, size: usize) -> Option<f64> {
         let Self { chosen, factor, .. } = self;
-        let least = 8.0 * chosen.nrows() as f64 * T::EPSILON;
+        // Sums are in double precision, atoms are in theirs.
+        let of_sums = 8.0 * chosen.nrows() as f64 * f64::EPSILON;
+        let dependent = dependence::of_wide_gram::<T>().max(of_sums);
+        let mut least = f64::INFINITY;
         factor.clear();
         for i in 0..size {
             let start = i * (i + 1) / 2;
@@ -265,12 +282,13 @@ impl<T: Scalar> Scratch<T> {
                 factor.push(value);
             }
             let pivot = loops::energy(chosen.col_as_slice(i)) - loops::energy(&factor[start..]);
-            if pivot <= least {
-                return false;
+            if pivot <= dependent {
+                return None;
             }
+            least = least.min(pivot);
             factor.push(pivot.sqrt());
         }
-        true
+        Some(least)
     }
 }
 

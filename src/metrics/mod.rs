@@ -1,7 +1,7 @@
 //! Measures of codes and dictionaries. Each measure is defined and computed in one place.
 //!
 //! Notation: samples y, their decoded codes ŷ, the samples' mean ȳ; learned atoms d_i (m of them),
-//! true atoms t_j (M of them), c_ij = |cos(d_i, t_j)|. Sums are in f64. Decoding and the products
+//! true atoms t_j (M of them), c_ij = |cos(d_i, t_j)|. Sums and decoding are in f64; the products
 //! for cosines are in the scalar of the dictionary.
 //!
 //! | measure | definition | range | best | where |

@@ -2,7 +2,7 @@
 
 use dbksvd::coder::{Coefficients, LinearEncoder, MeanBudget, SparseCoder, TopK};
 use dbksvd::codes::SparseCodes;
-use dbksvd::faer::Mat;
+use dbksvd::faer::{Mat, mat};
 use dbksvd::synthetic::{Kind, Planted};
 use dbksvd::{Dictionary, Error, Faer, Model, Preprocessing, ProblemShape, Sign};
 
@@ -156,6 +156,13 @@ fn bad_encoders_are_refused() {
     refused(LinearEncoder::<f64>::new(Mat::zeros(2, 3), Some(vec![0.0; 2])), "bias", "2");
     let mut broken = weights();
     broken[(2, 7)] = f64::NAN;
+    // Activations of samples within the range would not be finite.
+    let large = 2_f32.powi(100);
+    let found = format!("norm {:e} of column 0", f64::from(large));
+    refused(LinearEncoder::new(mat![[large, 0.0]], None), "weights", &found);
+    let bias_of = |size: f32| Some(vec![0.0, size]);
+    let found = format!("{} of atom 1", -3e30_f32);
+    refused(LinearEncoder::new(mat![[1.0, 0.0]], bias_of(-3e30)), "bias", &found);
     refused(LinearEncoder::new(broken, None), "weights", "NaN at (2, 7)");
     let mut broken = bias();
     broken[3] = f64::INFINITY;

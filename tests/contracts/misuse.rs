@@ -511,6 +511,14 @@ fn parts_refused(parts: CsrParts<f32>, name: &str, value: &str) {
 }
 
 #[test]
+fn budgets_beyond_memory() {
+    for sparsity in [usize::MAX, 1 << 60] {
+        let error = SparseCodes::from_csr_parts(4, sparsity, &parts()).unwrap_err();
+        assert!(matches!(error, Error::Backend(BackendError::Allocation { .. })), "{error}");
+    }
+}
+
+#[test]
 fn values_that_are_not_one_for_each_index() {
     parts_refused(CsrParts { values: vec![1.0], ..parts() }, "values", "1");
 }

@@ -123,6 +123,35 @@ fn dependent_atoms_guarantee_nothing() {
     assert_eq!(guarantees.share_by_support(), 0.0);
 }
 
+/// Two atoms that are nearly alike are not dependent, in however many dimensions they are.
+#[test]
+fn nearly_alike_atoms_of_many_dimensions_are_independent() {
+    let dim = 4096;
+    let (cosine, sine) = (0.9995_f32, (1.0 - 0.9995_f32 * 0.9995).sqrt());
+    let atoms = Mat::from_fn(dim, 3, |i, j| match (i, j) {
+        (0, 0) | (2, 2) => 1.0,
+        (0, 1) => cosine,
+        (1, 1) => sine,
+        _ => 0.0,
+    });
+    let dictionary = Dictionary::normalized(atoms).unwrap();
+    let guarantees = Guarantees::new(&dictionary, &codes::<f32>(3, &[&[0, 1]])).unwrap();
+    // The third atom is orthogonal to both.
+    assert!(guarantees.samples()[0].recovery_coefficient < 1e-6, "{guarantees}");
+    // The second is cosine times the first and a part of its own.
+    let atoms = Mat::from_fn(dim, 4, |i, j| match (i, j) {
+        (0, 0) | (1, 3) | (2, 2) => 1.0,
+        (0, 1) => cosine,
+        (1, 1) => sine,
+        _ => 0.0,
+    });
+    let dictionary = Dictionary::normalized(atoms).unwrap();
+    let guarantees = Guarantees::new(&dictionary, &codes::<f32>(4, &[&[0, 1]])).unwrap();
+    let expected = f64::from((1.0 + cosine) / sine);
+    let found = guarantees.samples()[0].recovery_coefficient;
+    assert!((found / expected - 1.0).abs() < 1e-4, "{found}, not {expected}");
+}
+
 #[test]
 fn empty_codes_and_zero_coefficients_are_no_support() {
     let dictionary = spikes_and_functions::<f64>();

@@ -106,7 +106,7 @@ impl Lasso {
     }
 
     /// Bytes that the Gram matrix may take. It takes m² doubles; if that is more than the limit,
-    /// its rows are computed when they are needed. Default: 4 GiB, which is enough for 23,170
+    /// its rows are computed when they are needed. Default: 4 GiB, which is enough for 23,168
     /// atoms.
     #[must_use]
     pub fn gram_limit(mut self, bytes: usize) -> Self {
