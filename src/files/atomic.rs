@@ -11,7 +11,9 @@ use crate::error::FileError;
 const ATTEMPTS: usize = 64;
 
 /// Lets `write` fill a temporary file beside `path`, syncs it, and renames it to `path`. If
-/// anything fails, `path` is as it was and the temporary file is gone.
+/// anything of this fails, `path` is as it was and the temporary file is gone. Last, the directory
+/// is synced, so that the name survives a loss of power, where the file system does this; if that
+/// fails, `path` is the new file nevertheless.
 ///
 /// ```
 /// use std::io::Write;
@@ -31,15 +33,19 @@ pub fn write_atomically(
 ) -> Result<(), FileError> {
     let path = path.as_ref();
     let failed = |source| FileError::Io { path: path.to_owned(), source };
+    // A directory that cannot be opened is found out while nothing has happened.
+    let directory = open_directory(path).map_err(failed)?;
     let (temporary, file) = create_beside(path).map_err(failed)?;
-    let written = fill(file, write)
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_directory(path));
+    let written = fill(file, write).and_then(|()| fs::rename(&temporary, path));
     written.map_err(|source| {
         // The first failure is the one to report, whether or not tidying up succeeds.
         let _ = fs::remove_file(&temporary);
         failed(source)
-    })
+    })?;
+    match directory.map(|directory| directory.sync_all()) {
+        Some(Err(error)) if !is_not_offered(&error) => Err(failed(error)),
+        _ => Ok(()),
+    }
 }
 
 fn fill(file: File, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
@@ -49,13 +55,19 @@ fn fill(file: File, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) 
     writer.get_ref().sync_all()
 }
 
-/// Makes the rename itself durable, where directories can be opened as files.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+/// The directory of `path`, whose sync makes a rename itself durable, where directories can be
+/// opened as files.
+fn open_directory(path: &Path) -> io::Result<Option<File>> {
+    if !cfg!(unix) {
+        return Ok(None);
     }
-    Ok(())
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new("."))).map(Some)
+}
+
+/// Whether this says that the file system does not sync directories.
+fn is_not_offered(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// A new file in the directory of `path`: a rename is atomic only within a file system.

@@ -113,6 +113,9 @@ impl MaskedKsvd {
     ) -> Result<MaskedFit<T>, Error> {
         let masked = Masked::new(&samples, &weights, initial.dim())?;
         masked.check_content()?;
+        if u32::try_from(masked.len()).is_err() {
+            return Err(Error::argument("samples", masked.len(), "below 2³²"));
+        }
         let mut atoms = initial.into_mat();
         let mut residual = zeros(masked.dim(), masked.len())?;
         let (mut course, mut replaced) = (Vec::new(), 0);

@@ -76,7 +76,8 @@ pub fn inpaint(image: &Image, mask: &Image) -> Result<Image, Error> {
 /// | [`epochs`](Self::epochs) | 40 | how many of these rounds learn; all, if there are fewer | at least 0 |
 /// | [`seed`](Self::seed) | 0 | random numbers of learning | any |
 ///
-/// A hole must not hold a square of 2 · side − 1 pixels: each of its pixels is to be in a patch
+/// A hole must not hold a square of 2 · side − 1 pixels (at the border of the image, of side by 2 ·
+/// side − 1 at an edge, and of side by side in a corner): each of its pixels is to be in a patch
 /// that has a known one. The image is the same on any number of threads. Time: `passes` + 1 codings
 /// by [`MaskedOmp`], of at most `sparsity` atoms, and `rounds` + `epochs` by [`BatchOmp`] (a round
 /// that learns codes twice), of at most d/2, of all patches. Memory: some 5 numbers for each of the
@@ -202,7 +203,8 @@ impl Inpainting {
     /// # Errors
     /// [`Error::Argument`] for a parameter outside its range, a mask of another size or with values
     /// outside 0 to 1, a known pixel that is not finite, an image of which nothing is known, or a
-    /// hole with a square of 2 · side − 1 pixels, whose middle is in no patch with a known pixel.
+    /// hole with a pixel that is in no patch with a known one, such as the middle of a square of 2 ·
+    /// side − 1.
     /// [`Error::Range`] if patches without their means have norms whose squares over- or underflow
     /// (see the [range](crate#range)), and [`Error::NotFinite`] if a pixel less the mean overflows:
     /// choose another unit. [`Error::Backend`] if memory cannot be allocated.

@@ -21,7 +21,7 @@ use crate::Scalar;
 use crate::cpu::vector::loops;
 use crate::error::Error;
 use crate::random::RandomStream;
-use crate::samples::check_finite;
+use crate::samples::{check_finite, out_of_range};
 use crate::scalar::compiled;
 use crate::source::SampleSource;
 use crate::source::permutation::Permutation;
@@ -67,14 +67,17 @@ compiled! {
                 bound = f64::INFINITY;
             }
             let mean = sample.mean(&preprocessing, bound)?;
-            preprocessing = preprocessing.with_mean(Some(mean))?;
+            // A mean overflows only where sums of the samples do.
+            let too_large = |_| out_of_range::<T>(f64::INFINITY, None);
+            preprocessing = preprocessing.with_mean(Some(mean)).map_err(too_large)?;
         }
         if scale || outliers.are_limited() {
             let mut norms = sample.norms(&preprocessing)?;
             let limit = match (given.norm_limit(), outliers.factor()) {
                 (Some(limit), _) => Some(limit),
                 (None, Some(factor)) => {
-                    Some(factor * median(&mut norms)).filter(|&bound| bound > 0.0)
+                    let bound = (factor * median(&mut norms)).min(f64::MAX);
+                    Some(bound).filter(|&bound| bound > 0.0)
                 }
                 (None, None) => None,
             };
@@ -83,7 +86,8 @@ compiled! {
                 sample.check(&norms, &preprocessing, outliers, given.norm_limit().is_some())?;
             }
             if scale && let Some(scale) = mean_norm(norms, limit, outliers) {
-                preprocessing = preprocessing.with_scale(scale)?;
+                let no_scale = |_| out_of_range::<T>(scale, None);
+                preprocessing = preprocessing.with_scale(scale).map_err(no_scale)?;
             }
         }
         let limit = preprocessing.norm_limit().or(given.norm_limit());

@@ -11,8 +11,9 @@ use super::shards::Shards;
 use crate::error::{Error, FileError};
 
 /// The most files that are kept open. Any further file is opened again for each read, so that
-/// thousands of shards do not exhaust the file descriptors of a process.
-const MOST_OPEN: usize = 256;
+/// thousands of shards do not exhaust the file descriptors of a process, of which some systems allow
+/// 256.
+const MOST_OPEN: usize = 64;
 
 /// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a
 /// directory, or a pattern with `*`, `**`, `?` or `[…]`. A directory stands for all sample files in
@@ -25,7 +26,7 @@ const MOST_OPEN: usize = 256;
 /// `.safetensors` files.
 ///
 /// All headers are read here and compared with the lengths of the files, before learning starts. Up
-/// to 256 files stay open; any others are opened again for each read. Files must stay as they are
+/// to 64 files stay open; any others are opened again for each read. Files must stay as they are
 /// while they are read: reading one that was written to since it was opened gives
 /// [`FileError::Changed`], as does one of those opened again whose place another file took. (Those
 /// that stay open are read as they were, whatever takes their place.)

@@ -136,9 +136,13 @@ impl MaskFile {
         if self.shape.len() < 2 || axes.len() < 3 {
             return Ok(());
         }
-        let inner = &axes[1..axes.len() - 1];
+        let mut inner = &axes[1..axes.len() - 1];
+        // Axes of one value at the end were left out of the shape of the mask, too.
+        while let [rest @ .., 1] = inner {
+            inner = rest;
+        }
         let is_same = |(&a, &b): (&u64, &usize)| a == b as u64;
-        if self.shape.len() == axes.len() - 1 && self.shape[1..].iter().zip(inner).all(is_same) {
+        if self.shape.len() == inner.len() + 1 && self.shape[1..].iter().zip(inner).all(is_same) {
             return Ok(());
         }
         let leading = &axes[..axes.len() - 1];

@@ -65,8 +65,9 @@ impl EpochPlan {
     /// The ranges of samples that minibatch `step` reads, in order.
     ///
     /// # Panics
-    /// The iterator panics if `step` is not below [`steps`](Self::steps).
+    /// If `step` is not below [`steps`](Self::steps).
     pub fn ranges(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
+        assert!(step < self.steps, "step {step} of {}", self.steps);
         self.ranges_of(step, 0..self.size(step))
     }
 
@@ -147,6 +148,12 @@ mod tests {
                 prop_assert!(parts.flatten().eq(plan.ranges(step).flatten()));
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "step 10 of 10")]
+    fn a_step_beyond_the_last_is_refused() {
+        let _ = EpochPlan::new(1000, 100, 1, 7, 0).ranges(10);
     }
 
     #[test]

@@ -92,9 +92,12 @@ impl RowFile {
         self.offset + (self.samples * self.dim * self.element.size()) as u64
     }
 
-    /// Closes the file. Each read then opens it again.
+    /// Closes the file. Each read then opens it again, wherever the process is by then.
     pub(crate) fn close(&mut self) {
         self.file = None;
+        if let Ok(path) = std::path::absolute(&self.path) {
+            self.path = path;
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -180,6 +180,11 @@ fn axes_of_masks_are_those_of_samples() {
     for shape in ["(6,)", "(2, 3)", "(2, 3, 1)", "(6, 1)"] {
         assert_eq!(read(shape, &VALUES, &batch).unwrap().ranges(), [1..3, 4..5], "{shape}");
     }
+    // An axis of one value at the end, as of one layer or one head.
+    let heads = of("(2, 3, 1, 2)", 6);
+    for shape in ["(6,)", "(2, 3)", "(2, 3, 1)", "(6, 1)"] {
+        assert_eq!(read(shape, &VALUES, &heads).unwrap().kept(), 3, "{shape}");
+    }
     let flat = of("(6, 2)", 6);
     for shape in ["(6,)", "(2, 3)", "(3, 2)"] {
         assert_eq!(read(shape, &VALUES, &flat).unwrap().kept(), 3, "{shape}");
