@@ -144,9 +144,9 @@ impl Settings {
         self.minibatch.unwrap_or(default).min(samples)
     }
 
-    /// The progress, from `start_at` to 1, of a run of which this share lies behind, where a step is
-    /// so large a share. A dictionary that grows has all its atoms in the last step at the latest,
-    /// even in a run of few steps.
+    /// The progress, from `start_at` to 1, of a run of which this share lies behind, where a step
+    /// is so large a share. A dictionary that grows has all its atoms in the last step at the
+    /// latest, even in a run of few steps.
     pub(super) fn progress_of(&self, share: f64, of_a_step: f64) -> f64 {
         let progress = self.start_at + (1.0 - self.start_at) * share.clamp(0.0, 1.0);
         // A sum of shares is rounded; half a step is not.

@@ -203,8 +203,8 @@ impl Inpainting {
     /// # Errors
     /// [`Error::Argument`] for a parameter outside its range, a mask of another size or with values
     /// outside 0 to 1, a known pixel that is not finite, an image of which nothing is known, or a
-    /// hole with a pixel that is in no patch with a known one, such as the middle of a square of 2 ·
-    /// side − 1.
+    /// hole with a pixel that is in no patch with a known one, such as the middle of a square of
+    /// 2 · side − 1.
     /// [`Error::Range`] if patches without their means have norms whose squares over- or underflow
     /// (see the [range](crate#range)), and [`Error::NotFinite`] if a pixel less the mean overflows:
     /// choose another unit. [`Error::Backend`] if memory cannot be allocated.

@@ -11,8 +11,8 @@ use super::shards::Shards;
 use crate::error::{Error, FileError};
 
 /// The most files that are kept open. Any further file is opened again for each read, so that
-/// thousands of shards do not exhaust the file descriptors of a process, of which some systems allow
-/// 256.
+/// thousands of shards do not exhaust the file descriptors of a process, of which some systems
+/// allow 256.
 const MOST_OPEN: usize = 64;
 
 /// Opens sample files as one source. Each of `paths` is a `.npy` or `.safetensors` file, a
