@@ -30,7 +30,9 @@ pub enum Resume {
     /// No: a directory with checkpoints is an error, so that none is lost by mistake.
     #[default]
     Never,
-    /// If there is a checkpoint: the way of a job that is started again until it is done.
+    /// If there is a checkpoint: the way of a job that is started again until it is done. A run
+    /// that was done (all epochs, the FVU aimed at, a plateau) stays so, and gives the same again;
+    /// if the rule that ended it is no longer set, it goes on.
     IfPresent,
     /// Yes: a directory without checkpoints is an error.
     Always,
