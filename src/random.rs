@@ -26,9 +26,9 @@ pub(crate) enum RandomStream {
     /// Which residuals become atoms when a dictionary grows at a step.
     Growth(u64),
     /// The atoms that no residual of that step can be.
-    Grown(u64),
+    GrowthFill(u64),
     /// The atoms of an extended dictionary that no sample can be.
-    Extended,
+    ExtensionFill,
 }
 
 /// The generator of a purpose: ChaCha8, whose streams are independent and the same everywhere.
@@ -45,8 +45,8 @@ pub(crate) fn generator(seed: u64, purpose: RandomStream) -> ChaCha8Rng {
         RandomStream::Epoch(epoch) => epoch << 2 | 1,
         RandomStream::Step(step) => step << 2 | 2,
         RandomStream::Growth(step) => step << 3 | 7,
-        RandomStream::Grown(step) => step << 3 | 3,
-        RandomStream::Extended => 20,
+        RandomStream::GrowthFill(step) => step << 3 | 3,
+        RandomStream::ExtensionFill => 20,
     });
     generator
 }

@@ -33,7 +33,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROWS = ROOT / "data" / "minilm_l3_8192_f16.safetensors"
-# More files than `open_shards` keeps open: those beyond 256 are opened for each read.
+# More files than `open_shards` keeps open: those beyond 64 are opened for each read.
 FILES = 273
 # Numbers of a row.
 DIM = 384
@@ -345,7 +345,7 @@ class Soak:
             new.rename(path)
 
         # The others are open, so that the program reads on in those that were there.
-        index = self.random.randrange(256, FILES)
+        index = self.random.randrange(64, FILES)
         return self.damaged(run, index, damage, "changed since it was opened")
 
     def cut(self, run):

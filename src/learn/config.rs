@@ -149,7 +149,7 @@ impl Settings {
     /// latest, even in a run of few steps.
     pub(super) fn progress_of(&self, share: f64, of_a_step: f64) -> f64 {
         let progress = self.start_at + (1.0 - self.start_at) * share.clamp(0.0, 1.0);
-        // A sum of shares is rounded; half a step is not.
+        // Half a step is more than the rounding of a share.
         let is_last = share + 1.5 * of_a_step > 1.0;
         match self.growth {
             Some(growth) if is_last => progress.max(growth.until),

@@ -228,12 +228,15 @@ where
             Some(evaluator) => {
                 let measured = evaluator.examine(config, &mut self.trainer, self.team)?;
                 let l0 = measured.nonzeros as f64 / measured.figures.all.samples as f64;
+                let fvu_within = measured.figures.fvu_within();
+                let is_beaten = |best: &Leader<_>| best.is_beaten_by(fvu_within);
+                let leads = self.run_state.record.best.as_ref().is_none_or(is_beaten);
+                // What can fail comes before the evaluation is on record.
+                let dictionary = leads.then(|| self.trainer.download(config)).transpose()?;
                 let measured = Measured { figures: &measured.figures, l0, held_out: true };
                 let evaluation = self.run_state.evaluation(step, &measured);
-                let Evaluation { fvu, fvu_within, .. } = evaluation;
-                let is_beaten = |best: &Leader<_>| best.is_beaten_by(fvu_within);
-                if self.run_state.record.best.as_ref().is_none_or(is_beaten) {
-                    let dictionary = self.trainer.download(config)?;
+                if let Some(dictionary) = dictionary {
+                    let Evaluation { fvu, fvu_within, .. } = evaluation;
                     self.run_state.record.best = Some(Leader { dictionary, step, fvu, fvu_within });
                 }
                 evaluation

@@ -58,7 +58,7 @@ where
             filled += 1;
         }
     }
-    let mut random = generator(settings.seed, RandomStream::Extended);
+    let mut random = generator(settings.seed, RandomStream::ExtensionFill);
     fill_with_gaussians(&mut atoms, filled, &mut random);
     Ok(Dictionary::trusted(atoms))
 }

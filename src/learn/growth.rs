@@ -140,7 +140,7 @@ where
             filled += usize::from(norm > 0.0 && norm.is_finite());
         }
         grown.as_mut().subcols_mut(filled, atoms - filled).fill(B::Scalar::default());
-        let mut random = generator(settings.seed, RandomStream::Grown(self.steps));
+        let mut random = generator(settings.seed, RandomStream::GrowthFill(self.steps));
         fill_with_gaussians(&mut grown, filled, &mut random);
         self.replace(config, &Dictionary::trusted(grown))
     }

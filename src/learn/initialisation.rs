@@ -93,7 +93,8 @@ compiled! {
                 filled
             }
         };
-        fill_with_gaussians(&mut matrix, filled, &mut generator(seed, RandomStream::Initialisation));
+        let mut random = generator(seed, RandomStream::Initialisation);
+        fill_with_gaussians(&mut matrix, filled, &mut random);
         Ok(Dictionary::trusted(matrix))
     }
 }
@@ -101,7 +102,11 @@ compiled! {
 compiled! {
     /// Directions uniform on the sphere, in the columns from `first` on. Each use wants a stream of
     /// its own, or a dictionary gets the same directions again.
-    pub(crate) fn fill_with_gaussians<T>(matrix: &mut Mat<T>, first: usize, random: &mut ChaCha8Rng) {
+    pub(crate) fn fill_with_gaussians<T>(
+        matrix: &mut Mat<T>,
+        first: usize,
+        random: &mut ChaCha8Rng,
+    ) {
         for j in first..matrix.ncols() {
             let atom = matrix.col_as_slice_mut(j);
             while loops::normalize(atom) == 0.0 {

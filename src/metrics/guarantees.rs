@@ -243,7 +243,7 @@ impl<T: Scalar> Scratch<T> {
         }
         let Some(least) = self.factorise(size) else { return f64::INFINITY };
         // A small pivot magnifies the rounding of products.
-        let is_wide = least < NARROW_SUFFICES;
+        let is_wide = least < NARROW_SUFFICES && T::EPSILON > f64::EPSILON;
         if !is_wide {
             multiply(self.products.as_mut(), self.chosen.transpose(), dictionary.as_mat());
         }
@@ -267,7 +267,7 @@ impl<T: Scalar> Scratch<T> {
     /// in the span of those before it.
     fn factorise(&mut self, size: usize) -> Option<f64> {
         let Self { chosen, factor, .. } = self;
-        // Sums are in double precision, atoms are in theirs.
+        // Sums are in double precision, atoms are rounded to T.
         let of_sums = 8.0 * chosen.nrows() as f64 * f64::EPSILON;
         let dependent = dependence::of_wide_gram::<T>().max(of_sums);
         let mut least = f64::INFINITY;

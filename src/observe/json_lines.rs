@@ -63,7 +63,9 @@ impl<W: Write> JsonLines<W> {
 
     fn write(&mut self, object: &Value) -> ControlFlow<()> {
         if self.failure.is_none() {
-            let written = writeln!(self.writer, "{object}").and_then(|()| self.writer.flush());
+            // In one piece, so that a run that is killed leaves no part of a line.
+            let line = format!("{object}\n");
+            let written = self.writer.write_all(line.as_bytes()).and_then(|()| self.writer.flush());
             self.failure = written.err();
         }
         ControlFlow::Continue(())

@@ -66,6 +66,11 @@ impl ProgressBar {
 
 impl<T: Scalar> Observer<T> for ProgressBar {
     fn on_step(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if self.bar.is_finished() {
+            // Another run.
+            self.bar.reset();
+            self.held_out = None;
+        }
         self.bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
         self.bar.set_message(match self.held_out {
             None => format!("FVU {:.4}", progress.fvu_within),

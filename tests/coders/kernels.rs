@@ -117,7 +117,8 @@ fn atoms_of_nearly_norm_1() {
     }
 }
 
-/// Samples that are tiny beside others in one block have the codes that they have alone.
+/// Samples that are tiny beside others in one block have the supports of the textbook, which scales
+/// each of them.
 #[test]
 fn tiny_samples_beside_usual_ones() {
     let sizes = [1.0, 1e-10, 1e-25, 1e-29, 1e-31, 1e-33];

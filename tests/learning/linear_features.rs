@@ -357,7 +357,21 @@ fn observers_of_both_stages_may_panic() {
     assert!(fit.report.observer_panic.is_some_and(|said| said.contains("as asked")));
     assert_eq!((observer.steps as u64, observer.stops), (of_first / 2, 0));
 
+    // In the second stage.
+    let mut observer = Fragile { panics_at_epoch: Some(3), ..Fragile::default() };
+    let fit = recipe.run(&first, &data).observer(&mut observer).finish().unwrap();
+    assert_eq!(fit.model, whole.model);
+    assert!(fit.report.observer_panic.is_some_and(|said| said.contains("as asked")));
+    assert_eq!((observer.steps as u64, observer.stops), (of_first + 2, 0));
+
+    // At the end of the first, after it has asked for the end.
     let breaks_at = Some(of_first);
+    let mut observer = Fragile { breaks_at, panics_at_epoch: Some(2), ..Fragile::default() };
+    let fit = recipe.run(&first, &data).observer(&mut observer).finish().unwrap();
+    assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Observer, of_first));
+    assert!(fit.report.observer_panic.is_some_and(|said| said.contains("as asked")));
+    assert_eq!(observer.stops, 0);
+
     let mut observer = Fragile { breaks_at, panics_at_stop: true, ..Fragile::default() };
     let fit = recipe.run(&first, &data).observer(&mut observer).finish().unwrap();
     assert_eq!((fit.report.stop, fit.report.steps), (StopReason::Observer, of_first));

@@ -99,7 +99,8 @@ fn a_resumed_run_is_the_run_bit_by_bit() {
     resumed_anywhere::<f64>();
 }
 
-/// So does one that ended early by itself, even if it is asked to go on.
+/// A run that ended by a rule of its own gives the same when it is taken up, as long as it has the
+/// rule.
 #[test]
 fn a_run_that_reached_its_end_stays_there() {
     let data = data::<f32>();

@@ -292,7 +292,8 @@ impl<T: Scalar, P: Dots16> Basis<T> for GramBasis<'_, T, P> {
     #[inline(always)]
     fn select(&mut self, selection: Selection) -> Option<(u32, T)> {
         // The steps of 16-bit weights, which are a 2¹⁵th of the largest, and what rounding adds to
-        // them must be normal numbers, or the bounds are none. Double precision scales a sample.
+        // them must be normal numbers, or the bounds do not hold. In double precision the sample
+        // is scaled first.
         let least = (TINY * T::min_positive_value().widen()).powi(2);
         if self.residual < self.doubt.residual || (self.energy > 0.0 && self.energy < least) {
             self.in_doubt = true;

@@ -41,7 +41,7 @@ pub(crate) struct GramFreeScratch<T> {
     directions: Mat<T>,
     overlaps: Mat<T>,
     heights: Mat<T>,
-    /// ‖d_j‖², which are 1 to rounding of the dictionary's own; empty where heights are.
+    /// ‖d_j‖², near 1 but not exactly; empty where heights are.
     norms: Vec<T>,
     pursuits: Vec<Pursuit<T>>,
     row_of_l: Vec<T>,

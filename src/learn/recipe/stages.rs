@@ -30,14 +30,11 @@ impl<'a, T: Scalar> Stage<'a, T> {
         Self { observer, epochs, before, steps, seconds, earlier: None, is_over: false }
     }
 
-    /// The second, after a first of this course. An observer that has panicked is told no more.
+    /// The second, after a first of this course.
     pub(super) fn follow(&mut self, first: &Report) {
         self.before = self.epochs[0];
         (self.steps, self.seconds) = (first.steps, first.seconds.total);
         self.earlier = Some(first.clone());
-        if first.observer_panic.is_some() {
-            self.observer = None;
-        }
     }
 
     /// Tells of the end of a run that no stage tells of, and writes down a panic of the observer.
@@ -55,8 +52,10 @@ impl<'a, T: Scalar> Stage<'a, T> {
         &mut self,
         event: impl FnOnce(&mut dyn Observer<T>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Some(observer) = &mut self.observer else { return ControlFlow::Continue(()) };
-        let flow = event(*observer);
+        // An observer that panics is not put back, and so told no more.
+        let Some(observer) = self.observer.take() else { return ControlFlow::Continue(()) };
+        let flow = event(observer);
+        self.observer = Some(observer);
         self.is_over |= flow.is_break();
         flow
     }
@@ -132,7 +131,7 @@ impl<T: Scalar> Observer<T> for Stage<'_, T> {
         // A first stage that was completed is not the end.
         if self.earlier.is_some() || report.stop != StopReason::Completed {
             let whole = self.joined(report);
-            if let Some(observer) = &mut self.observer {
+            if let Some(observer) = self.observer.take() {
                 observer.on_stop(&whole);
             }
         }
