@@ -6,6 +6,7 @@ use dbksvd::coder::{
     AnyCoder, BatchOmp, Coefficients, Exact, Lasso, MatchingPursuit, Matryoshka, Omp, Selection,
     Swaps, ThresholdPursuit, Tolerance, TopK,
 };
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -21,7 +22,9 @@ where
     V: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     let value = of.get_item(name)?.ok_or_else(|| unexpected(name, "missing", "a value"))?;
-    value.extract()
+    value.extract().map_err(|error: PyErr| {
+        PyValueError::new_err(format!("`{name}` is {value}: {}", error.value(of.py())))
+    })
 }
 
 /// The coder that is described; `learned` is the linear coder of the model, if it has one.
@@ -104,11 +107,18 @@ fn rule(of: &Bound<'_, PyDict>) -> PyResult<PursuitRule> {
 }
 
 fn tolerance(of: &Bound<'_, PyDict>) -> PyResult<Option<Tolerance>> {
-    let (absolute, relative) = (parameter(of, "tol")?, parameter(of, "relative_tol")?);
-    match (absolute, relative) {
+    let of = |name: &str| -> PyResult<Option<f64>> {
+        let found: Option<f64> = parameter(of, name)?;
+        match found {
+            Some(found) if !(found >= 0.0 && found.is_finite()) => {
+                Err(unexpected(name, found, "a number of at least 0"))
+            }
+            _ => Ok(found),
+        }
+    };
+    match (of("tol")?, of("relative_tol")?) {
         (Some(_), Some(relative)) => {
-            let found: f64 = relative;
-            Err(unexpected("relative_tol", found, "None, since `tol` is given"))
+            Err(unexpected("relative_tol", relative, "None, since `tol` is given"))
         }
         (absolute, relative) => {
             Ok(absolute.map(Tolerance::Absolute).or(relative.map(Tolerance::Relative)))

@@ -1,7 +1,6 @@
 //! Learning on a graphics device.
 
 use dbksvd::coder::{AnyCoder, BatchOmp};
-use dbksvd::source::SampleSource;
 use dbksvd::updater::KSvd;
 use dbksvd::{DbKsvd, Sign};
 use dbksvd_gpu::{Adapter, Gpu};
@@ -11,7 +10,6 @@ use pyo3::prelude::*;
 use crate::coder::coder_of;
 use crate::error::{exception, unexpected};
 use crate::learner::Settings;
-use crate::run::{Fit, Supervision, learned, watched};
 use crate::updater::AnyUpdater;
 
 /// The graphics devices that ``DictionaryLearner`` can learn on, in words.
@@ -29,13 +27,8 @@ pub fn devices(py: Python<'_>) -> Vec<String> {
     py.detach(|| dbksvd_gpu::adapters().iter().map(ToString::to_string).collect())
 }
 
-/// Learns on the device that `settings` name.
-pub fn fit(
-    py: Python<'_>,
-    settings: &Settings<'_>,
-    data: (&dyn SampleSource<f32>, Option<&dyn SampleSource<f32>>),
-    supervision: &Supervision<'_>,
-) -> PyResult<Fit> {
+/// The learner on the device that `settings` name.
+pub fn learner(py: Python<'_>, settings: &Settings<'_>) -> PyResult<DbKsvd<Gpu>> {
     let adapter = adapter(&settings.device)?;
     let (coder, updater) = parts(settings)?;
     let gpu = py.detach(|| Gpu::on(&adapter));
@@ -43,8 +36,7 @@ pub fn fit(
     let sign = if settings.positive { Sign::NonNegative } else { Sign::Signed };
     let builder = DbKsvd::builder_on(gpu, settings.atoms, settings.nonzeros as usize);
     let builder = settings.finish(builder.coder(coder).updater(updater).sign(sign))?;
-    let learner = builder.build().map_err(exception)?;
-    watched(py, settings, data, supervision, |part| learned(&learner, part))
+    builder.build().map_err(exception)
 }
 
 fn adapter(device: &str) -> PyResult<Adapter> {

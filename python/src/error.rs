@@ -8,7 +8,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 /// Parameters that have another name in Python.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 16] = [
     ("atoms", "n_components"),
     ("sparsity", "n_nonzero_coefs"),
     ("mean_nonzeros", "n_nonzero_coefs"),
@@ -22,9 +22,8 @@ const NAMES: [(&str, &str); 17] = [
     ("plateau.least", "plateau[1]"),
     ("samples", "X"),
     ("source", "X"),
-    ("iterations", "power_steps"),
     ("sign", "positive"),
-    ("every_steps", "checkpoint_every"),
+    ("every_steps", "checkpoint_steps"),
     ("saved", "state"),
 ];
 

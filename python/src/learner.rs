@@ -149,8 +149,8 @@ impl Settings<'_> {
         U: DictionaryUpdater<B>,
     {
         let goal = self.goal()?;
-        // One atom has nothing to grow from, and a dictionary that is given does not grow anew.
-        if self.atoms == 1 || self.start.is_some() {
+        // A dictionary that is given does not grow anew.
+        if self.start.is_some() {
             builder = builder.growth(None);
         }
         if let Some(start) = &self.start {
@@ -250,7 +250,7 @@ impl Saving {
             checkpoints = checkpoints.every_steps(steps).every(None);
         }
         if let Some(time) = self.every_seconds {
-            checkpoints = checkpoints.every(Some(seconds("checkpoint_every", time)?));
+            checkpoints = checkpoints.every(Some(seconds("checkpoint_seconds", time)?));
         }
         Ok(checkpoints)
     }

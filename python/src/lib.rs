@@ -6,7 +6,7 @@
 //! | `coder`, `updater` | all coders and all updaters as one type each, chosen at run time |
 //! | `masked` | samples of which coordinates are missing: codes, and learning |
 //! | `model`, `encoder`, `sae` | what is learned, and what codes with it |
-//! | `learner`, `run`, `session`, `device` | learning: what is set, runs, step by step, on a graphics device |
+//! | `learner`, `run`, `session`, `device` | learning: what is set, runs, step by step, devices |
 //! | `supervised` | work that Python can interrupt and watch |
 //! | `measures` | errors, coherence, recovery |
 //! | `pursuit` | paths of atoms, and pursuit on products |
@@ -54,7 +54,7 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{get_num_threads, set_num_threads};
     #[pymodule_export]
-    use crate::pursuit::{AnyPath, omp_gram};
+    use crate::pursuit::{AnyPath, omp, omp_gram};
     #[pymodule_export]
     use crate::run::{Fit, fit};
     #[pymodule_export]

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::codes::Rows;
 use crate::arrays::{Samples, Source};
-use crate::error::exception;
+use crate::error::{exception, unexpected};
 use crate::model::Model;
 use crate::number::{Either, Number, each};
 use crate::pool::pool;
@@ -74,9 +74,9 @@ struct Settings {
     seed: u64,
 }
 
-/// Learns from samples (n, d), whose coordinates have these weights (n, d), beginning with the atoms
-/// of ``initial`` or, without one, with samples. Gives the model, the codes of the samples and a list
-/// of what each pass found.
+/// Learns from samples (n, d), whose coordinates have these weights (n, d), beginning with the
+/// atoms of ``initial`` or, without one, with samples. Gives the model, the codes of the samples
+/// and a list of what each pass found.
 #[pyfunction]
 #[pyo3(signature = (settings, samples, weights, double, initial=None, tell=None, threads=None))]
 #[allow(clippy::too_many_arguments)] // As many as Python's function has.
@@ -101,8 +101,9 @@ pub fn learn_masked<'py>(
         (Some(Either::F32(model)), false) => {
             learned(py, &settings, &data, Some(model.dictionary()), tell, threads)
         }
-        (_, true) => learned::<f64>(py, &settings, &data, None, tell, threads),
-        (_, false) => learned::<f32>(py, &settings, &data, None, tell, threads),
+        (None, true) => learned::<f64>(py, &settings, &data, None, tell, threads),
+        (None, false) => learned::<f32>(py, &settings, &data, None, tell, threads),
+        (Some(_), _) => Err(unexpected("initial", "of one precision", "that of the samples")),
     }
 }
 

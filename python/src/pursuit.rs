@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 
 use crate::arrays::codes::Rows;
 use crate::coder::parameter;
-use crate::error::exception;
+use crate::error::{exception, unexpected};
 use crate::number::{Either, Family, Number, each};
 use crate::pool::pool;
 
@@ -52,6 +52,41 @@ fn pursuit(of: &Bound<'_, PyDict>) -> PyResult<Pursuit> {
 
 fn squared_norms<'a>(given: Option<&'a PyReadonlyArray1<'_, f64>>) -> PyResult<Option<&'a [f64]>> {
     Ok(given.map(|norms| norms.as_slice()).transpose()?)
+}
+
+/// The codes of samples (n, d) on atoms (m, d) of any norm, whatever the scale of either.
+#[pyfunction]
+#[pyo3(signature = (atoms, samples, settings, threads=None))]
+pub fn omp<'py>(
+    py: Python<'py>,
+    atoms: &Bound<'py, PyAny>,
+    samples: &Bound<'py, PyAny>,
+    settings: &Bound<'py, PyDict>,
+    threads: Option<usize>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let pursuit = pursuit(settings)?;
+    let pool = pool(py, threads)?;
+    each!(pair(atoms, samples)?, both => {
+        let (atoms, samples) = both;
+        let (atoms, samples) = (columns(&atoms)?, columns(&samples)?);
+        let codes = py.detach(|| pool.install(|| pursuit.codes(atoms, samples)));
+        arrays_of(py, &codes.map_err(told)?)
+    })
+}
+
+/// An error by the names that matrices have in Python's pursuits.
+fn told(error: Error) -> PyErr {
+    let of = |argument| match argument {
+        "dictionary" => Some("D"),
+        "samples" => Some("Y"),
+        _ => None,
+    };
+    match error {
+        Error::Argument { argument, found, expected } if of(argument).is_some() => {
+            unexpected(of(argument).unwrap_or(argument), found, &expected)
+        }
+        error => exception(error),
+    }
 }
 
 /// The codes of samples given products: ``gram`` (m, m) and ``correlations`` (n, m).
@@ -141,22 +176,17 @@ impl AnyPath {
         each!(&self.path, path => path.codes().support(i).to_vec())
     }
 
-    /// The norms of the residuals (n, 1 + length), NaN after the end of a path; ``None`` if they
-    /// are not known.
-    fn residual_norms<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f64>>>> {
+    /// The norms of the residuals (n, 1 + length), NaN after the end of a path.
+    fn residual_norms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let width = 1 + self.length();
         each!(&self.path, path => {
             let samples = path.codes().samples();
             let mut norms = Vec::with_capacity(samples * width);
             for i in 0..samples {
-                let known = path.residual_norms(i);
-                if known.is_empty() {
-                    return Ok(None);
-                }
-                norms.extend_from_slice(known);
+                norms.extend_from_slice(path.residual_norms(i));
                 norms.resize((i + 1) * width, f64::NAN);
             }
-            Ok(Some(PyArray1::from_vec(py, norms).reshape([samples, width])?))
+            PyArray1::from_vec(py, norms).reshape([samples, width])
         })
     }
 }
@@ -168,7 +198,7 @@ impl AnyPath {
         find: impl FnOnce() -> Result<Path<T>, Error> + Send,
     ) -> PyResult<Self> {
         let pool = pool(py, threads)?;
-        let path = py.detach(|| pool.install(find)).map_err(exception)?;
+        let path = py.detach(|| pool.install(find)).map_err(told)?;
         Ok(Self { path: T::either::<OfPaths>(path) })
     }
 }

@@ -64,19 +64,21 @@ pub fn fit(
     let held_out = held_out.map(Samples::new).transpose()?;
     let held_out = held_out.as_ref().map(|samples| samples.source()).transpose()?;
     let supervision = Supervision { tell: tell.as_ref(), threads };
-    let is_on_device = settings.device != "cpu";
-    if double && is_on_device {
-        let expected = "float32 or float16 with a graphics device, which computes in float32";
-        return Err(unexpected("X", "float64", expected));
+    if settings.device != "cpu" {
+        let learner = device::learner(py, &settings)?;
+        if double {
+            let expected = "float32 or float16 with a graphics device, which computes in float32";
+            return Err(unexpected("X", "float64", expected));
+        }
+        let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f32>);
+        let data: (&dyn SampleSource<f32>, _) = (&source, held_out);
+        return watched(py, &settings, data, &supervision, |part| learned(&learner, part));
     }
     if double {
         let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f64>);
         return run::<f64>(py, &settings, (&source, held_out), &supervision);
     }
     let held_out = held_out.as_ref().map(|source| source as &dyn SampleSource<f32>);
-    if is_on_device {
-        return device::fit(py, &settings, (&source, held_out), &supervision);
-    }
     run::<f32>(py, &settings, (&source, held_out), &supervision)
 }
 
@@ -108,13 +110,13 @@ fn run<T: Number>(
 }
 
 /// Who is told of a run, and how many threads it has.
-pub struct Supervision<'a> {
+struct Supervision<'a> {
     tell: Option<&'a Py<PyAny>>,
     threads: Option<usize>,
 }
 
 /// What a run has besides its learner.
-pub struct Part<'a, T: Number> {
+struct Part<'a, T: Number> {
     rows: &'a dyn SampleSource<T>,
     held_out: Option<&'a dyn SampleSource<T>>,
     watcher: &'a mut Watcher,
@@ -123,7 +125,7 @@ pub struct Part<'a, T: Number> {
 }
 
 /// A run of one stage, on any device.
-pub fn learned<B, C, U>(
+fn learned<B, C, U>(
     learner: &DbKsvd<B, C, U>,
     part: Part<'_, B::Scalar>,
 ) -> Result<Ended<B::Scalar>, Error>
@@ -144,7 +146,7 @@ where
 }
 
 /// A run that Python watches, and may interrupt.
-pub fn watched<T: Number>(
+fn watched<T: Number>(
     py: Python<'_>,
     settings: &Settings<'_>,
     (source, held_out): (&dyn SampleSource<T>, Option<&dyn SampleSource<T>>),

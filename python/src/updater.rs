@@ -184,6 +184,9 @@ impl AnyUpdater {
 fn ksvd(of: &Bound<'_, PyDict>) -> PyResult<KSvd> {
     let power_steps: Option<usize> = parameter(of, "power_steps")?;
     let memory: Option<(f64, f64, f64)> = parameter(of, "memory")?;
+    if power_steps == Some(0) {
+        return Err(unexpected("power_steps", 0, "at least 1, or None for the exact pair"));
+    }
     let is_shared: bool = parameter(of, "shared_residual")?;
     Ok(KSvd::new()
         .atom_batch(parameter(of, "atom_batch")?)

@@ -119,6 +119,7 @@ def test_features_are_learned_and_shown(data, tmp_path, capsys):
     best = np.argsort(-codes, kind="stable")[0]
     out = capsys.readouterr().out
     assert out.startswith("atom 3 (") and f"'token {best}'" in out
+    assert main([*call, "--top", "0"]) == 1
     assert main([*call, "--atoms", "24"]) == 1
     assert "--atoms has 24, expected 0 to 23" in capsys.readouterr().err
     texts.write_text("one\n")

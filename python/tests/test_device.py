@@ -91,6 +91,9 @@ def test_devices_that_are_not_there(X, options, words):
         ({"coder": "swaps"}, "`coder` is \"swaps\", expected 'omp', 'ols' or coders.OMP"),
         ({"coder": coders.Lasso(0.1)}, '`coder` is "lasso"'),
         ({"updater": "online"}, "`updater` is \"online\", expected 'ksvd'"),
+        ({"goal": "features"}, "`goal` is \"features\", expected 'error' with device"),
+        ({"groups": np.array([4, 20])}, "`groups` is given, expected None with device"),
+        ({"device": 1}, "`device` is 1, expected 'cpu'"),
     ],
 )
 def test_what_devices_do_not_do(X, options, words):
@@ -98,21 +101,15 @@ def test_what_devices_do_not_do(X, options, words):
         learner(**options).fit(X)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"goal": "features"}, "`goal` is \"features\", expected 'error' with device"),
-        ({"groups": 4}, "`groups` is given, expected None with device"),
-        ({"device": 1}, "`device` is 1, expected 'cpu'"),
-    ],
-)
-def test_what_no_device_does(X, options, words):
-    with pytest.raises(ValueError, match=words):
-        learner(**options).fit(X)
-
-
-def test_double_precision_and_steps_are_the_processors(X):
+@needs_a_device
+def test_double_precision_is_the_processors(X):
     with pytest.raises(ValueError, match="`X` is float64, expected float32 or float16"):
         learner().fit(X.astype(np.float64))
+    # What is wrong with the device is said first.
+    with pytest.raises(ValueError, match='`device` is "cuda"'):
+        learner(device="cuda").fit(X.astype(np.float64))
+
+
+def test_steps_are_the_processors(X):
     with pytest.raises(ValueError, match="`device` is \"gpu\", expected 'cpu': .*`fit`"):
         learner().partial_fit(X)

@@ -75,6 +75,9 @@ def test_a_callback_ends_learning_or_raises(holey):
         seen.append(told)
         return told["pass"] < 2
 
+    numpy_says = lambda told: np.bool_(told["pass"] < 2)  # noqa: E731
+    fit = dbksvd.learn_masked(X, 20, 2, random_state=0, callback=numpy_says)
+    assert len(fit.passes) == 3
     fit = dbksvd.learn_masked(X, 20, 2, random_state=0, callback=watch)
     assert seen == fit.passes and [told["pass"] for told in seen] == [0, 1, 2]
     assert {told["passes"] for told in seen} == {10}
@@ -84,6 +87,52 @@ def test_a_callback_ends_learning_or_raises(holey):
 
     with pytest.raises(KeyError, match="mine"):
         dbksvd.learn_masked(X, 20, 2, callback=broken)
+
+
+def test_masked_arrays_and_missing_values_of_tables(holey):
+    _, X = holey
+    expected = dbksvd.learn_masked(X, 20, 2, max_iter=2, random_state=5)
+    masked = np.ma.masked_array(np.where(np.isnan(X), -999.0, X), np.isnan(X))
+    fit = dbksvd.learn_masked(masked, 20, 2, max_iter=2, random_state=5)
+    assert fit.model == expected.model
+    filled = expected.model.complete(X)
+    np.testing.assert_array_equal(expected.model.complete(masked), filled)
+    # Both say what is missing.
+    is_third = np.arange(X.shape[1]) == 3
+    some = np.ma.masked_array(X, np.broadcast_to(is_third, X.shape))
+    weights = ~np.isnan(X) & ~is_third
+    np.testing.assert_array_equal(
+        expected.model.complete(some), expected.model.complete(X, weights)
+    )
+    assert expected.model.complete(masked, np.full(X.shape, 0.5)).shape == X.shape
+
+    class Table:
+        """What pandas does with its own missing values."""
+
+        def __array__(self, dtype=None, copy=None):
+            return np.where(np.isnan(X), None, X)
+
+        def to_numpy(self, dtype, na_value):
+            return np.where(np.isnan(X), na_value, X).astype(dtype)
+
+    np.testing.assert_array_equal(expected.model.complete(Table()), filled)
+    with pytest.raises(ValueError, match="`X` has masked entries"):
+        expected.model.encode(masked)
+    for wrong in (np.ones(16), np.ones((800, 15))):
+        with pytest.raises(ValueError, match="`weights` has shape .*, expected that of `X`"):
+            expected.model.complete(masked, wrong)
+
+
+def test_blends_and_checks_are_in_the_precision_of_the_model():
+    model = dbksvd.Model(np.eye(2), 1)
+    X, weights = np.array([[1000.0, 3.0]]), np.array([[0.25, 1.0]])
+    half = model.complete(X.astype(np.float16), weights.astype(np.float16))
+    np.testing.assert_array_equal(half, model.complete(X, weights))
+    single = dbksvd.Model(np.eye(2, dtype=np.float32), 1)
+    X = np.ones((5000, 2))
+    X[4500, 0] = 1e300
+    with pytest.raises(ValueError, match="`X` is 1e.300 at row 4500, feature 0.*finite float32"):
+        single.encode_masked(X)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +147,15 @@ def test_a_callback_ends_learning_or_raises(holey):
         ({"weights": np.zeros((8, 4))}, "weights"),
         ({"dict_init": np.ones((2, 4))}, r"`dict_init` has shape \(2, 4\), expected \(5, 4\)"),
         ({"dict_init": np.zeros((5, 4))}, "atom 0 is zero"),
+        ({"dict_init": dbksvd.Model(np.eye(5)[:, :4][:4], 1)}, r"has shape \(4, 4\)"),
+        (
+            {"dict_init": dbksvd.Model(np.eye(4), 1, mean=np.ones(4)), "n_components": 4},
+            "`dict_init` has a mean or a scale",
+        ),
+        ({"n_components": 2**64}, "`n_components` is 18446744073709551616, .*at most"),
+        ({"positive": "no"}, "`positive` is 'no', expected True or False"),
+        ({"max_iter": 2.5}, "`max_iter` is 2.5"),
+        ({"n_components": "4"}, "`n_components` is '4'"),
         ({"random_state": -1}, "`random_state` is -1"),
         ({"X": np.full((8, 4), np.inf)}, "`X` is inf at row 0, feature 0"),
         ({"X": np.full((8, 4), np.nan)}, "weights"),

@@ -3,6 +3,8 @@ the argument, what was found and what was expected."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -24,7 +26,7 @@ CASES = [
     ("coder", 3, "`coder` is 3"),
     ("coder", coders.OMP, "`coder` is <class"),
     ("coder", coders.OMP(tol=1.0, relative_tol=0.1), "`relative_tol` is 0.1, expected None"),
-    ("coder", coders.OMP(tol=-1.0), "`tolerance"),
+    ("coder", coders.OMP(tol=-1.0), "`tol` is -1"),
     ("coder", coders.Exact(), None),
     ("coder", coders.Threshold(0.5), "`positive` is signed"),
     ("coder", "linear", '`coder` is "linear"'),
@@ -36,6 +38,14 @@ CASES = [
     ("updater", updaters.KSVD(memory=(0.9, 0.1, 0.5)), "`memory`"),
     ("updater", updaters.Incoherent(2.0), "`max_coherence`"),
     ("updater", updaters.Online(retention=2.0), "`retention` is 2"),
+    ("updater", updaters.KSVD(sweeps=-1), "`sweeps` is -1: can't convert negative int"),
+    ("updater", updaters.KSVD(sweeps=2.5), "`sweeps` is 2.5"),
+    ("updater", updaters.Incoherent(0.5, iterations=0), "`iterations` is 0"),
+    ("updater", updaters.Fixed([2**40]), "`atoms` is"),
+    ("coder", coders.OMP(relative_tol=-1.0), "`relative_tol` is -1"),
+    ("dict_init", Path("none.npy"), "`dict_init`"),
+    ("n_components", 2**64, "`n_components` is 18446744073709551616, .*at most"),
+    ("random_state", 2**64, "`random_state` is 18446744073709551616, .*at most"),
     ("updater", updaters.Fixed([24]), "fixed"),
     ("updater", updaters.Fixed([0, 0]), "fixed"),
     ("updater", updaters.Fixed([0], max_coherence=2.0), "`max_coherence`"),
@@ -169,6 +179,7 @@ def test_codes_that_are_not_those_of_the_samples(model, X):
         ((np.eye(3), 1), {"norm_limit": -1.0}, "`norm_limit` is -1"),
         ((np.zeros((2, 3)), 1), {"normalize": True}, "atom 0 is zero"),
         ((np.eye(3)[0], 1), {}, r"`components` has shape \(3,\)"),
+        (("x.npy", 1), {}, "`components` has shape"),
     ],
 )
 def test_models_that_cannot_be(arguments, options, words):

@@ -207,7 +207,11 @@ def test_what_is_no_sample_with_weights(model, X):
     weights = np.ones_like(X)
     weights[7, 2] = -0.5
     for samples, given, text in [
-        (wrong, None, "`X` is inf at row 500, feature 3, expected a finite number"),
+        (
+            wrong,
+            None,
+            "`X` is inf at row 500, feature 3, expected a finite float32, or a weight",
+        ),
         (X, weights, "`weights` is -0.5 at row 7, feature 2, expected 0 to 1"),
         (X, weights[:, 1:], r"`weights` has shape \(600, 15\), expected that of `X`"),
         (X[:, 1:], None, "`X` has 15 features, expected 16"),
@@ -251,6 +255,12 @@ def test_saved_and_loaded_and_pickled_a_model_is_the_same(tmp_path, X):
             assert same(loaded.encode(X), model.encode(X))
             other = dbksvd.Model.load(path, dtype="float64" if dtype == "float32" else "float32")
             assert other != model and other.dtype != model.dtype
+
+
+def test_coders_of_equal_groups_are_equal():
+    groups, same_groups = coders.Matryoshka([4, 20]), coders.Matryoshka(np.array([4, 20]))
+    assert groups == same_groups and hash(groups) == hash(same_groups)
+    assert groups != coders.Matryoshka([20, 4])
 
 
 def test_a_pickled_encoder_codes_the_same(model, X):

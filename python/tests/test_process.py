@@ -105,6 +105,14 @@ def test_an_error_of_a_callback_comes_out_of_fit():
     assert learner.transform(planted(5)).shape == (5, 24)
 
 
+def test_false_of_any_kind_ends_a_fit():
+    for false in (False, np.False_, np.float64(1) > 2):
+        learner = DictionaryLearner(24, 3, callback=lambda _, answer=false: answer, **LONG)
+        assert learner.fit(planted(600)).n_steps_ == 1
+        learner.set_params(callback=None, epoch_callback=lambda *_, answer=false: answer)
+        assert learner.fit(planted(600)).n_iter_ == 1
+
+
 def test_callbacks_run_on_the_thread_that_called():
     seen = []
 

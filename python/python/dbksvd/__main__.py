@@ -187,7 +187,7 @@ def _learn(options: argparse.Namespace) -> None:
         outliers = ("clip", options.clip_norm)
     elif options.drop_norm is not None:
         outliers = ("drop", options.drop_norm)
-    whole = options.goal != "features" and options.sparsity == int(options.sparsity)
+    whole = options.goal != "features" and options.sparsity.is_integer()
     saves = options.resume or options.checkpoint_every is not None
     often = {} if options.checkpoint_every is None else dict([options.checkpoint_every])
     kind = _JsonLearner if options.json else dbksvd.DictionaryLearner
@@ -291,6 +291,8 @@ def _encode(options: argparse.Namespace) -> None:
 
 
 def _features(options: argparse.Namespace) -> None:
+    if options.top < 1:
+        raise ValueError(f"--top is {options.top}, expected at least 1")
     model = dbksvd.Model.load(options.dictionary)
     rows = open_files(options.data, tensor=options.tensor, mask=options.mask)
     texts = None
@@ -340,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dbksvd: interrupted", file=sys.stderr)
         return 130
-    except (OSError, ValueError, TypeError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, MemoryError, RuntimeError, OverflowError) as error:
         print(f"dbksvd: {error}", file=sys.stderr)
         return 1
     return 0

@@ -10,11 +10,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 
-def whole(name: str, given: Any, least: int = 0, most: int | None = None) -> int:
+def whole(name: str, given: Any, least: int = 0, most: int = 2**63 - 1) -> int:
     """A whole number."""
     is_whole = isinstance(given, numbers.Integral) and not isinstance(given, (bool, np.bool_))
-    if not is_whole or given < least or (most is not None and given > most):
-        upper = "" if most is None else f" and at most {most}"
+    if not is_whole or not least <= given <= most:
+        # Nobody who is far from it wants to know of the largest number that Rust takes.
+        is_far = most >= 2**63 - 1 and not (is_whole and given > most)
+        upper = "" if is_far else f" and at most {most}"
         raise ValueError(
             f"`{name}` is {given!r}, expected a whole number of at least {least}{upper}"
         )
@@ -34,6 +36,18 @@ def seed_of(random_state: Any) -> int:
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         return whole("random_state", random_state, 0, 2**64 - 1)
     return int(check_random_state(random_state).randint(2**31))
+
+
+def flag(name: str, given: Any) -> bool:
+    """True or False."""
+    if not isinstance(given, (bool, np.bool_)):
+        raise ValueError(f"`{name}` is {given!r}, expected True or False")
+    return bool(given)
+
+
+def goes_on(answer: Any) -> bool:
+    """Whether a callback that gave this answer lets a run go on: one that gives none does."""
+    return not (isinstance(answer, (bool, np.bool_)) and not answer)
 
 
 def threads(n_jobs: Any) -> int | None:

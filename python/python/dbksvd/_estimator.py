@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core, coders, updaters
-from ._checks import real, seed_of, threads, whole
+from ._checks import flag, real, seed_of, threads, whole
 from ._model import Model
 from ._progress import Progress, Report, Teller
 from ._rows import PathLike, as_array, as_rows, is_double, is_paths, open_files
@@ -130,9 +130,10 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         not depend on it.
     device : str, default="cpu"
         ``"gpu"``, ``"gpu:NAME"`` or ``"gpu:NUMBER"`` learns on a graphics device of
-        :func:`dbksvd.devices`, in single precision, with ``goal="error"``, OMP or OLS, and
-        ``updaters.KSVD``; what follows :meth:`fit` is the processor's. Results on one device have
-        the same bits; those of another differ by rounding.
+        :func:`dbksvd.devices`, in single precision (float64 is refused), with ``goal="error"``, OMP
+        or OLS, ``updaters.KSVD`` and no ``groups``. :meth:`partial_fit` and what follows
+        :meth:`fit` are the processor's. Results on one device have the same bits; those of another
+        differ by rounding.
     random_state : int, RandomState or None, default=None
         The seed of all randomness.
     verbose : int, default=0
@@ -284,6 +285,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If files cannot be read, or checkpoints cannot be written.
         MemoryError
             If memory cannot be allocated.
+        RuntimeError
+            If there is no such ``device``, or it fails.
         KeyboardInterrupt
             After Ctrl-C, when the current step is done; the model so far is kept.
         """
@@ -465,7 +468,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         is_error = self.goal == "error"
         for name, default in [("coder", "omp"), ("updater", "ksvd"), ("groups", None)]:
             given = getattr(self, name)
-            if not is_error and (given is not default and given != default):
+            is_default = given is default or (isinstance(given, str) and given == default)
+            if not is_error and not is_default:
                 raise ValueError(
                     f"`{name}` is {given!r}, expected {default!r} with goal={self.goal!r}, which "
                     "has its own"
@@ -542,10 +546,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self.device
 
     def _flag(self, name: str) -> bool:
-        given = getattr(self, name)
-        if not isinstance(given, (bool, np.bool_)):
-            raise ValueError(f"`{name}` is {given!r}, expected True or False")
-        return bool(given)
+        return flag(name, getattr(self, name))
 
     def _nonzeros(self, atoms: int, dim: int) -> float:
         given = self.n_nonzero_coefs
@@ -593,7 +594,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return None, True
         if isinstance(given, Model):
             return given._core, False
-        atoms = as_rows(given, "dict_init").astype(np.float64 if double else np.float32)
+        atoms = as_rows(as_array(given, "dict_init"), "dict_init")
+        atoms = atoms.astype(np.float64 if double else np.float32)
         return Model(atoms, 1, normalize=True)._core, False
 
     def _checkpoints(self) -> dict[str, Any] | None:

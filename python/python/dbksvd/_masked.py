@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
-from ._checks import seed_of, threads, whole
+from ._checks import flag, goes_on, seed_of, threads, whole
 from ._model import Model
 from ._rows import as_array, as_rows, codes_from, is_double
 from ._weights import BLOCK, known_part, weighted
@@ -66,8 +66,8 @@ def learn_masked(
     Parameters
     ----------
     X : array of shape (n, d) or tensor
-        Where a weight is 0, X may hold anything. float64 is learned in double precision, all else
-        in single.
+        Where a weight is 0, X may hold anything. float16 and float32 are learned from in single
+        precision, all else in double. Entries of a masked array that are masked are missing.
     n_components : int
         Atoms.
     n_nonzero_coefs : int
@@ -79,7 +79,8 @@ def learn_masked(
     max_iter : int, default=10
         Passes.
     dict_init : array of shape (n_components, d) or Model, optional
-        The atoms to begin with. Default: samples, filled in with the means of entries.
+        The atoms to begin with; a Model must have no mean and no scale. Default: samples, filled in
+        with the means of entries.
     random_state : int, RandomState or None, default=None
         Draws the samples to begin with.
     callback : callable, optional
@@ -115,29 +116,35 @@ def learn_masked(
     >>> np.isnan(fit.model.complete(X)).any()
     np.False_
     """
+    n_components = whole("n_components", n_components, 1)
     rows, given = weighted(X, weights)
     double = is_double(rows)
+    dtype = np.float64 if double else np.float32
     samples = np.empty_like(rows)
     known = np.empty(rows.shape, np.float32 if given is None else given.dtype)
     for at in range(0, len(rows), BLOCK):
         part = slice(at, at + BLOCK)
-        samples[part], known[part] = known_part(rows, given, at)
+        samples[part], known[part] = known_part(rows, given, at, dtype)
     start = None
     if dict_init is not None:
-        atoms = dict_init.components_ if isinstance(dict_init, Model) else dict_init
+        atoms = dict_init
+        if isinstance(dict_init, Model):
+            if dict_init.mean is not None or dict_init.scale != 1:
+                raise ValueError("`dict_init` has a mean or a scale, expected a model without")
+            atoms = dict_init.components_
         atoms = as_rows(as_array(atoms, "dict_init"), "dict_init")
         expected = (n_components, rows.shape[1])
         if atoms.shape != expected:
             raise ValueError(f"`dict_init` has shape {atoms.shape}, expected {expected}")
-        start = Model(atoms.astype(np.float64 if double else np.float32), 1, normalize=True)
+        start = Model(atoms.astype(dtype), 1, normalize=True)
     settings = {
-        "n_components": whole("n_components", n_components, 1),
+        "n_components": n_components,
         "n_nonzero_coefs": whole("n_nonzero_coefs", n_nonzero_coefs, 1),
-        "positive": bool(positive),
+        "positive": flag("positive", positive),
         "passes": whole("max_iter", max_iter),
         "seed": seed_of(random_state),
     }
-    tell = None if callback is None else lambda _, values: callback(values) is not False
+    tell = None if callback is None else lambda _, values: goes_on(callback(values))
     model, parts, passes = _core.learn_masked(
         settings,
         samples,

@@ -13,7 +13,7 @@ from ._rows import as_array
 __all__ = ["Coherence", "Measures", "Recovery", "coherence", "recovery"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measures:
     """How well codes represent samples.
 
@@ -62,7 +62,7 @@ class Measures:
         return np.flatnonzero(self.usage == 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coherence:
     """How alike the atoms of a dictionary are.
 
@@ -84,7 +84,7 @@ class Coherence:
     sparsity_bound: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recovery:
     """How well learned atoms stand for true ones.
 

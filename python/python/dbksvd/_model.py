@@ -66,11 +66,11 @@ class Model:
         positive: bool = False,
         normalize: bool = False,
     ) -> None:
-        atoms = as_rows(components, "components")
+        atoms = as_rows(as_array(components, "components"), "components")
         if atoms.dtype == np.float16:
             atoms = atoms.astype(np.float32)
         if mean is not None:
-            mean = np.ascontiguousarray(as_array(mean, "mean"), dtype=atoms.dtype)
+            mean = np.require(as_array(mean, "mean"), dtype=atoms.dtype, requirements=("C", "A"))
             if mean.shape != (atoms.shape[1],):
                 raise ValueError(f"`mean` has shape {mean.shape}, expected ({atoms.shape[1]},)")
         parts = {
@@ -258,13 +258,11 @@ class Model:
         array([[10.]])
         """
         rows, known = weighted(X, weights)
-        blocks = [
-            codes_from(
-                _core.encode_masked(self._core, *known_part(rows, known, at), threads(n_jobs)),
-                self.shape[0],
-            )
-            for at in range(0, len(rows), BLOCK)
-        ]
+        blocks = []
+        for at in range(0, len(rows), BLOCK):
+            part = known_part(rows, known, at, self.dtype)
+            parts = _core.encode_masked(self._core, *part, threads(n_jobs))
+            blocks.append(codes_from(parts, self.shape[0]))
         return blocks[0] if len(blocks) == 1 else sp.vstack(blocks, format="csr")
 
     def complete(self, X: Any, weights: Any = None, *, n_jobs: int | None = None) -> np.ndarray:
@@ -283,7 +281,8 @@ class Model:
         rows, known = weighted(X, weights)
         filled = self.decode(self.encode_masked(rows, known, n_jobs=n_jobs))
         for at in range(0, len(rows), BLOCK):
-            samples, weight = known_part(rows, known, at)
+            samples, weight = known_part(rows, known, at, self.dtype)
+            weight = weight.astype(filled.dtype, copy=False)
             filled[at : at + BLOCK] = weight * samples + (1 - weight) * filled[at : at + BLOCK]
         return filled
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from ._checks import goes_on
 from ._model import Model
 
 __all__ = ["Progress", "Report"]
@@ -130,7 +131,7 @@ class Teller:
             # No model comes of weights that have overflowed; the run ends with that error.
             if self.epoch_callback is not None and "model" in values:
                 model = Model._of(values.pop("model"))
-                return self.epoch_callback(values, model) is not False
+                return goes_on(self.epoch_callback(values, model))
         elif kind == "evaluation":
             LOGGER.info("evaluation after step %(step)d: FVU %(fvu).4f", values)
         elif kind == "checkpoint":
@@ -149,8 +150,7 @@ class Teller:
             self.bar.update(max(0.0, progress.done - self.bar.n))
         if LOGGER.isEnabledFor(logging.DEBUG):
             LOGGER.debug("step %d: FVU %.4f", progress.total_steps, progress.fvu)
-        # A callback that returns nothing does not want to end the run.
-        return self.callback is None or self.callback(progress) is not False
+        return self.callback is None or goes_on(self.callback(progress))
 
     def close(self) -> None:
         """Ends the bar."""

@@ -44,7 +44,7 @@ def omp(
     positive : bool, default=False
         Coefficients of at least 0.
     sparse : bool, default=False
-        Return ``scipy.sparse.csc_array`` instead of a dense array.
+        Return ``scipy.sparse.csc_array`` of shape (m, 1) or (m, n) instead of a dense array.
     n_jobs : int, optional
         Threads; -1 for one for each processor.
 
@@ -71,12 +71,15 @@ def omp(
     n_nonzero_coefs, tol = _stop(n_nonzero_coefs, tol, m, min(d, m))
     if targets.shape[0] == 0:
         codes = sp.csr_array((0, m), dtype=dtype)
-    else:
+    elif _is_usual(atoms) and _is_usual(targets):
         model = Model(atoms, n_nonzero_coefs, positive=positive, normalize=True)
         coder = coders.OMP(ols=bool(ols), tol=tol)
         codes = Encoder(model, coder).encode(targets, n_jobs=n_jobs)
         norms = np.linalg.norm(atoms.astype(np.float64), axis=1)
         codes.data = (codes.data / norms[codes.indices]).astype(dtype)
+    else:
+        settings = _settings(n_nonzero_coefs, tol, ols, positive)
+        codes = codes_from(_core.omp(atoms, targets, settings, threads(n_jobs)), m)
     return _oriented(codes, sparse, is_vector)
 
 
@@ -130,7 +133,8 @@ def omp_gram(
     array([2., 0.])
     """
     gram, rows, norms, is_vector = _products(gram, correlations, squared_norms)
-    settings = _settings(n_nonzero_coefs, tol, ols, positive, len(gram), len(gram))
+    n_nonzero_coefs, tol = _stop(n_nonzero_coefs, tol, len(gram), len(gram))
+    settings = _settings(n_nonzero_coefs, tol, ols, positive)
     if rows.shape[0] == 0:
         codes = sp.csr_array(rows.shape, dtype=gram.dtype)
     else:
@@ -147,22 +151,22 @@ class OmpPath:
     ----------
     n_nonzero_coefs : int
         How many atoms the longest path has.
-    residual_norms : ndarray of shape (n, 1 + n_nonzero_coefs) or None
+    residual_norms : ndarray of shape (n, 1 + n_nonzero_coefs)
         The norm of ``Y - D @ codes`` of each right-hand side with 0, 1, 2, … atoms; NaN after the
-        end of a path. ``None`` for a path by products without ``squared_norms``. Of a vector, the
-        shape is (1 + n_nonzero_coefs,).
+        end of a path. Of a vector, the shape is (1 + n_nonzero_coefs,).
     """
 
-    __slots__ = ("_core", "_is_vector", "_m", "n_nonzero_coefs", "residual_norms")
+    __slots__ = ("_core", "_given", "_is_vector", "_m", "n_nonzero_coefs", "residual_norms")
 
-    def __init__(self, core: _core.Path, m: int, is_vector: bool):
-        self._core, self._m, self._is_vector = core, m, is_vector
+    def __init__(self, core: _core.Path, given: tuple[Any, ...], is_vector: bool):
+        self._core, self._given, self._is_vector = core, given, is_vector
+        self._m = len(given[0])
         self.n_nonzero_coefs = core.length
         norms = core.residual_norms()
-        self.residual_norms = norms[0] if is_vector and norms is not None else norms
+        self.residual_norms = norms[0] if is_vector else norms
 
     def at(self, n_nonzero_coefs: int, *, sparse: bool = False) -> Any:
-        """The codes with at most so many atoms, as :func:`omp` returns them."""
+        """The codes with at most so many atoms, in the forms that :func:`omp` returns."""
         parts = self._core.at(whole("n_nonzero_coefs", n_nonzero_coefs))
         return _oriented(codes_from(parts, self._m), sparse, self._is_vector)
 
@@ -176,6 +180,10 @@ class OmpPath:
         ``return_path``. A path that ends early stays at its last codes."""
         steps = [self.at(k + 1) for k in range(self.n_nonzero_coefs)]
         return np.stack(steps, axis=-1) if steps else self.at(0)[..., None][..., :0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It is found again where it is wanted: the same bits.
+        return _path_of, (*self._given, self._is_vector)
 
     def __repr__(self) -> str:
         n = self._core.n_samples
@@ -224,8 +232,17 @@ def omp_path(
     """
     atoms, targets, is_vector = _problem(D, Y)
     m, d = atoms.shape
-    settings = _settings(n_nonzero_coefs, tol, ols, False, m, min(d, m))
-    return OmpPath(_core.Path(atoms, targets, settings, threads(n_jobs)), m, is_vector)
+    n_nonzero_coefs, tol = _stop(n_nonzero_coefs, tol, m, min(d, m))
+    settings = _settings(n_nonzero_coefs, tol, ols, False)
+    found = _core.Path(atoms, targets, settings, threads(n_jobs))
+    return OmpPath(found, (atoms, targets, settings), is_vector)
+
+
+def _path_of(
+    atoms: np.ndarray, targets: np.ndarray, settings: dict[str, Any], is_vector: bool
+) -> OmpPath:
+    found = _core.Path(atoms, targets, settings, None)
+    return OmpPath(found, (atoms, targets, settings), is_vector)
 
 
 def _problem(D: Any, Y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -251,7 +268,7 @@ def _products(
         found = correlations.shape
         raise ValueError(f"`correlations` has shape {found}, expected ({m},) or ({m}, n)")
     rows = np.atleast_2d(correlations.T)
-    gram, rows = _of_one_type(("gram", gram), ("correlations", rows))
+    gram, rows = _of_one_type(("gram", gram.T), ("correlations", rows))
     norms = None
     if squared_norms is not None:
         norms = np.atleast_1d(as_array(squared_norms, "squared_norms")).astype(np.float64)
@@ -261,10 +278,17 @@ def _products(
 
 
 def _of_one_type(*named: tuple[str, np.ndarray]) -> list[np.ndarray]:
-    """Arrays of rows, in float32 if none is in double precision."""
+    """Arrays of rows, which are columns of what was given, in float32 if none is in double
+    precision."""
     rows = [as_rows(given, name) for name, given in named]
+    for (name, _), given in zip(named, rows):
+        is_finite = np.isfinite(given)
+        if not is_finite.all():
+            column, row = np.argwhere(~is_finite)[0]
+            found = f"{given[column, row]} in row {row} of column {column}"
+            raise ValueError(f"`{name}` contains NaN or infinity: {found}")
     dtype = np.result_type(np.float32, *(given.dtype for given in rows))
-    return [np.ascontiguousarray(given, dtype=dtype) for given in rows]
+    return [given.astype(dtype, copy=False) for given in rows]
 
 
 def _stop(
@@ -278,16 +302,16 @@ def _stop(
     return whole("n_nonzero_coefs", n_nonzero_coefs, 1, most), tol
 
 
-def _settings(
-    n_nonzero_coefs: int | None,
-    tol: float | None,
-    ols: bool,
-    positive: bool,
-    m: int,
-    most: int,
-) -> dict[str, Any]:
+def _is_usual(rows: np.ndarray) -> bool:
+    """Whether squares of all rows that are not zero are in range, so that products of the whole may
+    be taken."""
+    sizes = np.abs(rows).max(axis=1, initial=0)
+    least = 1e-15 if rows.dtype == np.float32 else 1e-140
+    return bool(((sizes == 0) | ((sizes > least) & (sizes < 1 / least))).all())
+
+
+def _settings(n_nonzero_coefs: int, tol: float | None, ols: bool, positive: bool) -> dict[str, Any]:
     """A pursuit as Rust takes it."""
-    n_nonzero_coefs, tol = _stop(n_nonzero_coefs, tol, m, most)
     return {
         "n_nonzero_coefs": n_nonzero_coefs,
         "tol": tol,

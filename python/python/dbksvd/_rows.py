@@ -88,6 +88,10 @@ def as_array(given: Any, name: str = "X") -> np.ndarray:
     that can be."""
     if sp.issparse(given):
         raise TypeError(f"`{name}` is sparse, expected a dense array: `{name}.toarray()`")
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise ValueError(
+            f"`{name}` has masked entries, expected none: see Model.complete and learn_masked"
+        )
     if isinstance(given, np.ndarray) or not hasattr(given, "__dlpack__"):
         return np.asarray(given)
     # A tensor that is part of a graph of gradients has its numbers all the same.
@@ -119,7 +123,8 @@ def as_rows(given: Samples, name: str = "X") -> Any:
             raise ValueError(f"`{name}` is of {rows.dtype}, expected real numbers")
         single = rows.dtype.kind == "f" and rows.dtype.itemsize <= 4
         rows = rows.astype(np.float32 if single else np.float64)
-    return np.ascontiguousarray(rows)
+    # An array on a buffer may begin between two numbers.
+    return np.require(rows, requirements=("C", "A"))
 
 
 def is_double(rows: Any) -> bool:

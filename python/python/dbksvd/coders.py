@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+import numpy as np
+
 from ._checks import described
 
 __all__ = [
@@ -314,12 +316,19 @@ class Matryoshka:
     --------
     >>> from dbksvd.coders import Matryoshka
     >>> Matryoshka([16, 48]).sizes
-    [16, 48]
+    (16, 48)
     """
 
     sizes: Any
     budgets: Any = None
     coder: Coder = field(default="omp")
+
+    def __post_init__(self) -> None:
+        # Tuples, so that coders can be compared and hashed. What is no sequence is refused in use.
+        for name in ("sizes", "budgets"):
+            given = getattr(self, name)
+            if isinstance(given, (list, np.ndarray)):
+                object.__setattr__(self, name, tuple(given))
 
     def _describe(self) -> Described:
         return "matryoshka", {**groups(self.sizes, self.budgets), "coder": describe(self.coder)}

@@ -194,7 +194,12 @@ class Fixed:
 
     def __post_init__(self) -> None:
         # A tuple, so that updaters can be compared and cloned.
-        object.__setattr__(self, "atoms", tuple(whole("atoms", atom) for atom in self.atoms))
+        try:
+            atoms = tuple(self.atoms)
+        except TypeError as error:
+            found = f"`atoms` is {self.atoms!r}, expected a sequence of whole numbers"
+            raise ValueError(found) from error
+        object.__setattr__(self, "atoms", tuple(whole("atoms", atom) for atom in atoms))
 
     def _describe(self) -> Described:
         return "fixed", {
