@@ -35,6 +35,9 @@ const MOST_READ: u64 = 256 << 20;
 /// Lanes of a workgroup, of which all kernels but [`Kernel::with_lanes`] have as many.
 pub(crate) const LANES: usize = 64;
 
+/// The most lanes of a workgroup.
+pub(crate) const MOST_LANES: usize = 256;
+
 /// A kernel: an entry point of a WGSL module. Bindings 0, 1, … of group 0 are its buffers, and
 /// `var<immediate>` its few numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -244,7 +247,7 @@ impl Device {
     }
 
     fn part_of(&self, bytes: u64, what: &str) -> Result<wgpu::Buffer, BackendError> {
-        self.check()?;
+        self.check_presence()?;
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let rest = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -383,7 +386,7 @@ impl Device {
         numbers: usize,
         mut fill: impl FnMut(Range<usize>, &mut wgpu::QueueWriteBufferView),
     ) -> Result<(), BackendError> {
-        self.check()?;
+        self.check_presence()?;
         self.submit(&mut lock(&self.recorded));
         let mut done = 0;
         for (part, at, count) in buffer.pieces(first..first + numbers) {
@@ -503,6 +506,11 @@ impl Device {
         Ok(())
     }
 
+    /// Hands what was written so far to the device, which then gives the memory of it back.
+    pub(crate) fn flush(&self) {
+        self.queue.submit(std::iter::empty());
+    }
+
     /// Waits for all that was recorded.
     pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
         self.submit(&mut lock(&self.recorded));
@@ -539,6 +547,12 @@ impl Device {
         // Only now may the driver say that it is lost; what it says else is of no interest.
         let _ = self.device.poll(wgpu::PollType::Poll);
         self.lost().unwrap_or(error).into()
+    }
+
+    /// Whether the device is still there. Unlike [`check`](Self::check), it leaves faults to the step
+    /// that they belong to: the next minibatch goes up on another thread meanwhile.
+    fn check_presence(&self) -> Result<(), BackendError> {
+        self.lost().map_or(Ok(()), |lost| Err(lost.into()))
     }
 
     fn lost(&self) -> Option<GpuError> {

@@ -100,6 +100,8 @@ impl Gpu {
                     next += count;
                 }
             })?;
+            // Or what is staged would stay until the next kernel, all of it.
+            self.device.flush();
         }
         Ok(())
     }

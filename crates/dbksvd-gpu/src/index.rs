@@ -53,14 +53,22 @@ impl Index {
         })
     }
 
-    /// Cuts the samples of each shard into blocks.
+    /// Cuts the samples of each shard, with so many atoms a code, into blocks, on whose size
+    /// nothing depends but time.
     pub(crate) fn set_shards(
         &mut self,
         device: &Device,
         shards: &SampleShards,
+        sparsity: usize,
     ) -> Result<(), BackendError> {
         let most = MOST_COUNTS.min(device.most_bytes as usize / 8).max(1);
-        let block = BLOCK.max(shards.samples().saturating_mul(self.atoms).div_ceil(most));
+        // A lane of `fill` looks at all uses before each of its own in the block.
+        let uses = sparsity * (sparsity + 1);
+        let turns_of = |block: usize| block.saturating_mul(block) * uses / (2 * LANES);
+        let few_turns = device.most_turns.map(|most| (2 * LANES * most / uses.max(1)).isqrt());
+        let block = few_turns.map_or(BLOCK, |few| few.clamp(1, BLOCK));
+        let block = block.max(shards.samples().saturating_mul(self.atoms).div_ceil(most));
+        device.check_turns(turns_of(block), "uses of atoms")?;
         let mut bounds = Vec::new();
         self.firsts.clear();
         for shard in shards.ranges() {

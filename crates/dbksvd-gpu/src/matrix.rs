@@ -3,7 +3,7 @@
 use dbksvd::error::BackendError;
 
 use crate::buffer::Buffer;
-use crate::device::Device;
+use crate::device::{Device, MOST_LANES};
 
 /// A dense matrix of `f32` in device memory, column after column.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl GpuMatrix {
     }
 
     fn numbers(device: &Device, rows: usize, cols: usize) -> Result<usize, BackendError> {
-        // Kernels count numbers in 32 bits.
-        let most = device.most_in_parts().min(u32::MAX as usize);
+        // Kernels count numbers in 32 bits, and lanes go beyond the last by less than a workgroup.
+        let most = device.most_in_parts().min(u32::MAX as usize - MOST_LANES);
         rows.checked_mul(cols)
             .filter(|&numbers| numbers <= most)
             .ok_or_else(|| BackendError::Allocation { rows, cols, reason: device.limit() })

@@ -169,6 +169,10 @@ impl Gpu {
                 &is_alike,
                 &results,
             ];
+            let turns = (sweep.shape.sparsity + 1)
+                * sweep.shape.atoms.div_ceil(4 * LANES)
+                * (sweep.shape.dim + 1);
+            device.check_turns(turns, "large uses of atoms")?;
             device.run(&LOST.with_lanes(4 * LANES), &buffers, &numbers, uses.len());
             let found: Vec<f32> = device.read(&[(&results, 0, uses.len())])?;
             all.extend(found.into_iter().map(f64::from));
@@ -188,6 +192,7 @@ impl Gpu {
         if atoms == 0 {
             return Ok(());
         }
+        device.check_turns(atoms * dim.div_ceil(LANES), "atoms that are decorrelated")?;
         let mut order: Vec<u32> = (0..atoms as u32).collect();
         order.sort_by_key(|&j| (Reverse(counts[j as usize]), j));
         let places = device.buffer(atoms, "an order of atoms")?;

@@ -120,7 +120,7 @@ impl GpuSweep {
         codes: &GpuCodes,
     ) -> Result<(), BackendError> {
         self.shards.clone_from(shards);
-        self.index.set_shards(device, shards)?;
+        self.index.set_shards(device, shards, codes.sparsity)?;
         let starts = shards.ranges().map(|shard| shard.start);
         let bounds: Vec<u32> = starts.chain([shards.samples()]).map(|start| start as u32).collect();
         device.grow(&mut self.shard_bounds, bounds.len(), "shards")?;
@@ -492,23 +492,34 @@ mod tests {
     /// More samples than a block has, in shards that no block divides.
     #[test]
     fn uses_of_atoms_are_those_of_the_codes_in_the_order_of_samples() {
+        uses_are_those_of_the_codes(8, 40, 4);
+    }
+
+    /// More uses in a block than loops of some drivers can count.
+    #[test]
+    fn so_they_are_with_many_atoms_a_code() {
+        uses_are_those_of_the_codes(64, 128, 64);
+    }
+
+    fn uses_are_those_of_the_codes(dim: usize, atoms: usize, sparsity: usize) {
         let gpu = Gpu::new().expect("an adapter");
-        let data = Planted::new(8, 40, 4, 1111).generate::<f32>().expect("a legal problem");
-        let mut codes = gpu.codes(40, 0, 4).expect("memory");
+        let planted = Planted::new(dim, atoms, sparsity, 1111);
+        let data = planted.generate::<f32>().expect("a legal problem");
+        let mut codes = gpu.codes(atoms, 0, sparsity).expect("memory");
         gpu.upload_codes(&data.codes, &mut codes).expect("memory");
-        let mut index = Index::new(&gpu.device, 40).expect("memory");
+        let mut index = Index::new(&gpu.device, atoms).expect("memory");
         let shards = SampleShards::try_equal(8, 1111).expect("a power of two");
-        index.set_shards(&gpu.device, &shards).expect("memory");
+        index.set_shards(&gpu.device, &shards, sparsity).expect("memory");
         index.rebuild(&gpu.device, &codes).expect("memory");
         let total: usize = index.totals.iter().map(|&count| count as usize).sum();
         assert_eq!(total, data.codes.nnz());
         let uses: Vec<u32> = gpu.device.read(&[(&index.uses, 0, total)]).expect("a sound device");
-        for atom in 0..40 {
+        for atom in 0..atoms {
             let start = index.start_of(atom);
             let found = &uses[start..start + index.totals[atom] as usize];
             let slots = data.codes.iter().enumerate().filter_map(|(i, (support, _))| {
                 let slot = support.iter().position(|&j| j as usize == atom)?;
-                Some((4 * i + slot) as u32)
+                Some((sparsity * i + slot) as u32)
             });
             assert_eq!(found, slots.collect::<Vec<_>>(), "atom {atom}");
         }

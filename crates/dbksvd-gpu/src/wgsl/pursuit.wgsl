@@ -103,15 +103,17 @@ fn pursue(
         }
         var best = scan(b, lane, t, n.rounding * magnitude, is_anew);
         is_anew = false;
+        // All lanes read the norm of the best atom, which one has written.
+        storageBarrier();
         if best.atom == NOBODY || best.score + best.bound <= 0.0 { break; }
-        let is_settled = is_open(best);
+        let is_settled = is_open(best) || is_at_edge(b, best, scale);
         if is_settled {
             refine(b, lane, t);
             let rest = norm_of_residual(b, lane);
             let bound = n.rounding_of_sample * magnitude + n.rounding_of_rest * rest;
             best = settle(b, lane, best.score - best.bound, bound);
             if best.score + best.bound <= 0.0 { break; }
-            if is_open(best) {
+            if is_open(best) || is_at_edge(b, best, scale) {
                 is_doubtful = true;
                 break;
             }

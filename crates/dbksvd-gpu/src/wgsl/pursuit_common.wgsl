@@ -229,6 +229,12 @@ fn is_open(best: Best) -> bool {
     return !is_resolved && 2.0 * best.bound >= TIE * best.score;
 }
 
+// Whether rounding decides if the correlation of the best atom is too little.
+fn is_at_edge(b: u32, best: Best, scale: f32) -> bool {
+    let edge = n.least * scale * factors(b, best.atom).x;
+    return n.least > 0.0 && abs(best.score - edge) <= best.bound;
+}
+
 // Adds a row to M for atom s at place t. Returns ℓ².
 fn add_row(b: u32, lane: u32, t: u32, s: u32) -> f32 {
     for (var u = lane; u < t; u += LANES) { g[u] = cosine(s, chosen[u]); }

@@ -92,15 +92,16 @@ fn step_of(b: u32, lane: u32, before: u32, norm: f32) -> Outcome {
     let of_sample = select(n.rounding_of_sample * magnitude, 0.0, t == 0u);
     var best = scan(b, lane, of_sample + n.rounding * rest);
     if best.atom == NOBODY || best.score + best.bound <= 0.0 { return Outcome(IS_DONE, t); }
-    if is_open(best) {
+    let scale = scale_of(b);
+    if is_open(best) || is_at_edge(b, best, scale) {
         let bound = of_sample + n.rounding_of_rest * rest;
         best = settle(b, lane, best.score - best.bound, bound);
         if best.score + best.bound <= 0.0 { return Outcome(IS_DONE, t); }
-        if is_open(best) { return Outcome(IS_DOUBTFUL, t); }
+        if is_open(best) || is_at_edge(b, best, scale) { return Outcome(IS_DOUBTFUL, t); }
     }
     let s = best.atom;
     let size = best.score / factors(b, s).x;
-    if size < n.least * scale_of(b) { return Outcome(IS_DONE, t); }
+    if size < n.least * scale { return Outcome(IS_DONE, t); }
     let square = add_row(b, lane, t, s);
     if square < DEPENDENT { return Outcome(IS_DOUBTFUL, t); }
     if lane == 0u {
