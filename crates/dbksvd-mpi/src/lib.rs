@@ -166,7 +166,8 @@ impl MpiGroup {
             let mut sends: Vec<_> = others
                 .flat_map(|rank| {
                     let process = world.process_at_rank(rank as i32);
-                    let send = move |piece| process.immediate_send_with_tag(scope, piece, GIVE);
+                    let send =
+                        move |piece| (rank, process.immediate_send_with_tag(scope, piece, GIVE));
                     pieces(part_for(rank), self.piece).map(send)
                 })
                 .collect();
@@ -174,6 +175,7 @@ impl MpiGroup {
             while !received.iter().all(|part| part.is_whole) || !sends.is_empty() {
                 let mut is_idle = true;
                 if let Some((rank, reason)) = &*gone
+                    && sends.iter().any(|(to, _)| to == rank)
                     && wait.since.elapsed() > UNDELIVERED
                 {
                     eprintln!("owner {rank} of the group: {reason}; it takes no more messages");
@@ -187,7 +189,8 @@ impl MpiGroup {
                         is_idle = false;
                     }
                 }
-                sends = sends.into_iter().filter_map(|send| send.test().err()).collect();
+                let rest = sends.into_iter();
+                sends = rest.filter_map(|(to, send)| Some((to, send.test().err()?))).collect();
                 if is_idle {
                     wait.pause();
                 } else {
