@@ -10,6 +10,8 @@
 //! recovery from random measurements via orthogonal matching pursuit", IEEE Trans. Inf. Theory 53,
 //! 2007; A. K. Fletcher & S. Rangan, IEEE Trans. Signal Process. 60, 2012).
 
+#[path = "common/machine.rs"]
+mod machine;
 #[path = "common/options.rs"]
 mod options;
 #[path = "common/program.rs"]
@@ -100,7 +102,9 @@ fn run(arguments: Arguments) -> Outcome<()> {
 }
 
 fn recover(arguments: &Arguments) -> Outcome<()> {
-    let Arguments { sparsity, signals, .. } = *arguments;
+    let Arguments { atoms, measurements, sparsity, signals, noise, .. } = *arguments;
+    // The Gram matrix has as many rows as columns.
+    machine::check::<f64>(measurements.max(atoms), atoms, sparsity, signals)?;
     let (matrix, planted, measured) = problem(arguments);
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:34} signals found  error of x  seconds", "")?;
@@ -113,7 +117,8 @@ fn recover(arguments: &Arguments) -> Outcome<()> {
     tell("k nonzeros", &omp(&matrix, &measured, sparsity)?, start)?;
 
     // Not even their number is known: what is left is noise.
-    let left = if arguments.noise > 0.0 { 1.1 * arguments.noise } else { 1e-9 };
+    // A tolerance is a share of the measurements with their noise, the noise one of those without.
+    let left = if noise > 0.0 { 1.1 * noise / noise.hypot(1.0) } else { 1e-9 };
     let start = Instant::now();
     tell("to a tolerance", &omp(&matrix, &measured, Tolerance::Relative(left))?, start)?;
 

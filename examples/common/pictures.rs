@@ -4,9 +4,10 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, Write};
 use std::path::Path;
 
+use dbksvd::files::write_atomically;
 use dbksvd::patches::Image;
 use dbksvd::source::{NpySource, SampleSource};
 use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
@@ -63,16 +64,17 @@ pub fn read_npy(path: &Path) -> Outcome<Image> {
 /// Writes an 8-bit PNG of a grey picture or one in colours, rounding and clipping.
 pub fn write_png(picture: &Image, path: &Path) -> Outcome<()> {
     let named = |error: &dyn Display| format!("{}: {error}", path.display());
-    let file = File::create(path).map_err(|error| named(&error))?;
+    let mut png = Vec::new();
     let (width, height) = (u32::try_from(picture.width())?, u32::try_from(picture.height())?);
-    let mut encoder = Encoder::new(BufWriter::new(file), width, height);
+    let mut encoder = Encoder::new(&mut png, width, height);
     encoder.set_color(if picture.channels() == 3 { ColorType::Rgb } else { ColorType::Grayscale });
     encoder.set_depth(BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(|error| named(&error))?;
     // A cast of a float saturates.
     let bytes: Vec<u8> = picture.pixels().iter().map(|pixel| pixel.round() as u8).collect();
     writer.write_image_data(&bytes).map_err(|error| named(&error))?;
-    Ok(writer.finish().map_err(|error| named(&error))?)
+    writer.finish().map_err(|error| named(&error))?;
+    Ok(write_atomically(path, |file| file.write_all(&png))?)
 }
 
 /// The picture with Gaussian noise of the given standard deviation, the same on all machines.

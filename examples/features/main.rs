@@ -32,9 +32,11 @@ mod page;
 #[path = "../learn/texts.rs"]
 mod texts;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use dbksvd::faer::MatRef;
+use dbksvd::files::write_atomically;
 use dbksvd::metrics::reconstruction;
 use dbksvd::source::{self, SampleSource, SliceSource, Subset};
 use dbksvd::{DbKsvd, Error, Model, Sign};
@@ -124,8 +126,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Subject { name: &name, model: &model, codes: &codes, within: &within, measured: &measured };
     let page = page::page(&subject, &texts);
     let out = arguments.out.display();
-    std::fs::write(&arguments.out, &page)
-        .map_err(|error| Failure::Run(format!("{out}: {error}")))?;
+    write_atomically(&arguments.out, |file| file.write_all(page.as_bytes()))
+        .map_err(|error| Failure::Run(error.to_string()))?;
     let (atoms, kilobytes) = (model.atoms(), page.len() / 1000);
     say(&format!("Wrote {out}: {atoms} atoms, {kilobytes} kB. Open it in a browser.\n"))?;
     if mask.kept() < mask.rows() {

@@ -87,12 +87,17 @@ impl Arguments {
                 "passes" => arguments.passes = options.whole(0)?,
                 "rounds" => arguments.rounds = options.whole(0)?,
                 "limits" => {
-                    let expected = "two positive numbers with a comma between them";
-                    let limits = options.list(expected, |limit: &f64| *limit > 0.0)?;
+                    let expected = "two positive numbers with a comma between them, not rising";
+                    let is_legal = |limit: &f64| limit.is_finite() && *limit > 0.0;
+                    let limits = options.list(expected, is_legal)?;
                     arguments.limits = limits
                         .as_slice()
                         .try_into()
                         .map_err(|_| options.wrong(limits.len(), expected))?;
+                    let [first, last] = arguments.limits;
+                    if first < last {
+                        return Err(options.wrong(format!("{first},{last}"), expected).into());
+                    }
                 }
                 "epochs" => arguments.epochs = options.whole(0)?,
                 "out" => arguments.out = options.path()?,

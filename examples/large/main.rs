@@ -87,6 +87,8 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         Some(path) => (path.clone(), false),
         None => (std::env::temp_dir().join(format!("large-{}.npy", std::process::id())), true),
     };
+    // Whatever happens until then.
+    let _removed_at_the_end = is_temporary.then(|| Temporary(path.clone()));
     let start = Instant::now();
     let (name, bytes) = (path.display(), data::write(&path, samples, dim, atoms, sparsity)?);
     let seconds = start.elapsed().as_secs_f64();
@@ -94,11 +96,17 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         0 => println!("{name}: used as it is"),
         bytes => println!("{name}: {:.2} GB written in {seconds:.0} s", bytes as f64 / 1e9),
     }
-    let outcome = compare(arguments, &path);
-    if is_temporary {
-        std::fs::remove_file(&path)?;
+    Ok(compare(arguments, &path)?)
+}
+
+/// A file that is removed when it is dropped.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It may not be there yet.
+        let _ = std::fs::remove_file(&self.0);
     }
-    Ok(outcome?)
 }
 
 /// The learner, with the minibatches that `samples` samples would have.

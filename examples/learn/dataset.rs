@@ -126,17 +126,15 @@ impl Dataset {
         self.learned.iter().map(Range::len).sum()
     }
 
-    /// The rows learned from: of each stretch of them between held-out ones, the first `most`.
+    /// The rows learned from; the first `most` of them.
     pub fn learned(&self, most: usize) -> Result<Subset<&Rows>, Failure> {
         self.used(&self.learned, most)
     }
 
-    /// The rows of `parts`, which number those that are used; of each part, the first `most`.
+    /// The rows of `parts`, which number those that are used; the first `most` of them.
     fn used(&self, parts: &[Range<usize>], most: usize) -> Result<Subset<&Rows>, Failure> {
         let used = Subset::masked::<f32>(&self.source, &self.mask)?;
-        let parts =
-            parts.iter().map(|part| part.start..part.end.min(part.start.saturating_add(most)));
-        let ranges = parts.flat_map(|part| used.ranges_in_source(part)).collect();
+        let ranges = first(parts, most).flat_map(|part| used.ranges_in_source(part)).collect();
         Ok(Subset::new::<f32>(&self.source, ranges)?)
     }
 
@@ -157,11 +155,13 @@ impl Dataset {
         })
     }
 
-    /// The rows measured on but not learned from: all of `--eval` that are used, or of each block
-    /// of held-out rows the first `most`.
+    /// The rows measured on but not learned from, of `--eval` or held out; the first `most` of
+    /// them.
     pub fn held_out(&self, most: usize) -> Result<Option<Subset<&Rows>>, Failure> {
         if let Some((eval, mask)) = &self.eval {
-            return Ok(Some(Subset::masked::<f32>(eval, mask)?));
+            let used = Subset::masked::<f32>(eval, mask)?;
+            let ranges = used.ranges_in_source(0..used.samples().min(most)).collect();
+            return Ok(Some(Subset::new::<f32>(eval, ranges)?));
         }
         if self.held_out.is_empty() {
             return Ok(None);
@@ -287,4 +287,15 @@ fn open_eval(paths: &[PathBuf], tensor: Option<&str>, data: &Rows) -> Result<Row
         )));
     }
     Ok(eval)
+}
+
+/// The first `most` of the rows of `parts`.
+fn first(parts: &[Range<usize>], most: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut left = most;
+    let cut = parts.iter().map(move |part| {
+        let rows = part.len().min(left);
+        left -= rows;
+        part.start..part.start + rows
+    });
+    cut.filter(|part| !part.is_empty())
 }

@@ -88,7 +88,7 @@ fn run_in<T: Real>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failu
 
     let mut watcher = Watcher::new(arguments);
     let learned = learning::learn(arguments, start, dataset, &mut watcher);
-    watcher.finish()?;
+    let told = watcher.finish();
     let Learned { model, best, report, failure } = learned?;
     if let Some(failure) = failure {
         // What was learned until then is worth keeping.
@@ -101,6 +101,8 @@ fn run_in<T: Real>(arguments: &Arguments, dataset: &Dataset) -> Result<(), Failu
 
     // Before it is measured: whatever fails from here on, it is kept.
     outputs.write_models(&model, best.as_ref())?;
+    // Nobody may read what is told any more.
+    told?;
     let outcome = measure(arguments, dataset, model, report, origins)?;
     outputs.write_codes_and_plots(&outcome)?;
     if arguments.json {

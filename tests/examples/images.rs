@@ -143,7 +143,7 @@ fn inpaint_names_what_is_wrong() {
     let wrong: [(&[&str], &str); 7] = [
         (&["--missing", "0"], "--missing is \"0\""),
         (&["--missing", "60,80,60"], "--missing is 60 twice"),
-        (&["--limits", "10,20", "--image", picture], "`limits` is 10 to 20"),
+        (&["--limits", "10,20", "--image", picture], "--limits is 10,20"),
         (&["--missing", "50,100"], "--missing is \"50,100\""),
         (&["--side", "1"], "--side is 1"),
         (&["--side", "33", "--image", picture], "40 × 32 pixels, at least 33 × 33"),

@@ -84,7 +84,9 @@ fn values_that_cannot_be_are_refused() {
 #[test]
 fn sizes_beyond_the_memory_are_refused_at_once() {
     let huge = ["--atoms", "4000000000"];
-    for example in ["recover", "phase", "updaters", "truth", "large", "features", "learn"] {
+    let examples =
+        ["recover", "phase", "updaters", "truth", "large", "features", "learn", "sensing"];
+    for example in examples {
         let output = run(example, &huge);
         let line = String::from_utf8(output.stderr).unwrap();
         assert!(matches!(output.status.code(), Some(1 | 2)), "{example}: {line}");

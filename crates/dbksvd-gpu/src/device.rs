@@ -549,8 +549,8 @@ impl Device {
         self.lost().unwrap_or(error).into()
     }
 
-    /// Whether the device is still there. Unlike [`check`](Self::check), it leaves faults to the step
-    /// that they belong to: the next minibatch goes up on another thread meanwhile.
+    /// Whether the device is still there. Unlike [`check`](Self::check), it leaves faults to the
+    /// step that they belong to: the next minibatch goes up on another thread meanwhile.
     fn check_presence(&self) -> Result<(), BackendError> {
         self.lost().map_or(Ok(()), |lost| Err(lost.into()))
     }

@@ -14,14 +14,14 @@ mod outputs;
 #[path = "../../../examples/common/program.rs"]
 mod program;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dbksvd::coder::BatchOmp;
 use dbksvd::export::write_codes_npz;
 use dbksvd::faer::Mat;
+use dbksvd::files::write_atomically;
 use dbksvd::metrics::{Reconstruction, reconstruction};
 use dbksvd::source::{self, Mask, SampleSource, Subset};
 use dbksvd::{Error, Model};
@@ -257,13 +257,15 @@ fn rows(path: &Path, mask: Option<&Path>) -> Outcome<Rows> {
 
 /// Writes the columns of a matrix as rows.
 fn write_npy(path: &Path, matrix: &Mat<f32>) -> Outcome<()> {
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(&[matrix.ncols() as u64, matrix.nrows() as u64])
-        .writer(BufWriter::new(File::create(path)?))
-        .begin_nd()?;
-    (0..matrix.ncols()).try_for_each(|i| writer.extend(matrix.col_as_slice(i)))?;
-    Ok(writer.finish()?)
+    Ok(write_atomically(path, |file| {
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&[matrix.ncols() as u64, matrix.nrows() as u64])
+            .writer(file)
+            .begin_nd()?;
+        (0..matrix.ncols()).try_for_each(|i| writer.extend(matrix.col_as_slice(i)))?;
+        writer.finish()
+    })?)
 }
 
 fn number(text: &str) -> Outcome<usize> {

@@ -3,8 +3,11 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
+use dbksvd::Model;
 use dbksvd::export::read_dictionary_npy;
 use dbksvd::source::{NpySource, SampleSource};
 
@@ -105,6 +108,22 @@ fn the_listing_says_how_to_put_samples_together() {
     assert!(said(&["--mean"]).contains("codes @ dictionary + mean\n"));
     assert!(said(&[]).contains("codes @ dictionary\n"));
     assert!(!said(&["--no-codes"]).contains("codes @"));
+}
+
+/// Nobody reads the events any more: the run ends, and what it has learned is kept.
+#[test]
+fn a_closed_output_loses_nothing() {
+    let bench = Bench::new();
+    let options = ["--atoms", "24", "--sparsity", "3", "--epochs", "500", "--json"];
+    let mut command = bench.command(&[&["--data", "data.npy"], &options[..]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("event"), "{first}");
+    // The reading end is closed.
+    assert!(child.wait().unwrap().success());
+    let model = Model::<f32>::load(bench.path("out").join("dictionary.safetensors")).unwrap();
+    assert_eq!((model.dim(), model.atoms()), (DIM, 24));
 }
 
 #[test]
