@@ -17,7 +17,10 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// The header promises more bytes than the file holds.
-    #[error("{}: truncated: the header promises {promised} bytes, the file holds {found}", path.display())]
+    #[error(
+        "{}: truncated: the header promises {promised} bytes, the file holds {found}",
+        path.display()
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -60,8 +63,8 @@ pub enum FileError {
     },
     /// A row of f64 numbers would be lost if it were rounded to f32.
     #[error(
-        "{}: row {row}: coordinate {coordinate} is {value:e}: {loss}; read the file as f64, or scale \
-         the data",
+        "{}: row {row}: coordinate {coordinate} is {value:e}: {loss}; read the file as f64, or \
+         scale the data",
         path.display()
     )]
     Narrowing {

@@ -87,9 +87,9 @@ impl MaskedKsvd {
     /// `initial`.
     ///
     /// # Errors
-    /// [`Error::NoSamples`] for none, [`Error::Argument`] if all is missing and for 2³² samples,
-    /// [`Error::NothingLearned`] if all that is there is zero, [`Error::Range`] if samples are so
-    /// large or so small that their squares overflow or vanish; and the errors of
+    /// [`Error::NoSamples`] for none, [`Error::Argument`] if all is missing and for 2³² samples or
+    /// more, [`Error::NothingLearned`] if all that is there is zero, [`Error::Range`] if samples
+    /// are so large or so small that their squares overflow or vanish; and the errors of
     /// [`MaskedOmp::encode`].
     pub fn learn<T: Scalar>(
         &self,
